@@ -1,0 +1,30 @@
+"""A user's mistake is one line and exit status 2; our own mistakes keep their traceback."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class UserError(Exception):
+    """A mistake that the user can mend.
+
+    The message is one line: the file, key or row, what is wrong with it, and what to do.
+    """
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser that reports a wrong call in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def exit_status(action: Callable[[], object]) -> int:
+    """Run `action` and give the exit status of the command: 0, or 2 after a user's mistake."""
+    try:
+        action()
+    except UserError as mistake:
+        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        return 2
+    return 0
