@@ -1,0 +1,31 @@
+"""Read the sources of the configuration; write clean, split documents of every domain."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from splitlaw.corpus.config import corpus_config, load_section
+from splitlaw.errors import CommandParser, exit_status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see --help."""
+    parser = CommandParser(prog="prepare_corpus.py", description=__doc__)
+    parser.add_argument(
+        "--config", required=True, help="the corpus section: JSON, or a JSON or YAML file"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="folder of the corpus")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    options = parser.parse_args(argv)
+
+    def run() -> None:
+        config = corpus_config(load_section(options.config, "corpus"))
+        from splitlaw.corpus.prepare import prepare_corpus  # after a wrong call has been refused
+
+        prepare_corpus(config, options.out, workers=options.workers)
+
+    return exit_status(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The final models: the planned split and today's recipes, trained at equal compute."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from splitlaw import runs
+from splitlaw.errors import UserError
+from splitlaw.evaluation import DocumentLosses, Windows, evaluate
+from splitlaw.files import atomic_path, read_json, write_json
+from splitlaw.paths import GENERAL, Run
+from splitlaw.runs import Job
+from splitlaw.training import Execution, Trainer
+
+OPTIMAL, NO_SPLIT, SCRATCH = "optimal", "no_split", "scratch"
+STRATEGIES = (OPTIMAL, "two_stage_90", "half", NO_SPLIT, SCRATCH)
+COLUMNS = (
+    "strategy seed size budget domain params flops pretrain_tokens specialize_tokens "
+    "predicted_loss loss loss_stderr bits_per_byte"
+).split()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One strategy's share of the budget, in whole steps."""
+
+    strategy: str
+    """Name of the strategy."""
+    pretrain_steps: int
+    """D of every specialist, or of the one general model."""
+    specialize_steps: Mapping[str, int]
+    """D' of each domain."""
+    predicted_loss: Mapping[str, float]
+    """What the law expects on each domain, nats per token."""
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """The model that answers for each domain."""
+        return {
+            domain: Run(
+                domain=domain if steps else GENERAL,
+                pretrain_steps=self.pretrain_steps,
+                specialize_steps=steps,
+            )
+            for domain, steps in self.specialize_steps.items()
+        }
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole recipe, a trunk that models share counted once."""
+        return self.pretrain_steps + sum(self.specialize_steps.values())
+
+
+def read_recipes(plan_file: Path, *, batch_tokens: int) -> dict[str, Recipe]:
+    """The recipes of a plan and its baselines, rounded to whole steps."""
+    plan = read_json(plan_file)
+    if plan["trunk"] != "shared":
+        raise UserError(
+            f"{plan_file}: plans {plan['trunk']} trunks; the final training shares one, so plan "
+            "with --trunk shared"
+        )
+    entries = [{**plan, "strategy": OPTIMAL}, *plan["baselines"]]
+    return {
+        entry["strategy"]: Recipe(
+            strategy=entry["strategy"],
+            pretrain_steps=round(entry["pretrain_tokens"] / batch_tokens),
+            specialize_steps={
+                domain: round(tokens / batch_tokens)
+                for domain, tokens in entry["specialize_tokens"].items()
+            },
+            predicted_loss={
+                domain: float(np.atleast_1d(value)[0])
+                for domain, value in entry["predicted_loss"].items()
+            },
+        )
+        for entry in entries
+    }
+
+
+def train_shared(job: Job, plan_file: Path, *, execution: Execution, out: Path) -> None:
+    """Train the general text of all recipes, so that each of them can branch off."""
+    began = time.monotonic()
+    recipes = read_recipes(plan_file, batch_tokens=job.recipe.batch_tokens)
+    everything = [run for recipe in recipes.values() for run in recipe.runs.values()]
+    trainer = job.trainer([GENERAL], execution)
+    wanted = runs.trunk_paths(everything, job.recipe.cooldown_fraction)
+    for number, path in enumerate(wanted, start=1):
+        if not trainer.store.has(path):
+            trainer.reach(path)
+            runs.say(job, "final trunk", f"state {number}/{len(wanted)}", trainer, path[-1].stop)
+    write_json(out, runs.describe(job, trainer, began))
+
+
+def train_strategy(
+    job: Job, strategy: str, plan_file: Path, *, budget: str, execution: Execution, out: Path
+) -> None:
+    """Train and export the models of one strategy and write its rows of the comparison.
+
+    Each model is evaluated on every domain and on general text; the losses by document go to
+    `documents.npz` beside it, for paired errors.
+    """
+    recipe = read_recipes(plan_file, batch_tokens=job.recipe.batch_tokens)[strategy]
+    domains = list(recipe.specialize_steps)
+    trainer = job.trainer([GENERAL, *domains], execution)
+    windows = job.windows([GENERAL, *domains])
+    rows = []
+    exported: dict[Run, Path] = {}
+    for domain, run in recipe.runs.items():
+        if run not in exported:
+            exported[run] = out.parent / run.domain
+            train_model(job, trainer, recipe, run, windows, exported[run])
+        about = read_json(exported[run] / "run.json")
+        rows.append(
+            {
+                "strategy": strategy,
+                "seed": job.seed,
+                "size": job.size,
+                "budget": budget,
+                "domain": domain,
+                "params": job.shape.params,
+                "flops": recipe.steps * job.recipe.batch_tokens * job.shape.flops_per_token,
+                "pretrain_tokens": run.pretrain_steps * job.recipe.batch_tokens,
+                "specialize_tokens": run.specialize_steps * job.recipe.batch_tokens,
+                "predicted_loss": recipe.predicted_loss[domain],
+                **{name: about["losses"][domain][name] for name in COLUMNS[-3:]},
+            }
+        )
+    with atomic_path(out) as temporary:
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False)
+
+
+def train_model(
+    job: Job,
+    trainer: Trainer,
+    recipe: Recipe,
+    run: Run,
+    windows: Mapping[str, Windows],
+    folder: Path,
+) -> None:
+    """Bring one final model to its end, evaluate it everywhere, and export it."""
+    began = time.monotonic()
+    path = run.path(job.recipe.cooldown_fraction)
+    trainer.reach(path)
+    losses = {domain: evaluate(trainer.model, part) for domain, part in windows.items()}
+    summary = {domain: runs.summarise(loss) for domain, loss in losses.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer.model.save_pretrained(folder)
+    for file in sorted((job.results / "tokenizer").iterdir()):
+        shutil.copyfile(file, folder / file.name)
+    save_documents(folder / "documents.npz", losses)
+    about = runs.describe(job, trainer, began, steps=run.total)
+    state = str(trainer.store.file(path).relative_to(job.results))
+    content = {
+        **about,
+        "strategy": recipe.strategy,
+        "run": asdict(run),
+        "state": state,
+        "losses": summary,
+    }
+    (folder / "README.md").write_text(model_card(job, recipe, run, summary), encoding="utf-8")
+    write_json(folder / "run.json", content)
+    own = summary[run.domain]["loss"]
+    runs.say(job, f"final {recipe.strategy}", f"{run.domain} loss {own:.3f}", trainer, run.total)
+
+
+def save_documents(file: Path, losses: Mapping[str, DocumentLosses]) -> None:
+    """Keep nats, tokens and bytes of every held-out document, by domain."""
+    arrays = {
+        f"{domain}/{name}": values
+        for domain, loss in losses.items()
+        for name, values in asdict(loss).items()
+    }
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def load_documents(file: Path) -> dict[str, DocumentLosses]:
+    """Losses by document of a final model, by evaluated domain."""
+    with np.load(file) as arrays:
+        domains = sorted({name.split("/")[0] for name in arrays.files})
+        return {
+            domain: DocumentLosses(
+                nats=arrays[f"{domain}/nats"],
+                tokens=arrays[f"{domain}/tokens"],
+                bytes=arrays[f"{domain}/bytes"],
+            )
+            for domain in domains
+        }
+
+
+def model_card(
+    job: Job, recipe: Recipe, run: Run, losses: Mapping[str, Mapping[str, float]]
+) -> str:
+    """`README.md` of an exported model."""
+    batch = job.recipe.batch_tokens
+    flops = run.total * batch * job.shape.flops_per_token
+    lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "---",
+        f"# {run.domain}, strategy {recipe.strategy}, size {job.size}, seed {job.seed}",
+        "",
+        f"A Llama of {job.shape.params:,} parameters, trained by splitlaw on "
+        f"{run.pretrain_steps * batch:,} general tokens"
+        + (
+            f" and then {run.specialize_steps * batch:,} of {run.domain}"
+            if run.specialize_steps
+            else ""
+        )
+        + f" ({flops:.3g} FLOPs).",
+        "",
+        "| held-out text | loss, nats per token | standard error | bits per byte | law's prediction |",
+        "|---|---|---|---|---|",
+    ]
+    for domain, loss in losses.items():
+        answers = recipe.runs.get(domain) == run
+        predicted = f"{recipe.predicted_loss[domain]:.4f}" if answers else ""
+        lines.append(
+            f"| {domain} | {loss['loss']:.4f} | {loss['loss_stderr']:.4f} | "
+            f"{loss['bits_per_byte']:.4f} | {predicted} |"
+        )
+    lines += [
+        "",
+        "```python",
+        "from transformers import pipeline",
+        'pipeline("text-generation", model="this folder")("The")',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

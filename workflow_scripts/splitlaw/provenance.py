@@ -1,0 +1,39 @@
+"""What `run.json` says about how a result came to be."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors")
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Git commit, whether the tree was dirty, and the versions of what computes."""
+    here = Path(__file__).parent
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        versions[package] = importlib.metadata.version(package)
+    status = _git(here, "status", "--porcelain")
+    return {
+        "git_commit": _git(here, "rev-parse", "HEAD"),
+        "git_dirty": None if status is None else bool(status),
+        "versions": versions,
+        "machine": platform.machine(),
+    }
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """The output of a git command, or None outside a checkout or without git."""
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,40 @@
+"""Train the final models of one strategy, or the general text that all strategies share."""
+
+import sys
+from pathlib import Path
+
+from splitlaw.command import job_parser, read_job
+from splitlaw.errors import exit_status
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line and train."""
+    parser = job_parser(__doc__)
+    parser.add_argument("--plan", type=Path, required=True, help="plan.json of choose_split")
+    parser.add_argument("--budget", required=True, help="the budget's name in the results")
+    parser.add_argument(
+        "--strategy", required=True, help="a strategy, or trunk for what they share"
+    )
+    arguments = parser.parse_args(argv)
+
+    def action() -> None:
+        from splitlaw import finals
+
+        job, execution = read_job(arguments)
+        if arguments.strategy == "trunk":
+            finals.train_shared(job, arguments.plan, execution=execution, out=arguments.out)
+            return
+        finals.train_strategy(
+            job,
+            arguments.strategy,
+            arguments.plan,
+            budget=arguments.budget,
+            execution=execution,
+            out=arguments.out,
+        )
+
+    return exit_status(action)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
