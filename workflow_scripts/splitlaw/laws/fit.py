@@ -1,0 +1,147 @@
+"""The fit of one form: search, least squares, then the polish of the true objective."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from splitlaw.errors import UserError
+from splitlaw.laws.form import Form
+from splitlaw.laws.minimise import Minimum, minimise
+from splitlaw.laws.points import Array, Points, Units
+from splitlaw.laws.problem import DELTA, Layout, Problem
+from splitlaw.laws.search import SAMPLES, find_starts
+from splitlaw.laws.table import Table
+
+STARTS = 12
+SMOOTH = 0.05
+"""Huber's delta of the first descent: near least squares, which has fewer valleys."""
+
+SHARINGS = ("none", "size", "exponents")
+"""Which exponents the domains share: none, those of N (alpha, delta), or all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One form, fitted to one table."""
+
+    layout: Layout
+    units: Units
+    vector: Array
+    """Parameters in the units of the fit [size]."""
+
+    objective: float
+    """Sum over rows of Huber (delta 1e-3) on log loss."""
+
+    converged: bool
+
+    @property
+    def form(self) -> Form:
+        """The form that was fitted."""
+        return self.layout.form
+
+    @cached_property
+    def values(self) -> Array:
+        """Parameters in the units of the fit [domains, names]."""
+        return self.layout.by_domain(self.vector[None])[0]
+
+    def predict(self, x: Points, domain: Array) -> Array:
+        """Losses at points in the units of the fit, each of its domain's number."""
+        return evaluate(self.form, self.values[domain], x) * self.units.loss
+
+
+def evaluate(form: Form, values: Array, x: Points) -> Array:
+    """Losses for parameters [..., names] at points [...], both in the same units."""
+    named = dict(zip(form.names, np.moveaxis(values, -1, 0), strict=True))
+    terms = form.terms(named, x)
+    return np.asarray(sum(named[n] * t for n, t in zip(form.linear, terms, strict=True)))
+
+
+def shared_names(form: Form, sharing: str) -> frozenset[str]:
+    """The parameters of `form` that domains have in common under a sharing."""
+    if sharing == "size":
+        return form.size_only - {"A"}
+    return form.exponents if sharing == "exponents" else frozenset()
+
+
+def layout_for(form: Form, table: Table, sharing: str = "none") -> Layout:
+    """The parameters that `table` can tell."""
+    dropped = form.size_only if len(table.sizes) == 1 else frozenset()
+    shared = shared_names(form, sharing) if len(table.domains) > 1 else frozenset()
+    return Layout(form, len(table.domains), shared, dropped)
+
+
+def require_rows(layout: Layout, table: Table) -> None:
+    """Refuse a table with a domain that has fewer rows than its own parameters."""
+    need = layout.free_per_domain
+    counts = np.bincount(table.domain, minlength=len(table.domains))
+    for name, count in zip(table.domains, counts, strict=True):
+        if count < need:
+            raise UserError(
+                f"domain {name}: {count} rows for the law {layout.form.name}, which needs at "
+                f"least {need}; add rows or ask for a law with fewer parameters"
+            )
+
+
+def descend(problem: Problem, starts: Array, weights: Array, *, coarse: bool = True) -> Minimum:
+    """From `starts` [b, size] to minima of the objective with row weights [b, n]."""
+    bounds = problem.layout.bounds
+    if coarse:
+        hessian = problem.curvature(starts, weights, SMOOTH)
+        smooth = problem.objective(weights, SMOOTH)
+        starts = minimise(smooth, starts, bounds, hessian, tolerance=1e-5, max_steps=80).x
+    hessian = problem.curvature(starts, weights)
+    return minimise(problem.objective(weights), starts, bounds, hessian)
+
+
+def fit_form(
+    form: Form,
+    table: Table,
+    *,
+    sharing: str = "none",
+    units: Units | None = None,
+    starts: int = STARTS,
+    samples: int = SAMPLES,
+) -> Estimate:
+    """Fit `form` to all rows of `table` that it is finite on.
+
+    Domains that share nothing are fitted one by one. Raises `UserError` where a domain has too
+    few rows.
+    """
+    table = table.take(form.usable(table.general, table.special))
+    units = units or table.units()
+    layout = layout_for(form, table, sharing)
+    require_rows(layout, table)
+    if layout.shared or layout.domains == 1:
+        return _fit_joint(layout, table, units, starts, samples)
+    parts = [
+        _fit_joint(
+            Layout(form, 1, frozenset(), layout.dropped), table.only(k), units, starts, samples
+        )
+        for k in range(layout.domains)
+    ]
+    values = np.stack([part.values[0] for part in parts])
+    return Estimate(
+        layout=layout,
+        units=units,
+        vector=layout.vector(values[None])[0],
+        objective=sum(part.objective for part in parts),
+        converged=all(part.converged for part in parts),
+    )
+
+
+def _fit_joint(layout: Layout, table: Table, units: Units, starts: int, samples: int) -> Estimate:
+    problem = Problem(layout, table, units)
+    x = find_starts(problem, keep=starts, samples=samples)
+    end = descend(problem, x, np.ones((len(x), len(table))))
+    best = int(np.argmin(end.value))
+    return Estimate(
+        layout=layout,
+        units=units,
+        vector=end.x[best],
+        objective=float(end.value[best]),
+        converged=bool(end.converged[best]),
+    )
+
+
+__all__ = ["DELTA", "Estimate", "Layout", "evaluate", "fit_form", "layout_for"]

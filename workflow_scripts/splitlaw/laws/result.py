@@ -1,0 +1,290 @@
+"""The result of a fit: parameters, intervals, predictions, and the file that holds them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from splitlaw.errors import UserError
+from splitlaw.files import read_json, write_json
+from splitlaw.laws.fit import evaluate
+from splitlaw.laws.form import FORMS, Form
+from splitlaw.laws.points import Array, Points
+from splitlaw.laws.repetition import effective_tokens
+
+LEVEL = (5.0, 95.0)
+"""Percentiles between which a 90% interval lies."""
+
+DIGITS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One law of those that the hold-outs cannot tell apart."""
+
+    law: str
+    sharing: str
+    weight: float
+    """Share of the mean that this member has in predictions and plans."""
+
+    values: Array
+    """Parameters [domains, names] in the user's scale, kappa as its logarithm."""
+
+    draws: Array
+    """The same of each bootstrap draw [draws, domains, names]."""
+
+    @property
+    def form(self) -> Form:
+        """The form of the law."""
+        return FORMS[self.law]
+
+    def predict(self, x: Points, domain: Array, *, draws: bool = False) -> Array:
+        """Losses at points [n] of domains [n], or of each draw [draws, n]."""
+        values = self.draws[:, domain] if draws else self.values[domain]
+        return evaluate(self.form, values, x)
+
+    def told(self, values: Array) -> dict[str, Array]:
+        """Parameters by name, kappa as itself."""
+        named = dict(zip(self.form.names, np.moveaxis(values, -1, 0), strict=True))
+        return {n: np.exp(v) if n == "kappa" else v for n, v in named.items()}
+
+    def to_json(self, domains: tuple[str, ...]) -> dict[str, Any]:
+        """The member with its draws."""
+        told, drawn = self.told(self.values), self.told(self.draws)
+        return {
+            "law": self.law,
+            "sharing": self.sharing,
+            "weight": self.weight,
+            "parameters": {
+                d: {n: float(v[k]) for n, v in told.items()} for k, d in enumerate(domains)
+            },
+            "draws": {
+                d: {n: [_short(u) for u in v[:, k]] for n, v in drawn.items()}
+                for k, d in enumerate(domains)
+            },
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], domains: tuple[str, ...]) -> "Member":
+        """The reverse of `to_json`."""
+        names = FORMS[content["law"]].names
+
+        def held(values: Mapping[str, Any], name: str) -> Array:
+            array = np.asarray(values[name], dtype=float)
+            return np.log(np.maximum(array, 1e-300)) if name == "kappa" else array
+
+        def stack(part: Mapping[str, Any]) -> Array:
+            by_domain = [[held(part[d], name) for name in names] for d in domains]
+            return np.moveaxis(np.array(by_domain), (0, 1), (-2, -1))
+
+        return cls(
+            law=content["law"],
+            sharing=content["sharing"],
+            weight=float(content["weight"]),
+            values=stack(content["parameters"]),
+            draws=stack(content["draws"]),
+        )
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def interval(draws: Array) -> tuple[Array, Array]:
+    """The 90% interval over the first axis; NaN without draws."""
+    if not len(draws):
+        nothing = np.full(draws.shape[1:], np.nan)
+        return nothing, nothing
+    low, high = np.percentile(draws, LEVEL, axis=0)
+    return low, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """A fitted law, and those that the hold-outs cannot tell from it.
+
+    `members[0]` is the law of `params`. Predictions are the weighted mean of the members, with
+    the interval of all their draws together.
+    """
+
+    domains: tuple[str, ...]
+    members: tuple[Member, ...]
+    counts: tuple[int, ...]
+    """Rows of each domain."""
+
+    objective: float
+    converged: bool
+    warnings: tuple[str, ...]
+    holdout: tuple[dict[str, Any], ...]
+    candidates: tuple[dict[str, Any], ...]
+    flops_per_token: Mapping[float, float]
+    range: Mapping[str, tuple[float, float]]
+    """Lowest and highest value of each column in the fit."""
+
+    repetitions: float
+    seed: int
+
+    @property
+    def law(self) -> str:
+        """Name of the law that was chosen."""
+        return self.members[0].law
+
+    @property
+    def n_draws(self) -> int:
+        """Bootstrap draws of each member."""
+        return len(self.members[0].draws)
+
+    @property
+    def params(self) -> pd.DataFrame:
+        """Parameters of the chosen law, a row per domain; N in parameters, tokens in tokens."""
+        first = self.members[0]
+        return pd.DataFrame(first.told(first.values), index=list(self.domains))
+
+    def conf_int(self) -> pd.DataFrame:
+        """The 90% interval of each parameter: index (domain, parameter), columns low, high."""
+        first = self.members[0]
+        rows = {}
+        for name, drawn in first.told(first.draws).items():
+            low, high = interval(drawn)
+            for k, domain in enumerate(self.domains):
+                rows[domain, name] = (low[k], high[k])
+        frame = pd.DataFrame.from_dict(rows, orient="index", columns=["low", "high"])
+        frame.index = pd.MultiIndex.from_tuples(frame.index, names=["domain", "parameter"])
+        return frame.sort_index(level="domain", sort_remaining=False)
+
+    def domain_numbers(self, names: pd.Series) -> Array:
+        """The number of each named domain; `UserError` for one that the fit does not know."""
+        unknown = sorted(set(names.astype(str)) - set(self.domains))
+        if unknown:
+            raise UserError(
+                f"domain {unknown[0]!r} is not in the fit; it knows {', '.join(self.domains)}"
+            )
+        return np.array([self.domains.index(str(name)) for name in names], dtype=np.intp)
+
+    def predict(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Add `loss`, `loss_low`, `loss_high` to a frame of points.
+
+        `points` has params, pretrain_tokens, specialize_tokens, domain, and unique tokens
+        where they repeat. The loss is the expected loss of a new run in nats per token, with
+        its 90% interval; infinite where a law has none, as additive at D' = 0.
+        """
+        numbers = self.domain_numbers(points["domain"])
+        x = self._points(points)
+        value = sum(m.weight * m.predict(x, numbers) for m in self.members)
+        drawn = np.concatenate([m.predict(x, numbers, draws=True) for m in self.members])
+        low, high = interval(drawn)
+        return points.assign(loss=value, loss_low=low, loss_high=high)
+
+    def _points(self, points: pd.DataFrame) -> Points:
+        tokens = []
+        for column in ("pretrain_tokens", "specialize_tokens"):
+            seen = points[column].to_numpy(dtype=float)
+            unique = points.get(f"unique_{column}", points[column]).to_numpy(dtype=float)
+            unique = np.where(np.isnan(unique), seen, unique)
+            tokens.append(effective_tokens(seen, unique, self.repetitions))
+        return Points.of(points["params"].to_numpy(dtype=float), *tokens)
+
+    def summary(self) -> str:
+        """What was fitted and how far it can be trusted, in plain text."""
+        lines = [f"{self.law}: L = {FORMS[self.law].formula}", ""]
+        bounds = self.conf_int()
+        for domain, row in self.params.iterrows():
+            lines.append(f"{domain}")
+            for name, value in row.items():
+                low, high = bounds.loc[(domain, name)]
+                lines.append(f"  {name:<6}{value:>12.5g}   90% {low:.5g} to {high:.5g}")
+        lines += ["", "held out            domain          n     mre     max    bias"]
+        lines += [
+            f"{h['kind']:<20}{h['domain']:<12}{h['n']:>5}{h['mre']:>8.2%}{h['max']:>8.2%}"
+            f"{h['bias']:>+8.2%}"
+            for h in self.holdout
+        ]
+        lines += ["", "candidate          parameters  held-out mre"]
+        lines += [
+            f"{c['law']:<20}{c['n_parameters']:>9}{_percent(c['holdout_mre']):>14}"
+            for c in self.candidates
+        ]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of fit.json."""
+        bounds = self.conf_int()
+        domains = {
+            domain: {
+                "parameters": {name: float(v) for name, v in row.items()},
+                "interval": {
+                    name: [_or_none(v) for v in bounds.loc[(domain, name)]] for name in row.index
+                },
+                "n": n,
+            }
+            for (domain, row), n in zip(self.params.iterrows(), self.counts, strict=True)
+        }
+        return {
+            "law": self.law,
+            "formula": FORMS[self.law].formula,
+            "domains": domains,
+            "objective": self.objective,
+            "converged": self.converged,
+            "warnings": list(self.warnings),
+            "holdout": list(self.holdout),
+            "candidates": list(self.candidates),
+            "flops_per_token": {f"{n:.15g}": f for n, f in self.flops_per_token.items()},
+            "range": {column: list(ends) for column, ends in self.range.items()},
+            "repetitions": self.repetitions,
+            "units": {
+                "params": "parameters",
+                "pretrain_tokens": "tokens",
+                "specialize_tokens": "tokens",
+                "loss": "nats per token",
+                "flops_per_token": "training FLOPs per token",
+                "interval": "90%",
+            },
+            "bootstrap": {
+                "draws": self.n_draws,
+                "seed": self.seed,
+                "clusters": "(size, seed, pretrain_tokens), stratified by size",
+                "members": [member.to_json(self.domains) for member in self.members],
+            },
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write fit.json."""
+        write_json(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "FitResult":
+        """Read fit.json; `UserError` where it is not one."""
+        content = read_json(path)
+        try:
+            domains = tuple(content["domains"])
+            members = content["bootstrap"]["members"]
+            return cls(
+                domains=domains,
+                members=tuple(Member.from_json(member, domains) for member in members),
+                counts=tuple(content["domains"][d]["n"] for d in domains),
+                objective=content["objective"],
+                converged=content["converged"],
+                warnings=tuple(content["warnings"]),
+                holdout=tuple(content["holdout"]),
+                candidates=tuple(content["candidates"]),
+                flops_per_token={float(n): f for n, f in content["flops_per_token"].items()},
+                range={column: tuple(ends) for column, ends in content["range"].items()},
+                repetitions=content["repetitions"],
+                seed=content["bootstrap"]["seed"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise UserError(
+                f"{path}: is no fit ({cause!r} is wrong or missing); write it with fit_law.py"
+            ) from None
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"

@@ -1,0 +1,112 @@
+"""The choice of the form: by what it predicts outside its fit, never by how well it fits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from splitlaw.errors import UserError
+from splitlaw.laws.fit import SHARINGS, Estimate, fit_form, shared_names
+from splitlaw.laws.form import FORMS, Form
+from splitlaw.laws.holdout import Errors, held_out_rows, hold_out, score
+from splitlaw.laws.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A form with one sharing of its exponents, fitted and measured."""
+
+    estimate: Estimate
+    sharing: str
+    errors: list[Errors]
+    """Errors on the hold-outs made within the rows of the fit."""
+
+    mre: float
+    """Held-out mean relative error, each kind counting alike; NaN without hold-outs."""
+
+    standard_error: float
+
+    @property
+    def form(self) -> Form:
+        """The candidate's form."""
+        return self.estimate.form
+
+
+def forms_for(table: Table, law: str) -> list[Form]:
+    """The forms that `law` (a name or `auto`) lets compete on `table`."""
+    if law != "auto":
+        if law not in FORMS:
+            raise UserError(f"law {law!r} is unknown; give auto or one of {', '.join(FORMS)}")
+        return [FORMS[law]]
+    stages = 1 if table.one_stage else 2
+    return [form for form in FORMS.values() if form.stages == stages]
+
+
+def sharings_for(form: Form, table: Table, share: str) -> list[str]:
+    """The sharings that compete: those that differ for this form and table."""
+    if share != "auto":
+        if share not in SHARINGS:
+            raise UserError(f"share {share!r} is unknown; give auto or one of {SHARINGS}")
+        return [share]
+    if len(table.domains) == 1:
+        return ["none"]
+    dropped = form.size_only if len(table.sizes) == 1 else frozenset()
+    seen: dict[frozenset[str], str] = {}
+    for sharing in SHARINGS:
+        seen.setdefault(shared_names(form, sharing) - dropped, sharing)
+    return list(seen.values())
+
+
+def candidates(table: Table, law: str, share: str) -> tuple[list[Candidate], list[str]]:
+    """Every form with its best sharing, fitted and measured, and notes on those passed over.
+
+    The candidates are compared on the rows that all of them can use.
+    """
+    forms = forms_for(table, law)
+    compared = np.ones(len(table), dtype=bool)
+    for form in forms:
+        compared &= form.usable(table.general, table.special)
+    kinds = held_out_rows(table)
+    found, notes = [], []
+    for form in forms:
+        tried, refusals = [], []
+        for sharing in sharings_for(form, table, share):
+            try:
+                tried.append(_candidate(form, table, sharing, kinds, compared))
+            except UserError as refusal:
+                refusals.append(str(refusal))
+        if tried:
+            found.append(min(tried, key=_rank))
+        else:
+            notes.append(f"The law {form.name} is not compared: {refusals[-1]}.")
+    if not found:
+        raise UserError(notes[0].split(": ", 1)[1].rstrip("."))
+    return found, notes
+
+
+def _candidate(
+    form: Form, table: Table, sharing: str, kinds: dict, compared: np.ndarray
+) -> Candidate:
+    estimate = fit_form(form, table, sharing=sharing)
+    errors = hold_out(form, table, sharing, kinds, compared)
+    mre, standard_error = score(errors) if errors else (np.nan, np.nan)
+    return Candidate(
+        estimate=estimate, sharing=sharing, errors=errors, mre=mre, standard_error=standard_error
+    )
+
+
+def _rank(candidate: Candidate) -> tuple[bool, int, float]:
+    """Measured before not, then on more kinds of hold-out, then by error."""
+    unmeasured = bool(np.isnan(candidate.mre))
+    error = candidate.estimate.objective if unmeasured else candidate.mre
+    return unmeasured, -len(candidate.errors), error
+
+
+def choose(found: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates within one standard error of the best, the simplest first."""
+    best = min(found, key=_rank)
+    if np.isnan(best.mre):
+        return [best]
+    kinds = len(best.errors)
+    near = [c for c in found if len(c.errors) == kinds and c.mre <= best.mre + best.standard_error]
+    return sorted(near, key=lambda c: (c.estimate.layout.free, c.mre))
