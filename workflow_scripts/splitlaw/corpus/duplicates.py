@@ -1,0 +1,121 @@
+"""Exact and near duplicates: of every group of copies the first document by rank stays.
+
+Candidates are documents that agree in four MinHash values in a row (Broder 1997; bands as in
+Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4); each candidate is verified by the
+true Jaccard similarity of the word shingles. With 32 bands of four, a pair at similarity 0.6
+becomes a candidate with probability 0.988, at 0.73 (5% of the words replaced) with 0.99998.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitlaw.corpus.config import NearDuplicates
+from splitlaw.corpus.shingles import Hashes, jaccard, shingle_set
+from splitlaw.corpus.store import Index, Rows, Store
+
+BAND = 4
+_BANDS_AT_ONCE = 8
+_CACHE_BYTES = 64 << 20
+
+
+def exact_duplicates(index: Index, rank: Rows) -> Rows:
+    """The rows whose text is that of a row of lower rank; `rank` is `int64 [documents]`."""
+    order = np.lexsort((rank, *index.keys.T))
+    keys = index.keys[order]
+    same = np.zeros(order.size, dtype=bool)
+    same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
+    return np.sort(order[same])
+
+
+def near_duplicates(store: Store, index: Index, rows: Rows, near: NearDuplicates) -> Rows:
+    """The rows that are near a row before them in `rows` that itself stays.
+
+    `rows` lists the documents to compare, the ones to keep first.
+    """
+    position = np.full(index.size.size, -1, np.int64)
+    position[rows] = np.arange(rows.size)
+    documents, buckets = _shared_buckets(store, position)
+    order = np.lexsort((buckets, position[documents]))
+    documents, buckets = documents[order], buckets[order]
+    firsts = np.flatnonzero(np.diff(documents, prepend=-1))
+    kept: dict[int, list[int]] = {}
+    verifier = _Verifier(store, index, near)
+    dropped = []
+    for row, group in zip(documents[firsts].tolist(), np.split(buckets, firsts[1:]), strict=False):
+        own = group.tolist()
+        if verifier.near_any(row, sorted({other for key in own for other in kept.get(key, ())})):
+            dropped.append(row)
+        else:
+            for key in own:
+                kept.setdefault(key, []).append(row)
+    return np.array(dropped, dtype=np.int64)
+
+
+def _shared_buckets(store: Store, position: Rows) -> tuple[Rows, NDArray[np.uint64]]:
+    """The documents that agree with another in some band, and the hashes they agree in.
+
+    A document stands once for each such band. Rows of negative `position` take no part.
+    """
+    taking = np.flatnonzero(position >= 0)
+    documents, buckets = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    for keys in _band_keys(store, taking):
+        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        shared = counts[inverse] > 1
+        documents.append(taking[shared])
+        buckets.append(keys[shared])
+    return np.concatenate(documents), np.concatenate(buckets)
+
+
+def _band_keys(store: Store, taking: Rows) -> Iterator[Hashes]:
+    """For every band the hash of its values, `uint64 [taking]`; a few bands are held at a time."""
+    bands = store.permutations // BAND
+    for low in range(0, bands, _BANDS_AT_ONCE):
+        group = range(low, min(low + _BANDS_AT_ONCE, bands))
+        blocks = [_block_keys(block, group) for block in store.signature_blocks()]
+        yield from np.concatenate(blocks, axis=1)[:, taking]
+
+
+def _block_keys(block: NDArray[np.uint32], bands: range) -> NDArray[np.uint64]:
+    keys = np.empty((len(bands), len(block)), np.uint64)
+    for i, band in enumerate(bands):
+        total = np.full(len(block), band + 1, np.uint64)  # equal values in two bands do not meet
+        for column in range(BAND * band, BAND * (band + 1)):
+            total = (total ^ block[:, column]) * np.uint64(0x9E3779B97F4A7C15)
+            total ^= total >> np.uint64(29)
+        keys[i] = total
+    return keys
+
+
+class _Verifier:
+    """Compares documents by their true similarity, the texts read from the store."""
+
+    def __init__(self, store: Store, index: Index, near: NearDuplicates) -> None:
+        self._store, self._index, self._near = store, index, near
+        self._sets: dict[int, Hashes] = {}
+        self._bytes = 0
+        four_errors = 4 * np.sqrt(0.25 / near.permutations)  # of an estimated similarity, at most
+        self._likely = near.threshold - four_errors
+
+    def near_any(self, row: int, candidates: list[int]) -> bool:
+        """Whether `row` is near one of `candidates`, the likeliest tried first."""
+        if not candidates:
+            return False
+        own, *others = self._store.signatures([row, *candidates])
+        estimates = (np.array(others) == own).mean(axis=1)
+        likely = np.flatnonzero(estimates >= self._likely)
+        return any(
+            jaccard(self._set(row), self._set(candidates[i])) >= self._near.threshold
+            for i in likely[np.argsort(-estimates[likely], kind="stable")]
+        )
+
+    def _set(self, row: int) -> Hashes:
+        if row not in self._sets:
+            if self._bytes > _CACHE_BYTES:
+                self._sets.clear()
+                self._bytes = 0
+            shingles = shingle_set(self._store.text(self._index, row), self._near.shingle)
+            self._sets[row] = shingles
+            self._bytes += shingles.nbytes
+        return self._sets[row]

@@ -1,0 +1,122 @@
+"""Word shingles as 64-bit hashes, whole batches at a time, and Jaccard similarity on them.
+
+A word is a run of ASCII letters, digits and underscores, or of characters beyond ASCII; in scripts
+without spaces (U+3000 and above) every character is a word. ASCII case does not count. Hashes
+depend on the bytes alone: they are the same on every machine, and a collision of two different
+shingles has a chance of 2**-64.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+Offsets = NDArray[np.int64]
+
+_SPACE = 32
+_POSITIONS = 256
+
+
+def _fold() -> bytes:
+    """Byte to byte: lower case for ASCII letters, a space for what is in no word."""
+    inside = {*b"abcdefghijklmnopqrstuvwxyz0123456789_", *range(128, 256)}
+    folded = (byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))
+    return bytes(byte if byte in inside else _SPACE for byte in folded)
+
+
+_FOLD = _fold()
+_STREAM = np.random.PCG64(20240229)  # any bits would do; the raw stream is the same in any numpy
+_BYTE_HASH = _STREAM.random_raw(256)
+_BYTE_HASH[_SPACE] = 0  # separators add nothing to the word before them
+_PLACE_HASH = _STREAM.random_raw(_POSITIONS) | np.uint64(1)
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def word_hashes(texts: Sequence[bytes]) -> tuple[Hashes, Offsets]:
+    """Hash every word of every text (UTF-8).
+
+    Gives the hashes of all words, `uint64 [words]`, and where each text's begin,
+    `int64 [texts + 1]`.
+    """
+    joined = b" ".join((*texts, b""))
+    folded = np.frombuffer(joined.translate(_FOLD), dtype=np.uint8)
+    ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts)))
+    starts = _word_starts(folded)
+    offsets = np.concatenate(([0], np.searchsorted(starts, ends)))
+    if not starts.size:
+        return np.empty(0, np.uint64), offsets
+    lengths = np.diff(starts, append=folded.size)
+    place = np.arange(starts[0], folded.size) - np.repeat(starts, lengths)
+    values = _BYTE_HASH[folded[starts[0] :]] * _PLACE_HASH[place & (_POSITIONS - 1)]
+    return _mix(np.add.reduceat(values, starts - starts[0])), offsets
+
+
+def _word_starts(folded: NDArray[np.uint8]) -> Offsets:
+    inside = folded != _SPACE
+    fresh = np.ones(folded.size, dtype=bool)
+    fresh[1:] = ~inside[:-1]
+    unspaced = (folded >= 0xE3) & (folded < 0xF0)  # first bytes of U+3000 to U+FFFF
+    return np.flatnonzero(inside & (fresh | unspaced))
+
+
+def _mix(values: Hashes) -> Hashes:
+    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): every bit depends on every bit."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def rolling(words: Hashes, widths: Sequence[int]) -> Iterator[Hashes]:
+    """Hash every `width` words in a row, for each of the rising `widths`.
+
+    Yields `uint64 [words - width + 1]`, empty where there are too few words.
+    """
+    total = words.copy()
+    for width in range(1, max(widths) + 1):
+        if width > 1:
+            total = total[:-1] * _STEP + words[width - 1 :]
+        if width in widths:
+            yield _mix(total)
+
+
+def shingle_hashes(texts: Sequence[bytes], width: int) -> tuple[Hashes, Offsets]:
+    """Hash every shingle of `width` words of every text.
+
+    Gives `uint64 [shingles]`, repeats included, and `int64 [texts + 1]` offsets. A text of fewer
+    words has one shingle, all of its words; a text without words has none.
+    """
+    words, bounds = word_hashes(texts)
+    counts = np.diff(bounds)
+    if words.size and counts.min(initial=width) >= width:
+        (whole,) = rolling(words, [width])
+        inside = np.ones(whole.size, dtype=bool)
+        for back in range(1, width):  # the windows that reach into the next text
+            inside[bounds[1:-1] - back] = False
+        offsets = np.concatenate(([0], np.cumsum(counts - width + 1)))
+        return whole[inside], offsets
+    parts = [
+        next(rolling(words[low:high], [max(1, min(width, high - low))]))
+        for low, high in pairwise(bounds)
+    ]
+    offsets = np.concatenate(([0], np.cumsum([part.size for part in parts], dtype=np.int64)))
+    return np.concatenate([words[:0], *parts]), offsets
+
+
+def shingle_set(text: bytes, width: int) -> Hashes:
+    """The distinct shingles of one text, sorted."""
+    return distinct(shingle_hashes([text], width)[0])
+
+
+def distinct(hashes: Hashes) -> Hashes:
+    """The different hashes, sorted; several times faster than `numpy.unique` on 64-bit hashes."""
+    ordered = np.sort(hashes)
+    return ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
+
+
+def jaccard(left: Hashes, right: Hashes) -> float:
+    """Size of the intersection over size of the union of two sorted sets; 0 for two empty ones."""
+    common = np.intersect1d(left, right, assume_unique=True).size
+    union = left.size + right.size - common
+    return common / union if union else 0.0

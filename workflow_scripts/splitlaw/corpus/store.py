@@ -1,0 +1,118 @@
+"""Clean documents on disk and their index in memory, so that a corpus need not fit in memory.
+
+The index takes about 60 bytes a document; texts and signatures are read from disk where needed.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitlaw.corpus.cleaning import KEY_WORDS, Batch
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """One row a document; all arrays are `[documents]`, `keys` is `[documents, KEY_WORDS]`."""
+
+    keys: NDArray[np.uint64]
+    """See `splitlaw.corpus.cleaning.document_key`."""
+    start: NDArray[np.int64]
+    """Where the text begins in the store, in bytes."""
+    size: NDArray[np.int64]
+    """UTF-8 bytes of the text."""
+    source: NDArray[np.int16]
+    """The number of its source, in the order of the configuration."""
+    benchmark: NDArray[np.bool_]
+    """Whether it shares words with a benchmark's item."""
+
+
+class Store:
+    """A folder with the texts one after another and their signatures, for the time of one run."""
+
+    def __init__(self, folder: Path, permutations: int) -> None:
+        self.permutations = permutations
+        self._texts: BinaryIO = (folder / "texts.bin").open("w+b")
+        self._signatures: BinaryIO = (folder / "signatures.bin").open("w+b")
+        self._parts: list[tuple[NDArray[np.uint64], Rows, NDArray[np.int16], NDArray[np.bool_]]]
+        self._parts = []
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._texts.close()
+        self._signatures.close()
+
+    def append(self, batch: Batch, source: int) -> None:
+        """Add the documents of a batch."""
+        self._texts.writelines(batch.texts)
+        self._signatures.write(batch.signatures.tobytes())
+        size = np.fromiter(map(len, batch.texts), np.int64, len(batch.texts))
+        sources = np.full(len(batch.texts), source, np.int16)
+        self._parts.append((batch.keys, size, sources, batch.benchmark))
+
+    def index(self) -> Index:
+        """The index of all documents added so far; texts can be read from now on."""
+        self._texts.flush()
+        self._signatures.flush()
+        empty = (
+            np.empty((0, KEY_WORDS), np.uint64),
+            np.empty(0, np.int64),
+            np.empty(0, np.int16),
+            np.empty(0, bool),
+        )
+        columns = zip(empty, *self._parts, strict=True)
+        keys, size, source, benchmark = (np.concatenate(column) for column in columns)
+        self._parts = [(keys, size, source, benchmark)]
+        start = np.cumsum(size) - size
+        return Index(keys=keys, start=start, size=size, source=source, benchmark=benchmark)
+
+    def text(self, index: Index, row: int) -> bytes:
+        """The UTF-8 text of a document."""
+        return os.pread(self._texts.fileno(), int(index.size[row]), int(index.start[row]))
+
+    def batches(
+        self, index: Index, rows: Rows, *, size: int, documents: int = 4096
+    ) -> Iterator[tuple[Rows, list[bytes]]]:
+        """The texts of `rows`, in their order, in batches of about `size` bytes."""
+        for part in split_by_size(rows, index.size[rows], size=size, documents=documents):
+            yield part, [self.text(index, row) for row in part]
+
+    def signature_blocks(self, rows: int = 1 << 16) -> Iterator[NDArray[np.uint32]]:
+        """All signatures in the order of the documents, `[<= rows, permutations]` at a time."""
+        width = 4 * self.permutations
+        offset = 0
+        while block := os.pread(self._signatures.fileno(), rows * width, offset):
+            yield np.frombuffer(block, np.uint32).reshape(-1, self.permutations)
+            offset += len(block)
+
+    def signatures(self, rows: Iterable[int]) -> NDArray[np.uint32]:
+        """The signatures of some documents, `[rows, permutations]`."""
+        width = 4 * self.permutations
+        read = (os.pread(self._signatures.fileno(), width, int(row) * width) for row in rows)
+        return np.frombuffer(b"".join(read), np.uint32).reshape(-1, self.permutations)
+
+
+def split_by_size(rows: Rows, sizes: Rows, *, size: int, documents: int) -> Iterator[Rows]:
+    """Cut `rows` into runs of about `size` bytes and at most `documents` rows."""
+    ends = np.cumsum(sizes)
+    low = 0
+    while low < rows.size:
+        before = ends[low] - sizes[low]
+        high = max(low + 1, int(np.searchsorted(ends, before + size, side="right")))
+        high = min(high, low + documents)
+        yield rows[low:high]
+        low = high

@@ -1,0 +1,89 @@
+"""Open token files."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitlaw.errors import UserError
+from splitlaw.files import read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """What `tokens.json` says of one split."""
+
+    path: Path
+    """The token file."""
+    dtype: np.dtype[Any]
+    """Little-endian, 16 or 32 bits, unsigned."""
+    tokens: int
+    """Tokens in it, the end-of-text tokens among them."""
+    documents: int
+    """Documents in it."""
+    bytes: int
+    """UTF-8 bytes of the text that was encoded."""
+    documents_path: Path | None
+    """The table of its documents; train has none."""
+
+
+def read_sidecar(path: str | os.PathLike[str], split: str) -> Sidecar:
+    """Read one split's entry of a `tokens.json`; a missing or wrong file is a `UserError`."""
+    content = read_json(path)
+    entry = content.get("splits", {}).get(split)
+    if entry is None:
+        raise UserError(f"{path}: has no split {split!r}; name one of {list(content['splits'])}")
+    folder = Path(path).parent
+    documents = entry.get("documents_file")
+    return Sidecar(
+        path=folder / entry["file"],
+        dtype=np.dtype(content["dtype"]).newbyteorder("<"),
+        tokens=entry["tokens"],
+        documents=entry["documents"],
+        bytes=entry["bytes"],
+        documents_path=folder / documents if documents else None,
+    )
+
+
+def open_tokens(path: str | os.PathLike[str], split: str) -> NDArray[np.unsignedinteger[Any]]:
+    """Map the tokens of a split, `[tokens]`, read-only; `path` is that of `tokens.json`.
+
+    Raises `UserError` where the file is missing or not of the size that the sidecar tells.
+    """
+    sidecar = read_sidecar(path, split)
+    expected = sidecar.tokens * sidecar.dtype.itemsize
+    size = sidecar.path.stat().st_size if sidecar.path.is_file() else None
+    if size != expected:
+        told = "is missing" if size is None else f"has {size} bytes"
+        raise UserError(f"{sidecar.path}: {told}, {path} tells {expected}; run tokenize again")
+    return np.memmap(sidecar.path, dtype=sidecar.dtype, mode="r", shape=(sidecar.tokens,))
+
+
+def open_documents(
+    path: str | os.PathLike[str], split: str
+) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.int64], NDArray[np.int64]]:
+    """Map the tokens of a held-out split with the bounds of its documents.
+
+    Gives the tokens, `[tokens]`; offsets, `int64 [documents + 1]`, so that document i is
+    `tokens[offsets[i]:offsets[i + 1]]`, its first token the end of text; and the UTF-8 bytes of
+    each document's text, `int64 [documents]`, for bits per byte.
+    """
+    tokens = open_tokens(path, split)
+    table_path = read_sidecar(path, split).documents_path
+    if table_path is None:
+        raise UserError(
+            f"{path}: split {split!r} has no table of documents; ask for a held-out one"
+        )
+    try:
+        table = np.load(table_path)
+    except (OSError, ValueError) as cause:
+        raise UserError(f"{table_path}: cannot be read ({cause}); run tokenize again") from None
+    offsets = np.concatenate(([0], np.cumsum(table[:, 0])))
+    if offsets[-1] != tokens.size:
+        raise UserError(
+            f"{table_path}: does not add up to {tokens.size} tokens; run tokenize again"
+        )
+    return tokens, offsets, table[:, 1]

@@ -1,0 +1,141 @@
+"""Train a byte-level BPE tokenizer, or take one that exists; load it for encoding."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from splitlaw.corpus.config import GENERAL
+from splitlaw.corpus.documents import read_documents
+from splitlaw.errors import UserError
+from splitlaw.files import atomic_path, read_json, write_json
+
+END_OF_TEXT = "<|endoftext|>"
+_BYTES = 256
+_PROBE = "Zażółć gęślą jaźń — 深層学習 🧪 ∀ε>0 \u200b\U0010fffd\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """The `tokenizer` section: train one of `vocabulary` tokens, or take the one at `path`."""
+
+    vocabulary: int | None = None
+    """Tokens, the 256 bytes and the end of text among them."""
+    path: str | None = None
+    """A local folder, or a name on the hub."""
+    revision: str | None = None
+    """The hub's commit."""
+    max_bytes: int = 50_000_000
+    """Train on this much text at most: merges hardly change beyond, and counts fit in memory."""
+
+    def __post_init__(self) -> None:
+        if (self.vocabulary is None) == (self.path is None):
+            raise UserError("tokenizer: give vocabulary, to train one, or path, to take one")
+        if self.vocabulary is not None and self.vocabulary <= _BYTES:
+            raise UserError(f"tokenizer.vocabulary is {self.vocabulary}; give over {_BYTES} tokens")
+
+
+def tokenizer_config(section: dict[str, Any]) -> TokenizerConfig:
+    """Build the configuration from the `tokenizer` section."""
+    try:
+        return TokenizerConfig(**section)
+    except TypeError as cause:
+        raise UserError(f"tokenizer: {cause}; use vocabulary, path, revision, max_bytes") from None
+
+
+def make_tokenizer(config: TokenizerConfig, corpus: Path, out: Path) -> None:
+    """Write the tokenizer that the configuration asks for into the folder `out`."""
+    if config.path is not None:
+        _take(config.path, config.revision, out)
+        return
+    assert config.vocabulary is not None
+    tokenizer = train(_limited(corpus, config.max_bytes), config.vocabulary)
+    if tokenizer.get_vocab_size() != config.vocabulary:
+        raise UserError(
+            f"tokenizer.vocabulary is {config.vocabulary}, and the text of general gives only "
+            f"{tokenizer.get_vocab_size()} tokens; ask for fewer or give general more text"
+        )
+    _save(tokenizer, out)
+
+
+def train(texts: Iterator[str], vocabulary: int) -> Tokenizer:
+    """Train byte-level BPE (as in GPT-2): any text can be encoded, and decodes to itself."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[AddedToken(END_OF_TEXT, special=True, normalized=False)],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _limited(corpus: Path, max_bytes: int) -> Iterator[str]:
+    """General's train text in its order, which is shuffled, up to `max_bytes`."""
+    size = 0
+    for _, texts in read_documents(corpus, GENERAL, "train"):
+        yield from texts
+        size += sum(len(text.encode("utf-8")) for text in texts)
+        if size >= max_bytes:
+            return
+
+
+def _save(tokenizer: Tokenizer, out: Path) -> None:
+    write_json(
+        out / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": END_OF_TEXT,
+            "eos_token": END_OF_TEXT,
+            "pad_token": END_OF_TEXT,
+            "clean_up_tokenization_spaces": False,
+        },
+    )
+    with atomic_path(out / "tokenizer.json") as temporary:
+        tokenizer.save(str(temporary))
+
+
+def _take(name: str, revision: str | None, out: Path) -> None:
+    """Copy a tokenizer of a folder or the hub; it must have an end of text and no unknowns."""
+    from transformers import AutoTokenizer  # slow to import, and needed here alone
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, use_fast=True)
+    except (OSError, ValueError) as cause:
+        reason = str(cause).strip().splitlines()[0]
+        raise UserError(
+            f"tokenizer.path {name}: {reason}; give a folder with tokenizer.json, or, without "
+            "a network, set HF_HUB_OFFLINE=1 and use a cached one"
+        ) from None
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"tokenizer.path {name}: has no eos_token; documents need an end of text")
+    encoded = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
+    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encoded:
+        raise UserError(f"tokenizer.path {name}: has unknown characters; give a byte-level one")
+    tokenizer.save_pretrained(out)
+
+
+def load(folder: Path) -> tuple[Tokenizer, int]:
+    """Open a saved tokenizer for encoding; gives it with the id of its end-of-text token.
+
+    Special tokens that a text spells out are encoded as text.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run train_tokenizer first")
+    tokenizer = Tokenizer.from_file(os.fspath(path))
+    end = read_json(folder / "tokenizer_config.json").get("eos_token")
+    end = end["content"] if isinstance(end, dict) else end
+    number = tokenizer.token_to_id(end) if end else None
+    if number is None:
+        raise UserError(f"{folder}/tokenizer_config.json: eos_token {end!r} is no token; mend it")
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, number

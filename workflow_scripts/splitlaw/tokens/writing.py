@@ -1,0 +1,151 @@
+"""Encode a domain's documents into token files with a sidecar."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from splitlaw.corpus.documents import read_documents
+from splitlaw.corpus.splitting import SPLITS
+from splitlaw.errors import UserError
+from splitlaw.files import atomic_path, sha256_file, write_json
+from splitlaw.tokens.tokenizer import load
+
+_BATCH_CHARACTERS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """How held-out documents are cut; a part of the `evaluation` section."""
+
+    characters_per_document: int | None = None
+    """Held-out documents are cut to this many, so that a few long ones do not own the mean."""
+    minimum_tokens: int = 1000
+    """A held-out split with fewer is refused: its loss would be noise."""
+
+    def __post_init__(self) -> None:
+        cut = self.characters_per_document
+        if cut is not None and cut < 1:
+            raise UserError(f"evaluation.characters_per_document is {cut}; give at least 1")
+
+
+def held_out_config(section: dict[str, Any]) -> HeldOut:
+    """Take what concerns token files from the `evaluation` section."""
+    known = {field.name for field in fields(HeldOut)}
+    return HeldOut(**{key: value for key, value in section.items() if key in known})
+
+
+def tokenize_domain(
+    corpus: Path, tokenizer_folder: Path, domain: str, held_out: HeldOut, out: Path
+) -> None:
+    """Write `{train,validation,test}.bin`, the held-out tables and `tokens.json` into `out`.
+
+    Encoding uses the threads that `RAYON_NUM_THREADS` allows; the bytes do not depend on them.
+    Raises `UserError` for a held-out split that is too short to measure a loss on.
+    """
+    tokenizer, end_of_text = load(tokenizer_folder)
+    vocabulary = tokenizer.get_vocab_size(with_added_tokens=True)
+    dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+    splits: dict[str, Any] = {}
+    for split in SPLITS:
+        cut = None if split == "train" else held_out.characters_per_document
+        documents = _documents(corpus, domain, split, cut)
+        splits[split] = _write_split(tokenizer, end_of_text, documents, out / f"{split}.bin", dtype)
+        if split != "train" and splits[split]["tokens"] < held_out.minimum_tokens:
+            raise UserError(
+                f"domain {domain}: {split} has {splits[split]['tokens']} tokens, fewer than "
+                f"evaluation.minimum_tokens {held_out.minimum_tokens}; give it more documents"
+            )
+    write_json(
+        out / "tokens.json",
+        {
+            "domain": domain,
+            "dtype": dtype.name,
+            "vocabulary": vocabulary,
+            "end_of_text": end_of_text,
+            "tokenizer_sha256": sha256_file(tokenizer_folder / "tokenizer.json"),
+            "characters_per_held_out_document": held_out.characters_per_document,
+            "splits": splits,
+        },
+    )
+
+
+def _documents(corpus: Path, domain: str, split: str, cut: int | None) -> Iterator[tuple[str, str]]:
+    for sources, texts in read_documents(corpus, domain, split):
+        for source, text in zip(sources, texts, strict=True):
+            yield source, text[:cut]
+
+
+def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    batch: list[tuple[str, str]] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document[1])
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _write_split(
+    tokenizer: Tokenizer,
+    end_of_text: int,
+    documents: Iterator[tuple[str, str]],
+    path: Path,
+    dtype: np.dtype[Any],
+) -> dict[str, Any]:
+    """Write one token file (and, for a held-out split, its table); gives the sidecar's entry."""
+    tables = [np.empty((0, 2), np.int64)]
+    by_source: Counter[str] = Counter()
+    hashed = hashlib.sha256()
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        for batch in _batches(documents):
+            tokens, table = encode(tokenizer, end_of_text, [text for _, text in batch], dtype)
+            data = tokens.tobytes()
+            stream.write(data)
+            hashed.update(data)
+            tables.append(table)
+            for (source, _), count in zip(batch, table[:, 0].tolist(), strict=True):
+                by_source[source] += count
+    table = np.concatenate(tables)
+    entry = {
+        "file": path.name,
+        "tokens": int(table[:, 0].sum()),
+        "documents": len(table),
+        "bytes": int(table[:, 1].sum()),
+        "sha256": hashed.hexdigest(),
+        "tokens_by_source": dict(sorted(by_source.items())),
+    }
+    if path.stem != "train":
+        documents_path = path.with_name(f"{path.stem}_documents.npy")
+        entry["documents_file"] = documents_path.name
+        with atomic_path(documents_path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, table)
+    return entry
+
+
+def encode(
+    tokenizer: Tokenizer, end_of_text: int, texts: list[str], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Encode documents, each after an end-of-text token.
+
+    Gives the tokens, `[tokens]`, and the tokens and UTF-8 bytes of each document,
+    `int64 [documents, 2]`.
+    """
+    encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    ids = [encoding.ids for encoding in encoded]
+    table = np.array(
+        [(len(i) + 1, len(text.encode("utf-8"))) for i, text in zip(ids, texts, strict=True)],
+        dtype=np.int64,
+    ).reshape(-1, 2)
+    flat = chain.from_iterable([end_of_text, *document] for document in ids)
+    return np.fromiter(flat, dtype, int(table[:, 0].sum())), table

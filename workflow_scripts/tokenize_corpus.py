@@ -1,0 +1,33 @@
+"""Encode one domain's documents into flat token files with a sidecar."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from splitlaw.corpus.config import load_section
+from splitlaw.errors import CommandParser, exit_status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see --help."""
+    parser = CommandParser(prog="tokenize_corpus.py", description=__doc__)
+    parser.add_argument("--corpus", required=True, type=Path, help="folder of the corpus")
+    parser.add_argument("--tokenizer", required=True, type=Path, help="folder of the tokenizer")
+    parser.add_argument("--domain", required=True, help="general, or one of the domains")
+    parser.add_argument(
+        "--config", default="{}", help="the evaluation section: JSON, or a JSON or YAML file"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="folder of the token files")
+    options = parser.parse_args(argv)
+
+    def run() -> None:
+        from splitlaw.tokens.writing import held_out_config, tokenize_domain
+
+        held_out = held_out_config(load_section(options.config, "evaluation"))
+        tokenize_domain(options.corpus, options.tokenizer, options.domain, held_out, options.out)
+
+    return exit_status(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
