@@ -1,7 +1,6 @@
 """The bootstrap: how far the parameters could have come out otherwise."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from splitlaw.laws.fit import Estimate, descend
 from splitlaw.laws.points import Array
@@ -52,7 +51,7 @@ def _draw(layout: Layout, table: Table, estimate: Estimate, values: Array, weigh
     problem = Problem(layout, table, estimate.units)
     vector = layout.vector(values[None])
     chunk = max(1, CHUNK // (len(table) * len(layout.form.names) + layout.size**2))
-    found: list[NDArray[np.float64]] = []
+    found: list[Array] = []
     for first in range(0, len(weights), chunk):
         part = weights[first : first + chunk]
         start = np.repeat(vector, len(part), axis=0)

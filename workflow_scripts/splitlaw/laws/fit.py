@@ -8,7 +8,7 @@ import numpy as np
 from splitlaw.errors import UserError
 from splitlaw.laws.form import Form
 from splitlaw.laws.minimise import Minimum, minimise
-from splitlaw.laws.points import Array, Points, Units
+from splitlaw.laws.points import Array, Indices, Points, Units
 from splitlaw.laws.problem import DELTA, Layout, Problem
 from splitlaw.laws.search import SAMPLES, find_starts
 from splitlaw.laws.table import Table
@@ -45,7 +45,7 @@ class Estimate:
         """Parameters in the units of the fit [domains, names]."""
         return self.layout.by_domain(self.vector[None])[0]
 
-    def predict(self, x: Points, domain: Array) -> Array:
+    def predict(self, x: Points, domain: Indices) -> Array:
         """Losses at points in the units of the fit, each of its domain's number."""
         return evaluate(self.form, self.values[domain], x) * self.units.loss
 

@@ -2,13 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 
-from splitlaw.laws.points import Array, Points, Units
+from splitlaw.laws.points import Array, Mask, Points, Units
 
 Theta = Mapping[str, Array]
 """Values of the nonlinear parameters, arrays that broadcast against the points'."""
+
+Bounds = Mapping[str, tuple[float, float]]
 
 Gradients = dict[tuple[str, str], Array]
 """Derivative of the term of a linear parameter by a nonlinear one; absent where it is zero."""
@@ -35,10 +39,10 @@ class Form(ABC):
     linear: tuple[str, ...]
     """Linear parameters, each with one term, in nats per token at N = D = D' = 1."""
 
-    bounds: Mapping[str, tuple[float, float]]
+    bounds: ClassVar[Bounds]
     """Nonlinear parameters and their bounds at the units of the fit; kappa's are of its log."""
 
-    search: Mapping[str, tuple[float, float]] = {}
+    search: ClassVar[Bounds] = MappingProxyType({})
     """Where starts are drawn from, where that is narrower than the bounds."""
 
     needs_general = False
@@ -89,9 +93,9 @@ class Form(ABC):
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
         """Parameters fitted in `units`, told in the user's scale (kappa as itself)."""
 
-    def usable(self, general: Array, domain: Array) -> Array:
+    def usable(self, general: Array, domain: Array) -> Mask:
         """Which rows the form is finite on, as booleans."""
-        seen = general + domain > 0
+        seen: Mask = general + domain > 0
         if self.needs_general:
             seen &= general > 0
         if self.needs_domain:

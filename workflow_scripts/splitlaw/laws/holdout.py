@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from splitlaw.errors import UserError
 from splitlaw.laws.fit import Estimate, fit_form
 from splitlaw.laws.form import Form
-from splitlaw.laws.points import Array
+from splitlaw.laws.points import Array, Indices, Mask
 from splitlaw.laws.table import Table
 
 KINDS = ("params", "pretrain_tokens", "specialize_tokens", "corner")
@@ -25,18 +24,16 @@ MIN_LEVELS = 3
 HOLDOUT_STARTS = 6
 HOLDOUT_SAMPLES = 256
 
-Mask = NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class Errors:
     """Signed relative errors of predictions on rows that were held out."""
 
     kind: str
-    domain: NDArray[np.intp]
+    domain: Indices
     """Number of each row's domain [n]."""
 
-    cluster: NDArray[np.intp]
+    cluster: Indices
     """Cluster of each row [n]."""
 
     loss: Array

@@ -1,5 +1,7 @@
 """The two forms that lead: general tokens count as domain tokens, at a rate."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from splitlaw.laws.form import (
@@ -7,6 +9,7 @@ from splitlaw.laws.form import (
     EXPONENT,
     LOG_KAPPA,
     SIZE_EXPONENT,
+    Bounds,
     Form,
     Gradients,
     Theta,
@@ -38,14 +41,14 @@ class TwoSkills(Form):
     formula = "E + A N^-alpha + F (D + D')^-phi + B (D' + kappa D^gamma)^-beta"
     source = "splitlaw"
     linear = ("E", "A", "F", "B")
-    bounds = {
+    bounds: ClassVar[Bounds] = {
         "alpha": EXPONENT,
         "phi": EXPONENT,
         "beta": EXPONENT,
         "kappa": LOG_KAPPA,
         "gamma": CONCAVE,
     }
-    search = EVERYDAY
+    search: ClassVar[Bounds] = EVERYDAY
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:
         """1, N^-alpha, (D + D')^-phi, (D' + kappa D^gamma)^-beta."""
@@ -106,14 +109,14 @@ class EffectiveTokens(Form):
     formula = "E + A N^-alpha + B (D' + kappa D^gamma N^delta)^-beta"
     source = "splitlaw; after Hernandez et al. 2021, arXiv:2102.01293"
     linear = ("E", "A", "B")
-    bounds = {
+    bounds: ClassVar[Bounds] = {
         "alpha": EXPONENT,
         "beta": EXPONENT,
         "kappa": LOG_KAPPA,
         "gamma": CONCAVE,
         "delta": SIZE_EXPONENT,
     }
-    search = EVERYDAY
+    search: ClassVar[Bounds] = EVERYDAY
 
     @staticmethod
     def _transferred(theta: Theta, x: Points) -> Array:

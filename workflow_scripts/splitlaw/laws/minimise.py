@@ -4,11 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from splitlaw.laws.points import Array
+from splitlaw.laws.points import Array, Indices, Mask
 
-Indices = NDArray[np.intp]
 Objective = Callable[[Array, Indices], tuple[Array, Array]]
 """(parameters [b, p], numbers of the problems [b]) to (values [b], gradients [b, p])."""
 
@@ -30,7 +28,7 @@ class Minimum:
     gradient: Array
     """Gradient [b, p]."""
 
-    converged: NDArray[np.bool_]
+    converged: Mask
     """Whether the next step promised no more than the tolerance [b]."""
 
 
@@ -44,17 +42,18 @@ class _State:
     gradient: Array
     hessian: Array
 
-    def keep(self, mask: NDArray[np.bool_]) -> None:
+    def keep(self, mask: Mask) -> None:
         for name in ("which", "x", "value", "gradient", "hessian"):
             setattr(self, name, getattr(self, name)[mask])
 
 
 def _solve(matrix: Array, rhs: Array) -> Array:
     try:
-        return np.linalg.solve(matrix, rhs[..., None])[..., 0]
+        solved = np.linalg.solve(matrix, rhs[..., None])
     except np.linalg.LinAlgError:
         ridge = 1e-10 * np.trace(matrix, axis1=1, axis2=2)[:, None, None]
-        return np.linalg.solve(matrix + ridge * np.eye(matrix.shape[1]), rhs[..., None])[..., 0]
+        solved = np.linalg.solve(matrix + ridge * np.eye(matrix.shape[1]), rhs[..., None])
+    return np.asarray(solved[..., 0], dtype=float)
 
 
 def _step(state: _State, low: Array, high: Array) -> Array:
@@ -79,7 +78,7 @@ def _step(state: _State, low: Array, high: Array) -> Array:
 
 def _search_line(
     objective: Objective, state: _State, step: Array
-) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+) -> tuple[Array, Array, Array, Mask]:
     """Halve each step until it descends enough; x, value, gradient, and whether it did."""
     x, value, gradient = state.x.copy(), state.value.copy(), state.gradient.copy()
     slope = np.einsum("bp,bp->b", state.gradient, step)

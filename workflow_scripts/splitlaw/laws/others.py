@@ -1,8 +1,10 @@
 """The forms that stand beside the leading ones."""
 
+from typing import ClassVar
+
 import numpy as np
 
-from splitlaw.laws.form import EXPONENT, Form, Gradients, Theta, grow, power, register
+from splitlaw.laws.form import EXPONENT, Bounds, Form, Gradients, Theta, grow, power, register
 from splitlaw.laws.leading import EVERYDAY
 from splitlaw.laws.points import Array, Points, Units
 
@@ -17,8 +19,8 @@ class Chinchilla(Form):
     formula = "E + A N^-alpha + B (D + D')^-beta"
     source = "Hoffmann et al. 2022, arXiv:2203.15556"
     linear = ("E", "A", "B")
-    bounds = {"alpha": EXPONENT, "beta": EXPONENT}
-    search = EVERYDAY
+    bounds: ClassVar[Bounds] = {"alpha": EXPONENT, "beta": EXPONENT}
+    search: ClassVar[Bounds] = EVERYDAY
     stages = 1
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 LOG_ZERO = -1e4
 """The logarithm of no tokens: finite, so that 0 * log(0) is 0 in every gradient."""
@@ -62,7 +64,7 @@ class Points:
         s = np.asarray(domain, dtype=float) / unit.tokens
         return cls(np.log(n), d, s, _log(d), _log(s), _log(d + s))
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "Points":
+    def take(self, rows: Indices | Mask) -> "Points":
         """The points at `rows` of one-dimensional arrays."""
         return Points(
             self.log_params[rows],

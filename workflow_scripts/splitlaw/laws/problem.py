@@ -143,7 +143,6 @@ class Problem:
         """Positive definite upper bound of Huber's Gauss-Newton matrix [b, size, size]."""
         residual, jacobian = self.jacobian(x)
         weight = weights * np.minimum(1.0, delta / np.maximum(np.abs(residual), 1e-300))
-        count, width = self.layout.index.shape
         total = np.zeros((len(x), self.layout.size, self.layout.size))
         ends = np.append(self.starts[1:], len(self.domain))
         for k, (first, last) in enumerate(zip(self.starts, ends, strict=True)):

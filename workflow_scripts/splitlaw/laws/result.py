@@ -12,7 +12,7 @@ from splitlaw.errors import UserError
 from splitlaw.files import read_json, write_json
 from splitlaw.laws.fit import evaluate
 from splitlaw.laws.form import FORMS, Form
-from splitlaw.laws.points import Array, Points
+from splitlaw.laws.points import Array, Indices, Points
 from splitlaw.laws.repetition import effective_tokens
 
 LEVEL = (5.0, 95.0)
@@ -41,7 +41,7 @@ class Member:
         """The form of the law."""
         return FORMS[self.law]
 
-    def predict(self, x: Points, domain: Array, *, draws: bool = False) -> Array:
+    def predict(self, x: Points, domain: Indices, *, draws: bool = False) -> Array:
         """Losses at points [n] of domains [n], or of each draw [draws, n]."""
         values = self.draws[:, domain] if draws else self.values[domain]
         return evaluate(self.form, values, x)
@@ -155,7 +155,7 @@ class FitResult:
         frame.index = pd.MultiIndex.from_tuples(frame.index, names=["domain", "parameter"])
         return frame.sort_index(level="domain", sort_remaining=False)
 
-    def domain_numbers(self, names: pd.Series) -> Array:
+    def domain_numbers(self, names: pd.Series) -> Indices:
         """The number of each named domain; `UserError` for one that the fit does not know."""
         unknown = sorted(set(names.astype(str)) - set(self.domains))
         if unknown:
@@ -185,7 +185,8 @@ class FitResult:
             unique = points.get(f"unique_{column}", points[column]).to_numpy(dtype=float)
             unique = np.where(np.isnan(unique), seen, unique)
             tokens.append(effective_tokens(seen, unique, self.repetitions))
-        return Points.of(points["params"].to_numpy(dtype=float), *tokens)
+        general, special = tokens
+        return Points.of(points["params"].to_numpy(dtype=float), general, special)
 
     def summary(self) -> str:
         """What was fitted and how far it can be trusted, in plain text."""

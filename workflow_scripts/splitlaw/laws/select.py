@@ -9,6 +9,7 @@ from splitlaw.errors import UserError
 from splitlaw.laws.fit import SHARINGS, Estimate, fit_form, shared_names
 from splitlaw.laws.form import FORMS, Form
 from splitlaw.laws.holdout import Errors, held_out_rows, hold_out, score
+from splitlaw.laws.points import Mask
 from splitlaw.laws.table import Table
 
 
@@ -85,7 +86,7 @@ def candidates(table: Table, law: str, share: str) -> tuple[list[Candidate], lis
 
 
 def _candidate(
-    form: Form, table: Table, sharing: str, kinds: dict, compared: np.ndarray
+    form: Form, table: Table, sharing: str, kinds: dict[str, Mask], compared: Mask
 ) -> Candidate:
     estimate = fit_form(form, table, sharing=sharing)
     errors = hold_out(form, table, sharing, kinds, compared)

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from splitlaw.errors import UserError
-from splitlaw.laws.points import Array, Points, Units
+from splitlaw.laws.points import Array, Indices, Mask, Points, Units
 from splitlaw.laws.repetition import REPETITIONS, effective_tokens
 
 REQUIRED = ("params", "pretrain_tokens", "specialize_tokens", "domain", "loss")
 GENERAL = "general"
+NUMBERS = ("params", "general", "special", "unique_general", "unique_special", "loss")
+ROWS = ("domain", "cluster", *NUMBERS)
+"""The fields of a table that hold one entry per row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class Table:
     domains: tuple[str, ...]
     """Names, in order of the alphabet."""
 
-    domain: NDArray[np.intp]
+    domain: Indices
     """Number of each row's domain [n], ascending."""
 
     params: Array
@@ -45,7 +47,7 @@ class Table:
     loss: Array
     """Loss [n], in nats per token."""
 
-    cluster: NDArray[np.intp]
+    cluster: Indices
     """Number of the cluster (size, seed, D) that the bootstrap draws the row with [n]."""
 
     flops_per_token: dict[float, float] = field(default_factory=dict)
@@ -57,11 +59,9 @@ class Table:
     def __len__(self) -> int:
         return len(self.loss)
 
-    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "Table":
+    def take(self, rows: Indices | Mask) -> "Table":
         """The table of `rows`, with the same domains."""
-        names = ("domain", "params", "general", "special", "unique_general")
-        names += ("unique_special", "loss", "cluster")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in ROWS})
 
     def only(self, number: int) -> "Table":
         """The rows of one domain, as a table of that domain alone."""
@@ -116,7 +116,7 @@ def _middle(values: Array) -> float:
     return float(np.exp(np.mean(np.log(values))))
 
 
-def _row(frame: pd.DataFrame, bad: NDArray[np.bool_]) -> str:
+def _row(frame: pd.DataFrame, bad: Mask) -> str:
     """The first bad row, counted from 1, and its line in a file whose first line is the header."""
     position = int(np.flatnonzero(bad)[0])
     return f"row {position + 1} (line {position + 2})"
@@ -245,9 +245,22 @@ def read_table(
     return Reading(fit=fit, holdout=holdout, notes=notes + _notes(fit))
 
 
+POINT = ("params", "pretrain_tokens", "specialize_tokens", "domain")
+
+
+def read_points(points: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    """Read and check a table of points to predict at; every column is kept."""
+    frame, name = _load(points)
+    _check_columns(frame, name, POINT)
+    for column in POINT[:3]:
+        numbers = _numbers(frame, column, name)
+        _positive(numbers, column, frame, name, zero=column != "params")
+    return frame
+
+
 def _choose_rows(
     frame: pd.DataFrame, data: pd.DataFrame, name: str, min_tokens_per_param: float
-) -> tuple[NDArray[np.bool_], list[str]]:
+) -> tuple[Mask, list[str]]:
     notes = []
     keep = np.ones(len(data), dtype=bool)
     if (data["name"] != GENERAL).any():
@@ -282,14 +295,13 @@ def _table(
     names = domains or tuple(sorted(data["name"].unique()))
     data = data.assign(number=[names.index(n) for n in data["name"]])
     data = data.sort_values("number", kind="stable")
-    columns = ("params", "general", "special", "unique_general", "unique_special", "loss")
     return Table(
         domains=names,
         domain=data["number"].to_numpy(dtype=np.intp),
         cluster=data.groupby("cluster", sort=False).ngroup().to_numpy(dtype=np.intp),
         flops_per_token=flops,
         repetitions=repetitions,
-        **{column: data[column].to_numpy(dtype=float) for column in columns},
+        **{column: data[column].to_numpy(dtype=float) for column in NUMBERS},
     )
 
 

@@ -1,0 +1,10 @@
+"""The compute-optimal split of a budget under a fitted law.
+
+>>> from splitlaw.planner import plan
+>>> plan(fit, flops=1e15, params=1e6).fraction_general                   # doctest: +SKIP
+"""
+
+from splitlaw.planner.frontier import frontier
+from splitlaw.planner.plan import Plan, plan
+
+__all__ = ["Plan", "frontier", "plan"]

@@ -1,0 +1,188 @@
+"""The optimal split at one size: domain tokens by their marginal worth, general by search."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from splitlaw.laws.points import Array
+from splitlaw.planner.surface import Surface
+
+TAIL = 1.5
+"""Power by which marginal worth is taken to fall near a point; the true one is 1 + beta."""
+
+ROUNDS = 14
+FRACTIONS = 33
+ZOOM = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraint:
+    """c D + sum of D'_k <= tokens, and at least `min_tokens` seen by every specialist."""
+
+    tokens: float
+    """Tokens that the budget pays for at this size."""
+
+    trunks: int
+    """c: 1 for a shared trunk, K for independent ones."""
+
+    spent: float | None = None
+    """D of a base that exists already, which the budget does not pay for."""
+
+    min_tokens: float = 0.0
+    """Least D + D'_k."""
+
+    def least(self, general: Array) -> Array:
+        """Least D'_k at each D."""
+        return np.maximum(0.0, self.min_tokens - general)
+
+    def special(self, general: Array) -> Array:
+        """All domain tokens together that are left at each D."""
+        if self.spent is not None:
+            return np.full(np.shape(general), self.tokens)
+        return np.maximum(0.0, self.tokens - self.trunks * general)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The best split of each of r sets of parameters."""
+
+    general: Array
+    """D [r]."""
+
+    special: Array
+    """D'_k [r, k]."""
+
+    mean: Array
+    """Weighted mean loss [r]; infinite where no split is possible."""
+
+
+def _fill(a: Array, b: Array, least: Array, total: Array) -> Array:
+    """max(least, a + b v) with v chosen so that domains sum to `total`: linear water-filling."""
+    active = np.ones(np.broadcast_shapes(a.shape, b.shape), dtype=bool)
+    filled = np.zeros(active.shape)
+    for _ in range(a.shape[-1] + 1):
+        room = total - np.where(active, a, least).sum(axis=-1)
+        rate = np.where(active, b, 0.0).sum(axis=-1)
+        level = room / np.where(rate > 0, rate, 1.0)
+        filled = a + b * level[..., None]
+        below = active & (filled < least)
+        if not below.any():
+            break
+        active &= ~below
+    return np.where(active, filled, least)
+
+
+def allocate(surface: Surface, general: Array, total: Array, least: Array) -> Array:
+    """Domain tokens [r, g, k] that share `total` [r, g] best at D = `general` [r, g].
+
+    For a fixed D the losses are convex in D'_k and separable, so marginal worths are equal
+    wherever D'_k is above its least. Each round takes the worth to be
+    m (1 + h (D' - D'_now) / q)^-q, which matches value and slope and can be solved exactly.
+    """
+    count = len(surface.setting.weights)
+    floor = np.broadcast_to(least[..., None], (*total.shape, count))
+    special = np.broadcast_to((total / count)[..., None], floor.shape)
+    special = np.maximum(special, 1e-9 * total[..., None])
+    for _ in range(ROUNDS):
+        nudge = 1e-4 * (special + 1e-4 * total[..., None]) + 1e-300
+        worth = np.maximum(surface.slopes(general, special)[1], 1e-300)
+        after = np.maximum(surface.slopes(general, special + nudge)[1], 1e-300)
+        fall = np.maximum(np.log(worth / after) / nudge, 1e-12 / (total[..., None] + 1e-300))
+        reach = TAIL / fall
+        scale = worth.max(axis=-1, keepdims=True)
+        b = reach * (worth / scale) ** (1 / TAIL)
+        moved = _fill(special - reach, b, floor, total)
+        done = np.abs(moved - special).max(initial=0.0) <= 1e-9 * np.max(total, initial=0.0)
+        # Where a law is infinite at D' = 0 no round may end there.
+        special = np.maximum(moved, np.maximum(floor, 1e-3 * special))
+        excess = special - floor
+        space = np.maximum(total[..., None] - floor.sum(axis=-1, keepdims=True), 0.0)
+        special = floor + excess * space / np.maximum(excess.sum(-1, keepdims=True), 1e-300)
+        if done:
+            break
+    return _snap(surface, general, total, special, floor)
+
+
+def _snap(surface: Surface, general: Array, total: Array, special: Array, floor: Array) -> Array:
+    """Domains that shrink towards their least are put there, if that costs nothing."""
+    tiny = special - floor <= 1e-4 * total[..., None]
+    if not tiny.any():
+        return special
+    put = np.where(tiny, floor, special)
+    rest = np.where(tiny, 0.0, put)
+    space = total[..., None] - np.where(tiny, floor, 0.0).sum(-1, keepdims=True)
+    scaled = rest * space / np.maximum(rest.sum(-1, keepdims=True), 1e-300)
+    put = np.where(tiny, put, scaled)
+    better = surface.mean(general, put) <= surface.mean(general, special)
+    return np.where(better[..., None], put, special)
+
+
+def losses_at(surface: Surface, constraint: Constraint, general: Array) -> tuple[Array, Array]:
+    """Best mean loss [r, g] and its domain tokens [r, g, k] at each D [r, g]."""
+    least, total = constraint.least(general), constraint.special(general)
+    count = len(surface.setting.weights)
+    possible = count * least <= total * (1 + 1e-12) + 1e-12
+    special = allocate(surface, general, total, np.minimum(least, total / count))
+    return np.where(possible, surface.mean(general, special), np.inf), special
+
+
+def best_split(
+    surface: Surface, constraint: Constraint, *, rounds: int = 12, fractions: int = FRACTIONS
+) -> Split:
+    """The best D and D'_k of each set of parameters: a grid over D, then zooms.
+
+    The grid finds the valley, whatever the form; each of `rounds` zooms divides its width by 3.
+    """
+    rows = surface.rows
+    if constraint.spent is not None:
+        general = np.full((rows, 1), constraint.spent)
+        mean, special = losses_at(surface, constraint, general)
+        return Split(general[:, 0], special[:, 0], mean[:, 0])
+    most = constraint.tokens / constraint.trunks
+    low, high = np.zeros(rows), np.full(rows, most)
+    general = np.tile(np.linspace(0.0, most, fractions), (rows, 1))
+    best = None
+    for _ in range(rounds + 1):
+        mean, special = losses_at(surface, constraint, general)
+        at = np.argmin(mean, axis=1)
+        pick = np.arange(rows)
+        found = Split(general[pick, at], special[pick, at], mean[pick, at])
+        best = found if best is None else _better(best, found)
+        low = general[pick, np.maximum(at - 1, 0)]
+        high = general[pick, np.minimum(at + 1, general.shape[1] - 1)]
+        general = low[:, None] + np.linspace(0, 1, ZOOM) * (high - low)[:, None]
+    assert best is not None
+    return best
+
+
+def _better(a: Split, b: Split) -> Split:
+    take = b.mean < a.mean
+    return Split(
+        np.where(take, b.general, a.general),
+        np.where(take[:, None], b.special, a.special),
+        np.where(take, b.mean, a.mean),
+    )
+
+
+def optimality_gap(surface: Surface, constraint: Constraint, split: Split) -> float:
+    """By how much the Karush-Kuhn-Tucker conditions are missed, relative to the multiplier.
+
+    Worths per token of budget are equal among D (divided by c) and every D'_k above its least,
+    and no greater at a corner. Minimum tokens that bind tie D to D'_k and are passed over.
+    """
+    general, special = split.general[:1, None], split.special[:1, None]
+    by_general, by_special = surface.slopes(general, special)
+    least = constraint.least(general)[..., None]
+    inside = (special - least > 1e-6 * constraint.tokens)[0, 0]
+    worth = by_special[0, 0]
+    trunk = float(by_general.sum()) / constraint.trunks
+    if constraint.spent is not None or (not inside.all() and constraint.min_tokens > 0):
+        multiplier = worth[inside].max() if inside.any() else worth.max()
+        gaps = np.abs(worth[inside] / multiplier - 1)
+        return float(max(gaps.max(initial=0.0), (worth / multiplier - 1).max()))
+    split_open = split.general[0] > 1e-6 * constraint.tokens
+    active = np.append(worth[inside], trunk) if split_open else worth[inside]
+    multiplier = float(np.mean(active))
+    over = np.append(worth[~inside], trunk if not split_open and np.isfinite(trunk) else 0.0)
+    gaps = np.abs(active / multiplier - 1)
+    return float(max(gaps.max(), (over / multiplier - 1).max(initial=0.0), 0.0))

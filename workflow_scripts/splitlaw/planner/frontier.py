@@ -1,0 +1,63 @@
+"""Mean loss against the general fraction at one budget."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from splitlaw.laws.points import Array
+from splitlaw.laws.result import FitResult, interval
+from splitlaw.planner.allocate import Constraint, losses_at
+from splitlaw.planner.plan import make_task
+from splitlaw.planner.surface import Surface
+
+FRACTIONS = 41
+
+
+def frontier(
+    fit: FitResult,
+    *,
+    flops: float,
+    params: float,
+    fractions: Array | int = FRACTIONS,
+    **options: Any,
+) -> pd.DataFrame:
+    """Mean domain loss at each general fraction, domain tokens shared in the best way.
+
+    One row per law and fraction: columns `law` (`mean` for what plans are made with, then each
+    candidate), `fraction_general`, `pretrain_tokens`, `loss`, `loss_low`, `loss_high` (90%, at
+    the split of the point estimate). `options` are those of `plan`. A law that is infinite
+    somewhere has no row there.
+    """
+    task = make_task(fit, **options)
+    constraint = task.constraint(flops, params)
+    grid = np.linspace(0, 1, fractions) if isinstance(fractions, int) else np.asarray(fractions)
+    frames = []
+    drawn = task.draws(params)
+    for number, member in enumerate((None, *fit.members)):
+        members = fit.members if member is None else (member,)
+        surface = Surface.of_points(members, task.columns, params, task.setting)
+        draws = drawn if member is None else drawn[number - 1 : number]
+        frame = _curve(surface, draws, constraint, grid)
+        frames.append(frame.assign(law="mean" if member is None else member.law))
+    table = pd.concat(frames, ignore_index=True)
+    order = ["law", "fraction_general", "pretrain_tokens", "loss", "loss_low", "loss_high"]
+    return table.loc[np.isfinite(table["loss"]), order].reset_index(drop=True)
+
+
+def _curve(
+    surface: Surface, draws: list[Surface], constraint: Constraint, grid: Array
+) -> pd.DataFrame:
+    general = (grid * constraint.tokens / constraint.trunks)[None]
+    mean, special = losses_at(surface, constraint, general)
+    pooled = [draw.mean(general, special) for draw in draws]
+    low, high = interval(np.concatenate(pooled) if pooled else np.zeros((0, len(grid))))
+    return pd.DataFrame(
+        {
+            "fraction_general": grid,
+            "pretrain_tokens": general[0],
+            "loss": mean[0],
+            "loss_low": low,
+            "loss_high": high,
+        }
+    )

@@ -1,0 +1,317 @@
+"""The compute-optimal split of a budget, with its interval, baselines and regrets."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from splitlaw.errors import UserError
+from splitlaw.files import write_json
+from splitlaw.laws.points import Array, Indices
+from splitlaw.laws.result import FitResult, interval
+from splitlaw.planner.allocate import Constraint, Split, best_split, optimality_gap
+from splitlaw.planner.costs import flops_per_token_at
+from splitlaw.planner.sizes import best_size
+from splitlaw.planner.strategies import recipes
+from splitlaw.planner.surface import GENERAL, Setting, Surface
+from splitlaw.planner.warn import plan_warnings
+
+TRUNKS = ("shared", "independent")
+ZOOMS_OF_DRAWS = 4
+FRACTIONS_OF_DRAWS = 13
+WORK_OF_DRAWS = 8_000
+"""Draws times domains whose optima are searched; more draws add little to an interval."""
+
+GAP = 1e-2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is asked of the planner, checked."""
+
+    fit: FitResult
+    setting: Setting
+    columns: Indices
+    """Numbers of the planned domains in the fit [k]."""
+
+    trunk: str
+    flops_per_token: float | None
+    spent: float | None
+    min_tokens: float
+
+    def cost(self, params: float) -> float:
+        """FLOPs per token at a size."""
+        return self.flops_per_token or flops_per_token_at(self.fit.flops_per_token, params)
+
+    def constraint(self, flops: float, params: float) -> Constraint:
+        """The budget in tokens at a size."""
+        trunks = 1 if self.trunk == "shared" else len(self.columns)
+        return Constraint(
+            tokens=flops / self.cost(params),
+            trunks=trunks,
+            spent=self.spent,
+            min_tokens=self.min_tokens,
+        )
+
+    def point(self, params: float) -> Surface:
+        """The mean of the laws' point estimates."""
+        return Surface.of_points(self.fit.members, self.columns, params, self.setting)
+
+    def draws(self, params: float) -> list[Surface]:
+        """The draws of each law."""
+        return [
+            Surface.of_draws(member, self.columns, params, self.setting)
+            for member in self.fit.members
+            if len(member.draws)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A split and what is expected of it; `to_json()` is plan.json."""
+
+    content: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        content = self.__dict__.get("content", {})
+        if name in content:
+            return content[name]
+        raise AttributeError(name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of plan.json."""
+        return dict(self.content)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write plan.json."""
+        write_json(path, self.to_json())
+
+
+def make_task(
+    fit: FitResult,
+    *,
+    domains: Sequence[str] | None = None,
+    trunk: str = "shared",
+    weights: Mapping[str, float] | None = None,
+    unique_tokens: Mapping[str, float] | None = None,
+    flops_per_token: float | None = None,
+    pretrain_tokens: float | None = None,
+    min_tokens_per_model: float = 0.0,
+) -> Task:
+    """Check what is asked; `UserError` with the key that cannot be used."""
+    names = tuple(domains) if domains else fit.domains
+    if not 1 <= len(names) <= 64 or len(set(names)) < len(names):
+        raise UserError(f"domains {', '.join(names)}: give from 1 to 64 different ones")
+    unknown = [name for name in names if name not in fit.domains]
+    if unknown:
+        raise UserError(
+            f"domain {unknown[0]!r} is not in the fit; it knows {', '.join(fit.domains)}"
+        )
+    if trunk not in TRUNKS:
+        raise UserError(f"trunk {trunk!r} is unknown; give shared or independent")
+    for key, value in (
+        ("flops_per_token", flops_per_token),
+        ("pretrain_tokens", pretrain_tokens),
+        ("min_tokens_per_model", min_tokens_per_model),
+    ):
+        least_is_bad = value is not None and (value < 0 or not np.isfinite(value))
+        if least_is_bad or (key == "flops_per_token" and value == 0):
+            raise UserError(f"{key} is {value}; give a finite number above 0")
+    given, unique = dict(weights or {}), dict(unique_tokens or {})
+    _check_keys("weights", given, names)
+    _check_keys("unique tokens", unique, (*names, GENERAL))
+    share = np.array([given.get(name, 1.0) for name in names])
+    setting = Setting(
+        domains=names,
+        weights=share / share.sum(),
+        unique=np.array([unique.get(name, np.inf) for name in names]),
+        unique_general=unique.get(GENERAL, np.inf),
+        repetitions=fit.repetitions,
+    )
+    return Task(
+        fit=fit,
+        setting=setting,
+        columns=np.array([fit.domains.index(name) for name in names]),
+        trunk=trunk,
+        flops_per_token=flops_per_token,
+        spent=pretrain_tokens,
+        min_tokens=min_tokens_per_model,
+    )
+
+
+def _check_keys(what: str, given: Mapping[str, float], names: Sequence[str]) -> None:
+    for name, value in given.items():
+        if name not in names:
+            raise UserError(f"{what}: domain {name!r} is not planned; give {', '.join(names)}")
+        if not (np.isfinite(value) and value > 0):
+            raise UserError(f"{what}: {name}={value:g}; give a finite number above 0")
+
+
+def plan(
+    fit: FitResult,
+    *,
+    flops: float,
+    params: float | Sequence[float] | None = None,
+    **options: Any,
+) -> Plan:
+    """The split of `flops` training FLOPs with the least mean loss over the domains.
+
+    `params` is N, a list of N to choose from, or None for any N. `options` are those of
+    `make_task`: `domains`, `trunk` (`shared` or `independent`), `weights`, `unique_tokens`
+    (by domain, and `general`), `flops_per_token`, `pretrain_tokens` (D of a base that exists,
+    which the budget does not pay for), `min_tokens_per_model`.
+
+    Raises `UserError` for a budget that buys no such split, naming what is in its way.
+    """
+    task = make_task(fit, **options)
+    if not (np.isfinite(flops) and flops > 0):
+        raise UserError(f"flops is {flops:g}; give a finite number above 0")
+    size = best_size(task.point, lambda n: task.constraint(flops, n), fit, params)
+    constraint = task.constraint(flops, size)
+    best = best_split(task.point(size), constraint)
+    if not np.isfinite(best.mean[0]):
+        raise UserError(
+            f"flops {flops:g} pay for {constraint.tokens:g} tokens at {size:g} parameters, too few "
+            f"for {task.min_tokens:g} tokens per model in {len(task.columns)} domains; "
+            "raise the budget or lower the minimum"
+        )
+    return Plan(content=_content(task, flops, size, constraint, best))
+
+
+def whole_tokens(split: Split) -> Split:
+    """The split in whole tokens, within the budget."""
+    return Split(np.floor(split.general), np.floor(split.special), split.mean)
+
+
+def fraction(general: Array, special: Array, constraint: Constraint) -> Array:
+    """General fraction c D / (c D + sum of D'_k) [r] of D [r], D' [r, k]."""
+    trunk = constraint.trunks * general
+    return np.asarray(trunk / np.maximum(trunk + special.sum(axis=-1), 1e-300))
+
+
+def _content(
+    task: Task, flops: float, size: float, constraint: Constraint, best: Split
+) -> dict[str, Any]:
+    split = whole_tokens(best)
+    general, special = split.general[:, None], split.special[:, None]
+    point, draws = task.point(size), task.draws(size)
+    ours = _drawn_means(draws, general, special)
+    gap = optimality_gap(point, constraint, best)
+    optima = _drawn_optima(draws, constraint)
+    names = task.setting.domains
+    value = float(point.mean(general, special)[0, 0])
+    return {
+        "flops": float(flops),
+        "params": size,
+        "flops_per_token": task.cost(size),
+        "tokens": constraint.tokens,
+        "trunk": task.trunk,
+        "pretrain_tokens": int(split.general[0]),
+        "specialize_tokens": dict(zip(names, split.special[0].astype(int).tolist(), strict=True)),
+        "fraction_general": float(fraction(split.general, split.special, constraint)[0]),
+        "predicted_loss": _predicted(point, draws, general, special),
+        "predicted_mean_loss": [value, *_ends(ours, value)],
+        "interval": {
+            "pretrain_tokens": _ends(optima[0], float(split.general[0])),
+            "fraction_general": _ends(
+                optima[1], float(fraction(split.general, split.special, constraint)[0])
+            ),
+        },
+        "baselines": _baselines(task, point, draws, constraint, ours),
+        "candidates": _regrets(task, size, constraint, split),
+        "weights": dict(zip(names, task.setting.weights.tolist(), strict=True)),
+        "pretrain_tokens_paid": task.spent is None,
+        "optimality_gap": gap,
+        "law": task.fit.law,
+        "warnings": plan_warnings(task.fit, size, split, constraint, gap > GAP),
+    }
+
+
+def _ends(draws: Array, value: float) -> list[float]:
+    """The interval, which holds the value; the value alone without draws."""
+    finite = draws[np.isfinite(draws)]
+    if not finite.size:
+        return [value, value]
+    low, high = interval(finite)
+    return [min(float(low), value), max(float(high), value)]
+
+
+def _drawn_means(draws: list[Surface], general: Array, special: Array) -> Array:
+    """Mean loss of one split under every draw [draws]."""
+    means = [surface.mean(general, special)[:, 0] for surface in draws]
+    return np.concatenate(means) if means else np.zeros(0)
+
+
+def _drawn_optima(draws: list[Surface], constraint: Constraint) -> tuple[Array, Array]:
+    """D and general fraction of the optimum under every draw."""
+    general, fractions = [np.zeros(0)], [np.zeros(0)]
+    for surface in draws:
+        width = len(surface.setting.domains) * len(draws)
+        few = surface.first(max(100, WORK_OF_DRAWS // width))
+        best = best_split(few, constraint, rounds=ZOOMS_OF_DRAWS, fractions=FRACTIONS_OF_DRAWS)
+        general.append(best.general)
+        fractions.append(fraction(best.general, best.special, constraint))
+    return np.concatenate(general), np.concatenate(fractions)
+
+
+def _predicted(
+    point: Surface, draws: list[Surface], general: Array, special: Array
+) -> dict[str, list[float | None]]:
+    """Loss of each domain with its interval; null where the law has none."""
+    values = point.losses(general, special)[0, 0]
+    drawn = [surface.losses(general, special)[:, 0] for surface in draws]
+    pooled = np.concatenate(drawn) if drawn else np.zeros((0, len(values)))
+    told: dict[str, list[float | None]] = {}
+    for k, name in enumerate(point.setting.domains):
+        if np.isfinite(values[k]):
+            told[name] = [float(values[k]), *_ends(pooled[:, k], float(values[k]))]
+        else:
+            told[name] = [None, None, None]
+    return told
+
+
+def _baselines(
+    task: Task, point: Surface, draws: list[Surface], constraint: Constraint, ours: Array
+) -> list[dict[str, Any]]:
+    """Every baseline at the FLOPs of the plan."""
+    entries = []
+    for strategy, d, s in recipes(constraint, len(task.columns)):
+        general, special = np.array([[float(d)]]), np.asarray(s, dtype=float)[None, None]
+        theirs = _drawn_means(draws, general, special)
+        mean = float(point.mean(general, special)[0, 0])
+        names = task.setting.domains
+        known = np.isfinite(mean)
+        entries.append(
+            {
+                "strategy": strategy,
+                "pretrain_tokens": d,
+                "specialize_tokens": dict(zip(names, s, strict=True)),
+                "predicted_loss": _predicted(point, draws, general, special),
+                "predicted_mean_loss": [mean, *_ends(theirs, mean)] if known else [None] * 3,
+                "probability_worse": float(np.mean(theirs > ours)) if ours.size else None,
+            }
+        )
+    return entries
+
+
+def _regrets(task: Task, size: float, constraint: Constraint, split: Split) -> list[dict[str, Any]]:
+    """Each law's own optimum, and what the plan loses under it."""
+    general, special = split.general[:, None], split.special[:, None]
+    entries = []
+    for member in task.fit.members:
+        surface = Surface.of_points([member], task.columns, size, task.setting)
+        own = best_split(surface, constraint)
+        loss = float(surface.mean(general, special)[0, 0])
+        regret = loss - float(own.mean[0])
+        entries.append(
+            {
+                "law": member.law,
+                "weight": member.weight,
+                "fraction_general": float(fraction(own.general, own.special, constraint)[0]),
+                "pretrain_tokens": float(own.general[0]),
+                "regret": max(regret, 0.0) if np.isfinite(regret) else None,
+            }
+        )
+    return entries

@@ -1,0 +1,30 @@
+"""The recipes that people use today, at the FLOPs of the plan."""
+
+from splitlaw.planner.allocate import Constraint
+
+GENERAL_SHARE = {"two_stage_90": 0.9, "half": 0.5, "scratch": 0.0}
+WHOLE = 1e-6
+"""Added before the fraction of a token is cut off: 0.1 of a million is 100,000."""
+
+
+def recipes(constraint: Constraint, domains: int) -> list[tuple[str, int, list[int]]]:
+    """Strategy, D, and D'_k of each baseline, in whole tokens.
+
+    `two_stage_90` gives 90% of the tokens to the general run and shares the rest evenly,
+    `half` 50%, `scratch` none; `no_split` trains one model on general tokens for the whole
+    budget. With a base that exists, the budget's general tokens continue it.
+    """
+    base = constraint.spent or 0.0
+    trunks = 1 if constraint.spent is not None else constraint.trunks
+    found: list[tuple[str, int, list[int]]] = []
+    for strategy in ("two_stage_90", "half", "no_split", "scratch"):
+        if strategy == "no_split":
+            found.append((strategy, int(base + constraint.tokens + WHOLE), [0] * domains))
+            continue
+        share = GENERAL_SHARE[strategy]
+        each = int((1 - share) * constraint.tokens / domains + WHOLE)
+        start = 0.0 if strategy == "scratch" else base
+        found.append(
+            (strategy, int(start + share * constraint.tokens / trunks + WHOLE), [each] * domains)
+        )
+    return found

@@ -1,0 +1,117 @@
+"""The loss of each domain at one model size, as a function of the split, for many draws."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from splitlaw.laws.form import Form
+from splitlaw.laws.points import Array, Indices, Points
+from splitlaw.laws.repetition import effective_tokens, marginal_worth
+from splitlaw.laws.result import Member
+
+GENERAL = "general"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What the losses of a plan depend on beside the split."""
+
+    domains: tuple[str, ...]
+    weights: Array
+    """Weight of each domain in the mean loss [k], summing to 1."""
+
+    unique: Array
+    """Tokens of each domain that differ [k]; infinite where there is no limit."""
+
+    unique_general: float
+    """General tokens that differ."""
+
+    repetitions: float
+    """See `splitlaw.laws.repetition.effective_tokens`."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Losses at N = `params` under r sets of parameters, each a weighted mean of laws.
+
+    Arrays of splits have D as [r, g] and D' as [r, g, k], in tokens.
+    """
+
+    params: float
+    setting: Setting
+    parts: tuple[tuple[float, Form, Array], ...]
+    """Weight, form, and parameters [r, k, names] of each law."""
+
+    @classmethod
+    def of_points(
+        cls, members: Sequence[Member], columns: Indices, params: float, setting: Setting
+    ) -> "Surface":
+        """The mean of the members' point estimates, as one set (r = 1)."""
+        total = sum(member.weight for member in members)
+        parts = tuple((m.weight / total, m.form, m.values[None, columns]) for m in members)
+        return cls(params, setting, parts)
+
+    @classmethod
+    def of_draws(
+        cls, member: Member, columns: Indices, params: float, setting: Setting
+    ) -> "Surface":
+        """Every draw of one member."""
+        return cls(params, setting, ((1.0, member.form, member.draws[:, columns]),))
+
+    @property
+    def rows(self) -> int:
+        """How many sets of parameters."""
+        return len(self.parts[0][2])
+
+    def first(self, count: int) -> "Surface":
+        """The first `count` sets of parameters."""
+        parts = tuple((weight, form, values[:count]) for weight, form, values in self.parts)
+        return Surface(self.params, self.setting, parts)
+
+    def _points(self, general: Array, special: Array) -> Points:
+        s = self.setting
+        d = effective_tokens(general, s.unique_general, s.repetitions)
+        e = effective_tokens(special, s.unique, s.repetitions)
+        return Points.of(self.params, d[..., None], e)
+
+    @staticmethod
+    def _named(form: Form, values: Array) -> Mapping[str, Array]:
+        return {name: values[:, None, :, j] for j, name in enumerate(form.names)}
+
+    def losses(self, general: Array, special: Array) -> Array:
+        """Loss of each domain [r, g, k]; infinite where a law is."""
+        x = self._points(general, special)
+        total = np.zeros(np.broadcast_shapes(special.shape, (self.rows, 1, 1)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for weight, form, values in self.parts:
+                named = self._named(form, values)
+                terms = form.terms(named, x)
+                for name, term in zip(form.linear, terms, strict=True):
+                    # A term that is infinite counts only where its coefficient does.
+                    total += weight * np.where(named[name] > 0, named[name] * term, 0.0)
+        return np.where(np.isnan(total) | (total > 1e6), np.inf, total)
+
+    def mean(self, general: Array, special: Array) -> Array:
+        """Weighted mean loss over domains [r, g]."""
+        return np.asarray(self.losses(general, special) @ self.setting.weights)
+
+    def slopes(self, general: Array, special: Array) -> tuple[Array, Array]:
+        """What one more token takes off the weighted mean loss: of D [r, g, k], of D'_k."""
+        x = self._points(general, special)
+        s = self.setting
+        shape = np.broadcast_shapes(special.shape, (self.rows, 1, 1))
+        by_general, by_special = np.zeros(shape), np.zeros(shape)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for weight, form, values in self.parts:
+                named = self._named(form, values)
+                d_slopes, e_slopes = form.slopes(named, x, form.terms(named, x))
+                for (name, _), slope in d_slopes.items():
+                    by_general -= weight * named[name] * slope
+                for (name, _), slope in e_slopes.items():
+                    by_special -= weight * named[name] * slope
+        worth = marginal_worth(general, s.unique_general, s.repetitions)[..., None]
+        return (
+            by_general * s.weights * worth,
+            by_special * s.weights * marginal_worth(special, s.unique, s.repetitions),
+        )
