@@ -51,10 +51,15 @@ class Estimate:
 
 
 def evaluate(form: Form, values: Array, x: Points) -> Array:
-    """Losses for parameters [..., names] at points [...], both in the same units."""
+    """Losses for parameters [..., names] at points [...], both in the same units.
+
+    Infinite where the form has no value, at D = 0 or D' = 0.
+    """
     named = dict(zip(form.names, np.moveaxis(values, -1, 0), strict=True))
-    terms = form.terms(named, x)
-    return np.asarray(sum(named[n] * t for n, t in zip(form.linear, terms, strict=True)))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        terms = form.terms(named, x)
+        total = sum(named[n] * t for n, t in zip(form.linear, terms, strict=True))
+    return np.where(form.usable(x.general, x.domain), total, np.inf)
 
 
 def shared_names(form: Form, sharing: str) -> frozenset[str]:

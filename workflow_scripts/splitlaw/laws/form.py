@@ -21,6 +21,7 @@ EXPONENT = (0.02, 3.0)
 CONCAVE = (0.05, 1.0)
 LOG_KAPPA = (-14.0, 6.0)
 SIZE_EXPONENT = (-1.5, 1.5)
+INTERACTION = (-0.5, 0.5)
 
 FORMS: dict[str, "Form"] = {}
 """Every form by its name, the leading ones first."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from splitlaw.laws.fit import evaluate
 from splitlaw.laws.form import Form
 from splitlaw.laws.points import Array, Indices, Points
 from splitlaw.laws.repetition import effective_tokens, marginal_worth
@@ -82,15 +83,8 @@ class Surface:
     def losses(self, general: Array, special: Array) -> Array:
         """Loss of each domain [r, g, k]; infinite where a law is."""
         x = self._points(general, special)
-        total = np.zeros(np.broadcast_shapes(special.shape, (self.rows, 1, 1)))
-        with np.errstate(over="ignore", invalid="ignore"):
-            for weight, form, values in self.parts:
-                named = self._named(form, values)
-                terms = form.terms(named, x)
-                for name, term in zip(form.linear, terms, strict=True):
-                    # A term that is infinite counts only where its coefficient does.
-                    total += weight * np.where(named[name] > 0, named[name] * term, 0.0)
-        return np.where(np.isnan(total) | (total > 1e6), np.inf, total)
+        parts = [w * evaluate(form, values[:, None], x) for w, form, values in self.parts]
+        return np.asarray(sum(parts))
 
     def mean(self, general: Array, special: Array) -> Array:
         """Weighted mean loss over domains [r, g]."""
