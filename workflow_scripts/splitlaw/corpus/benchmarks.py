@@ -18,8 +18,6 @@ from splitlaw.corpus.shingles import Hashes, distinct, shingle_hashes, word_hash
 from splitlaw.errors import UserError
 
 SHORTEST = 8
-_FILTER_BITS = 24
-_FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
 _ASKED = ("sentence", "goal", "question", "query")
 _FRAME = re.compile(r"^ *Question:|\nAnswer:$", re.MULTILINE)
 
@@ -32,19 +30,25 @@ class ItemWords:
     """Words in a row, rising, to the sorted hashes of such n-grams."""
 
     @cached_property
-    def _table(self) -> NDArray[np.bool_]:
-        """By the first bits: almost every n-gram of a document is refused by one look-up."""
-        table = np.zeros(1 << _FILTER_BITS, dtype=bool)
-        for hashes in self.widths.values():
-            table[hashes >> _FILTER_SHIFT] = True
-        return table
+    def _filters(self) -> dict[int, NDArray[np.bool_]]:
+        """By width, whether any n-gram begins with these bits: almost all others end there."""
+        filters = {}
+        for width, hashes in self.widths.items():
+            table = np.zeros(1 << max(16, int(hashes.size * 16).bit_length()), dtype=bool)
+            table[hashes >> _shift(table)] = True
+            filters[width] = table
+        return filters
 
     def find(self, hashes: Hashes, width: int) -> NDArray[np.int64]:
         """Where in `hashes`, n-grams of `width` words, the items' n-grams stand."""
-        wanted = self.widths[width]
-        maybe = np.flatnonzero(self._table[hashes >> _FILTER_SHIFT])
+        wanted, table = self.widths[width], self._filters[width]
+        maybe = np.flatnonzero(table.take((hashes >> _shift(table)).view(np.int64)))
         place = np.minimum(np.searchsorted(wanted, hashes[maybe]), wanted.size - 1)
         return maybe[wanted[place] == hashes[maybe]]
+
+
+def _shift(table: NDArray[np.bool_]) -> np.uint64:
+    return np.uint64(65 - table.size.bit_length())
 
 
 def item_words(texts: Sequence[str], width: int) -> ItemWords:

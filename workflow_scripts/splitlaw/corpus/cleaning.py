@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rensa import RMinHash
 
 from splitlaw.corpus.benchmarks import ItemWords
-from splitlaw.corpus.config import Cleaning
-from splitlaw.corpus.shingles import rolling, shingle_hashes, word_hashes
+from splitlaw.corpus.config import Cleaning, NearDuplicates
+from splitlaw.corpus.shingles import Hashes, Offsets, rolling, shingles_of_words, word_hashes
 
 _CONTROL = bytes({*range(32), 127} - {*b"\t\n"})
 _BEYOND = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -64,11 +64,12 @@ def clean_batch(texts: Sequence[str], cleaning: Cleaning, seed: int, items: Item
             documents, size = dropped.get(reason, (0, 0))
             dropped[reason] = documents + 1, size + len(raw.encode("utf-8", "surrogatepass"))
     keys = b"".join(document_key(text, seed) for text in kept)
+    words, bounds = word_hashes(kept)
     return Batch(
         texts=kept,
         keys=np.frombuffer(keys, dtype="<u8").reshape(len(kept), KEY_WORDS),
-        signatures=signatures(kept, cleaning),
-        benchmark=_shared(kept, items),
+        signatures=_signatures(words, bounds, cleaning.near_duplicates),
+        benchmark=_shared(words, bounds, items),
         dropped=dropped,
     )
 
@@ -81,26 +82,25 @@ def _length_reason(characters: int, cleaning: Cleaning) -> str | None:
     return "too_long" if characters > cleaning.max_characters else None
 
 
-def signatures(texts: Sequence[bytes], cleaning: Cleaning) -> NDArray[np.uint32]:
+def _signatures(words: Hashes, bounds: Offsets, near: NearDuplicates | None) -> NDArray[np.uint32]:
     """MinHash signatures of the texts' shingles, `[documents, permutations]`."""
-    near = cleaning.near_duplicates
-    if near is None or not texts:
-        return np.empty((len(texts), near.permutations if near else 0), np.uint32)
-    hashes, offsets = shingle_hashes(texts, near.shingle)
+    documents = bounds.size - 1
+    if near is None or not documents:
+        return np.empty((documents, near.permutations if near else 0), np.uint32)
+    hashes, offsets = shingles_of_words(words, bounds, near.shingle)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         hashes, offsets.astype(np.uint64), near.permutations, _MINHASH_SEED
     )
-    return np.array(matrix.to_rows(), dtype=np.uint32).reshape(len(texts), near.permutations)
+    return np.array(matrix.to_rows(), dtype=np.uint32).reshape(documents, near.permutations)
 
 
-def _shared(texts: Sequence[bytes], items: ItemWords) -> NDArray[np.bool_]:
-    shared = np.zeros(len(texts), dtype=bool)
-    if not items.widths or not texts:
+def _shared(words: Hashes, bounds: Offsets, items: ItemWords) -> NDArray[np.bool_]:
+    """Which texts share an n-gram with a benchmark's item, `bool [documents]`."""
+    shared = np.zeros(bounds.size - 1, dtype=bool)
+    if not items.widths:
         return shared
-    words, bounds = word_hashes(texts)
     for width, hashes in zip(items.widths, rolling(words, list(items.widths)), strict=True):
         found = items.find(hashes, width)
         owner = np.searchsorted(bounds, found, side="right") - 1
-        inside = found + width <= bounds[owner + 1]
-        shared[owner[inside]] = True
+        shared[owner[found + width <= bounds[owner + 1]]] = True
     return shared

@@ -73,8 +73,10 @@ def _human_phenotypes() -> Iterator[str]:
     for term in path.read_text(encoding="utf-8").split("\n[Term]\n")[1:]:
         name = re.search(r"^name: (.+)$", term, re.MULTILINE)
         definition = re.search(r'^def: "((?:[^"\\]|\\.)*)"', term, re.MULTILINE)
+        comment = re.search(r"^comment: (.+)$", term, re.MULTILINE)
         if name and definition:
-            yield f"{name[1]}\n{definition[1]}".replace("\\n", "\n").replace('\\"', '"')
+            parts = [name[1], definition[1], *([comment[1]] if comment else [])]
+            yield "\n".join(parts).replace("\\n", "\n").replace('\\"', '"')
 
 
 def _sciriff() -> Iterator[str]:

@@ -7,7 +7,6 @@ shingles has a chance of 2**-64.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ Offsets = NDArray[np.int64]
 
 _SPACE = 32
 _POSITIONS = 256
+_PIECE = 1 << 17
 
 
 def _fold() -> bytes:
@@ -40,17 +40,40 @@ def word_hashes(texts: Sequence[bytes]) -> tuple[Hashes, Offsets]:
     Gives the hashes of all words, `uint64 [words]`, and where each text's begin,
     `int64 [texts + 1]`.
     """
-    joined = b" ".join((*texts, b""))
-    folded = np.frombuffer(joined.translate(_FOLD), dtype=np.uint8)
+    folded = b" ".join((*texts, b"")).translate(_FOLD)
     ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts)))
+    starts, hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    for low, high in _pieces(folded):
+        piece_starts, piece_hashes = _hash_piece(np.frombuffer(folded[low:high], np.uint8))
+        starts.append(piece_starts + low)
+        hashes.append(piece_hashes)
+    bounds = np.searchsorted(np.concatenate(starts), ends)
+    return np.concatenate(hashes), np.concatenate(([0], bounds))
+
+
+def _pieces(folded: bytes) -> Iterator[tuple[int, int]]:
+    """Cut between words into pieces whose arrays stay in the processor's cache: twice as fast."""
+    low = 0
+    while low < len(folded):
+        high = folded.rfind(b" ", low, low + _PIECE) + 1
+        if not high:  # one word longer than a piece
+            high = folded.find(b" ", low) + 1 or len(folded)
+        yield low, high
+        low = high
+
+
+def _hash_piece(folded: NDArray[np.uint8]) -> tuple[Offsets, Hashes]:
+    """Where the words of a piece begin, and their hashes: sums over bytes, weighted by place."""
     starts = _word_starts(folded)
-    offsets = np.concatenate(([0], np.searchsorted(starts, ends)))
     if not starts.size:
-        return np.empty(0, np.uint64), offsets
-    lengths = np.diff(starts, append=folded.size)
-    place = np.arange(starts[0], folded.size) - np.repeat(starts, lengths)
-    values = _BYTE_HASH[folded[starts[0] :]] * _PLACE_HASH[place & (_POSITIONS - 1)]
-    return _mix(np.add.reduceat(values, starts - starts[0])), offsets
+        return starts, np.empty(0, np.uint64)
+    first = starts[0]
+    place = np.arange(first, folded.size)
+    place -= np.repeat(starts, np.diff(starts, append=folded.size))
+    place &= _POSITIONS - 1
+    values = _BYTE_HASH.take(folded[first:].astype(np.intp))
+    values *= _PLACE_HASH.take(place)
+    return starts, _mix(np.add.reduceat(values, starts - first))
 
 
 def _word_starts(folded: NDArray[np.uint8]) -> Offsets:
@@ -82,26 +105,28 @@ def rolling(words: Hashes, widths: Sequence[int]) -> Iterator[Hashes]:
 
 
 def shingle_hashes(texts: Sequence[bytes], width: int) -> tuple[Hashes, Offsets]:
-    """Hash every shingle of `width` words of every text.
+    """Hash every shingle of `width` words of every text; see `shingles_of_words`."""
+    return shingles_of_words(*word_hashes(texts), width)
+
+
+def shingles_of_words(words: Hashes, bounds: Offsets, width: int) -> tuple[Hashes, Offsets]:
+    """Hash every shingle of `width` words within the texts that `bounds` tells, `[texts + 1]`.
 
     Gives `uint64 [shingles]`, repeats included, and `int64 [texts + 1]` offsets. A text of fewer
     words has one shingle, all of its words; a text without words has none.
     """
-    words, bounds = word_hashes(texts)
     counts = np.diff(bounds)
-    if words.size and counts.min(initial=width) >= width:
-        (whole,) = rolling(words, [width])
-        inside = np.ones(whole.size, dtype=bool)
-        for back in range(1, width):  # the windows that reach into the next text
-            inside[bounds[1:-1] - back] = False
-        offsets = np.concatenate(([0], np.cumsum(counts - width + 1)))
-        return whole[inside], offsets
-    parts = [
-        next(rolling(words[low:high], [max(1, min(width, high - low))]))
-        for low, high in pairwise(bounds)
-    ]
-    offsets = np.concatenate(([0], np.cumsum([part.size for part in parts], dtype=np.int64)))
-    return np.concatenate([words[:0], *parts]), offsets
+    short = np.flatnonzero((counts > 0) & (counts < width))
+    (whole,) = rolling(words, [width])
+    owner = np.repeat(np.arange(counts.size), counts)
+    whole = whole[owner[: whole.size] == owner[width - 1 :]]
+    shingles = np.maximum(counts - width + 1, 0)
+    place = np.cumsum(shingles)[short]
+    extra = [next(rolling(words[bounds[i] : bounds[i + 1]], [int(counts[i])])) for i in short]
+    if extra:
+        whole = np.insert(whole, place, np.concatenate(extra))
+        shingles[short] = 1
+    return whole, np.concatenate(([0], np.cumsum(shingles)))
 
 
 def shingle_set(text: bytes, width: int) -> Hashes:
