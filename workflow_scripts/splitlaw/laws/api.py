@@ -1,6 +1,7 @@
 """From a table of losses to a law, in one call."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ DRAWS = 300
 def fit_table(
     table: str | os.PathLike[str] | pd.DataFrame,
     *,
-    law: str = "auto",
+    law: str | Sequence[str] = "auto",
     share: str = "auto",
     bootstrap: int = DRAWS,
     seed: int = 0,
@@ -32,8 +33,9 @@ def fit_table(
     """Fit a law to a table of losses.
 
     `table` is a CSV file or a frame with `params`, `pretrain_tokens`, `specialize_tokens`,
-    `domain`, `loss` (nats per token). `law` is a form's name, or `auto` for the one that
-    predicts best what is held out. `share` says which exponents the domains have in common:
+    `domain`, `loss` (nats per token). `law` is a form's name, several that compete,
+    or `auto` for all: the one that predicts best what is held out is chosen. `share` says which
+    exponents the domains have in common:
     `none`, `size` (those of N), `exponents` (all), or `auto` for what predicts best.
     `bootstrap` draws, seeded by `seed`, give the 90% intervals.
 

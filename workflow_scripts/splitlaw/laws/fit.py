@@ -1,5 +1,6 @@
 """The fit of one form: search, least squares, then the polish of the true objective."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,8 +10,8 @@ from splitlaw.errors import UserError
 from splitlaw.laws.form import Form
 from splitlaw.laws.minimise import Minimum, minimise
 from splitlaw.laws.points import Array, Indices, Points, Units
-from splitlaw.laws.problem import DELTA, Layout, Problem
-from splitlaw.laws.search import SAMPLES, find_starts
+from splitlaw.laws.problem import Layout, Problem
+from splitlaw.laws.search import SAMPLES, find_starts, start_from
 from splitlaw.laws.table import Table
 
 STARTS = 12
@@ -113,31 +114,74 @@ def fit_form(
     Domains that share nothing are fitted one by one. Raises `UserError` where a domain has too
     few rows.
     """
+    fits = fit_sharings(form, table, [sharing], units=units, starts=starts, samples=samples)
+    return fits[sharing]
+
+
+def fit_sharings(
+    form: Form,
+    table: Table,
+    sharings: Sequence[str],
+    *,
+    units: Units | None = None,
+    starts: int = STARTS,
+    samples: int = SAMPLES,
+) -> dict[str, Estimate]:
+    """Fit `form` once for each of `sharings` that the rows suffice for.
+
+    The fits with shared exponents also start from the one without. Raises `UserError` where a
+    domain has too few rows for any of them.
+    """
     table = table.take(form.usable(table.general, table.special))
     units = units or table.units()
-    layout = layout_for(form, table, sharing)
-    require_rows(layout, table)
-    if layout.shared or layout.domains == 1:
-        return _fit_joint(layout, table, units, starts, samples)
+    layouts = {sharing: layout_for(form, table, sharing) for sharing in sharings}
+    enough = {sharing: layout for sharing, layout in layouts.items() if _has_rows(layout, table)}
+    if not enough:
+        require_rows(min(layouts.values(), key=lambda layout: layout.free_per_domain), table)
+    alone = layout_for(form, table, "none")
+    apart = _fit_alone(alone, table, units, starts, samples) if _has_rows(alone, table) else None
+    return {
+        sharing: apart
+        if apart and not layout.shared
+        else _fit_joint(layout, table, units, starts, samples, apart)
+        for sharing, layout in enough.items()
+    }
+
+
+def _has_rows(layout: Layout, table: Table) -> bool:
+    counts = np.bincount(table.domain, minlength=layout.domains)
+    return bool((counts >= layout.free_per_domain).all())
+
+
+def _fit_alone(layout: Layout, table: Table, units: Units, starts: int, samples: int) -> Estimate:
+    """Every domain by itself, nothing shared."""
+    single = Layout(layout.form, 1, frozenset(), layout.dropped)
     parts = [
-        _fit_joint(
-            Layout(form, 1, frozenset(), layout.dropped), table.only(k), units, starts, samples
-        )
-        for k in range(layout.domains)
+        _fit_joint(single, table.only(k), units, starts, samples) for k in range(layout.domains)
     ]
+    together = Layout(layout.form, layout.domains, frozenset(), layout.dropped)
     values = np.stack([part.values[0] for part in parts])
     return Estimate(
-        layout=layout,
+        layout=together,
         units=units,
-        vector=layout.vector(values[None])[0],
+        vector=together.vector(values[None])[0],
         objective=sum(part.objective for part in parts),
         converged=all(part.converged for part in parts),
     )
 
 
-def _fit_joint(layout: Layout, table: Table, units: Units, starts: int, samples: int) -> Estimate:
+def _fit_joint(
+    layout: Layout,
+    table: Table,
+    units: Units,
+    starts: int,
+    samples: int,
+    hint: Estimate | None = None,
+) -> Estimate:
     problem = Problem(layout, table, units)
     x = find_starts(problem, keep=starts, samples=samples)
+    if hint is not None:
+        x = np.concatenate([start_from(problem, hint.values), x])
     end = descend(problem, x, np.ones((len(x), len(table))))
     best = int(np.argmin(end.value))
     return Estimate(
@@ -147,6 +191,3 @@ def _fit_joint(layout: Layout, table: Table, units: Units, starts: int, samples:
         objective=float(end.value[best]),
         converged=bool(end.converged[best]),
     )
-
-
-__all__ = ["DELTA", "Estimate", "Layout", "evaluate", "fit_form", "layout_for"]

@@ -1,5 +1,6 @@
 """Hold-outs: what a form predicts of rows that it has not seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from splitlaw.errors import UserError
-from splitlaw.laws.fit import Estimate, fit_form
+from splitlaw.laws.fit import Estimate, fit_sharings
 from splitlaw.laws.form import Form
 from splitlaw.laws.points import Array, Indices, Mask
 from splitlaw.laws.table import Table
@@ -99,27 +100,26 @@ def measure(estimate: Estimate, rows: Table, kind: str) -> Errors:
 
 
 def hold_out(
-    form: Form, table: Table, sharing: str, kinds: dict[str, Mask], compared: Mask
-) -> list[Errors]:
+    form: Form, table: Table, sharings: Sequence[str], kinds: dict[str, Mask], compared: Mask
+) -> dict[str, list[Errors]]:
     """Fit `form` without each kind's rows and measure it on those rows in `compared`.
 
-    A kind is passed over where too few rows remain for the form.
+    Gives the errors of each sharing. A kind is passed over where too few rows remain.
     """
-    found = []
+    found: dict[str, list[Errors]] = {sharing: [] for sharing in sharings}
     for kind, rows in kinds.items():
         test = rows & compared
+        seen = table.take(~rows)
+        if not test.any() or len(np.unique(seen.domain)) < len(table.domains):
+            continue
         try:
-            estimate = fit_form(
-                form,
-                table.take(~rows),
-                sharing=sharing,
-                starts=HOLDOUT_STARTS,
-                samples=HOLDOUT_SAMPLES,
+            fits = fit_sharings(
+                form, seen, sharings, starts=HOLDOUT_STARTS, samples=HOLDOUT_SAMPLES
             )
         except UserError:
             continue
-        if test.any():
-            found.append(measure(estimate, table.take(test), kind))
+        for sharing, estimate in fits.items():
+            found[sharing].append(measure(estimate, table.take(test), kind))
     return found
 
 

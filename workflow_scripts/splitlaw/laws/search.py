@@ -7,9 +7,12 @@ from scipy.stats import qmc
 
 from splitlaw.laws.form import Form
 from splitlaw.laws.points import Array
-from splitlaw.laws.problem import Layout, Problem
+from splitlaw.laws.problem import Problem
 
 SAMPLES = 512
+OWN_DRAWS = 8
+"""Draws of the parameters that are not shared, for each of those that are."""
+
 BLOCK = 400_000
 """Terms held at once; larger tables are searched in smaller blocks."""
 
@@ -52,23 +55,20 @@ def best_linear(gram: Array, moment: Array, total: Array) -> tuple[Array, Array]
 def project(problem: Problem, theta: Array) -> tuple[Array, Array]:
     """The best linear parameters for each draw of the nonlinear ones, in relative error.
 
-    `theta` [count, p] serves every domain. Gives full parameters [count, domains, names] and
-    the sum of squared relative errors [count, domains].
+    `theta` is [count, domains, p]. Gives full parameters [count, domains, names] and the sum of
+    squared relative errors [count, domains].
     """
-    layout = problem.layout
-    form = layout.form
-    rows = len(problem.log_loss)
-    per_block = max(1, BLOCK // rows)
+    form = problem.layout.form
+    per_block = max(1, BLOCK // len(problem.log_loss))
+    fitted = np.array([name not in problem.layout.dropped for name in form.linear])
     values, errors = [], []
     for first in range(0, len(theta), per_block):
         block = theta[first : first + per_block]
-        named = {n: block[:, j, None] for j, n in enumerate(form.nonlinear)}
+        named = {n: block[:, problem.domain, j] for j, n in enumerate(form.nonlinear)}
         terms = np.stack(np.broadcast_arrays(*form.terms(named, problem.points)), axis=2)
-        terms = terms / np.exp(problem.log_loss)[:, None]
-        terms = terms * np.array([name not in layout.dropped for name in form.linear])
+        terms = terms * (fitted / np.exp(problem.log_loss)[:, None])
         linear, left = _project_domains(problem, terms)
-        spread = np.broadcast_to(block[:, None], (len(block), layout.domains, block.shape[1]))
-        values.append(np.concatenate([linear, spread], axis=2))
+        values.append(np.concatenate([linear, block], axis=2))
         errors.append(left)
     return np.concatenate(values), np.concatenate(errors)
 
@@ -85,13 +85,30 @@ def _project_domains(problem: Problem, terms: Array) -> tuple[Array, Array]:
 
 
 def find_starts(problem: Problem, *, keep: int, samples: int = SAMPLES, seed: int = 0) -> Array:
-    """The `keep` most promising starts [keep, size] of `samples` draws."""
-    layout: Layout = problem.layout
+    """The `keep` most promising starts [keep, size] of `samples` draws.
+
+    Draws come in groups with the same shared parameters, in which every domain takes the draw
+    that suits it best.
+    """
+    layout = problem.layout
+    group = OWN_DRAWS if layout.shared and layout.domains > 1 else 1
     theta = draw_theta(layout.form, layout.dropped, samples, seed)
-    values, errors = project(problem, theta)
-    if layout.domains == 1 or layout.shared:
-        order = np.argsort(errors.sum(axis=1))[:keep]
-        return layout.vector(values[order])
-    order = np.argsort(errors, axis=0)[:keep]
-    own = np.take_along_axis(values, order[:, :, None], axis=0)
-    return layout.vector(own)
+    shared = np.array([name in layout.shared for name in layout.form.nonlinear])
+    firsts = np.repeat(theta[::group], group, axis=0)[: len(theta)]
+    theta = np.where(shared, firsts, theta)
+    spread = np.broadcast_to(theta[:, None], (samples, layout.domains, theta.shape[1]))
+    values, errors = project(problem, spread)
+    values = values.reshape(samples // group, group, *values.shape[1:])
+    errors = errors.reshape(samples // group, group, -1)
+    own = np.argmin(errors, axis=1)[:, None]
+    values = np.take_along_axis(values, own[..., None], axis=1)[:, 0]
+    least = np.take_along_axis(errors, own, axis=1)[:, 0].sum(axis=1)
+    return layout.vector(values[np.argsort(least)[:keep]])
+
+
+def start_from(problem: Problem, values: Array) -> Array:
+    """A start [1, size] from parameters [domains, names]: what is shared is averaged."""
+    layout = problem.layout
+    even = layout.by_domain(layout.vector(values[None]))
+    projected, _ = project(problem, even[:, :, len(layout.form.linear) :])
+    return layout.vector(projected)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from splitlaw.errors import UserError
-from splitlaw.laws.fit import SHARINGS, Estimate, fit_form, shared_names
+from splitlaw.laws.fit import SHARINGS, Estimate, fit_sharings, shared_names
 from splitlaw.laws.form import FORMS, Form
 from splitlaw.laws.holdout import Errors, held_out_rows, hold_out, score
 from splitlaw.laws.points import Mask
@@ -33,12 +33,14 @@ class Candidate:
         return self.estimate.form
 
 
-def forms_for(table: Table, law: str) -> list[Form]:
-    """The forms that `law` (a name or `auto`) lets compete on `table`."""
+def forms_for(table: Table, law: str | Sequence[str]) -> list[Form]:
+    """The forms that `law` (`auto`, a name, or several) lets compete on `table`."""
     if law != "auto":
-        if law not in FORMS:
-            raise UserError(f"law {law!r} is unknown; give auto or one of {', '.join(FORMS)}")
-        return [FORMS[law]]
+        names = [law] if isinstance(law, str) else list(law)
+        for name in names:
+            if name not in FORMS:
+                raise UserError(f"law {name!r} is unknown; give auto or one of {', '.join(FORMS)}")
+        return [FORMS[name] for name in names]
     stages = 1 if table.one_stage else 2
     return [form for form in FORMS.values() if form.stages == stages]
 
@@ -58,7 +60,9 @@ def sharings_for(form: Form, table: Table, share: str) -> list[str]:
     return list(seen.values())
 
 
-def candidates(table: Table, law: str, share: str) -> tuple[list[Candidate], list[str]]:
+def candidates(
+    table: Table, law: str | Sequence[str], share: str
+) -> tuple[list[Candidate], list[str]]:
     """Every form with its best sharing, fitted and measured, and notes on those passed over.
 
     The candidates are compared on the rows that all of them can use.
@@ -68,32 +72,37 @@ def candidates(table: Table, law: str, share: str) -> tuple[list[Candidate], lis
     for form in forms:
         compared &= form.usable(table.general, table.special)
     kinds = held_out_rows(table)
-    found, notes = [], []
+    found: list[Candidate] = []
+    refusals: list[UserError] = []
     for form in forms:
-        tried, refusals = [], []
-        for sharing in sharings_for(form, table, share):
-            try:
-                tried.append(_candidate(form, table, sharing, kinds, compared))
-            except UserError as refusal:
-                refusals.append(str(refusal))
-        if tried:
-            found.append(min(tried, key=_rank))
-        else:
-            notes.append(f"The law {form.name} is not compared: {refusals[-1]}.")
+        try:
+            found.append(_candidate(form, table, sharings_for(form, table, share), kinds, compared))
+        except UserError as refusal:
+            refusals.append(refusal)
     if not found:
-        raise UserError(notes[0].split(": ", 1)[1].rstrip("."))
-    return found, notes
+        raise refusals[0]
+    return found, [f"Not compared: {refusal}." for refusal in refusals]
 
 
 def _candidate(
-    form: Form, table: Table, sharing: str, kinds: dict[str, Mask], compared: Mask
+    form: Form, table: Table, sharings: list[str], kinds: dict[str, Mask], compared: Mask
 ) -> Candidate:
-    estimate = fit_form(form, table, sharing=sharing)
-    errors = hold_out(form, table, sharing, kinds, compared)
-    mre, standard_error = score(errors) if errors else (np.nan, np.nan)
-    return Candidate(
-        estimate=estimate, sharing=sharing, errors=errors, mre=mre, standard_error=standard_error
-    )
+    """The sharing that predicts best what is held out."""
+    estimates = fit_sharings(form, table, sharings)
+    errors = hold_out(form, table, list(estimates), kinds, compared)
+    tried = []
+    for sharing, estimate in estimates.items():
+        mre, spread = score(errors[sharing]) if errors[sharing] else (np.nan, np.nan)
+        tried.append(
+            Candidate(
+                estimate=estimate,
+                sharing=sharing,
+                errors=errors[sharing],
+                mre=mre,
+                standard_error=spread,
+            )
+        )
+    return min(tried, key=_rank)
 
 
 def _rank(candidate: Candidate) -> tuple[bool, int, float]:
