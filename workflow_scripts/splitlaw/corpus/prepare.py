@@ -18,7 +18,7 @@ from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.documents import Documents, split_path, write_documents
 from splitlaw.corpus.duplicates import exact_duplicates, near_duplicates
 from splitlaw.corpus.parallel import ordered_map
-from splitlaw.corpus.sources import batches, documents
+from splitlaw.corpus.sources import batches, check_shared_files, documents
 from splitlaw.corpus.splitting import (
     SPLITS,
     TRAIN,
@@ -59,6 +59,7 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
     """
     sources = [(GENERAL, source) for source in config.general]
     sources += [(name, source) for name, listed in config.domains.items() for source in listed]
+    check_shared_files(sources)
     out.mkdir(parents=True, exist_ok=True)
     near = config.cleaning.near_duplicates
     with (

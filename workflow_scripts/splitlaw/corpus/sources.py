@@ -1,10 +1,14 @@
 """The documents of a configured source, whatever its kind, in batches."""
 
+import os
 from collections.abc import Iterator
 
 from splitlaw.corpus.config import Source
+from splitlaw.corpus.hub import read_dataset
 from splitlaw.corpus.packages import read_package
+from splitlaw.corpus.readers import read_files, resolve
 from splitlaw.corpus.trouble import Trouble
+from splitlaw.errors import UserError
 
 BATCH_CHARACTERS = 2_000_000
 _BATCH_DOCUMENTS = 4096
@@ -25,9 +29,26 @@ def documents(source: Source, trouble: Trouble) -> Iterator[str]:
 
 
 def _located(source: Source, trouble: Trouble) -> Iterator[tuple[str, str]]:
-    if source.package:
-        for number, text in enumerate(read_package(source.package), start=1):
+    if source.files:
+        yield from read_files(source.files, source.text_field, trouble)
+    elif source.dataset:
+        yield from read_dataset(source, trouble)
+    else:
+        for number, text in enumerate(read_package(str(source.package)), start=1):
             yield f"package {source.package}: document {number}", text
+
+
+def check_shared_files(sources: list[tuple[str, Source]]) -> None:
+    """Refuse a file that the globs of two domains match; `sources` are (domain, source) pairs."""
+    owners: dict[str, str] = {}
+    for domain, source in sources:
+        for path in resolve(source.files) if source.files else []:
+            owner = owners.setdefault(os.path.realpath(path), domain)
+            if owner != domain:
+                raise UserError(
+                    f"{path}: a file of domain {owner} and of domain {domain}; "
+                    "give it to one of them"
+                )
 
 
 def batches(texts: Iterator[str]) -> Iterator[list[str]]:

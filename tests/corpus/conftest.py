@@ -1,0 +1,54 @@
+"""Text made of invented words, the same on every run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Write = Callable[[str, list[str]], Path]
+
+
+class Writer:
+    """Documents of words drawn by Zipf's law from an invented vocabulary."""
+
+    def __init__(self, seed: int, vocabulary: int = 5000) -> None:
+        self.random = np.random.default_rng(seed)
+        letters = np.array(list("etaoinshrdlu"))
+        self.words = np.array(
+            ["".join(self.random.choice(letters, 2 + i % 7)) + str(i) for i in range(vocabulary)]
+        )
+        self.chance = 1 / np.arange(10, vocabulary + 10)
+        self.chance /= self.chance.sum()
+
+    def document(self, words: int = 200) -> str:
+        return " ".join(self.random.choice(self.words, words, p=self.chance))
+
+    def documents(self, count: int, words: int = 200) -> list[str]:
+        return [self.document(words) for _ in range(count)]
+
+    def altered(self, text: str, share: float) -> str:
+        """`text` with this share of its words replaced."""
+        words = np.array(text.split(), dtype=object)
+        places = self.random.choice(words.size, round(share * words.size), replace=False)
+        words[places] = self.random.choice(self.words, places.size)
+        return " ".join(words)
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer(0)
+
+
+@pytest.fixture
+def write_lines(tmp_path: Path) -> Write:
+    """Write documents as JSON lines."""
+
+    def write(name: str, texts: list[str]) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        return path
+
+    return write

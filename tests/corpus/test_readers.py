@@ -1,0 +1,165 @@
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from splitlaw.corpus import readers
+from splitlaw.corpus.readers import read_files
+from splitlaw.corpus.trouble import Trouble
+from splitlaw.errors import UserError
+
+TEXTS = ["plain words", 'quotes " and, commas', "two\nlines", "dürüst 深層 🧪"]
+
+
+def compress(path: Path, kind: str) -> Path:
+    data = path.read_bytes()
+    target = path.with_name(path.name + kind)
+    if kind == ".gz":
+        target.write_bytes(gzip.compress(data))
+    else:
+        with pa.CompressedOutputStream(str(target), "zstd") as stream:
+            stream.write(data)
+    return target
+
+
+def write(folder: Path, suffix: str, texts: list[str]) -> Path:
+    path = folder / f"file{suffix}"
+    if suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps({"text": t}) for t in texts), encoding="utf-8")
+    elif suffix == ".json":
+        path.write_text(json.dumps([{"text": t} for t in texts], indent=1), encoding="utf-8")
+    elif suffix == ".csv":
+        quoted = ['"' + t.replace('"', '""') + '"' for t in texts]
+        path.write_text("n,text\n" + "".join(f"1,{q}\n" for q in quoted), encoding="utf-8")
+    else:
+        pq.write_table(pa.table({"n": list(range(len(texts))), "text": texts}), path)
+    return path
+
+
+def texts_of(pattern: object, choice: str = "stop") -> list[str]:
+    return [text for _, text in read_files(str(pattern), "text", Trouble(choice))]
+
+
+@pytest.mark.parametrize("kind", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+def test_each_format_gives_its_texts(tmp_path: Path, suffix: str, kind: str) -> None:
+    path = write(tmp_path, suffix, TEXTS)
+    assert texts_of(compress(path, kind) if kind else path) == TEXTS
+
+
+@pytest.mark.parametrize("kind", ["", ".gz", ".zst"])
+def test_a_text_file_is_a_document(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "one.txt"
+    path.write_text(TEXTS[3], encoding="utf-8")
+    assert texts_of(compress(path, kind) if kind else path) == [TEXTS[3]]
+
+
+def test_a_folder_is_a_document(tmp_path: Path) -> None:
+    for book in ("a", "b"):
+        (tmp_path / book).mkdir()
+        for chapter in ("2", "1"):
+            (tmp_path / book / f"{chapter}.txt").write_text(f"{book}{chapter}")
+    assert texts_of(tmp_path / "*") == ["a1\n\na2", "b1\n\nb2"]
+
+
+def test_a_single_object_and_small_reads(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    path.write_text('{"text": "alone"}')
+    assert texts_of(path) == ["alone"]
+
+
+def test_a_long_list_is_read_in_pieces(tmp_path: Path) -> None:
+    texts = [f"{i} " + "x" * 100_000 for i in range(40)]
+    assert texts_of(write(tmp_path, ".json", texts)) == texts
+
+
+def truncated(folder: Path, kind: str) -> Path:
+    lines = "".join(json.dumps({"text": f"{i} {i * i} {i**3}"}) + "\n" for i in range(20_000))
+    path = folder / "cut.jsonl"
+    path.write_text(lines)
+    path = compress(path, kind)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+@pytest.mark.parametrize("kind", [".gz", ".zst"])
+def test_truncated_compression_is_told_and_can_be_skipped(tmp_path: Path, kind: str) -> None:
+    path = truncated(tmp_path, kind)
+    with pytest.raises(UserError, match=r"cut\.jsonl\.\w+: truncated or damaged"):
+        texts_of(path)
+    assert len(texts_of(path, "skip")) > 1000
+
+
+LINES = {
+    b'{"text": "caf\xe9"}': "invalid UTF-8",
+    b"[1, 2]": "not a JSON object",
+    b'{"text": "broken': "not JSON",
+    b'{"body": "x"}': "no field 'text' (it has body)",
+    b'{"text": 3}': "field 'text' is not text (int)",
+    b'{"text": null}': "field 'text' is not text (NoneType)",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_bad_line_is_told_with_its_number(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(b'{"text": "first"}\n\n' + line + b'\n{"text": "last"}\n')
+    with pytest.raises(UserError) as told:
+        texts_of(path)
+    assert f"{path}:3: {LINES[line]}" in str(told.value)
+    assert "on_bad_input" in str(told.value)
+    trouble = Trouble("skip")
+    assert [t for _, t in read_files(str(path), "text", trouble)] == ["first", "last"]
+    assert trouble.counts.total() == 1
+
+
+def test_a_document_beyond_the_limit_is_skipped_without_reading_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "LONGEST", 1 << 16)
+    path = tmp_path / "long.jsonl"
+    path.write_text('{"text": "' + "x" * 300_000 + '"}\n{"text": "after"}\n')
+    assert texts_of(path, "skip") == ["after"]
+    with pytest.raises(UserError, match=r"long\.jsonl:1: document over"):
+        texts_of(path)
+    (tmp_path / "long.txt").write_text("x" * 300_000)
+    assert texts_of(tmp_path / "long.txt", "skip") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b'[{"text": "x"},\n {"text": "y', r"a\.json:2: not JSON"),
+        ("a.json", b'[{"text": "x"},\n"y"]', r"a\.json:2: not a JSON object"),
+        ("a.csv", b"a,b\n1,2\n", r"a\.csv:1: no column 'text' \(it has a, b\)"),
+        ("a.csv", b"text\nx\ncaf\xe9\n", r"a\.csv:3: invalid UTF-8"),
+        ("a.txt", b"\xff\xfe", r"a\.txt: invalid UTF-8"),
+        ("a.txt", b"", r"a\.txt: empty file"),
+        ("a.parquet", b"PAR1 not", r"a\.parquet: truncated or damaged"),
+        ("a.doc", b"x", r"a\.doc: unknown format"),
+    ],
+)
+def test_other_damage_is_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        texts_of(tmp_path / name)
+    texts_of(tmp_path / name, "skip")
+
+
+def test_parquet_without_the_column_or_without_text(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"body": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"no column 'text' \(it has body\)"):
+        texts_of(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="is not text"):
+        texts_of(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["x", None, "y"]}), tmp_path / "a.parquet")
+    assert texts_of(tmp_path / "a.parquet", "skip") == ["x", "y"]
+
+
+def test_a_glob_that_matches_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="matches no file"):
+        texts_of(tmp_path / "*.jsonl")

@@ -1,0 +1,79 @@
+"""Documents of a Hugging Face data set: from the hub, from its cache, or from a local folder."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from splitlaw.corpus.config import Source
+from splitlaw.corpus.trouble import Trouble
+from splitlaw.errors import UserError
+
+
+def read_dataset(source: Source, trouble: Trouble) -> Iterator[tuple[str, str]]:
+    """Yield where each document stands and its text.
+
+    Raises `UserError` where the data set cannot be opened or has no such column.
+    """
+    name = source.dataset
+    with _quiet():
+        rows = _opened(source)
+    columns = getattr(rows, "column_names", None)
+    if columns is not None and source.text_field not in columns:
+        raise UserError(
+            f"dataset {name}: no column {source.text_field!r} (it has {', '.join(columns)}); "
+            "set text_field"
+        )
+    for number, row in enumerate(rows, start=1):
+        text = row.get(source.text_field)
+        if isinstance(text, str):
+            yield f"dataset {name}: row {number}", text
+        else:
+            kind = type(text).__name__
+            trouble.report(
+                f"dataset {name}: row {number}", f"field {source.text_field!r} is not text ({kind})"
+            )
+
+
+def _opened(source: Source) -> Iterable[dict[str, Any]]:
+    from datasets import load_dataset, load_from_disk  # a second to import, and needed here alone
+
+    assert source.dataset is not None
+    folder = Path(source.dataset)
+    try:
+        if (folder / "dataset_dict.json").is_file():
+            return load_from_disk(source.dataset)[source.split]
+        if (folder / "dataset_info.json").is_file():
+            return load_from_disk(source.dataset)
+        return load_dataset(
+            source.dataset,
+            source.config,
+            split=source.split,
+            revision=source.revision,
+            streaming=source.streaming,
+        )
+    except ConnectionError as cause:
+        raise UserError(
+            f"dataset {source.dataset}: {cause}; connect, or set HF_HUB_OFFLINE=1 to use the "
+            "cache, or take files or packages as the source"
+        ) from None
+    except (OSError, ValueError, KeyError) as cause:
+        reason = " ".join(str(cause).split())[:300]
+        raise UserError(
+            f"dataset {source.dataset}: {reason}; check its name, config, split and revision"
+        ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the hub's retries off stderr: a hub that is away is told once, at the end."""
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "datasets")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
