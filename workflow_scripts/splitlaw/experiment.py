@@ -84,10 +84,11 @@ def _check_grid(config: Config, file: str) -> None:
     trunk = config["grid"]["trunk_tokens"]
     for size in config["sizes"]:
         key = "holdout" if size in config["holdout_sizes"] else "fit"
-        for tokens in config["grid"][key]["pretrain_tokens"]:
-            if tokens > trunk:
+        for column in ("pretrain_tokens", "unsplit_tokens"):
+            longest = max(config["grid"][key].get(column, [0]), default=0)
+            if longest > trunk:
                 raise UserError(
-                    f"{file}: grid.{key}.pretrain_tokens has {tokens}, beyond grid.trunk_tokens, "
+                    f"{file}: grid.{key}.{column} has {longest}, beyond grid.trunk_tokens, "
                     f"which is {trunk}; lower the one or raise the other"
                 )
     batch, context = config["training"]["batch_tokens"], config["model"]["context"]
@@ -146,7 +147,8 @@ def grid_of(config: Config, size: str) -> Grid:
     """The grid of a size, without cells that are too short for it to say anything.
 
     Cells of fewer than `grid.min_tokens_per_param` tokens per parameter are left out: such runs are
-    far from any power law and spoil every form. The unsplit runs have the totals of the cells.
+    far from any power law and spoil every form. The unsplit runs have the totals of the cells
+    that a trunk reaches, and `unsplit_tokens`.
     """
     part = config["grid"]["holdout" if size in config["holdout_sizes"] else "fit"]
     batch = config["training"]["batch_tokens"]
@@ -163,6 +165,7 @@ def grid_of(config: Config, size: str) -> Grid:
             f"grid.min_tokens_per_param times its parameters; add larger ones"
         )
     totals = {pretrain + specialize for pretrain, specialize in cells}
+    totals |= {round(tokens / batch) for tokens in part.get("unsplit_tokens", [])}
     longest = round(config["grid"]["trunk_tokens"] / batch)
     unsplit = sorted(total for total in totals if total <= longest)
     return Grid(batch_tokens=batch, cells=tuple(cells), unsplit=tuple(unsplit))

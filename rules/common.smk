@@ -1,0 +1,118 @@
+# What the rules share: the checked configuration, and the part of it that each job depends on.
+
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
+
+from splitlaw import experiment
+from splitlaw.errors import UserError, exit_status
+from splitlaw.files import canonical_json
+from splitlaw.paths import GENERAL
+
+
+def check():
+    """Refuse a bad configuration in one line and exit status 2, before anything is planned."""
+    schema = yaml.safe_load(Path(workflow.basedir, "config.schema.yaml").read_text())
+    status = exit_status(lambda: experiment.check_config(config, schema))
+    if status:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+check()
+
+RESULTS = f"results/{config['experiment']}"
+DOMAINS = list(config["corpus"]["domains"])
+SIZES = list(config["sizes"])
+STRATEGIES = ["optimal", "two_stage_90", "half", "no_split", "scratch"]
+FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
+BUDGET = int(config["final"]["budget_tokens"])
+PACKAGE = "workflow_scripts/splitlaw"
+
+
+wildcard_constraints:
+    size="|".join(SIZES),
+    domain="|".join([GENERAL, *DOMAINS]),
+    strategy="|".join(STRATEGIES),
+    seed=r"\d+",
+    budget=r"\d+",
+
+
+def corpus_config(wildcards):
+    return canonical_json({key: config[key] for key in ("corpus", "evaluation")})
+
+
+def tokenizer_config(wildcards):
+    return canonical_json({key: config[key] for key in ("tokenizer", "evaluation")})
+
+
+def job_config(wildcards):
+    """All that decides what the runs of a size are."""
+    grid = experiment.grid_of(config, wildcards.size)
+    shape = experiment.shape_of(config, wildcards.size)
+    return canonical_json(
+        {
+            "split": "holdout" if wildcards.size in config["holdout_sizes"] else "fit",
+            "shape": vars(shape),
+            "training": config["training"],
+            "cells": grid.cells,
+            "unsplit": grid.unsplit,
+            "test_tokens": config["evaluation"]["tokens"],
+        }
+    )
+
+
+def final_config(wildcards):
+    """The same without the grid, on which the final models do not depend."""
+    shape = experiment.shape_of(config, wildcards.size)
+    return canonical_json(
+        {
+            "split": "final",
+            "shape": vars(shape),
+            "training": config["training"],
+            "cells": [],
+            "unsplit": [],
+            "test_tokens": config["evaluation"]["tokens"],
+        }
+    )
+
+
+def plan_flops(wildcards):
+    """The budget in FLOPs: its tokens at the final size's FLOPs per token."""
+    return BUDGET * experiment.shape_of(config, config["final"]["size"]).flops_per_token
+
+
+def execution(wildcards):
+    """Where and how to compute; never a reason to run again."""
+    return canonical_json(config.get("execution", {}))
+
+
+def trained_domains(wildcards):
+    """The token files that a branch reads."""
+    names = [GENERAL, *DOMAINS] if wildcards.domain == GENERAL else [GENERAL, wildcards.domain]
+    return expand(f"{RESULTS}/tokens/{{domain}}/tokens.json", domain=names)
+
+
+def evaluated_domains(wildcards):
+    """What a run is evaluated on besides general: its own domain, an unsplit run on all."""
+    return ",".join(DOMAINS if wildcards.domain == GENERAL else [wildcards.domain])
+
+
+def shared_trunk(wildcards):
+    """The final trunk, where the strategy has general tokens."""
+    return [] if wildcards.strategy == "scratch" else f"{FINAL}/trunk.json"
+
+
+def final_tables(seeds):
+    """The strategies' tables of the final size and budget."""
+    return expand(
+        f"{FINAL}/{{strategy}}/losses.csv",
+        size=config["final"]["size"],
+        budget=BUDGET,
+        seed=seeds,
+        strategy=STRATEGIES,
+    )

@@ -1,0 +1,71 @@
+# Text: sources to clean documents, a tokenizer, and flat token files.
+
+
+rule prepare_corpus:
+    input:
+        code=expand(f"{PACKAGE}/corpus/{{module}}.py", module=["prepare", "cleaning", "duplicates"]),
+    output:
+        cards=expand(f"{RESULTS}/corpus/{{domain}}/card.json", domain=[GENERAL, *DOMAINS]),
+    log:
+        f"{RESULTS}/logs/prepare_corpus.log",
+    benchmark:
+        f"{RESULTS}/logs/prepare_corpus.tsv"
+    params:
+        config=corpus_config,
+        out=f"{RESULTS}/corpus",
+    threads: 2
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/prepare_corpus.py --config {params.config:q} --out {params.out}"
+        " 2> >(tee {log} >&2)"
+
+
+rule train_tokenizer:
+    input:
+        cards=rules.prepare_corpus.output.cards[0],
+    output:
+        tokenizer=f"{RESULTS}/tokenizer/tokenizer.json",
+    log:
+        f"{RESULTS}/logs/train_tokenizer.log",
+    benchmark:
+        f"{RESULTS}/logs/train_tokenizer.tsv"
+    params:
+        config=tokenizer_config,
+        corpus=f"{RESULTS}/corpus",
+        out=f"{RESULTS}/tokenizer",
+    threads: 2
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/train_tokenizer.py --config {params.config:q}"
+        " --corpus {params.corpus} --out {params.out} 2> >(tee {log} >&2)"
+
+
+rule tokenize_domain:
+    input:
+        card=f"{RESULTS}/corpus/{{domain}}/card.json",
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+    output:
+        sidecar=f"{RESULTS}/tokens/{{domain}}/tokens.json",
+    log:
+        f"{RESULTS}/logs/tokenize/{{domain}}.log",
+    benchmark:
+        f"{RESULTS}/logs/tokenize/{{domain}}.tsv"
+    params:
+        config=tokenizer_config,
+        corpus=f"{RESULTS}/corpus",
+        tokenizer=f"{RESULTS}/tokenizer",
+        out=f"{RESULTS}/tokens/{{domain}}",
+    threads: 1
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
+        " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"
+        " --out {params.out} 2> >(tee {log} >&2)"
+
+
+rule tokenize:
+    input:
+        expand(rules.tokenize_domain.output.sidecar, domain=[GENERAL, *DOMAINS]),

@@ -1,0 +1,86 @@
+# The planned split and today's recipes, trained at equal compute.
+
+
+rule final_trunk:
+    input:
+        plan=rules.choose_split.output.plan,
+        tokens=f"{RESULTS}/tokens/{GENERAL}/tokens.json",
+    output:
+        run=f"{FINAL}/trunk.json",
+    log:
+        f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-trunk.log",
+    benchmark:
+        f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-trunk.tsv"
+    params:
+        config=final_config,
+        results=RESULTS,
+    threads: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
+        " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
+        " --plan {input.plan} --budget {wildcards.budget} --strategy trunk --out {output.run}"
+        " 2> >(tee {log} >&2)"
+
+
+rule final_strategy:
+    input:
+        plan=rules.choose_split.output.plan,
+        trunk=shared_trunk,
+        tokens=rules.tokenize.input,
+    output:
+        losses=f"{FINAL}/{{strategy}}/losses.csv",
+    log:
+        f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-{{strategy}}.log",
+    benchmark:
+        f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-{{strategy}}.tsv"
+    params:
+        config=final_config,
+        results=RESULTS,
+    threads: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
+        " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
+        " --plan {input.plan} --budget {wildcards.budget} --strategy {wildcards.strategy}"
+        " --out {output.losses} 2> >(tee {log} >&2)"
+
+
+rule train_final:
+    input:
+        tables=final_tables(config["final"]["seeds"]),
+    output:
+        comparison=f"{RESULTS}/final/comparison.csv",
+    log:
+        f"{RESULTS}/logs/final/comparison.log",
+    benchmark:
+        f"{RESULTS}/logs/final/comparison.tsv"
+    threads: 1
+    conda:
+        "../envs/law.yaml"
+    shell:
+        "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
+        " 2> >(tee {log} >&2)"
+
+
+rule seeds:
+    input:
+        tables=final_tables([*config["final"]["seeds"], *config["final"]["more_seeds"]]),
+    output:
+        comparison=f"{RESULTS}/final/seeds.csv",
+    log:
+        f"{RESULTS}/logs/final/seeds.log",
+    benchmark:
+        f"{RESULTS}/logs/final/seeds.tsv"
+    threads: 1
+    conda:
+        "../envs/law.yaml"
+    shell:
+        "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
+        " --spread 2> >(tee {log} >&2)"

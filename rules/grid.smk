@@ -1,0 +1,88 @@
+# The grid: one trunk a size and seed, its branches, and their losses.
+
+
+rule pretrain_size:
+    input:
+        tokens=f"{RESULTS}/tokens/{GENERAL}/tokens.json",
+    output:
+        run=f"{RESULTS}/runs/{{size}}/seed{{seed}}/trunk.json",
+    log:
+        f"{RESULTS}/logs/pretrain/{{size}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/logs/pretrain/{{size}}-seed{{seed}}.tsv"
+    params:
+        config=job_config,
+        results=RESULTS,
+    threads: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/pretrain.py --config {params.config:q} --size {wildcards.size}"
+        " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
+        " --out {output.run} 2> >(tee {log} >&2)"
+
+
+rule specialize_domain:
+    input:
+        trunk=rules.pretrain_size.output.run,
+        tokens=trained_domains,
+    output:
+        losses=f"{RESULTS}/runs/{{size}}/seed{{seed}}/{{domain}}/losses.csv",
+    log:
+        f"{RESULTS}/logs/specialize/{{size}}-seed{{seed}}-{{domain}}.log",
+    benchmark:
+        f"{RESULTS}/logs/specialize/{{size}}-seed{{seed}}-{{domain}}.tsv"
+    params:
+        config=job_config,
+        results=RESULTS,
+        domains=evaluated_domains,
+    threads: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/specialize.py --config {params.config:q} --size {wildcards.size}"
+        " --seed {wildcards.seed} --domain {wildcards.domain} --domains {params.domains}"
+        " --results {params.results} --execution {resources.execution:q} --out {output.losses}"
+        " 2> >(tee {log} >&2)"
+
+
+rule pretrain:
+    input:
+        expand(rules.pretrain_size.output.run, size=SIZES, seed=config["grid"]["seeds"]),
+
+
+rule specialize:
+    input:
+        expand(
+            rules.specialize_domain.output.losses,
+            size=SIZES,
+            seed=config["grid"]["seeds"],
+            domain=[GENERAL, *DOMAINS],
+        ),
+
+
+rule evaluate:
+    input:
+        losses=rules.specialize.input,
+        code=f"{PACKAGE}/gather.py",
+    output:
+        losses=f"{RESULTS}/losses.csv",
+        cost=f"{RESULTS}/cost.csv",
+    log:
+        f"{RESULTS}/logs/evaluate.log",
+    benchmark:
+        f"{RESULTS}/logs/evaluate.tsv"
+    params:
+        cooldown=config["training"]["cooldown_fraction"],
+        batch=config["training"]["batch_tokens"],
+    threads: 1
+    conda:
+        "../envs/law.yaml"
+    shell:
+        "python workflow_scripts/evaluate.py --losses {input.losses} --out {output.losses}"
+        " --cost {output.cost} --cooldown-fraction {params.cooldown} --batch-tokens {params.batch}"
+        " 2> >(tee {log} >&2)"

@@ -1,0 +1,50 @@
+# The law and the plan.
+
+
+rule fit_law:
+    input:
+        losses=rules.evaluate.output.losses,
+        code=list(map(str, sorted(Path(PACKAGE, "laws").glob("*.py")))),
+    output:
+        fit=f"{RESULTS}/law/fit.json",
+    log:
+        f"{RESULTS}/logs/fit_law.log",
+    benchmark:
+        f"{RESULTS}/logs/fit_law.tsv"
+    params:
+        law=config["law"]["form"],
+        bootstrap=config["law"]["bootstrap"],
+        seed=config["law"]["seed"],
+    threads: 1
+    conda:
+        "../envs/law.yaml"
+    shell:
+        "python workflow_scripts/fit_law.py --losses {input.losses} --out {output.fit}"
+        " --law {params.law} --bootstrap {params.bootstrap} --seed {params.seed}"
+        " 2> >(tee {log} >&2)"
+
+
+rule choose_split:
+    input:
+        fit=rules.fit_law.output.fit,
+        code=list(map(str, sorted(Path(PACKAGE, "planner").glob("*.py")))),
+    output:
+        plan=f"{RESULTS}/split/plan.json",
+    log:
+        f"{RESULTS}/logs/choose_split.log",
+    benchmark:
+        f"{RESULTS}/logs/choose_split.tsv"
+    params:
+        flops=plan_flops,
+        params=experiment.shape_of(config, config["final"]["size"]).params,
+        per_token=experiment.shape_of(config, config["final"]["size"]).flops_per_token,
+        domains=",".join(DOMAINS),
+        trunk=config["final"]["trunk"],
+    threads: 1
+    conda:
+        "../envs/law.yaml"
+    shell:
+        "python workflow_scripts/choose_split.py --law {input.fit} --flops {params.flops}"
+        " --params {params.params} --flops-per-token {params.per_token}"
+        " --domains {params.domains} --trunk {params.trunk} --out {output.plan}"
+        " 2> >(tee {log} >&2)"
