@@ -11,6 +11,9 @@ CHUNK = 2_000_000
 """Numbers in one array of a batch; larger batches fall out of the cache."""
 
 
+DRAW_TOLERANCE = 1e-6
+
+
 def draw_weights(table: Table, draws: int, rng: np.random.Generator) -> Array:
     """How often each draw takes each row [draws, n].
 
@@ -55,5 +58,5 @@ def _draw(layout: Layout, table: Table, estimate: Estimate, values: Array, weigh
     for first in range(0, len(weights), chunk):
         part = weights[first : first + chunk]
         start = np.repeat(vector, len(part), axis=0)
-        found.append(layout.by_domain(descend(problem, start, part, coarse=False).x))
+        found.append(layout.by_domain(descend(problem, start, part, tolerance=DRAW_TOLERANCE).x))
     return np.concatenate(found)

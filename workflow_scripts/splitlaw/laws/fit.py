@@ -11,12 +11,34 @@ from splitlaw.laws.form import Form
 from splitlaw.laws.minimise import Minimum, minimise
 from splitlaw.laws.points import Array, Indices, Points, Units
 from splitlaw.laws.problem import Layout, Problem
-from splitlaw.laws.search import SAMPLES, find_starts, start_from
+from splitlaw.laws.search import find_starts, start_from
 from splitlaw.laws.table import Table
 
-STARTS = 12
+TOLERANCE = 1e-10
+"""Decrease, relative to the objective, below which a fit is done."""
+
+ROUGH = 1e-4
+ROUGH_STEPS = 60
+FINALISTS = 3
 SMOOTH = 0.05
 """Huber's delta of the first descent: near least squares, which has fewer valleys."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How hard a fit looks for the optimum."""
+
+    samples: int = 512
+    """Draws of the nonlinear parameters."""
+
+    starts: int = 12
+    """How many of them are descended from."""
+
+    tolerance: float = TOLERANCE
+
+
+QUICK = Effort(samples=256, starts=6, tolerance=1e-7)
+"""For fits of which there are many: each of the hold-outs."""
 
 SHARINGS = ("none", "size", "exponents")
 """Which exponents the domains share: none, those of N (alpha, delta), or all."""
@@ -89,15 +111,31 @@ def require_rows(layout: Layout, table: Table) -> None:
             )
 
 
-def descend(problem: Problem, starts: Array, weights: Array, *, coarse: bool = True) -> Minimum:
+def descend(
+    problem: Problem, starts: Array, weights: Array, *, tolerance: float = TOLERANCE
+) -> Minimum:
     """From `starts` [b, size] to minima of the objective with row weights [b, n]."""
-    bounds = problem.layout.bounds
-    if coarse:
-        hessian = problem.curvature(starts, weights, SMOOTH)
-        smooth = problem.objective(weights, SMOOTH)
-        starts = minimise(smooth, starts, bounds, hessian, tolerance=1e-5, max_steps=80).x
     hessian = problem.curvature(starts, weights)
-    return minimise(problem.objective(weights), starts, bounds, hessian)
+    bounds = problem.layout.bounds
+    return minimise(problem.objective(weights), starts, bounds, hessian, tolerance=tolerance)
+
+
+def best_descent(problem: Problem, starts: Array, *, tolerance: float) -> Minimum:
+    """The lowest minimum found from `starts` [b, size], as a batch of one.
+
+    All starts first descend a smoother objective, then roughly the true one; the best few go
+    on to the end.
+    """
+    bounds = problem.layout.bounds
+    weights = np.ones((len(starts), len(problem.log_loss)))
+    hessian = problem.curvature(starts, weights, SMOOTH)
+    smooth = problem.objective(weights, SMOOTH)
+    near = minimise(smooth, starts, bounds, hessian, tolerance=ROUGH, max_steps=ROUGH_STEPS)
+    rough = descend(problem, near.x, weights, tolerance=ROUGH)
+    few = np.argsort(rough.value)[:FINALISTS]
+    end = descend(problem, rough.x[few], weights[few], tolerance=tolerance)
+    best = np.array([np.argmin(end.value)])
+    return Minimum(end.x[best], end.value[best], end.gradient[best], end.converged[best])
 
 
 def fit_form(
@@ -106,15 +144,14 @@ def fit_form(
     *,
     sharing: str = "none",
     units: Units | None = None,
-    starts: int = STARTS,
-    samples: int = SAMPLES,
+    effort: Effort | None = None,
 ) -> Estimate:
     """Fit `form` to all rows of `table` that it is finite on.
 
     Domains that share nothing are fitted one by one. Raises `UserError` where a domain has too
     few rows.
     """
-    fits = fit_sharings(form, table, [sharing], units=units, starts=starts, samples=samples)
+    fits = fit_sharings(form, table, [sharing], units=units, effort=effort)
     return fits[sharing]
 
 
@@ -124,8 +161,7 @@ def fit_sharings(
     sharings: Sequence[str],
     *,
     units: Units | None = None,
-    starts: int = STARTS,
-    samples: int = SAMPLES,
+    effort: Effort | None = None,
 ) -> dict[str, Estimate]:
     """Fit `form` once for each of `sharings` that the rows suffice for.
 
@@ -134,16 +170,17 @@ def fit_sharings(
     """
     table = table.take(form.usable(table.general, table.special))
     units = units or table.units()
+    effort = effort or Effort()
     layouts = {sharing: layout_for(form, table, sharing) for sharing in sharings}
     enough = {sharing: layout for sharing, layout in layouts.items() if _has_rows(layout, table)}
     if not enough:
         require_rows(min(layouts.values(), key=lambda layout: layout.free_per_domain), table)
     alone = layout_for(form, table, "none")
-    apart = _fit_alone(alone, table, units, starts, samples) if _has_rows(alone, table) else None
+    apart = _fit_alone(alone, table, units, effort) if _has_rows(alone, table) else None
     return {
         sharing: apart
         if apart and not layout.shared
-        else _fit_joint(layout, table, units, starts, samples, apart)
+        else _fit_joint(layout, table, units, effort, apart)
         for sharing, layout in enough.items()
     }
 
@@ -153,12 +190,10 @@ def _has_rows(layout: Layout, table: Table) -> bool:
     return bool((counts >= layout.free_per_domain).all())
 
 
-def _fit_alone(layout: Layout, table: Table, units: Units, starts: int, samples: int) -> Estimate:
+def _fit_alone(layout: Layout, table: Table, units: Units, effort: Effort) -> Estimate:
     """Every domain by itself, nothing shared."""
     single = Layout(layout.form, 1, frozenset(), layout.dropped)
-    parts = [
-        _fit_joint(single, table.only(k), units, starts, samples) for k in range(layout.domains)
-    ]
+    parts = [_fit_joint(single, table.only(k), units, effort) for k in range(layout.domains)]
     together = Layout(layout.form, layout.domains, frozenset(), layout.dropped)
     values = np.stack([part.values[0] for part in parts])
     return Estimate(
@@ -174,20 +209,18 @@ def _fit_joint(
     layout: Layout,
     table: Table,
     units: Units,
-    starts: int,
-    samples: int,
+    effort: Effort,
     hint: Estimate | None = None,
 ) -> Estimate:
     problem = Problem(layout, table, units)
-    x = find_starts(problem, keep=starts, samples=samples)
+    x = find_starts(problem, keep=effort.starts, samples=effort.samples)
     if hint is not None:
         x = np.concatenate([start_from(problem, hint.values), x])
-    end = descend(problem, x, np.ones((len(x), len(table))))
-    best = int(np.argmin(end.value))
+    end = best_descent(problem, x, tolerance=effort.tolerance)
     return Estimate(
         layout=layout,
         units=units,
-        vector=end.x[best],
-        objective=float(end.value[best]),
-        converged=bool(end.converged[best]),
+        vector=end.x[0],
+        objective=float(end.value[0]),
+        converged=bool(end.converged[0]),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from splitlaw.errors import UserError
-from splitlaw.laws.fit import Estimate, fit_sharings
+from splitlaw.laws.fit import QUICK, Estimate, fit_sharings
 from splitlaw.laws.form import Form
 from splitlaw.laws.points import Array, Indices, Mask
 from splitlaw.laws.table import Table
@@ -22,8 +22,6 @@ CORNER_SHARE = 0.4
 """The corner is where both D and D' are among this share of their highest levels."""
 
 MIN_LEVELS = 3
-HOLDOUT_STARTS = 6
-HOLDOUT_SAMPLES = 256
 
 
 @dataclass(frozen=True)
@@ -113,9 +111,7 @@ def hold_out(
         if not test.any() or len(np.unique(seen.domain)) < len(table.domains):
             continue
         try:
-            fits = fit_sharings(
-                form, seen, sharings, starts=HOLDOUT_STARTS, samples=HOLDOUT_SAMPLES
-            )
+            fits = fit_sharings(form, seen, sharings, effort=QUICK)
         except UserError:
             continue
         for sharing, estimate in fits.items():

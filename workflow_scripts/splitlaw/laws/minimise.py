@@ -11,7 +11,7 @@ Objective = Callable[[Array, Indices], tuple[Array, Array]]
 """(parameters [b, p], numbers of the problems [b]) to (values [b], gradients [b, p])."""
 
 ARMIJO = 1e-4
-MAX_HALVINGS = 30
+MAX_HALVINGS = 20
 BOUND_PASSES = 3
 
 
@@ -127,7 +127,7 @@ def minimise(
     hessian: Array,
     *,
     tolerance: float = 1e-10,
-    max_steps: int = 500,
+    max_steps: int = 300,
 ) -> Minimum:
     """Minimise b problems of p bounded parameters from `start` [b, p].
 

@@ -9,7 +9,6 @@ from splitlaw.laws.form import Form
 from splitlaw.laws.points import Array
 from splitlaw.laws.problem import Problem
 
-SAMPLES = 512
 OWN_DRAWS = 8
 """Draws of the parameters that are not shared, for each of those that are."""
 
@@ -84,7 +83,7 @@ def _project_domains(problem: Problem, terms: Array) -> tuple[Array, Array]:
     return best_linear(np.stack(grams, 1), np.stack(moments, 1), np.stack(totals, 1))
 
 
-def find_starts(problem: Problem, *, keep: int, samples: int = SAMPLES, seed: int = 0) -> Array:
+def find_starts(problem: Problem, *, keep: int, samples: int, seed: int = 0) -> Array:
     """The `keep` most promising starts [keep, size] of `samples` draws.
 
     Draws come in groups with the same shared parameters, in which every domain takes the draw
