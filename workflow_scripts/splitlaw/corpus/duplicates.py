@@ -41,11 +41,13 @@ def near_duplicates(store: Store, index: Index, rows: Rows, near: NearDuplicates
     documents, buckets = documents[order], buckets[order]
     firsts = np.flatnonzero(np.diff(documents, prepend=-1))
     kept: dict[int, list[int]] = {}
-    verifier = _Verifier(store, index, near)
+    similarity = Similarity(store, index, near)
     dropped = []
     for row, group in zip(documents[firsts].tolist(), np.split(buckets, firsts[1:]), strict=False):
         own = group.tolist()
-        if verifier.near_any(row, sorted({other for key in own for other in kept.get(key, ())})):
+        candidates = sorted({other for key in own for other in kept.get(key, ())})
+        likely = _likely(store, near, row, candidates) if candidates else []
+        if any(similarity.near(row, other) for other in likely):
             dropped.append(row)
         else:
             for key in own:
@@ -88,34 +90,33 @@ def _block_keys(block: NDArray[np.uint32], bands: range) -> NDArray[np.uint64]:
     return keys
 
 
-class _Verifier:
-    """Compares documents by their true similarity, the texts read from the store."""
+class Similarity:
+    """The true similarity of documents, their texts read from the store."""
 
     def __init__(self, store: Store, index: Index, near: NearDuplicates) -> None:
         self._store, self._index, self._near = store, index, near
         self._sets: dict[int, Hashes] = {}
         self._bytes = 0
-        four_errors = 4 * np.sqrt(0.25 / near.permutations)  # of an estimated similarity, at most
-        self._likely = near.threshold - four_errors
 
-    def near_any(self, row: int, candidates: list[int]) -> bool:
-        """Whether `row` is near one of `candidates`, the likeliest tried first."""
-        if not candidates:
-            return False
-        own, *others = self._store.signatures([row, *candidates])
-        estimates = (np.array(others) == own).mean(axis=1)
-        likely = np.flatnonzero(estimates >= self._likely)
-        return any(
-            jaccard(self._set(row), self._set(candidates[i])) >= self._near.threshold
-            for i in likely[np.argsort(-estimates[likely], kind="stable")]
-        )
+    def near(self, row: int, other: int) -> bool:
+        """Whether two documents are near duplicates."""
+        return jaccard(self.shingles(row), self.shingles(other)) >= self._near.threshold
 
-    def _set(self, row: int) -> Hashes:
+    def shingles(self, row: int) -> Hashes:
+        """The distinct shingles of a document, sorted."""
         if row not in self._sets:
             if self._bytes > _CACHE_BYTES:
                 self._sets.clear()
                 self._bytes = 0
-            shingles = shingle_set(self._store.text(self._index, row), self._near.shingle)
-            self._sets[row] = shingles
-            self._bytes += shingles.nbytes
+            self._sets[row] = shingle_set(self._store.text(self._index, row), self._near.shingle)
+            self._bytes += self._sets[row].nbytes
         return self._sets[row]
+
+
+def _likely(store: Store, near: NearDuplicates, row: int, candidates: list[int]) -> list[int]:
+    """The candidates that the signatures do not rule out, the likeliest first."""
+    own, *others = store.signatures([row, *candidates])
+    estimates = (np.array(others) == own).mean(axis=1)
+    four_errors = 4 * np.sqrt(0.25 / near.permutations)  # of an estimated similarity, at most
+    order = np.argsort(-estimates, kind="stable")
+    return [candidates[i] for i in order if estimates[i] >= near.threshold - four_errors]

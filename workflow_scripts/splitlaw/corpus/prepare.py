@@ -17,6 +17,7 @@ from splitlaw.corpus.cleaning import Batch, clean_batch
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.documents import Documents, split_path, write_documents
 from splitlaw.corpus.duplicates import exact_duplicates, near_duplicates
+from splitlaw.corpus.leaks import leaking
 from splitlaw.corpus.parallel import ordered_map
 from splitlaw.corpus.sources import batches, check_shared_files, documents
 from splitlaw.corpus.splitting import (
@@ -33,8 +34,15 @@ from splitlaw.corpus.trouble import Trouble
 from splitlaw.errors import UserError
 
 _ROW_GROUP_BYTES = 16 << 20
-KEPT, EXACT, BENCHMARK, NEAR, OVER_WEIGHT = range(5)
-REASONS = ("kept", "exact_duplicate", "benchmark", "near_duplicate", "over_weight")
+KEPT, EXACT, BENCHMARK, NEAR, LEAK, OVER_WEIGHT = range(6)
+REASONS = (
+    "kept",
+    "exact_duplicate",
+    "benchmark",
+    "near_duplicate",
+    "near_held_out",
+    "over_weight",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +76,7 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
     ):
         dropped = _read(config, sources, store, workers)
         index = store.index()
-        placement = _place(config, sources, store, index)
+        placement = _place(config, sources, store, index, workers)
         _check_sizes(config, placement)
         _write(config, sources, store, index, placement, dropped, out)
 
@@ -111,7 +119,11 @@ def _add(dropped: Dropped, reason: str, documents: int, size: int) -> None:
 
 
 def _place(
-    config: CorpusConfig, sources: list[tuple[str, Source]], store: Store, index: Index
+    config: CorpusConfig,
+    sources: list[tuple[str, Source]],
+    store: Store,
+    index: Index,
+    workers: int,
 ) -> Placement:
     """Decide for every document whether it stays, in which split, and for which domain."""
     numbers = {name: number for number, name in enumerate(config.names)}
@@ -122,18 +134,34 @@ def _place(
     fate = np.full(owner.size, KEPT, np.int8)
     fate[exact_duplicates(index, index.source.astype(np.int64))] = EXACT
     fate[(fate == KEPT) & index.benchmark & (split == TRAIN)] = BENCHMARK
-    if config.cleaning.near_duplicates is not None:
-        rows = arrange(index.keys, np.flatnonzero(fate == KEPT))
-        rows = rows[np.argsort(priority(owner, split)[rows], kind="stable")]
-        fate[near_duplicates(store, index, rows, config.cleaning.near_duplicates)] = NEAR
+    _drop_near(config, store, index, owner, split, fate, workers)
     weights = [source.weight for source in config.general if source.weight is not None]
     if weights:
         own = np.flatnonzero((fate == KEPT) & (owner == 0))
-        stays = keep_shares(
-            index.keys[own], index.size[own], index.source[own].astype(np.int64), weights
-        )
-        fate[own[~stays]] = OVER_WEIGHT
+        source = index.source[own].astype(np.int64)
+        fate[own[~keep_shares(index.keys[own], index.size[own], source, weights)]] = OVER_WEIGHT
     return Placement(owner=owner, destination=np.where(sliced, 0, owner), split=split, fate=fate)
+
+
+def _drop_near(
+    config: CorpusConfig,
+    store: Store,
+    index: Index,
+    owner: NDArray[np.int64],
+    split: NDArray[np.int8],
+    fate: NDArray[np.int8],
+    workers: int,
+) -> None:
+    """Mark near-duplicates in `fate`; a copy in train of a held-out document goes, always."""
+    near = config.cleaning.near_duplicates
+    if near is None:
+        return
+    rows = arrange(index.keys, np.flatnonzero(fate == KEPT))
+    rows = rows[np.argsort(priority(owner, split)[rows], kind="stable")]
+    fate[near_duplicates(store, index, rows, near)] = NEAR
+    train = np.flatnonzero((fate == KEPT) & (split == TRAIN))
+    held = np.flatnonzero((fate == KEPT) & (split != TRAIN))
+    fate[leaking(store, index, train, held, near, workers=workers)] = LEAK
 
 
 def _check_sizes(config: CorpusConfig, placement: Placement) -> None:

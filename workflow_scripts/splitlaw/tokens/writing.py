@@ -1,6 +1,7 @@
 """Encode a domain's documents into token files with a sidecar."""
 
 import hashlib
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.splitting import SPLITS
 from splitlaw.errors import UserError
-from splitlaw.files import atomic_path, sha256_file, write_json
+from splitlaw.files import sha256_file, write_json
 from splitlaw.tokens.tokenizer import load
 
 _BATCH_CHARACTERS = 1_000_000
@@ -53,16 +54,17 @@ def tokenize_domain(
     tokenizer, end_of_text = load(tokenizer_folder)
     vocabulary = tokenizer.get_vocab_size(with_added_tokens=True)
     dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+    out.mkdir(parents=True, exist_ok=True)
     splits: dict[str, Any] = {}
-    for split in SPLITS:
-        cut = None if split == "train" else held_out.characters_per_document
-        documents = _documents(corpus, domain, split, cut)
-        splits[split] = _write_split(tokenizer, end_of_text, documents, out / f"{split}.bin", dtype)
-        if split != "train" and splits[split]["tokens"] < held_out.minimum_tokens:
-            raise UserError(
-                f"domain {domain}: {split} has {splits[split]['tokens']} tokens, fewer than "
-                f"evaluation.minimum_tokens {held_out.minimum_tokens}; give it more documents"
-            )
+    with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as name:
+        for split in SPLITS:
+            cut = None if split == "train" else held_out.characters_per_document
+            documents = _documents(corpus, domain, split, cut)
+            path = Path(name) / f"{split}.bin"
+            splits[split] = _write_split(tokenizer, end_of_text, documents, path, dtype)
+            _check_tokens(domain, split, splits[split]["tokens"], held_out)
+        for path in Path(name).iterdir():
+            path.replace(out / path.name)
     write_json(
         out / "tokens.json",
         {
@@ -75,6 +77,14 @@ def tokenize_domain(
             "splits": splits,
         },
     )
+
+
+def _check_tokens(domain: str, split: str, tokens: int, held_out: HeldOut) -> None:
+    if split != "train" and tokens < held_out.minimum_tokens:
+        raise UserError(
+            f"domain {domain}: {split} has {tokens} tokens, fewer than evaluation.minimum_tokens "
+            f"{held_out.minimum_tokens}; give it more documents"
+        )
 
 
 def _documents(corpus: Path, domain: str, split: str, cut: int | None) -> Iterator[tuple[str, str]]:
@@ -107,7 +117,7 @@ def _write_split(
     tables = [np.empty((0, 2), np.int64)]
     by_source: Counter[str] = Counter()
     hashed = hashlib.sha256()
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+    with path.open("wb") as stream:
         for batch in _batches(documents):
             tokens, table = encode(tokenizer, end_of_text, [text for _, text in batch], dtype)
             data = tokens.tobytes()
@@ -128,8 +138,7 @@ def _write_split(
     if path.stem != "train":
         documents_path = path.with_name(f"{path.stem}_documents.npy")
         entry["documents_file"] = documents_path.name
-        with atomic_path(documents_path) as temporary, temporary.open("wb") as stream:
-            np.save(stream, table)
+        np.save(documents_path, table)
     return entry
 
 

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from splitlaw.corpus.benchmarks import ItemWords
+from splitlaw.corpus.cleaning import clean_batch
+from splitlaw.corpus.config import Cleaning, NearDuplicates
+from splitlaw.corpus.duplicates import exact_duplicates, near_duplicates
+from splitlaw.corpus.leaks import leaking
+from splitlaw.corpus.shingles import jaccard, shingle_set
+from splitlaw.corpus.store import Index, Store
+
+NEAR = NearDuplicates()
+
+
+def filled(folder: Path, texts: list[str]) -> tuple[Store, Index]:
+    store = Store(folder, NEAR.permutations)
+    store.append(clean_batch(texts, Cleaning(min_characters=1), 0, ItemWords()), 0)
+    return store, store.index()
+
+
+def similarity(left: str, right: str) -> float:
+    return jaccard(shingle_set(left.encode(), 3), shingle_set(right.encode(), 3))
+
+
+def test_of_exact_copies_the_lowest_rank_stays(tmp_path: Path) -> None:
+    store, index = filled(tmp_path, ["a a a", "b b b", "a a a", "c c c", "a a a"])
+    with store:
+        assert exact_duplicates(index, np.array([2, 0, 1, 0, 3])).tolist() == [0, 4]
+
+
+def test_planted_near_duplicates_are_found_and_others_stay(tmp_path: Path, writer) -> None:
+    originals = writer.documents(300)
+    near = [writer.altered(text, 0.05) for text in originals]
+    far = [writer.altered(text, 0.35) for text in originals[:150]]
+    store, index = filled(tmp_path, [*originals, *near, *far])
+    with store:
+        dropped = near_duplicates(store, index, np.arange(750), NEAR)
+    assert dropped.min() >= 300
+    true = np.array([similarity(a, b) for a, b in zip(originals, near, strict=True)])
+    found = np.isin(np.arange(300, 600), dropped)
+    assert found.mean() >= 0.98
+    assert not found[true < NEAR.threshold].any()
+    assert (dropped < 600).all()
+
+
+def test_the_document_listed_first_stays(tmp_path: Path, writer) -> None:
+    text = writer.document()
+    store, index = filled(tmp_path, [text, writer.altered(text, 0.02), writer.document()])
+    with store:
+        assert near_duplicates(store, index, np.array([1, 2, 0]), NEAR).tolist() == [0]
+        assert near_duplicates(store, index, np.array([0, 2]), NEAR).tolist() == []
+
+
+def test_a_chain_loses_only_what_is_near_a_kept_document(tmp_path: Path, writer) -> None:
+    first = writer.document(400)
+    chain = [first]
+    for _ in range(4):
+        chain.append(writer.altered(chain[-1], 0.1))
+    store, index = filled(tmp_path, chain)
+    with store:
+        dropped = near_duplicates(store, index, np.arange(5), NEAR).tolist()
+    kept = [text for row, text in enumerate(chain) if row not in dropped]
+    assert all(
+        any(similarity(chain[row], other) >= NEAR.threshold for other in kept) for row in dropped
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_leaks_are_those_of_every_pair_compared(tmp_path: Path, writer, workers: int) -> None:
+    held = writer.documents(40, 80)
+    train = [
+        writer.altered(held[i % 40], share) for i, share in enumerate(np.linspace(0, 0.3, 200))
+    ]
+    train += [*writer.documents(50, 80), "in short", "two words"]
+    store, index = filled(tmp_path, [*held, *train])
+    rows = np.arange(40, len(held) + len(train))
+    with store:
+        found = leaking(store, index, rows, np.arange(40), NEAR, workers=workers)
+    expected = [
+        row
+        for row, text in enumerate(train, start=40)
+        if any(similarity(text, other) >= NEAR.threshold for other in held)
+    ]
+    assert found.tolist() == expected
+    assert 50 < len(expected) < 200

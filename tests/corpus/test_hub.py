@@ -1,0 +1,50 @@
+"""The hub's path, on data sets that the same library saved here."""
+
+from pathlib import Path
+
+import pytest
+from splitlaw.corpus.config import Source
+from splitlaw.corpus.sources import documents
+from splitlaw.corpus.trouble import Trouble
+from splitlaw.errors import UserError
+
+datasets = pytest.importorskip("datasets")
+TEXTS = [f"row {i}" for i in range(20)]
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+def read(**source: object) -> list[str]:
+    return list(documents(Source(**source), Trouble("stop")))  # type: ignore[arg-type]
+
+
+def test_a_data_set_saved_to_disk(tmp_path: Path) -> None:
+    saved = datasets.Dataset.from_dict({"body": TEXTS})
+    saved.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict(train=saved).save_to_disk(tmp_path / "many")
+    for name in ("one", "many"):
+        assert read(dataset=str(tmp_path / name), text_field="body") == TEXTS
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_folder_as_on_the_hub(tmp_path: Path, streaming: bool) -> None:
+    (tmp_path / "set").mkdir()
+    datasets.Dataset.from_dict({"text": TEXTS}).to_parquet(tmp_path / "set" / "train.parquet")
+    source = {"dataset": str(tmp_path / "set"), "streaming": streaming}
+    assert read(**source) == TEXTS
+    assert read(**source, max_documents=3) == TEXTS[:3]
+    assert read(**source, max_bytes=12) == TEXTS[:3]
+    with pytest.raises(UserError, match="no column 'body'"):
+        read(**source, text_field="body")
+    with pytest.raises(UserError, match="check its name, config, split"):
+        read(**source, split="nothing")
+
+
+def test_a_hub_that_is_away_is_told_with_the_switch() -> None:
+    with pytest.raises(UserError, match=r"nobody/nothing.*HF_HUB_OFFLINE=1"):
+        read(dataset="nobody/nothing")

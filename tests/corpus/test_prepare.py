@@ -1,0 +1,207 @@
+"""The whole command on small corpora; leaks are looked for in its result, pair by pair."""
+
+import hashlib
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import prepare_corpus
+import pytest
+from splitlaw.corpus.documents import read_documents
+from splitlaw.corpus.shingles import jaccard, shingle_set
+
+DOMAINS = ("general", "law", "code")
+
+
+def section(folder: Path, names: tuple[str, ...] = DOMAINS[1:], **changes: Any) -> str:
+    config = {
+        "seed": 1,
+        "general": {
+            "sources": [{"files": str(folder / "general" / "*.jsonl")}],
+            "slices": {"law": 0.2},
+        },
+        "domains": {
+            name: {"sources": [{"files": str(folder / name / "*.jsonl")}]} for name in names
+        },
+        "splits": {"validation": 0.1, "test": 0.1},
+        "cleaning": {"benchmarks": []},
+    }
+    return json.dumps({**config, **changes})
+
+
+def run(config: str, out: Path, *extra: str) -> int:
+    return prepare_corpus.main(["--config", config, "--out", str(out), *extra])
+
+
+def texts(out: Path, domain: str, split: str) -> list[str]:
+    return [text for _, batch in read_documents(out, domain, split) for text in batch]
+
+
+def card(out: Path, domain: str) -> dict[str, Any]:
+    return json.loads((out / domain / "card.json").read_text())
+
+
+def hashes(out: Path, *domains: str) -> dict[str, str]:
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for domain in domains
+        for path in sorted((out / domain).iterdir())
+    }
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, writer, write_lines) -> Path:
+    """Three domains of 120 documents; a third of the later ones are near copies of earlier ones."""
+    pool: list[str] = []
+    for name in DOMAINS:
+        own = writer.documents(80, 120)
+        copied = writer.random.choice([*pool, *own], 40)
+        own += [
+            writer.altered(text, share) for text, share in zip(copied, [0, 0.03] * 20, strict=True)
+        ]
+        pool += own
+        write_lines(f"in/{name}/0.jsonl", own[:50])
+        write_lines(f"in/{name}/1.jsonl", own[50:])
+    return tmp_path / "in"
+
+
+def test_nothing_held_out_is_in_any_training_file(corpus: Path, tmp_path: Path) -> None:
+    assert run(section(corpus), tmp_path / "out") == 0
+    sets = {
+        split: [
+            shingle_set(text.encode(), 3)
+            for domain in DOMAINS
+            for text in texts(tmp_path / "out", domain, split)
+        ]
+        for split in ("train", "validation", "test")
+    }
+    for left, right in (("train", "test"), ("train", "validation"), ("validation", "test")):
+        assert max(jaccard(a, b) for a, b in product(sets[left], sets[right])) < 0.6
+    within = np.array([[jaccard(a, b) for a in sets["train"]] for b in sets["train"]])
+    assert (within >= 0.6).sum() == len(sets["train"])
+
+
+def test_cards_account_for_every_document(corpus: Path, tmp_path: Path) -> None:
+    run(section(corpus), tmp_path / "out")
+    cards = {domain: card(tmp_path / "out", domain) for domain in DOMAINS}
+    kept = sum(part["documents"] for c in cards.values() for part in c["splits"].values())
+    dropped = sum(part["documents"] for c in cards.values() for part in c["dropped"].values())
+    assert kept + dropped == 360
+    assert cards["law"]["documents_to_general"] > 0
+    by_source = cards["general"]["splits"]["train"]["by_source"]
+    assert (
+        by_source[str(corpus / "law" / "*.jsonl")]["documents"]
+        == cards["law"]["documents_to_general"]
+    )
+    train = cards["code"]["splits"]["train"]
+    assert train["bytes"] == sum(len(t.encode()) for t in texts(tmp_path / "out", "code", "train"))
+
+
+def test_bytes_are_those_of_content_config_and_seed(corpus: Path, tmp_path: Path) -> None:
+    run(section(corpus), tmp_path / "one")
+    (corpus / "law" / "1.jsonl").rename(corpus / "law" / "-.jsonl")
+    run(section(corpus), tmp_path / "two", "--workers", "2")
+    assert hashes(tmp_path / "one", *DOMAINS) == hashes(tmp_path / "two", *DOMAINS)
+    run(section(corpus, seed=2), tmp_path / "three")
+    assert hashes(tmp_path / "one", "law") != hashes(tmp_path / "three", "law")
+    assert not [path for path in (tmp_path / "one").iterdir() if path.name[0] == "."]
+
+
+def test_a_domain_added_at_the_end_leaves_the_others(
+    tmp_path: Path, writer, write_lines, corpus: Path
+) -> None:
+    run(section(corpus), tmp_path / "before")
+    new = [*writer.documents(80, 120), *texts(tmp_path / "before", "law", "test")[:3]]
+    write_lines("in/maths/0.jsonl", new)
+    run(section(corpus, names=("law", "code", "maths")), tmp_path / "after")
+    assert hashes(tmp_path / "before", *DOMAINS) == hashes(tmp_path / "after", *DOMAINS)
+    assert card(tmp_path / "after", "maths")["dropped"]["exact_duplicate"]["documents"] == 3
+
+
+def test_a_test_document_drops_its_copy_from_earlier_training(
+    tmp_path: Path, writer, write_lines, corpus: Path
+) -> None:
+    run(section(corpus), tmp_path / "before")
+    train = texts(tmp_path / "before", "law", "train")
+    copies = [writer.altered(text, 0.01) for text in train]
+    write_lines("in/maths/0.jsonl", [*copies, *writer.documents(30, 120)])
+    run(section(corpus, names=("law", "code", "maths")), tmp_path / "after")
+    left = texts(tmp_path / "after", "law", "train")
+    held = [
+        text
+        for split in ("validation", "test")
+        for text in texts(tmp_path / "after", "maths", split)
+        if text in copies
+    ]
+    assert len(held) > 5
+    assert len(left) == len(train) - len(held)
+
+
+def test_weights_set_the_mixture(tmp_path: Path, writer, write_lines, corpus: Path) -> None:
+    write_lines("in/other/0.jsonl", writer.documents(300, 120))
+    sources = [
+        {"files": str(corpus / "general" / "*.jsonl"), "weight": 1},
+        {"files": str(corpus / "other" / "*.jsonl"), "weight": 2, "max_documents": 290},
+    ]
+    assert run(section(corpus, general={"sources": sources}), tmp_path / "out") == 0
+    made = card(tmp_path / "out", "general")
+    parts = [
+        sum(split["by_source"][source["files"]]["bytes"] for split in made["splits"].values())
+        for source in sources
+    ]
+    assert parts[1] / parts[0] == pytest.approx(2, rel=0.2)
+    assert made["dropped"]["over_weight"]["documents"] > 50
+
+
+def test_bad_input_stops_or_is_counted(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (corpus / "law" / "1.jsonl").open("a") as stream:
+        stream.write('{"text": "binary \\u0000 text that is long enough to be kept at all"}\n[]\n')
+    assert run(section(corpus), tmp_path / "out") == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(f"error: {corpus / 'law' / '1.jsonl'}:71: NUL bytes")
+    assert not list((tmp_path / "out").iterdir())
+    skipping = section(corpus, cleaning={"benchmarks": [], "on_bad_input": "skip"})
+    assert run(skipping, tmp_path / "out") == 0
+    dropped = card(tmp_path / "out", "law")["dropped"]
+    assert dropped["bad_input: NUL bytes in the text"]["documents"] == 1
+    assert dropped["bad_input: not a JSON object"]["documents"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": 1}, "corpus.colour: no such key"),
+        ({"splits": {"validation": 0.6, "test": 0.5}}, "corpus.splits"),
+        ({"splits": {"validation": 0.0001, "test": 0.1}}, "leave none for validation"),
+        ({"domains": {"law": {"sources": [{"package": "nothing"}]}}}, "no such built-in source"),
+        ({"domains": {"law": {"sources": [{}]}}}, r"corpus.domains.law.sources[0]"),
+        ({"domains": {"law": {"sources": []}}}, "corpus.domains.law.sources"),
+        ({"cleaning": {"on_bad_input": "ask"}}, "stop or skip"),
+        ({"cleaning": {"near_duplicates": {"threshold": 2}}}, "threshold is 2"),
+    ],
+)
+def test_wrong_settings_are_told(
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    assert run(section(corpus, **{"cleaning": {"benchmarks": []}, **changes}), tmp_path / "o") == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert message in told[-1]
+
+
+def test_two_domains_with_the_same_files(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    domains = {
+        "law": {"sources": [{"files": str(corpus / "law" / "*.jsonl")}]},
+        "rules": {"sources": [{"files": str(corpus / "la*" / "0.jsonl")}]},
+    }
+    assert run(section(corpus, domains=domains), tmp_path / "out") == 2
+    assert "a file of domain law and of domain rules" in capsys.readouterr().err
