@@ -56,6 +56,8 @@ def plant(form: str, rng: np.random.Generator, domains: int) -> FitResult:
     return FitResult(
         domains=names,
         members=(member,),
+        others=(),
+        reference={},
         counts=(0,) * domains,
         objective=0.0,
         converged=True,
@@ -63,7 +65,7 @@ def plant(form: str, rng: np.random.Generator, domains: int) -> FitResult:
         holdout=(),
         candidates=(),
         flops_per_token={},
-        range={c: (1.0, 1e12) for c in ("params", "pretrain_tokens", "specialize_tokens")},
+        range=dict.fromkeys(("params", "pretrain_tokens", "specialize_tokens"), (1.0, 1e12)),
         repetitions=REPETITIONS,
         seed=0,
     )

@@ -2,20 +2,22 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from splitlaw.errors import UserError
 from splitlaw.laws.bootstrap import bootstrap as draw
 from splitlaw.laws.fit import Estimate
 from splitlaw.laws.holdout import Errors, kind_of, measure, rows_of
 from splitlaw.laws.points import Array
-from splitlaw.laws.repetition import REPETITIONS
+from splitlaw.laws.repeat import repetition_constant
 from splitlaw.laws.result import FitResult, Member
 from splitlaw.laws.select import Candidate, candidates, choose
 from splitlaw.laws.table import Table, read_table
-from splitlaw.laws.warn import fit_warnings
+from splitlaw.laws.warn import bias_warnings, fit_warnings
 
 DRAWS = 300
 
@@ -28,7 +30,7 @@ def fit_table(
     bootstrap: int = DRAWS,
     seed: int = 0,
     min_tokens_per_param: float = 0.0,
-    repetitions: float = REPETITIONS,
+    repetitions: float | None = None,
 ) -> FitResult:
     """Fit a law to a table of losses.
 
@@ -37,33 +39,59 @@ def fit_table(
     or `auto` for all: the one that predicts best what is held out is chosen. `share` says which
     exponents the domains have in common:
     `none`, `size` (those of N), `exponents` (all), or `auto` for what predicts best.
-    `bootstrap` draws, seeded by `seed`, give the 90% intervals.
+    `bootstrap` draws, seeded by `seed`, give the 90% intervals. `repetitions` is R* of
+    `splitlaw.laws.repetition`, fitted where the table repeats tokens and nothing is given.
 
     Raises `UserError` for a table that cannot be used.
 
     >>> fit = fit_table("losses.csv")                                    # doctest: +SKIP
     >>> fit.params, fit.conf_int(), fit.predict(points)                  # doctest: +SKIP
     """
-    reading = read_table(table, min_tokens_per_param=min_tokens_per_param, repetitions=repetitions)
-    found, notes = candidates(reading.fit, law, share)
+    reading = read_table(table, min_tokens_per_param=min_tokens_per_param)
+    if bootstrap < 0:
+        raise UserError(f"bootstrap is {bootstrap}; give 0 or more draws")
+    worth = repetition_constant(reading.fit, repetitions)
+    fit = replace(reading.fit, repetitions=worth)
+    apart = reading.holdout and replace(reading.holdout, repetitions=worth)
+    found, notes = candidates(fit, law, share)
     chosen = choose(found)
     rng = np.random.default_rng(seed)
-    members = tuple(_member(c, reading.fit, bootstrap, rng, 1 / len(chosen)) for c in chosen)
+    drawn = [_draw(c.estimate, fit, bootstrap, rng) for c in chosen]
+    holdout = _holdout(chosen, fit, apart)
+    warnings = reading.notes + notes + fit_warnings(chosen, drawn, fit) + bias_warnings(holdout)
     first = chosen[0]
     return FitResult(
-        domains=reading.fit.domains,
-        members=members,
-        counts=tuple(np.bincount(reading.fit.domain).tolist()),
+        domains=fit.domains,
+        members=tuple(_member(c, d, 1 / len(chosen)) for c, d in zip(chosen, drawn, strict=True)),
+        others=tuple(_member(c, None, 0.0) for c in found if not _among(c, chosen)),
+        counts=tuple(np.bincount(fit.domain).tolist()),
         objective=first.estimate.objective,
         converged=first.estimate.converged,
-        warnings=tuple(reading.notes + notes + fit_warnings(chosen, members, reading.fit)),
-        holdout=tuple(_holdout(chosen, reading.fit, reading.holdout)),
+        warnings=tuple(warnings),
+        holdout=tuple(holdout),
         candidates=tuple(_tell(c, chosen) for c in found),
-        flops_per_token=reading.fit.flops_per_token,
-        range=_range(reading.fit),
-        repetitions=repetitions,
+        reference=_reference(first.estimate, fit.domains),
+        flops_per_token=fit.flops_per_token,
+        range=_range(fit),
+        repetitions=worth,
         seed=seed,
     )
+
+
+def _among(candidate: Candidate, chosen: list[Candidate]) -> bool:
+    return any(candidate is c for c in chosen)
+
+
+def _reference(estimate: Estimate, domains: tuple[str, ...]) -> dict[str, Any]:
+    """What the parameters amount to at the middle of the table, where they mean something."""
+    units, form = estimate.units, estimate.form
+    told: dict[str, dict[str, float]] = {}
+    for k, domain in enumerate(domains):
+        values = dict(zip(form.names, estimate.values[k], strict=True))
+        told[domain] = {name: float(values[name] * units.loss) for name in form.linear}
+        if "kappa" in values:
+            told[domain]["tokens_per_general_token"] = float(np.exp(values["kappa"]))
+    return {"params": units.params, "tokens": units.tokens, "domains": told}
 
 
 def in_user_scale(estimate: Estimate, values: Array) -> Array:
@@ -75,23 +103,19 @@ def in_user_scale(estimate: Estimate, values: Array) -> Array:
     return np.stack(np.broadcast_arrays(*held), axis=-1)
 
 
-def _member(
-    candidate: Candidate, table: Table, draws: int, rng: np.random.Generator, weight: float
-) -> Member:
+def _member(candidate: Candidate, drawn: Array | None, weight: float) -> Member:
     estimate = candidate.estimate
-    drawn = bootstrap_values(estimate, table, draws, rng)
+    draws = np.zeros((0, *estimate.values.shape)) if drawn is None else drawn
     return Member(
         law=estimate.form.name,
         sharing=candidate.sharing,
         weight=weight,
         values=in_user_scale(estimate, estimate.values),
-        draws=in_user_scale(estimate, drawn),
+        draws=in_user_scale(estimate, draws),
     )
 
 
-def bootstrap_values(
-    estimate: Estimate, table: Table, draws: int, rng: np.random.Generator
-) -> Array:
+def _draw(estimate: Estimate, table: Table, draws: int, rng: np.random.Generator) -> Array:
     """Parameters of each draw [draws, domains, names] in the units of the fit."""
     if draws == 0:
         return np.zeros((0, *estimate.values.shape))
@@ -127,7 +151,7 @@ def _tell(candidate: Candidate, chosen: list[Candidate]) -> dict[str, Any]:
         "n_parameters": candidate.estimate.layout.free,
         "sharing": candidate.sharing,
         "standard_error": candidate.standard_error if measured else None,
-        "within_one_standard_error": any(candidate is c for c in chosen),
+        "within_one_standard_error": _among(candidate, chosen),
         "holdouts": {e.kind: float(np.abs(e.relative).mean()) for e in candidate.errors},
         "bias": {e.kind: float(e.relative.mean()) for e in candidate.errors},
     }

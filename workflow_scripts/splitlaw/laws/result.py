@@ -112,6 +112,9 @@ class FitResult:
 
     domains: tuple[str, ...]
     members: tuple[Member, ...]
+    others: tuple[Member, ...]
+    """The candidates that the hold-outs find worse; they weigh nothing, and have no draws."""
+
     counts: tuple[int, ...]
     """Rows of each domain."""
 
@@ -120,6 +123,9 @@ class FitResult:
     warnings: tuple[str, ...]
     holdout: tuple[dict[str, Any], ...]
     candidates: tuple[dict[str, Any], ...]
+    reference: Mapping[str, Any]
+    """What the linear parameters and kappa amount to at the middle of the table."""
+
     flops_per_token: Mapping[float, float]
     range: Mapping[str, tuple[float, float]]
     """Lowest and highest value of each column in the fit."""
@@ -236,6 +242,7 @@ class FitResult:
             "flops_per_token": {f"{n:.15g}": f for n, f in self.flops_per_token.items()},
             "range": {column: list(ends) for column, ends in self.range.items()},
             "repetitions": self.repetitions,
+            "reference": dict(self.reference),
             "units": {
                 "params": "parameters",
                 "pretrain_tokens": "tokens",
@@ -249,6 +256,7 @@ class FitResult:
                 "seed": self.seed,
                 "clusters": "(size, seed, pretrain_tokens), stratified by size",
                 "members": [member.to_json(self.domains) for member in self.members],
+                "others": [member.to_json(self.domains) for member in self.others],
             },
         }
 
@@ -262,10 +270,12 @@ class FitResult:
         content = read_json(path)
         try:
             domains = tuple(content["domains"])
-            members = content["bootstrap"]["members"]
+            drawn = content["bootstrap"]
             return cls(
                 domains=domains,
-                members=tuple(Member.from_json(member, domains) for member in members),
+                members=tuple(Member.from_json(m, domains) for m in drawn["members"]),
+                others=tuple(Member.from_json(m, domains) for m in drawn["others"]),
+                reference=content["reference"],
                 counts=tuple(content["domains"][d]["n"] for d in domains),
                 objective=content["objective"],
                 converged=content["converged"],

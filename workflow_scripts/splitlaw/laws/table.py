@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,9 @@ class Table:
 
     repetitions: float = REPETITIONS
     """Repetitions after which another pass is worth 1/e of a first one."""
+
+    seeds: int = 1
+    """Least number of seeds that any size has."""
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -239,9 +243,15 @@ def read_table(
     keep, notes = _choose_rows(frame, data, name, min_tokens_per_param)
     flops = _flops(frame, params, name)
     data = data[keep]
-    fit = _table(data[~data["holdout"]], flops, repetitions, name)
+    fit = _table(data[~data["holdout"]])
     apart = data[data["holdout"] & data["name"].isin(fit.domains)]
-    holdout = _table(apart, flops, repetitions, name, fit.domains) if len(apart) else None
+    common: dict[str, Any] = {
+        "flops_per_token": flops,
+        "repetitions": repetitions,
+        "seeds": _seeds(frame[keep]),
+    }
+    fit = replace(fit, **common)
+    holdout = replace(_table(apart, fit.domains), **common) if len(apart) else None
     return Reading(fit=fit, holdout=holdout, notes=notes + _notes(fit))
 
 
@@ -285,13 +295,11 @@ def _choose_rows(
     return keep, notes
 
 
-def _table(
-    data: pd.DataFrame,
-    flops: dict[float, float],
-    repetitions: float,
-    name: str,
-    domains: tuple[str, ...] | None = None,
-) -> Table:
+def _seeds(frame: pd.DataFrame) -> int:
+    return int(frame.groupby("params")["seed"].nunique().min()) if "seed" in frame else 1
+
+
+def _table(data: pd.DataFrame, domains: tuple[str, ...] | None = None) -> Table:
     names = domains or tuple(sorted(data["name"].unique()))
     data = data.assign(number=[names.index(n) for n in data["name"]])
     data = data.sort_values("number", kind="stable")
@@ -299,23 +307,13 @@ def _table(
         domains=names,
         domain=data["number"].to_numpy(dtype=np.intp),
         cluster=data.groupby("cluster", sort=False).ngroup().to_numpy(dtype=np.intp),
-        flops_per_token=flops,
-        repetitions=repetitions,
         **{column: data[column].to_numpy(dtype=float) for column in NUMBERS},
     )
 
 
 def _notes(fit: Table) -> list[str]:
     notes = []
-    cells = pd.DataFrame(
-        {
-            "domain": fit.domain,
-            "params": fit.params,
-            "general": fit.general,
-            "special": fit.special,
-            "unique": fit.unique_general + fit.unique_special,
-        }
-    )
+    cells = pd.DataFrame({name: getattr(fit, name) for name in ("domain", *NUMBERS[:-1])})
     copies = int(cells.duplicated().sum())
     if copies:
         notes.append(f"{copies} rows repeat the cell of another row; they are kept as replicates.")

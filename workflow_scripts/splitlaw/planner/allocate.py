@@ -72,6 +72,11 @@ def _fill(a: Array, b: Array, least: Array, total: Array) -> Array:
     return np.where(active, filled, least)
 
 
+def _positive(worth: Array) -> Array:
+    """Marginal worths within what can be divided; a law that has none there gives a trifle."""
+    return np.clip(np.nan_to_num(worth), 1e-200, 1e200)
+
+
 def allocate(surface: Surface, general: Array, total: Array, least: Array) -> Array:
     """Domain tokens [r, g, k] that share `total` [r, g] best at D = `general` [r, g].
 
@@ -82,12 +87,13 @@ def allocate(surface: Surface, general: Array, total: Array, least: Array) -> Ar
     count = len(surface.setting.weights)
     floor = np.broadcast_to(least[..., None], (*total.shape, count))
     special = np.broadcast_to((total / count)[..., None], floor.shape)
-    special = np.maximum(special, 1e-9 * total[..., None])
+    span = np.maximum(total[..., None], 1e-9 * np.max(total, initial=1e-9))
+    special = np.maximum(special, 1e-9 * span)
     for _ in range(ROUNDS):
-        nudge = 1e-4 * (special + 1e-4 * total[..., None]) + 1e-300
-        worth = np.maximum(surface.slopes(general, special)[1], 1e-300)
-        after = np.maximum(surface.slopes(general, special + nudge)[1], 1e-300)
-        fall = np.maximum(np.log(worth / after) / nudge, 1e-12 / (total[..., None] + 1e-300))
+        nudge = 1e-4 * (special + 1e-4 * span)
+        worth = _positive(surface.slopes(general, special)[1])
+        after = _positive(surface.slopes(general, special + nudge)[1])
+        fall = np.maximum((np.log(worth) - np.log(after)) / nudge, 1e-12 / span)
         reach = TAIL / fall
         scale = worth.max(axis=-1, keepdims=True)
         b = reach * (worth / scale) ** (1 / TAIL)

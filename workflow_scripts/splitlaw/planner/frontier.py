@@ -34,7 +34,7 @@ def frontier(
     grid = np.linspace(0, 1, fractions) if isinstance(fractions, int) else np.asarray(fractions)
     frames = []
     drawn = task.draws(params)
-    for number, member in enumerate((None, *fit.members)):
+    for number, member in enumerate((None, *fit.members, *fit.others)):
         members = fit.members if member is None else (member,)
         surface = Surface.of_points(members, task.columns, params, task.setting)
         draws = drawn if member is None else drawn[number - 1 : number]

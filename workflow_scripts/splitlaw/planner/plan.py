@@ -297,14 +297,15 @@ def _baselines(
 
 
 def _regrets(task: Task, size: float, constraint: Constraint, split: Split) -> list[dict[str, Any]]:
-    """Each law's own optimum, and what the plan loses under it."""
+    """Each candidate's own optimum, and what the plan loses under it; null where infinite."""
     general, special = split.general[:, None], split.special[:, None]
     entries = []
-    for member in task.fit.members:
+    for member in (*task.fit.members, *task.fit.others):
         surface = Surface.of_points([member], task.columns, size, task.setting)
         own = best_split(surface, constraint)
-        loss = float(surface.mean(general, special)[0, 0])
-        regret = loss - float(own.mean[0])
+        if not np.isfinite(own.mean[0]):
+            continue
+        regret = float(surface.mean(general, special)[0, 0] - own.mean[0])
         entries.append(
             {
                 "law": member.law,

@@ -50,7 +50,9 @@ class Surface:
     ) -> "Surface":
         """The mean of the members' point estimates, as one set (r = 1)."""
         total = sum(member.weight for member in members)
-        parts = tuple((m.weight / total, m.form, m.values[None, columns]) for m in members)
+        shares = [m.weight / total if total else 1 / len(members) for m in members]
+        pairs = zip(shares, members, strict=True)
+        parts = tuple((share, m.form, m.values[None, columns]) for share, m in pairs)
         return cls(params, setting, parts)
 
     @classmethod
