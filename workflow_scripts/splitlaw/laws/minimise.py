@@ -127,13 +127,14 @@ def minimise(
     hessian: Array,
     *,
     tolerance: float = 1e-10,
+    floor: float = 0.0,
     max_steps: int = 300,
 ) -> Minimum:
     """Minimise b problems of p bounded parameters from `start` [b, p].
 
     `hessian` [b, p, p] is a first positive definite guess of the curvature. A problem is done
     when twice in a row the decrease that the quadratic model promises is below `tolerance`
-    times the value, and when no step descends any more.
+    times the value (or `floor`, where that is more), and when no step descends any more.
     """
     low, high = bounds
     x = np.clip(start, low, high)
@@ -146,7 +147,7 @@ def minimise(
     for _ in range(max_steps):
         step = _step(state, low, high)
         promise = -0.5 * np.einsum("bp,bp->b", state.gradient, step)
-        small = promise <= tolerance * np.abs(state.value) + 1e-300
+        small = promise <= tolerance * np.maximum(np.abs(state.value), floor) + 1e-300
         now = state.which
         quiet[now] = np.where(small, quiet[now] + 1, 0)
         x, value, gradient, moved = _search_line(objective, state, step)

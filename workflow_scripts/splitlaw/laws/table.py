@@ -129,8 +129,9 @@ def _row(frame: pd.DataFrame, bad: Mask) -> str:
 def _numbers(frame: pd.DataFrame, column: str, name: str, *, may_miss: bool = False) -> Array:
     raw = frame[column]
     numbers = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=float)
-    bad = np.isnan(numbers) & ~(raw.isna().to_numpy() if may_miss else False)
-    bad |= np.isinf(numbers)
+    bad = ~np.isfinite(numbers)
+    if may_miss:
+        bad &= ~raw.isna().to_numpy()
     if bad.any():
         value = raw[bad].iloc[0]
         raise UserError(f"{name}, {_row(frame, bad)}: {column} is {value!r}; give a finite number")

@@ -5,6 +5,7 @@
 """
 
 from splitlaw.planner.frontier import frontier
+from splitlaw.planner.inverse import least_compute
 from splitlaw.planner.plan import Plan, plan
 
-__all__ = ["Plan", "frontier", "plan"]
+__all__ = ["Plan", "frontier", "least_compute", "plan"]

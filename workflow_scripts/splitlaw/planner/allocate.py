@@ -11,6 +11,10 @@ TAIL = 1.5
 """Power by which marginal worth is taken to fall near a point; the true one is 1 + beta."""
 
 ROUNDS = 14
+EXACT = 1e-9
+CLOSE = 1e-4
+"""Tolerance on domain tokens, relative to all of them: of plans, and of bootstrap draws."""
+
 FRACTIONS = 33
 ZOOM = 7
 
@@ -77,16 +81,26 @@ def _positive(worth: Array) -> Array:
     return np.clip(np.nan_to_num(worth), 1e-200, 1e200)
 
 
-def allocate(surface: Surface, general: Array, total: Array, least: Array) -> Array:
+def allocate(
+    surface: Surface,
+    general: Array,
+    total: Array,
+    least: Array,
+    *,
+    guess: Array | None = None,
+    tolerance: float = EXACT,
+) -> Array:
     """Domain tokens [r, g, k] that share `total` [r, g] best at D = `general` [r, g].
 
     For a fixed D the losses are convex in D'_k and separable, so marginal worths are equal
     wherever D'_k is above its least. Each round takes the worth to be
     m (1 + h (D' - D'_now) / q)^-q, which matches value and slope and can be solved exactly.
+    `guess` are shares [r, 1, k] to begin from; `tolerance` is relative to the total.
     """
     count = len(surface.setting.weights)
     floor = np.broadcast_to(least[..., None], (*total.shape, count))
-    special = np.broadcast_to((total / count)[..., None], floor.shape)
+    special = total[..., None] * (1 / count if guess is None else guess)
+    special = np.maximum(np.broadcast_to(special, floor.shape), floor)
     span = np.maximum(total[..., None], 1e-9 * np.max(total, initial=1e-9))
     special = np.maximum(special, 1e-9 * span)
     for _ in range(ROUNDS):
@@ -98,7 +112,7 @@ def allocate(surface: Surface, general: Array, total: Array, least: Array) -> Ar
         scale = worth.max(axis=-1, keepdims=True)
         b = reach * (worth / scale) ** (1 / TAIL)
         moved = _fill(special - reach, b, floor, total)
-        done = np.abs(moved - special).max(initial=0.0) <= 1e-9 * np.max(total, initial=0.0)
+        done = (np.abs(moved - special) <= tolerance * span).all()
         # Where a law is infinite at D' = 0 no round may end there.
         special = np.maximum(moved, np.maximum(floor, 1e-3 * special))
         excess = special - floor
@@ -123,17 +137,30 @@ def _snap(surface: Surface, general: Array, total: Array, special: Array, floor:
     return np.where(better[..., None], put, special)
 
 
-def losses_at(surface: Surface, constraint: Constraint, general: Array) -> tuple[Array, Array]:
+def losses_at(
+    surface: Surface,
+    constraint: Constraint,
+    general: Array,
+    *,
+    guess: Array | None = None,
+    tolerance: float = EXACT,
+) -> tuple[Array, Array]:
     """Best mean loss [r, g] and its domain tokens [r, g, k] at each D [r, g]."""
     least, total = constraint.least(general), constraint.special(general)
     count = len(surface.setting.weights)
     possible = count * least <= total * (1 + 1e-12) + 1e-12
-    special = allocate(surface, general, total, np.minimum(least, total / count))
+    least = np.minimum(least, total / count)
+    special = allocate(surface, general, total, least, guess=guess, tolerance=tolerance)
     return np.where(possible, surface.mean(general, special), np.inf), special
 
 
 def best_split(
-    surface: Surface, constraint: Constraint, *, rounds: int = 12, fractions: int = FRACTIONS
+    surface: Surface,
+    constraint: Constraint,
+    *,
+    rounds: int = 12,
+    fractions: int = FRACTIONS,
+    tolerance: float = EXACT,
 ) -> Split:
     """The best D and D'_k of each set of parameters: a grid over D, then zooms.
 
@@ -145,20 +172,25 @@ def best_split(
         mean, special = losses_at(surface, constraint, general)
         return Split(general[:, 0], special[:, 0], mean[:, 0])
     most = constraint.tokens / constraint.trunks
-    low, high = np.zeros(rows), np.full(rows, most)
     general = np.tile(np.linspace(0.0, most, fractions), (rows, 1))
-    best = None
+    best, guess, pick = None, None, np.arange(rows)
     for _ in range(rounds + 1):
-        mean, special = losses_at(surface, constraint, general)
+        mean, special = losses_at(surface, constraint, general, guess=guess, tolerance=tolerance)
         at = np.argmin(mean, axis=1)
-        pick = np.arange(rows)
         found = Split(general[pick, at], special[pick, at], mean[pick, at])
         best = found if best is None else _better(best, found)
         low = general[pick, np.maximum(at - 1, 0)]
         high = general[pick, np.minimum(at + 1, general.shape[1] - 1)]
         general = low[:, None] + np.linspace(0, 1, ZOOM) * (high - low)[:, None]
+        guess = _shares(best.special)[:, None]
     assert best is not None
     return best
+
+
+def _shares(special: Array) -> Array:
+    total = special.sum(axis=-1, keepdims=True)
+    even = 1 / special.shape[-1]
+    return np.where(total > 0, special / np.where(total > 0, total, 1.0), even)
 
 
 def _better(a: Split, b: Split) -> Split:

@@ -11,7 +11,7 @@ from splitlaw.errors import UserError
 from splitlaw.files import write_json
 from splitlaw.laws.points import Array, Indices
 from splitlaw.laws.result import FitResult, interval
-from splitlaw.planner.allocate import Constraint, Split, best_split, optimality_gap
+from splitlaw.planner.allocate import CLOSE, Constraint, Split, best_split, optimality_gap
 from splitlaw.planner.costs import flops_per_token_at
 from splitlaw.planner.sizes import best_size
 from splitlaw.planner.strategies import recipes
@@ -250,7 +250,13 @@ def _drawn_optima(draws: list[Surface], constraint: Constraint) -> tuple[Array, 
     for surface in draws:
         width = len(surface.setting.domains) * len(draws)
         few = surface.first(max(100, WORK_OF_DRAWS // width))
-        best = best_split(few, constraint, rounds=ZOOMS_OF_DRAWS, fractions=FRACTIONS_OF_DRAWS)
+        best = best_split(
+            few,
+            constraint,
+            rounds=ZOOMS_OF_DRAWS,
+            fractions=FRACTIONS_OF_DRAWS,
+            tolerance=CLOSE,
+        )
         general.append(best.general)
         fractions.append(fraction(best.general, best.special, constraint))
     return np.concatenate(general), np.concatenate(fractions)

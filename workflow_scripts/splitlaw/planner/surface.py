@@ -31,6 +31,11 @@ class Setting:
     repetitions: float
     """See `splitlaw.laws.repetition.effective_tokens`."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether any text can run out."""
+        return bool(np.isfinite(self.unique).any() or np.isfinite(self.unique_general))
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -74,6 +79,8 @@ class Surface:
 
     def _points(self, general: Array, special: Array) -> Points:
         s = self.setting
+        if not s.limited:
+            return Points.of(self.params, general[..., None], special)
         d = effective_tokens(general, s.unique_general, s.repetitions)
         e = effective_tokens(special, s.unique, s.repetitions)
         return Points.of(self.params, d[..., None], e)
@@ -106,8 +113,7 @@ class Surface:
                     by_general -= weight * named[name] * slope
                 for (name, _), slope in e_slopes.items():
                     by_special -= weight * named[name] * slope
-        worth = marginal_worth(general, s.unique_general, s.repetitions)[..., None]
-        return (
-            by_general * s.weights * worth,
-            by_special * s.weights * marginal_worth(special, s.unique, s.repetitions),
-        )
+        if s.limited:
+            by_general *= marginal_worth(general, s.unique_general, s.repetitions)[..., None]
+            by_special *= marginal_worth(special, s.unique, s.repetitions)
+        return by_general * s.weights, by_special * s.weights

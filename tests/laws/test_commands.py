@@ -1,0 +1,111 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import choose_split
+import fit_law
+import pandas as pd
+import predict_loss
+import pytest
+
+from laws.planted import cells, law, table
+
+SCRIPTS = Path(fit_law.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def losses(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "losses.csv"
+    table(law("effective_tokens"), noise=2e-3).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(losses):
+    out = losses.with_name("fit.json")
+    arguments = ["--losses", str(losses), "--out", str(out), "--law", "effective_tokens"]
+    assert fit_law.main([*arguments, "--bootstrap", "30", "--seed", "1"]) == 0
+    return out
+
+
+def test_a_fit_a_plan_and_predictions(fitted, tmp_path):
+    assert json.loads(fitted.read_text())["schema_version"] == 1
+    out = tmp_path / "plan.json"
+    arguments = ["--law", str(fitted), "--out", str(out), "--params", "3e7", "--domains", "b,a"]
+    arguments += [
+        "--flops-per-token",
+        "1.8e8",
+        "--weights",
+        "a=2",
+        "--unique-tokens",
+        "general=1e9",
+    ]
+    assert choose_split.main([*arguments, "--flops", "5e17"]) == 0
+    assert list(json.loads(out.read_text())["specialize_tokens"]) == ["b", "a"]
+    points = tmp_path / "points.csv"
+    cells(("a", "b")).to_csv(points, index=False)
+    where = ["--points", str(points), "--out", str(tmp_path / "predictions.csv")]
+    assert predict_loss.main(["--law", str(fitted), *where]) == 0
+    predicted = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(predicted.columns[-3:]) == ["loss", "loss_low", "loss_high"]
+
+
+def test_a_plan_for_a_target_loss(fitted, tmp_path):
+    out = tmp_path / "plan.json"
+    base = ["--law", str(fitted), "--out", str(out), "--params", "3e7"]
+    assert choose_split.main([*base, "--target-loss", "2.9"]) == 0
+    assert json.loads(out.read_text())["predicted_mean_loss"][0] == pytest.approx(2.9, abs=1e-4)
+    assert choose_split.main([*base, "--target-loss", "2.9", "--flops", "1e17"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--losses", "none.csv"], "none.csv: no such file"),
+        (["--losses", "LOSSES", "--bootstrap", "-1"], "bootstrap is -1"),
+        (["--losses", "LOSSES", "--min-tokens-per-param", "1e9"], "no rows are left"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(arguments, message, losses, tmp_path, capsys):
+    out = tmp_path / "fit.json"
+    arguments = [str(losses) if a == "LOSSES" else a for a in arguments]
+    assert fit_law.main([*arguments, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_impossible_budget_says_why(fitted, tmp_path, capsys):
+    base = ["--law", str(fitted), "--out", str(tmp_path / "plan.json"), "--params", "3e7"]
+    assert choose_split.main([*base, "--flops", "1e10", "--min-tokens-per-model", "1e9"]) == 2
+    assert "too few for 1e+09 tokens per model" in capsys.readouterr().err
+    assert choose_split.main([*base, "--flops", "1e17", "--weights", "a"]) == 2
+    assert "--weights 'a': give domain=number" in capsys.readouterr().err
+
+
+def test_an_unknown_law_is_a_mistake_of_the_call(losses, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        fit_law.main(["--losses", str(losses), "--out", "x", "--law", "best"])
+    assert stop.value.code == 2
+
+
+def test_the_law_needs_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        "import splitlaw.laws, splitlaw.planner, fit_law, choose_split, predict_loss; "
+        "heavy = {'torch', 'transformers', 'datasets', 'sklearn', 'matplotlib'}; "
+        "print(sorted(m for m in heavy if sys.modules.get(m)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("script", ["fit_law.py", "choose_split.py", "predict_loss.py"])
+def test_every_command_has_help(script):
+    ran = subprocess.run(
+        [sys.executable, script, "--help"], cwd=SCRIPTS, capture_output=True, text=True, check=True
+    )
+    assert "--out" in ran.stdout

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from splitlaw.errors import UserError
+from splitlaw.laws import fit_table
+from splitlaw.laws.bootstrap import draw_weights
+from splitlaw.laws.holdout import held_out_rows
+from splitlaw.laws.table import read_table
+
+from laws.planted import GENERAL, SIZES, SPECIAL, law, table
+
+LEADING = ("two_skills", "effective_tokens")
+
+
+def test_hold_outs_are_the_top_of_each_column():
+    fit = read_table(table(law("two_skills"))).fit
+    kinds = held_out_rows(fit)
+    assert set(kinds) == {"params", "pretrain_tokens", "specialize_tokens", "corner"}
+    assert set(fit.params[kinds["params"]]) == {SIZES[-1]}
+    assert set(fit.general[kinds["pretrain_tokens"]]) == {GENERAL[-1]}
+    assert set(fit.special[kinds["specialize_tokens"]]) == {SPECIAL[-1]}
+    assert set(fit.general[kinds["corner"]]) == set(GENERAL[-2:])
+    assert set(fit.special[kinds["corner"]]) == set(SPECIAL[-2:])
+
+
+@pytest.mark.parametrize("planted", LEADING)
+def test_auto_finds_the_planted_one_of_the_leading_forms(planted):
+    for seed in range(3):
+        frame = table(law(planted), noise=2e-3, seed=seed)
+        fit = fit_table(frame, law=LEADING, bootstrap=0, share="none")
+        mre = {c["law"]: c["holdout_mre"] for c in fit.candidates}
+        assert fit.law == planted or mre[fit.law] <= mre[planted]
+
+
+def test_auto_compares_every_form_and_takes_what_predicts():
+    fit = fit_table(table(law("effective_tokens"), noise=2e-3), bootstrap=0, share="none")
+    mre = {c["law"]: c["holdout_mre"] for c in fit.candidates}
+    assert len(mre) == 7 and "chinchilla" not in mre
+    assert mre[fit.law] < 0.005 < mre["additive"]
+    assert [m.law for m in fit.members] == [
+        m.law for m in sorted(fit.members, key=lambda m: len(m.form.names))
+    ]
+
+
+def test_one_stage_is_chinchilla():
+    fit = fit_table(table(law("chinchilla", 1), noise=1e-3, special=(0.0,)), bootstrap=0)
+    assert fit.law == "chinchilla" and fit.params["alpha"].iloc[0] == pytest.approx(0.32, abs=0.1)
+
+
+def test_an_unknown_law_is_refused():
+    with pytest.raises(UserError, match="law 'none' is unknown"):
+        fit_table(table(law("two_skills")), law="none")
+
+
+def test_the_bootstrap_draws_whole_clusters_within_each_size():
+    fit = read_table(table(law("two_skills"))).fit
+    weights = draw_weights(fit, 50, np.random.default_rng(0))
+    for cluster in np.unique(fit.cluster):
+        assert (np.ptp(weights[:, fit.cluster == cluster], axis=1) == 0).all()
+    for size in fit.sizes:
+        assert (weights[:, fit.params == size].sum(axis=1) == (fit.params == size).sum()).all()

@@ -1,0 +1,131 @@
+import numpy as np
+import pandas as pd
+import pytest
+from splitlaw.errors import UserError
+from splitlaw.laws import fit_table
+from splitlaw.laws.repetition import effective_tokens, marginal_worth
+from splitlaw.laws.table import read_table
+
+from laws.planted import law, table
+
+
+@pytest.fixture
+def frame():
+    return table(law("two_skills"), noise=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("loss", 0.0, "row 4 .* loss is 0; give a number above 0"),
+        ("loss", -1.0, "row 4 .* loss is -1"),
+        ("loss", np.inf, "row 4 .* loss is inf; give a finite number"),
+        ("loss", np.nan, "row 4 .* loss is nan"),
+        ("pretrain_tokens", -5.0, "row 4 .* pretrain_tokens is -5; give 0 or more"),
+        ("specialize_tokens", -5.0, "row 4 .* specialize_tokens is -5"),
+        ("params", 0.0, "row 4 .* params is 0; give a number above 0"),
+        ("loss", "three", "row 4 .* loss is 'three'"),
+        ("pretrain_tokens", "1e9 tokens", "row 4 .* pretrain_tokens is '1e9 tokens'"),
+        ("domain", None, "row 4 .* domain is empty"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_row(frame, column, value, message):
+    frame = frame.astype({column: object})
+    frame.loc[3, column] = value
+    with pytest.raises(UserError, match=message):
+        read_table(frame)
+
+
+def test_the_row_in_a_file_is_named_with_its_line(frame, tmp_path):
+    frame.astype({"loss": object}).assign(loss=["x", *frame["loss"][1:]]).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    with pytest.raises(UserError, match=r"t\.csv, row 1 \(line 2\): loss is 'x'"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_missing_column_is_named(frame):
+    with pytest.raises(UserError, match="column loss is missing"):
+        read_table(frame.drop(columns="loss"))
+
+
+def test_a_missing_file_and_an_empty_one(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_table(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(UserError, match="cannot be read as CSV"):
+        read_table(tmp_path / "empty.csv")
+    (tmp_path / "header.csv").write_text("params,pretrain_tokens,specialize_tokens,domain,loss\n")
+    with pytest.raises(UserError, match="has no rows"):
+        read_table(tmp_path / "header.csv")
+
+
+def test_rows_of_general_and_of_other_domains_take_no_part(frame):
+    general = frame.head(5).assign(domain="general")
+    foreign = frame[frame["specialize_tokens"] > 0].head(5).assign(train_domain="z")
+    unsplit = frame[frame["specialize_tokens"] == 0].head(5).assign(train_domain="general")
+    both = pd.concat([frame, general, foreign, unsplit], ignore_index=True)
+    assert len(read_table(both).fit) == len(frame) + 5
+
+
+def test_holdout_rows_never_enter_parameters(frame):
+    apart = frame[frame["params"] == frame["params"].max()].assign(split="holdout")
+    rest = frame[frame["params"] < frame["params"].max()].assign(split="fit")
+    one = fit_table(pd.concat([rest, apart]), law="two_skills", share="none", bootstrap=0)
+    apart = apart.assign(loss=apart["loss"] * 1.2)
+    other = fit_table(pd.concat([rest, apart]), law="two_skills", share="none", bootstrap=0)
+    pd.testing.assert_frame_equal(one.params, other.params)
+    entries = [h for h in other.holdout if h["kind"] == "params"]
+    assert len(entries) == 2 and all(h["source"] == "split column" for h in entries)
+    assert all(h["bias"] < -0.1 for h in entries)
+    assert any("too low on average" in w for w in other.warnings)
+
+
+def test_rows_are_left_out_only_when_asked_and_counted(frame):
+    assert len(read_table(frame).fit) == len(frame)
+    reading = read_table(frame, min_tokens_per_param=20)
+    few = frame["pretrain_tokens"] + frame["specialize_tokens"] < 20 * frame["params"]
+    assert len(reading.fit) == (~few).sum() and few.any()
+    assert any(f"{few.sum()} of {len(frame)} rows" in note for note in reading.notes)
+
+
+def test_replicates_are_kept_and_told(frame):
+    twice = pd.concat([frame, frame.head(3).assign(loss=3.0)])
+    reading = read_table(twice)
+    assert len(reading.fit) == len(twice)
+    assert any("3 rows repeat" in note for note in reading.notes)
+
+
+def test_one_size_is_told(frame):
+    notes = read_table(frame[frame["params"] == 1e7]).notes
+    assert any("fitted without N" in note for note in notes)
+
+
+def test_clusters_are_checkpoints_of_a_trunk(frame):
+    fit = read_table(frame.assign(seed=0)).fit
+    assert len(np.unique(fit.cluster)) == 4 * 5
+    keys = set(zip(fit.cluster.tolist(), fit.params, fit.general, strict=True))
+    assert len(keys) == 4 * 5
+
+
+def test_repeated_tokens_are_worth_less_and_less():
+    assert effective_tokens(100.0, 100.0, 15.0) == 100
+    assert effective_tokens(50.0, 100.0, 15.0) == 50
+    assert 360 < effective_tokens(400.0, 100.0, 15.0) < 400
+    assert effective_tokens(1e9, 100.0, 15.0) == pytest.approx(1600)
+    step = (effective_tokens(401.0, 100.0, 15.0) - effective_tokens(399.0, 100.0, 15.0)) / 2
+    assert marginal_worth(400.0, 100.0, 15.0) == pytest.approx(step, rel=1e-3)
+
+
+def test_repetition_is_fitted_from_the_table():
+    truth = law("effective_tokens", 1)
+    frame = table(truth)
+    short = frame[frame["specialize_tokens"] > 2e8]
+    unique = 6.25e7
+    worth = effective_tokens(short["specialize_tokens"], unique, 5.0)
+    loss = truth.predict(short.assign(specialize_tokens=worth))["loss"].to_numpy()
+    repeated = short.assign(loss=loss, unique_specialize_tokens=unique)
+    fit = fit_table(pd.concat([frame, repeated]), law="effective_tokens", bootstrap=0)
+    assert fit.repetitions == pytest.approx(5.0, rel=0.1)
+    points = repeated.drop(columns="loss")
+    np.testing.assert_allclose(fit.predict(points)["loss"], loss, rtol=2e-3)

@@ -1,0 +1,180 @@
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from laws.planted import MIDDLE, law, with_draws
+from splitlaw.errors import UserError
+from splitlaw.planner import frontier, least_compute, plan
+
+N = MIDDLE.params
+C = 6 * N * 3e9
+
+
+@pytest.fixture(scope="module")
+def fit():
+    one, two = with_draws(law("two_skills", 3), 80), with_draws(law("effective_tokens", 3), 80)
+    members = (replace(one.members[0], weight=0.5), replace(two.members[0], weight=0.5))
+    return replace(one, members=members)
+
+
+def test_the_file_holds_what_the_contract_names(fit):
+    content = plan(fit, flops=C, params=N).to_json()
+    json.dumps(content, allow_nan=False)
+    names = "flops params trunk pretrain_tokens specialize_tokens fraction_general predicted_loss"
+    assert set(content) >= {*names.split(), "interval", "baselines", "candidates", "warnings"}
+    assert set(content["interval"]) == {"pretrain_tokens", "fraction_general"}
+    for entry in content["baselines"]:
+        keys = "strategy pretrain_tokens specialize_tokens predicted_loss probability_worse"
+        assert set(entry) >= set(keys.split())
+    for entry in content["candidates"]:
+        assert set(entry) >= {"law", "fraction_general", "regret"}
+    for value, low, high in content["predicted_loss"].values():
+        assert low <= value <= high
+
+
+@pytest.mark.parametrize("trunk", ["shared", "independent"])
+def test_plan_and_baselines_spend_the_same_flops(fit, trunk):
+    content = plan(fit, flops=C, params=N, trunk=trunk).to_json()
+    copies = 1 if trunk == "shared" else 3
+    for entry in (content, *content["baselines"]):
+        of_trunk = 1 if entry.get("strategy") == "no_split" else copies
+        tokens = of_trunk * entry["pretrain_tokens"] + sum(entry["specialize_tokens"].values())
+        assert C * (1 - 1e-8) <= 6 * N * tokens <= C
+    by_name = {b["strategy"]: b for b in content["baselines"]}
+    assert list(by_name) == ["two_stage_90", "half", "no_split", "scratch"]
+    assert copies * by_name["two_stage_90"]["pretrain_tokens"] == pytest.approx(0.9 * 3e9)
+    assert set(by_name["two_stage_90"]["specialize_tokens"].values()) == {100_000_000}
+    assert by_name["half"]["pretrain_tokens"] * copies == pytest.approx(0.5 * 3e9)
+    assert set(by_name["no_split"]["specialize_tokens"].values()) == {0}
+    assert by_name["scratch"]["pretrain_tokens"] == 0
+
+
+def test_no_baseline_is_predicted_to_be_better(fit):
+    content = plan(fit, flops=C, params=N).to_json()
+    for baseline in content["baselines"]:
+        assert baseline["predicted_mean_loss"][0] > content["predicted_mean_loss"][0]
+        assert baseline["probability_worse"] > 0.5
+
+
+def test_the_plan_mixes_candidates_and_tells_regret_under_each(fit):
+    content = plan(fit, flops=C, params=N).to_json()
+    fractions = [c["fraction_general"] for c in content["candidates"]]
+    assert min(fractions) < content["fraction_general"] < max(fractions)
+    low, high = content["interval"]["fraction_general"]
+    assert low <= min(fractions) + 0.02 and high >= max(fractions) - 0.02
+    assert all(0 < c["regret"] < 0.05 for c in content["candidates"])
+
+
+def test_flops_per_token_can_be_given(fit):
+    one = plan(fit, flops=C, params=N).to_json()
+    other = plan(fit, flops=3e9 * 10, params=N, flops_per_token=10.0).to_json()
+    assert one["pretrain_tokens"] == pytest.approx(other["pretrain_tokens"], rel=1e-6)
+
+
+def test_flops_per_token_follow_the_table(fit):
+    known = replace(fit, flops_per_token={1e7: 1e8, 1e8: 7e8})
+    at = plan(known, flops=C, params=1e8).to_json()
+    assert at["flops_per_token"] == pytest.approx(7e8)
+    beyond = plan(known, flops=C, params=1e9).to_json()
+    assert beyond["flops_per_token"] == pytest.approx(7e9)
+
+
+def test_a_size_is_chosen_from_a_list_or_freely(fit):
+    sizes = np.geomspace(3e6, 3e9, 61)
+    losses = [plan(replace_draws(fit), flops=C, params=n).predicted_mean_loss[0] for n in sizes]
+    free = plan(replace_draws(fit), flops=C)
+    assert free.predicted_mean_loss[0] <= min(losses) + 1e-9
+    assert free.params == pytest.approx(sizes[int(np.argmin(losses))], rel=0.15)
+    listed = plan(replace_draws(fit), flops=C, params=[1e7, 4e8, 1e9])
+    at = [plan(replace_draws(fit), flops=C, params=n) for n in (1e7, 4e8, 1e9)]
+    best = min(at, key=lambda p: p.predicted_mean_loss[0])
+    assert listed.params == best.params
+
+
+def replace_draws(fit):
+    members = tuple(replace(m, draws=m.draws[:0]) for m in fit.members)
+    return replace(fit, members=members)
+
+
+def test_weights_move_tokens(fit):
+    even = plan(fit, flops=C, params=N).specialize_tokens
+    heavy = plan(fit, flops=C, params=N, weights={"a": 5.0}).specialize_tokens
+    assert heavy["a"] > even["a"] and heavy["b"] < even["b"]
+
+
+def test_a_base_that_exists_is_not_paid_for(fit):
+    content = plan(fit, flops=C, params=N, pretrain_tokens=7e9).to_json()
+    assert content["pretrain_tokens"] == 7_000_000_000
+    assert sum(content["specialize_tokens"].values()) == pytest.approx(3e9)
+    assert content["baselines"][2]["pretrain_tokens"] == 10_000_000_000
+
+
+def test_extrapolation_is_told_with_its_factor(fit):
+    warnings = plan(fit, flops=C, params=10 * fit.range["params"][1]).warnings
+    assert any("10 times the largest measured" in w for w in warnings)
+
+
+def test_intervals_widen_beyond_the_measured_range(fit):
+    def width(n):
+        _, low, high = plan(fit, flops=C * n / N, params=n).predicted_mean_loss
+        return high - low
+
+    assert width(100 * N) > width(N)
+
+
+def test_the_inverse_question_gives_the_least_compute(fit):
+    wanted = plan(fit, flops=C, params=N).predicted_mean_loss[0]
+    found = least_compute(fit, loss=wanted, params=N)
+    assert found.flops == pytest.approx(C, rel=1e-4)
+    assert found.predicted_mean_loss[0] <= wanted + 1e-7
+    with pytest.raises(UserError, match="no budget reaches it"):
+        least_compute(fit, loss=0.5, params=N)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flops": -1.0}, "flops is -1"),
+        ({"params": 0.0}, "params is 0"),
+        ({"trunk": "both"}, "trunk 'both' is unknown"),
+        ({"domains": ["a", "z"]}, "domain 'z' is not in the fit"),
+        ({"weights": {"z": 1.0}}, "domain 'z' is not planned"),
+        ({"weights": {"a": -1.0}}, "a=-1; give a finite number above 0"),
+        ({"unique_tokens": {"a": 0.0}}, "unique tokens: a=0"),
+        ({"min_tokens_per_model": 4e9}, "too few for 4e.09 tokens per model in 3 domains"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(fit, options, message):
+    with pytest.raises(UserError, match=message):
+        plan(fit, **{"flops": C, "params": N, **options})
+
+
+def test_the_frontier_has_a_curve_for_the_mean_and_for_each_law(fit):
+    table = frontier(fit, flops=C, params=N, fractions=21)
+    assert set(table["law"]) == {"mean", "two_skills", "effective_tokens"}
+    assert list(table.columns[1:]) == [
+        "fraction_general",
+        "pretrain_tokens",
+        "loss",
+        "loss_low",
+        "loss_high",
+    ]
+    mean = table[table["law"] == "mean"]
+    made = plan(fit, flops=C, params=N)
+    lowest = mean.loc[mean["loss"].idxmin()]
+    assert abs(lowest["fraction_general"] - made.fraction_general) <= 0.05
+    assert (mean["loss_low"] <= mean["loss_high"]).all()
+    assert isinstance(table, pd.DataFrame)
+
+
+def test_sixty_four_domains_and_one():
+    many = with_draws(law("two_skills", 64), 100)
+    start = time.process_time()
+    content = plan(many, flops=C * 16, params=N).to_json()
+    assert time.process_time() - start < 4
+    assert len(content["specialize_tokens"]) == 64
+    one = plan(with_draws(law("two_skills", 1), 50), flops=C, params=N)
+    assert one.pretrain_tokens + one.specialize_tokens["a"] == pytest.approx(3e9)
