@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from laws.planted import MIDDLE, law
@@ -59,7 +61,7 @@ def test_plans_are_as_good_as_brute_force(name, trunks):
     "limits",
     [
         {"unique": (1e8, np.inf)},
-        {"unique_general": 2e8},
+        {"unique_general": 5e7},
         {"unique": (5e7, 2e8), "unique_general": 4e8},
     ],
 )
@@ -68,7 +70,7 @@ def test_repetition_is_priced_as_brute_force_prices_it(name, limits):
     constraint = Constraint(tokens=3e9, trunks=1)
     best = best_split(short, constraint)
     assert best.mean[0] <= brute_force(short, constraint) + 1e-7
-    assert best.mean[0] > best_split(free, constraint).mean[0]
+    assert best.mean[0] >= best_split(free, constraint).mean[0]
 
 
 @pytest.mark.parametrize("name", LEADING)
@@ -102,8 +104,6 @@ def test_a_wrong_split_misses_the_conditions():
     surface = surface_of(law("two_skills"))
     constraint = Constraint(tokens=3e9, trunks=1)
     best = best_split(surface, constraint)
-    from dataclasses import replace
-
     worse = replace(best, special=best.special * np.array([[1.3, 0.7]]))
     assert optimality_gap(surface, constraint, worse) > 0.05
 

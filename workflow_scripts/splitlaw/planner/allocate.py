@@ -10,6 +10,9 @@ from splitlaw.planner.surface import Surface
 TAIL = 1.5
 """Power by which marginal worth is taken to fall near a point; the true one is 1 + beta."""
 
+CORNER = 1e-6
+"""Share of the budget below which tokens count as none."""
+
 ROUNDS = 14
 EXACT = 1e-9
 CLOSE = 1e-4
@@ -209,18 +212,18 @@ def optimality_gap(surface: Surface, constraint: Constraint, split: Split) -> fl
     and no greater at a corner. Minimum tokens that bind tie D to D'_k and are passed over.
     """
     general, special = split.general[:1, None], split.special[:1, None]
-    by_general, by_special = surface.slopes(general, special)
+    by_special = surface.slopes(general, special)[1][0, 0]
     least = constraint.least(general)[..., None]
-    inside = (special - least > 1e-6 * constraint.tokens)[0, 0]
-    worth = by_special[0, 0]
-    trunk = float(by_general.sum()) / constraint.trunks
-    if constraint.spent is not None or (not inside.all() and constraint.min_tokens > 0):
-        multiplier = worth[inside].max() if inside.any() else worth.max()
-        gaps = np.abs(worth[inside] / multiplier - 1)
-        return float(max(gaps.max(initial=0.0), (worth / multiplier - 1).max()))
-    split_open = split.general[0] > 1e-6 * constraint.tokens
-    active = np.append(worth[inside], trunk) if split_open else worth[inside]
-    multiplier = float(np.mean(active))
-    over = np.append(worth[~inside], trunk if not split_open and np.isfinite(trunk) else 0.0)
-    gaps = np.abs(active / multiplier - 1)
-    return float(max(gaps.max(), (over / multiplier - 1).max(initial=0.0), 0.0))
+    inside = (special - least > CORNER * constraint.tokens)[0, 0]
+    # Laws with gamma < 1 ask for a trifle of D at any price: worth is taken a little way in.
+    corner = CORNER * constraint.tokens / constraint.trunks
+    further = np.maximum(general, corner)
+    trunk = float(surface.slopes(further, special)[0].sum()) / constraint.trunks
+    tied = constraint.spent is not None or (constraint.min_tokens > 0 and not inside.all())
+    active, over = list(by_special[inside]), list(by_special[~inside])
+    if not tied:
+        (active if general[0, 0] > corner else over).append(trunk)
+    multiplier = float(np.mean(active)) if active else max(over)
+    gaps = [abs(worth / multiplier - 1) for worth in active]
+    gaps += [worth / multiplier - 1 for worth in over]
+    return max(0.0, *gaps)
