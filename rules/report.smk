@@ -1,10 +1,40 @@
 # What people look at.
 
+REPORT = Path(PACKAGE, "report")
+CAPTIONS = sorted(REPORT.glob("captions/*.rst"))
+BENCHMARKS = Path(RESULTS, "benchmarks.csv")
+
 
 rule report:
     input:
+        losses=rules.evaluate.output.losses,
+        cost=rules.evaluate.output.cost,
+        fit=rules.fit_law.output.fit,
+        plan=rules.choose_split.output.plan,
         comparison=rules.train_final.output.comparison,
+        benchmarks=str(BENCHMARKS) if BENCHMARKS.exists() else [],
+        code=[str(file) for file in sorted(REPORT.rglob("*.*")) if file.suffix != ".pyc"],
     output:
         page=f"{RESULTS}/report.html",
+        figures=[
+            report(
+                f"{RESULTS}/figures/{caption.stem}.svg",
+                caption=f"../{caption}",
+                category="Figures",
+                labels={"figure": caption.stem.replace("_", " ")},
+            )
+            for caption in CAPTIONS
+        ],
+        pictures=[f"{RESULTS}/figures/{caption.stem}.png" for caption in CAPTIONS],
+    log:
+        f"{RESULTS}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/logs/report.tsv"
+    params:
+        results=RESULTS,
+    threads: 1
+    conda:
+        "../envs/train.yaml"
     shell:
-        "cp {input.comparison} {output.page}"
+        "python workflow_scripts/report.py --results {params.results} --out {output.page}"
+        " 2> >(tee {log} >&2)"

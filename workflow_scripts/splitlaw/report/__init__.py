@@ -1,0 +1,11 @@
+"""The report of an experiment: one page that opens offline, and its figures.
+
+>>> from pathlib import Path
+>>> from splitlaw.report import make_report
+>>> results = Path("results/default")
+>>> make_report(results, out=results / "report.html", figures=results / "figures")  # doctest: +SKIP
+"""
+
+from splitlaw.report.build import make_report
+
+__all__ = ["make_report"]

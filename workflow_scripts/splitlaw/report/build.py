@@ -1,0 +1,80 @@
+"""From an experiment's results to its page and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from splitlaw import __version__
+from splitlaw.files import write_text
+from splitlaw.report import style, tables, words
+from splitlaw.report.figures import PICTURES, Picture
+from splitlaw.report.inputs import Inputs, read_inputs
+from splitlaw.report.page import inline_svg, render
+from splitlaw.report.recipes import Recipe, read_recipes
+from splitlaw.report.summary import summarise
+
+
+def make_report(results: Path, *, out: Path, figures: Path) -> str:
+    """Write the page to `out` and each figure to `figures` as SVG and PNG.
+
+    Gives a summary for the terminal. Where a part of the results is missing the page says so, and
+    the figure's files say what they wait for. Raises `UserError` where there is nothing to show.
+    """
+    inputs = read_inputs(results)
+    recipes = read_recipes(inputs)
+    style.set_theme()
+    drawn = {picture.name: _draw(picture, inputs, recipes, figures) for picture in PICTURES}
+    write_text(out, render(page_content(inputs, recipes, drawn)))
+    return summarise(inputs, recipes, out)
+
+
+def _draw(picture: Picture, inputs: Inputs, recipes: list[Recipe], folder: Path) -> str | None:
+    """Write one figure's files; its SVG, or None where its inputs are missing."""
+    figure = picture.draw(inputs, recipes)
+    style.save(figure or _placeholder(picture), folder, picture.name)
+    return (folder / f"{picture.name}.svg").read_text(encoding="utf-8") if figure else None
+
+
+def _placeholder(picture: Picture) -> Figure:
+    """A figure that says what it waits for: a workflow is promised the file."""
+    figure = Figure(figsize=(style.WIDTH, 1.2))
+    figure.text(0.5, 0.5, f"{picture.title}: waits for {picture.needs}.", ha="center", va="center")
+    return figure
+
+
+def page_content(
+    inputs: Inputs, recipes: list[Recipe], drawn: dict[str, str | None]
+) -> dict[str, object]:
+    """All that the page's template names."""
+    by_name = {picture.name: picture for picture in PICTURES}
+    shown = {
+        name: {
+            "title": by_name[name].title,
+            "caption": by_name[name].caption,
+            "needs": by_name[name].needs,
+            "svg": inline_svg(svg, name, by_name[name].title) if svg else None,
+        }
+        for name, svg in drawn.items()
+    }
+    return {
+        "name": inputs.folder.resolve().name,
+        "version": __version__,
+        "answer": words.answer(inputs, recipes),
+        "outcome": words.outcome(recipes),
+        "trust": words.trust(inputs),
+        "warnings": words.warnings(inputs),
+        "missing": inputs.missing,
+        "pictures": shown,
+        "recipes": tables.recipes_table(recipes),
+        "domains": tables.domains_table(inputs, recipes),
+        "holdout": tables.holdout_table(inputs),
+        "holdout_domains": tables.holdout_table(inputs, by_domain=True),
+        "ranges": tables.ranges_table(inputs),
+        "candidates": tables.candidates_table(inputs),
+        "corpus": tables.corpus_table(inputs),
+        "cost": tables.cost_table(inputs),
+        "benchmarks": tables.benchmarks_table(inputs),
+        "provenance": tables.provenance_table(inputs),
+    }

@@ -1,0 +1,195 @@
+"""Figures of the final models: what each does on every domain, how it learned, benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from splitlaw.laws.table import GENERAL
+from splitlaw.report import style
+from splitlaw.report.inputs import Final, Inputs
+from splitlaw.report.recipes import NAMES, OPTIMAL
+
+MOST_DOMAINS = 12
+CURVE_POINTS = 150
+EARLY = 0.1
+"""Share of the tokens whose losses do not set the limits of the specialists' curves."""
+
+
+def transfer_table(inputs: Inputs) -> pd.DataFrame | None:
+    """Losses of the planned specialists and of the model that was never split, on every domain."""
+    models = [f for f in inputs.finals if f.strategy == OPTIMAL]
+    models += [f for f in inputs.finals if f.strategy == "no_split"]
+    if len(models) < 2:
+        return None
+    seed = min(final.seed for final in models)
+    rows = {}
+    for final in models:
+        if final.seed == seed:
+            name = final.domain if final.strategy == OPTIMAL else NAMES[final.strategy].lower()
+            rows[name] = {domain: told["loss"] for domain, told in final.run["losses"].items()}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    order = [name for name in inputs.domains if name in table.columns]
+    columns = order + [name for name in table.columns if name not in order]
+    first = [name for name in order if name in table.index]
+    return table.loc[first + [name for name in table.index if name not in first], columns]
+
+
+def transfer(inputs: Inputs) -> Figure | None:
+    """Loss of every final model on every domain, coloured by how far it is from the best."""
+    table = transfer_table(inputs)
+    if table is None:
+        return None
+    table = table.iloc[:MOST_DOMAINS, :MOST_DOMAINS]
+    figure = Figure(figsize=(style.WIDTH, 0.45 * len(table) + 1.7))
+    axis = figure.subplots()
+    above = table / table.min() - 1
+    shown = np.minimum(above, 0.5)
+    sns.heatmap(
+        100 * shown,
+        ax=axis,
+        cmap=sns.color_palette("Blues", as_cmap=True),
+        annot=table.to_numpy(),
+        fmt=".2f",
+        linewidths=1,
+        linecolor=style.PAPER,
+        cbar_kws={"label": "above the best (%)", "shrink": 0.9},
+        annot_kws={"fontsize": 8},
+    )
+    for text in axis.texts:
+        column, row = (int(part) for part in text.get_position())
+        text.set_color("#fefefe" if shown.iloc[row, column] > 0.28 else "#111111")
+    axis.set(xlabel="evaluated on", ylabel="trained for")
+    axis.tick_params(axis="x", rotation=0 if len(table.columns) < 7 else 40)
+    axis.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def read_curve(results: Path, run: dict) -> pd.DataFrame | None:
+    """Training loss of a final model from its first token, along the states that it came from."""
+    state = results / str(run.get("state", ""))
+    stop, folder, parts = int(state.stem) if state.stem.isdigit() else 0, state.parent, []
+    while stop and (folder / "train_log.csv").exists():
+        log = pd.read_csv(folder / "train_log.csv")
+        parts.append(log[log["step"] < stop])
+        # One level up is the state that this leg left from, and above it that leg's folder.
+        before = folder.parent
+        stop = int(before.name) if before.name.isdigit() else 0
+        folder = before.parent
+    return pd.concat(parts[::-1], ignore_index=True) if parts else None
+
+
+def trunk_logs(results: Path) -> dict[str, pd.DataFrame]:
+    """The general run of every size, from its first seed."""
+    found: dict[str, pd.DataFrame] = {}
+    for file in sorted(results.glob("checkpoints/*/seed*/*/*/train_log.csv")):
+        stream, size = file.parts[-2], file.parts[-5]
+        if stream.startswith(GENERAL) and "-to-" not in stream:
+            log = pd.read_csv(file)
+            if size not in found or len(log) > len(found[size]):
+                found[size] = log
+    return dict(sorted(found.items(), key=lambda item: -item[1]["loss"].tail(20).mean()))
+
+
+def smooth(log: pd.DataFrame) -> pd.DataFrame:
+    """Running mean of the loss, thinned to what a figure shows."""
+    log = log.sort_values("step")
+    window = max(1, len(log) // 60)
+    log = log.assign(loss=log["loss"].rolling(window, min_periods=1, center=True).mean())
+    return log.iloc[:: max(1, len(log) // CURVE_POINTS)]
+
+
+def learning_curves(inputs: Inputs) -> Figure | None:
+    """Training loss of every size's trunk, and of the planned specialists from their trunk."""
+    trunks = trunk_logs(inputs.folder)
+    specialists = planned_specialists(inputs)
+    if not trunks and not specialists:
+        return None
+    panels = [bool(trunks), bool(specialists)]
+    figure = Figure(figsize=(style.WIDTH, 2.5 * sum(panels) + 0.4))
+    axes = list(np.atleast_1d(figure.subplots(sum(panels), 1)))
+    if trunks:
+        axis, inks = axes.pop(0), sns.color_palette("flare", len(trunks))
+        for ink, (size, log) in zip(inks, trunks.items(), strict=True):
+            curve = smooth(log)
+            axis.plot(curve["tokens"], curve["loss"], color=ink, label=size)
+        axis.set_title("general runs of the grid, by size", loc="left")
+    if specialists:
+        axis = axes.pop(0)
+        palette = {GENERAL: style.INK, **style.colours(inputs.domains)}
+        for number, (final, log) in enumerate(specialists):
+            for domain, part in log.groupby("domain", sort=False):
+                if domain == GENERAL and number:
+                    continue
+                curve = smooth(part)
+                label = "trunk" if domain == GENERAL else final.domain
+                axis.plot(curve["tokens"], curve["loss"], color=palette[str(domain)], label=label)
+        axis.set_title("the planned specialists", loc="left")
+        style.tokens_axis(axis)
+        # The first steps from a random model would flatten all that follows.
+        late = pd.concat(
+            [log[log["tokens"] > EARLY * log["tokens"].max()] for _, log in specialists]
+        )
+        axis.set_ylim(0.97 * late["loss"].quantile(0.002), late["loss"].quantile(0.98))
+    if trunks:
+        style.log_tokens_axis(figure.axes[0])
+    for axis in figure.axes:
+        axis.set(xlabel="tokens seen", ylabel="training loss (nats/token)")
+        axis.legend(ncols=3, loc="upper right")
+    return figure
+
+
+def planned_specialists(inputs: Inputs) -> list[tuple[Final, pd.DataFrame]]:
+    """The optimal recipe's models with the course of their training."""
+    ours = [f for f in inputs.finals if f.strategy == OPTIMAL]
+    seed = min((final.seed for final in ours), default=0)
+    curves = [(f, read_curve(inputs.folder, dict(f.run))) for f in ours if f.seed == seed]
+    return [(final, log) for final, log in curves if log is not None]
+
+
+def benchmarks(inputs: Inputs) -> Figure | None:
+    """Score above chance of each strategy on each task, averaged over seeds."""
+    table = inputs.benchmarks
+    if table is None:
+        return None
+    table = main_metric(table)
+    tasks = list(dict.fromkeys(table["task"]))
+    series = list(dict.fromkeys(zip(table["strategy"], table["system"], strict=True)))
+    inks = dict(zip(series, style.colours([str(s) for s in series]).values(), strict=True))
+    marks = dict(zip(series, style.markers([str(s) for s in series]).values(), strict=True))
+    figure = Figure(figsize=(style.WIDTH, 0.34 * len(tasks) + 1.9))
+    axis = figure.subplots()
+    for number, key in enumerate(series):
+        part = table[(table["strategy"] == key[0]) & (table["system"] == key[1])]
+        mean = part.groupby("task")[["value", "stderr", "chance"]].mean().reindex(tasks)
+        aside = 0.5 * (number / max(len(series) - 1, 1) - 0.5)
+        axis.errorbar(
+            mean["value"] - mean["chance"],
+            np.arange(len(tasks)) + aside,
+            xerr=mean["stderr"],
+            ls="",
+            marker=marks[key],
+            markersize=4.5,
+            color=inks[key],
+            label=f"{NAMES.get(key[0], key[0])}, {key[1]}",
+        )
+    axis.axvline(0, color=style.INK, lw=1)
+    axis.set_yticks(range(len(tasks)), tasks)
+    axis.set_ylim(len(tasks) - 0.5, -0.5)
+    axis.set(xlabel="score above chance, with one standard error")
+    figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+def main_metric(table: pd.DataFrame) -> pd.DataFrame:
+    """The first metric of each task, with columns for chance and error where they lack."""
+    first = table.groupby("task")["metric"].transform("first")
+    table = table[table["metric"] == first]
+    for column in ("stderr", "chance"):
+        if column not in table:
+            table = table.assign(**{column: 0.0})
+    return table.assign(chance=table["chance"].fillna(0.0))

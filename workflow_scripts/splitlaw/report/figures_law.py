@@ -1,0 +1,271 @@
+"""Figures of the law: the grid against its fit, predicted against measured, residuals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from splitlaw.laws import FitResult
+from splitlaw.report import style
+from splitlaw.report.inputs import Inputs
+from splitlaw.report.numerals import count
+
+MOST_SIZES, MOST_DOMAINS, MOST_LINES = 5, 8, 10
+CURVE_POINTS = 25
+
+
+def spread(values: list, most: int) -> list:
+    """At most `most` of the values, the first and the last among them."""
+    if len(values) <= most:
+        return values
+    return [values[round(i)] for i in np.linspace(0, len(values) - 1, most)]
+
+
+def grid_fit(inputs: Inputs) -> Figure | None:
+    """Loss against D' for every D: a row of panels per domain, a column per size."""
+    rows = inputs.rows
+    if rows is None:
+        return None
+    sizes = spread(list(dict.fromkeys(rows["size"])), MOST_SIZES)
+    domains = inputs.domains[:MOST_DOMAINS]
+    rows = rows[rows["size"].isin(sizes) & rows["domain"].isin(domains)]
+    scale = style.TokenScale(rows["pretrain_tokens"].tolist())
+    slot = style.ZeroSlot(rows["specialize_tokens"])
+    figure = Figure(figsize=(max(1.75 * len(sizes) + 0.7, style.WIDTH), 1.7 * len(domains) + 1.1))
+    axes = figure.subplots(len(domains), len(sizes), sharex=True, sharey="row", squeeze=False)
+    for i, domain in enumerate(domains):
+        for j, size in enumerate(sizes):
+            cell = rows[(rows["domain"] == domain) & (rows["size"] == size)]
+            _cell(axes[i, j], cell, inputs.fit, scale, slot)
+            if i == 0:
+                axes[i, j].set_title(_size_title(rows[rows["size"] == size]))
+        axes[i, 0].set_ylabel(f"{domain}\nloss (nats/token)")
+        axes[i, 0].yaxis.set_major_locator(MaxNLocator(4))
+        axes[i, 0].set_ylim(*_loss_limits(rows[rows["domain"] == domain]))
+    for axis in axes.flat:
+        slot.dress(axis, most=3)
+    figure.supxlabel("domain tokens after the split, D′", fontsize=9)
+    bar = figure.colorbar(
+        ScalarMappable(scale.norm, scale.cmap), ax=axes, location="top", shrink=0.6, aspect=40
+    )
+    _dress_bar(bar, scale)
+    return figure
+
+
+def _loss_limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """From the lowest loss to a little above the branches: short unsplit runs would dwarf them."""
+    branched = rows[rows["specialize_tokens"] > 0]
+    shown = branched if len(branched) else rows
+    low, high = rows["loss"].min(), shown["loss"].max()
+    room = 0.08 * (high - low) + 1e-3
+    return low - room, high + 2 * room
+
+
+def _size_title(rows: pd.DataFrame) -> str:
+    size, params = str(rows["size"].iloc[0]), count(rows["params"].iloc[0])
+    name = f"N = {params}" if size.replace(",", "").isdigit() else f"{size}, N = {params}"
+    return f"{name}\nheld out" if (rows["split"] == "holdout").all() else name
+
+
+def _dress_bar(bar: Any, scale: style.TokenScale) -> None:
+    """Label the colour bar of D."""
+    ticks = np.geomspace(scale.low, scale.high, 4)
+    bar.set_ticks(ticks, labels=[count(tick) for tick in ticks])
+    bar.minorticks_off()
+    bar.set_label("general tokens before the split, D (grey: none)")
+    bar.outline.set_visible(False)
+
+
+def _cell(
+    axis: Axes,
+    rows: pd.DataFrame,
+    fit: FitResult | None,
+    scale: style.TokenScale,
+    slot: style.ZeroSlot,
+) -> None:
+    if rows.empty:
+        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center")
+        return
+    held_out = (rows["split"] == "holdout").all()
+    axis.scatter(
+        slot.place(rows["specialize_tokens"]),
+        rows["loss"],
+        c=[scale(d) for d in rows["pretrain_tokens"]],
+        s=16,
+        marker="D" if held_out else "o",
+        edgecolors=style.PAPER,
+        linewidths=0.4,
+        zorder=3,
+        rasterized=len(rows) > style.MANY // 10,
+    )
+    if fit is None:
+        return
+    branched = rows[rows["specialize_tokens"] > 0]
+    levels = [d for d, n in branched["pretrain_tokens"].value_counts().items() if n > 1]
+    for level in spread(sorted(levels), MOST_LINES):
+        _curve(axis, branched[branched["pretrain_tokens"] == level], fit, scale(level))
+    unsplit = rows[rows["specialize_tokens"] == 0]
+    axis.scatter(
+        slot.place(unsplit["specialize_tokens"]),
+        unsplit["predicted"],
+        c=[scale(d) for d in unsplit["pretrain_tokens"]],
+        s=60,
+        marker="_",
+        linewidths=1.2,
+        zorder=2,
+    )
+
+
+def _curve(axis: Axes, rows: pd.DataFrame, fit: FitResult, colour: object) -> None:
+    special = rows["specialize_tokens"]
+    path = np.geomspace(special.min(), special.max(), CURVE_POINTS)
+    points = pd.DataFrame(
+        {
+            "params": rows["params"].iloc[0],
+            "pretrain_tokens": rows["pretrain_tokens"].iloc[0],
+            "specialize_tokens": path,
+            "domain": rows["domain"].iloc[0],
+        }
+    )
+    axis.plot(path, fit.predict(points)["loss"], color=colour, lw=1.2)
+
+
+def predicted_measured(inputs: Inputs) -> Figure | None:
+    """Predicted against measured loss of the grid, what was held out and the final models."""
+    rows = inputs.rows
+    if rows is None or inputs.fit is None:
+        return None
+    rows = rows[np.isfinite(rows["predicted"])]
+    figure = Figure(figsize=(style.WIDTH, 4.6))
+    axis = figure.subplots()
+    rows = rows[rows["domain"].isin(inputs.domains)]
+    palette = style.colours(inputs.domains)
+    parts = [("fitted", rows[rows["split"] != "holdout"]), ("held out", _held_out(rows))]
+    parts.append(("final models", _final_rows(inputs)))
+    handles = [_handle(palette[d], "o", True, d) for d in inputs.domains[:10]]
+    ends = []
+    for kind, part in parts:
+        if part.empty:
+            continue
+        _scatter(axis, part, kind, palette)
+        ends += [part[["loss", "predicted"]].min().min(), part[["loss", "predicted"]].max().max()]
+        error = (part["predicted"] / part["loss"] - 1).abs().mean()
+        label = f"{kind}: mean error {100 * error:.2f}%, n = {len(part)}"
+        handles.append(_handle(style.INK, *KINDS[kind], label))
+    line = np.array([min(ends), max(ends)])
+    axis.fill_between(line, 0.99 * line, 1.01 * line, color=style.GRID, alpha=0.7, lw=0)
+    axis.plot(line, line, color=style.INK, lw=0.8)
+    handles.append(Line2D([], [], color=style.GRID, lw=6, label="within 1%"))
+    axis.set(xlabel="measured loss (nats/token)", ylabel="predicted loss (nats/token)")
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, handletextpad=0.4)
+    return figure
+
+
+KINDS = {"fitted": ("o", True), "held out": ("D", False), "final models": ("X", True)}
+"""Marker of each kind of row, and whether it is filled."""
+
+
+def _held_out(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["split"] == "holdout"]
+
+
+def _final_rows(inputs: Inputs) -> pd.DataFrame:
+    """Rows of the comparison with a prediction, named as in the table of losses."""
+    table = inputs.comparison
+    if table is None or "predicted_loss" not in table:
+        return pd.DataFrame(columns=["loss", "predicted", "domain"])
+    known = table["predicted_loss"].notna() & table["domain"].isin(inputs.domains)
+    return table[known].rename(columns={"predicted_loss": "predicted"})
+
+
+def _scatter(axis: Axes, rows: pd.DataFrame, kind: str, palette: dict) -> None:
+    marker, filled = KINDS[kind]
+    inks = [palette[domain] for domain in rows["domain"]]
+    axis.scatter(
+        rows["loss"],
+        rows["predicted"],
+        marker=marker,
+        s=44 if kind == "final models" else 22,
+        facecolors=inks if filled else "none",
+        edgecolors=style.PAPER if filled else inks,
+        linewidths=0.5 if filled else 1.1,
+        zorder=2 if kind == "fitted" else 3,
+        rasterized=len(rows) > style.MANY,
+    )
+
+
+def _handle(colour: Any, marker: str, filled: bool, label: str) -> Line2D:
+    return Line2D(
+        [],
+        [],
+        ls="",
+        marker=marker,
+        markersize=5.5,
+        markerfacecolor=colour if filled else "none",
+        markeredgecolor=colour,
+        label=label,
+    )
+
+
+AXES = {
+    "params": "parameters, N",
+    "pretrain_tokens": "general tokens, D",
+    "specialize_tokens": "domain tokens, D′",
+}
+
+
+def residuals(inputs: Inputs) -> Figure | None:
+    """Relative errors of the fit against N, D and D', with the mean at each level."""
+    rows = inputs.rows
+    if rows is None or inputs.fit is None:
+        return None
+    rows = rows[np.isfinite(rows["predicted"])]
+    rows = rows[rows["domain"].isin(inputs.domains)]
+    rows = rows.assign(error=rows["predicted"] / rows["loss"] - 1)
+    palette = style.colours(inputs.domains)
+    figure = Figure(figsize=(style.WIDTH, 6.2))
+    axes = figure.subplots(3, 1, sharey=True)
+    for axis, (column, label) in zip(axes, AXES.items(), strict=True):
+        _residual_panel(axis, rows, column, palette)
+        axis.set(xlabel=label)
+    figure.supylabel("error of the prediction, share of the loss", fontsize=9)
+    handles = [_handle(palette[d], "o", True, d) for d in list(palette)[:10]]
+    handles.append(_handle(style.INK, "D", False, "held out"))
+    handles.append(Line2D([], [], color=style.INK, lw=1.4, label="mean of the fitted"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=4, handletextpad=0.4)
+    return figure
+
+
+def _residual_panel(axis: Axes, rows: pd.DataFrame, column: str, palette: dict) -> None:
+    slot = style.ZeroSlot(rows[column])
+    domains = list(palette)
+    # Domains stand side by side at each level of a grid, or they would hide each other.
+    width = min(slot.gap**0.22, slot.step**0.3) if len(slot.levels) <= style.GRID_LEVELS else 1.0
+    for kind, part in (("fitted", rows[rows["split"] != "holdout"]), ("held out", _held_out(rows))):
+        if part.empty:
+            continue
+        aside = np.array([domains.index(d) for d in part["domain"]]) / max(len(domains) - 1, 1)
+        shifted = slot.place(part[column]) * width ** (2 * aside - 1)
+        moved = part.assign(loss=shifted, predicted=part["error"])
+        _scatter(axis, moved, kind, palette)
+    fitted = rows[rows["split"] != "holdout"]
+    means = fitted.groupby(_bins(fitted[column]))["error"].mean()
+    axis.plot(slot.place(means.index), means, color=style.INK, lw=1.2, zorder=4)
+    axis.axhline(0, color=style.INK, lw=0.6)
+    slot.dress(axis, most=7)
+    style.percent_axis(axis.yaxis)
+
+
+def _bins(values: pd.Series, most: int = 12) -> pd.Series:
+    """The level of each value, or the middle of its bin where there are many levels."""
+    if values.nunique() <= most:
+        return values
+    middle = values.groupby(pd.qcut(values, most, duplicates="drop"), observed=True)
+    return middle.transform("median")

@@ -1,0 +1,239 @@
+"""Figures of the plan and of the final models that put it to the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from splitlaw.planner import frontier as planned_frontier
+from splitlaw.report import style
+from splitlaw.report.inputs import Inputs
+from splitlaw.report.numerals import count, percent
+from splitlaw.report.recipes import NORMAL_90, OPTIMAL, Bounds, Recipe, weights
+
+LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+MOST_LAWS = 4
+FRACTIONS = 61
+OURS, THEIRS = "#de8f05", "#0173b2"
+FAINT = "#949494"
+"""Orange and blue of seaborn's colour-blind palette: the plan, and everything else."""
+
+
+def frontier_table(inputs: Inputs) -> pd.DataFrame | None:
+    """Mean loss against the general fraction at the plan's budget, by law."""
+    fit, plan = inputs.fit, inputs.plan
+    if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
+        return None
+    shares = weights(plan)
+    per_token = plan.get("flops_per_token") or plan["flops"] / plan["tokens"]
+    table = planned_frontier(
+        fit,
+        flops=plan["flops"],
+        params=plan["params"],
+        fractions=FRACTIONS,
+        domains=tuple(shares),
+        trunk=plan.get("trunk", "shared"),
+        weights=shares,
+        flops_per_token=per_token,
+    )
+    return table if len(table) else None
+
+
+def frontier(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
+    """Loss against the general fraction, with the optimum and the measured recipes on it."""
+    table = frontier_table(inputs)
+    if table is None:
+        return None
+    figure = Figure(figsize=(style.WIDTH, 4.4))
+    axis = figure.subplots()
+    mean = table[table["law"] == "mean"]
+    x = mean["fraction_general"]
+    axis.fill_between(
+        x, mean["loss_low"], mean["loss_high"], color=THEIRS, alpha=0.2, lw=0, label="90% interval"
+    )
+    axis.plot(x, mean["loss"], color=THEIRS, lw=2, label="predicted")
+    _forms(axis, inputs, table)
+    _optimum(axis, inputs, recipes[0])
+    _measured(axis, [recipe for recipe in recipes if recipe.measured is not None])
+    _frame_losses(axis, mean, recipes)
+    axis.set(xlabel="general tokens, share of all tokens", ylabel="mean domain loss (nats/token)")
+    style.percent_axis(axis.xaxis, 0)
+    figure.legend(loc="outside upper left", ncols=3, handletextpad=0.5)
+    return figure
+
+
+def _forms(axis: Axes, inputs: Inputs, table: pd.DataFrame) -> None:
+    """The forms that share the plan, each for itself, and faintly those that were rejected."""
+    assert inputs.fit is not None
+    members = [member.law for member in inputs.fit.members]
+    if len(members) > 1:
+        for law, dashes in zip(members[:MOST_LAWS], LINES, strict=False):
+            part = table[table["law"] == law]
+            x, y = part["fraction_general"], part["loss"]
+            axis.plot(x, y, color=THEIRS, lw=1, ls=dashes, label=law.replace("_", " "))
+    rejected = [law for law in dict.fromkeys(table["law"]) if law not in ("mean", *members)]
+    for law in rejected:
+        part = table[table["law"] == law]
+        axis.plot(part["fraction_general"], part["loss"], color=FAINT, lw=0.8, zorder=1)
+    if rejected:
+        axis.plot([], [], color=FAINT, lw=0.8, label="forms that the hold-outs reject")
+
+
+def _optimum(axis: Axes, inputs: Inputs, best: Recipe) -> None:
+    assert inputs.plan is not None
+    low, high = inputs.plan.get("interval", {}).get("fraction_general", [best.fraction_general] * 2)
+    label = f"optimum {percent(best.fraction_general, 0)} ({percent(low, 0)} to {percent(high, 0)})"
+    axis.axvspan(low, high, color=OURS, alpha=0.15, lw=0)
+    axis.axvline(best.fraction_general, color=OURS, lw=1.4, label=label)
+
+
+def _measured(axis: Axes, recipes: list[Recipe]) -> None:
+    for recipe in recipes:
+        ours = recipe.strategy == OPTIMAL
+        assert recipe.measured is not None
+        axis.errorbar(
+            recipe.fraction_general,
+            recipe.measured,
+            yerr=None if ours or not recipe.gain_stderr else NORMAL_90 * recipe.gain_stderr,
+            color=OURS if ours else style.INK,
+            marker="*" if ours else "o",
+            markersize=11 if ours else 5.5,
+            markeredgecolor=style.PAPER,
+            markeredgewidth=0.6,
+            ls="",
+            zorder=5,
+            label="measured, the plan" if ours else None,
+        )
+        # The plan's name goes to the other side: half and half often stands right of it.
+        left = recipe.fraction_general > (0.2 if ours else 0.8)
+        axis.annotate(
+            recipe.name,
+            (recipe.fraction_general, recipe.measured),
+            xytext=(-8 if left else 8, 5),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            fontsize=8,
+            zorder=6,
+        )
+    others = [recipe for recipe in recipes if recipe.strategy != OPTIMAL]
+    if others:
+        axis.plot(
+            [], [], ls="", marker="o", color=style.INK, markersize=5, label="measured, others"
+        )
+
+
+def _frame_losses(axis: Axes, mean: pd.DataFrame, recipes: list[Recipe]) -> None:
+    """Limit the losses to the curve and the points: a wide band at an end would flatten both."""
+    values = [*mean["loss"], *(r.measured for r in recipes if r.measured is not None)]
+    low, high = min(values), max(values)
+    room = 0.1 * (high - low) + 1e-3
+    axis.set_ylim(low - 1.5 * room, high + 1.5 * room)
+
+
+def comparison(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
+    """The recipes' mean losses, and the plan's gain over each, predicted beside measured."""
+    if len(recipes) < 2:
+        return None
+    figure = Figure(figsize=(style.WIDTH, 0.62 * len(recipes) + 2.6))
+    top, bottom = figure.subplots(2, 1, height_ratios=[len(recipes), len(recipes) - 1])
+    _rows(top, recipes, [(r.predicted, _span(r.measured, r.stderr)) for r in recipes])
+    top.set(xlabel="mean domain loss (nats/token), lower is better")
+    others = recipes[1:]
+    _rows(bottom, others, [(r.predicted_gain, _span(r.gain, r.gain_stderr)) for r in others])
+    bottom.axvline(0, color=style.INK, lw=1)
+    bottom.set(xlabel="loss above the optimal split (nats/token)")
+    handles = [
+        _handle("D", THEIRS, "predicted, 90% interval"),
+        _handle("o", style.INK, "measured, 90% interval over documents"),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2)
+    return figure
+
+
+def _handle(marker: str, colour: str, label: str) -> Line2D:
+    hollow = marker == "D"
+    face = "none" if hollow else colour
+    return Line2D([], [], color=colour, marker=marker, markerfacecolor=face, label=label)
+
+
+def _span(value: float | None, stderr: float | None) -> Bounds | None:
+    if value is None:
+        return None
+    reach = NORMAL_90 * stderr if stderr and np.isfinite(stderr) else 0.0
+    return value, value - reach, value + reach
+
+
+def _rows(
+    axis: Axes, recipes: list[Recipe], pairs: list[tuple[Bounds | None, Bounds | None]]
+) -> None:
+    """A row a recipe: the predicted span above, the measured one below."""
+    for number, (recipe, (predicted, measured)) in enumerate(zip(recipes, pairs, strict=True)):
+        best = recipe.strategy == OPTIMAL
+        for span, offset, colour, marker in (
+            (predicted, -0.14, THEIRS, "D"),
+            (measured, 0.14, OURS if best else style.INK, "o"),
+        ):
+            if span is None:
+                continue
+            value, low, high = span
+            axis.plot([low, high], [number + offset] * 2, color=colour, lw=1.6)
+            face = style.PAPER if marker == "D" else colour
+            axis.plot(value, number + offset, marker, color=colour, markerfacecolor=face, ms=6)
+    labels = [r.name + (" †" if r.too_few_tokens else "") for r in recipes]
+    axis.set_yticks(range(len(recipes)), labels)
+    axis.set_ylim(len(recipes) - 0.5, -0.5)
+    axis.grid(False, axis="y")
+
+
+def split(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
+    """How each recipe divides the budget between general text and the domains."""
+    if not recipes:
+        return None
+    domains = list(recipes[0].specialize_tokens)
+    palette = style.colours(domains)
+    figure = Figure(figsize=(style.WIDTH, 0.42 * len(recipes) + 1.5))
+    axis = figure.subplots()
+    for number, recipe in enumerate(recipes):
+        special = sum(recipe.specialize_tokens.values())
+        total = special / (1 - recipe.fraction_general) if special else recipe.pretrain_tokens
+        parts = [("general", total - special), *recipe.specialize_tokens.items()]
+        _bar(axis, number, parts, {"general": "#b3b3b3", **palette})
+    axis.set_yticks(range(len(recipes)), [recipe.name for recipe in recipes])
+    axis.set_ylim(len(recipes) - 0.5, -0.5)
+    axis.set(xlabel="training tokens of the whole recipe")
+    axis.grid(False, axis="y")
+    style.tokens_axis(axis)
+    figure.legend(loc="outside upper left", ncols=min(5, len(domains) + 1), handlelength=1)
+    return figure
+
+
+def _bar(axis: Axes, number: int, parts: list[tuple[str, float]], inks: dict[str, Any]) -> None:
+    start = 0.0
+    for name, tokens in parts:
+        label = name if number == 0 else None
+        axis.barh(
+            number,
+            tokens,
+            left=start,
+            height=0.66,
+            color=inks[name],
+            edgecolor=style.PAPER,
+            linewidth=0.8,
+            label=label,
+        )
+        if tokens > 0.11 * axis.dataLim.width:
+            axis.text(
+                start + tokens / 2,
+                number,
+                count(tokens),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="#111111",
+            )
+        start += tokens

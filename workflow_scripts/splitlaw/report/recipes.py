@@ -1,0 +1,299 @@
+"""The recipes side by side: what the law promised of each and what was measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from splitlaw.laws.result import interval
+from splitlaw.laws.table import GENERAL
+from splitlaw.planner.plan import make_task
+from splitlaw.report.inputs import Final, Inputs
+
+Array = npt.NDArray[np.float64]
+Bounds = tuple[float, float, float]
+"""A value with the ends of its 90% interval."""
+
+OPTIMAL = "optimal"
+NAMES = {
+    OPTIMAL: "Optimal split",
+    "two_stage_90": "Two stages, 90% general",
+    "half": "Half and half",
+    "no_split": "No split",
+    "scratch": "From scratch",
+}
+MIN_TOKENS_PER_PARAM = 5
+NORMAL_90 = 1.6449
+"""Standard errors on either side of a 90% interval."""
+
+CLEAR = 3.0
+"""Paired standard errors that a predicted gain must exceed to be put to the test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One way to spend the budget. Losses are weighted means over domains, nats per token."""
+
+    strategy: str
+    """Its name in the files."""
+    pretrain_tokens: float
+    """D of each model."""
+    specialize_tokens: Mapping[str, float]
+    """D' by domain."""
+    fraction_general: float
+    """Share of the recipe's tokens that are general."""
+    tokens_per_param: float
+    """Fewest tokens that any of its models sees, by its parameters."""
+    predicted: Bounds | None
+    """Mean loss by the law."""
+    predicted_gain: Bounds | None
+    """Loss of this recipe minus the optimal one's by the law, drawn together."""
+    probability_worse: float | None
+    """Share of draws in which it is worse than the plan."""
+    measured: float | None = None
+    """Mean loss of the trained models."""
+    stderr: float | None = None
+    """Standard error of `measured` over held-out documents."""
+    gain: float | None = None
+    """Measured loss of this recipe minus the optimal one's."""
+    gain_stderr: float | None = None
+    """Standard error of `gain`, paired by document where `paired`."""
+    paired: bool = False
+    """Whether losses by document were there to pair."""
+    seed_spread: float | None = None
+    """Standard deviation of the gain over seeds, where there are several."""
+
+    @property
+    def name(self) -> str:
+        """Its name in prose."""
+        return NAMES.get(self.strategy, self.strategy)
+
+    @property
+    def too_few_tokens(self) -> bool:
+        """Whether a model of it sees too few tokens for a loss that means much."""
+        return self.tokens_per_param < MIN_TOKENS_PER_PARAM
+
+    @property
+    def verdict(self) -> str:
+        """Whether the measured gain bears the predicted one out."""
+        if self.strategy == OPTIMAL or self.predicted_gain is None or self.gain is None:
+            return ""
+        predicted = self.predicted_gain[0]
+        if not self.gain_stderr or predicted < CLEAR * self.gain_stderr:
+            return "too close to tell"
+        if self.gain <= 0:
+            return "wrong sign"
+        return "as predicted" if 0.5 <= self.gain / predicted <= 2 else "right sign, other size"
+
+
+def weights(plan: Mapping[str, Any]) -> dict[str, float]:
+    """Weight of each planned domain, summing to 1."""
+    domains = plan["specialize_tokens"]
+    given = plan.get("weights") or dict.fromkeys(domains, 1.0)
+    total = sum(given[domain] for domain in domains)
+    return {domain: given[domain] / total for domain in domains}
+
+
+def read_recipes(inputs: Inputs) -> list[Recipe]:
+    """The plan and its baselines, with what was measured of each."""
+    plan = inputs.plan
+    if plan is None:
+        return []
+    entries = [{**plan, "strategy": OPTIMAL}, *plan.get("baselines", [])]
+    drawn = drawn_means(inputs, entries)
+    measured = Measured.of(inputs, plan)
+    return [_recipe(plan, entry, drawn, measured) for entry in entries]
+
+
+def drawn_means(inputs: Inputs, entries: Sequence[Mapping[str, Any]]) -> list[Array]:
+    """Mean loss of each recipe under every bootstrap draw of the law, [draws] each."""
+    fit, plan = inputs.fit, inputs.plan
+    if fit is None or plan is None:
+        return [np.zeros(0) for _ in entries]
+    shares = weights(plan)
+    task = make_task(fit, domains=tuple(shares), weights=shares)
+    surfaces = task.draws(plan["params"])
+    found = []
+    for entry in entries:
+        general = np.array([[float(entry["pretrain_tokens"])]])
+        special = np.array([[[float(entry["specialize_tokens"][d]) for d in shares]]])
+        means = [surface.mean(general, special)[:, 0] for surface in surfaces]
+        found.append(np.concatenate(means) if means else np.zeros(0))
+    return found
+
+
+def _recipe(
+    plan: Mapping[str, Any], entry: Mapping[str, Any], drawn: list[Array], measured: "Measured"
+) -> Recipe:
+    strategy, shares = entry["strategy"], weights(plan)
+    strategies = [OPTIMAL, *(e["strategy"] for e in plan.get("baselines", []))]
+    special = entry["specialize_tokens"]
+    trunks = len(special) if plan.get("trunk") == "independent" and any(special.values()) else 1
+    general = trunks * entry["pretrain_tokens"]
+    mean = predicted_mean(entry, shares)
+    gain = None
+    best = predicted_mean(plan, shares)
+    if strategy != OPTIMAL and mean is not None and best is not None:
+        gain = _bounds(mean[0] - best[0], drawn[strategies.index(strategy)] - drawn[0])
+    fewest = min(entry["pretrain_tokens"] + tokens for tokens in special.values())
+    return Recipe(
+        strategy=strategy,
+        pretrain_tokens=entry["pretrain_tokens"],
+        specialize_tokens=special,
+        fraction_general=general / max(general + sum(special.values()), 1),
+        tokens_per_param=fewest / plan["params"],
+        predicted=mean,
+        predicted_gain=gain,
+        probability_worse=entry.get("probability_worse"),
+        **measured.about(strategy),
+    )
+
+
+def _bounds(value: float, draws: Array) -> Bounds:
+    finite = draws[np.isfinite(draws)]
+    if not finite.size:
+        return value, value, value
+    low, high = interval(finite)
+    return value, min(float(low), value), max(float(high), value)
+
+
+def predicted_mean(entry: Mapping[str, Any], shares: Mapping[str, float]) -> Bounds | None:
+    """Mean loss of a recipe with its interval; None where the law has none."""
+    told = entry.get("predicted_mean_loss")
+    if told and told[0] is not None:
+        return told[0], told[1], told[2]
+    by_domain = [entry["predicted_loss"][domain] for domain in shares]
+    if any(np.atleast_1d(values)[0] is None for values in by_domain):
+        return None
+    mean = sum(
+        weight * np.broadcast_to(values, 3)
+        for weight, values in zip(shares.values(), by_domain, strict=True)
+    )
+    return tuple(np.asarray(mean).tolist())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The final models' losses, and those of every held-out document where they were kept."""
+
+    shares: Mapping[str, float]
+    """Weight of each domain."""
+    table: pd.DataFrame | None
+    """Rows of `comparison.csv` of the plan's size and budget."""
+    documents: Mapping[tuple[str, int, str], tuple[Array, Array]]
+    """Nats and tokens by document, by (strategy, seed, domain)."""
+
+    @classmethod
+    def of(cls, inputs: Inputs, plan: Mapping[str, Any]) -> "Measured":
+        """What was measured of the plan's recipes."""
+        shares = weights(plan)
+        table = inputs.comparison
+        if table is None:
+            return cls(shares=shares, table=None, documents={})
+        table = same_plan(table, plan)
+        folders = {(f.strategy, f.seed, f.domain): f.folder for f in planned_finals(inputs, table)}
+        documents = {}
+        for row in table.itertuples():
+            model = row.domain if row.specialize_tokens > 0 else GENERAL
+            folder = folders.get((row.strategy, row.seed, model))
+            if folder is not None and (folder / "documents.npz").exists():
+                key = (row.strategy, row.seed, row.domain)
+                documents[key] = read_documents(folder / "documents.npz", row.domain)
+        return cls(shares=shares, table=table, documents=documents)
+
+    def about(self, strategy: str) -> dict[str, Any]:
+        """The measured fields of a `Recipe`; empty where it was not trained whole."""
+        means = self._means(strategy)
+        best = self._means(OPTIMAL)
+        if means.empty:
+            return {}
+        told: dict[str, Any] = {"measured": float(means.mean()), "stderr": self._stderr(strategy)}
+        seeds = means.index.intersection(best.index)
+        if strategy == OPTIMAL or seeds.empty:
+            return told
+        gains = means[seeds] - best[seeds]
+        paired = self._paired(strategy, list(seeds))
+        unpaired = float(np.hypot(told["stderr"], self._stderr(OPTIMAL)))
+        return {
+            **told,
+            "gain": float(gains.mean()),
+            "gain_stderr": unpaired if paired is None else paired,
+            "paired": paired is not None,
+            "seed_spread": float(gains.std(ddof=1)) if len(gains) > 1 else None,
+        }
+
+    def _means(self, strategy: str) -> pd.Series:
+        """Weighted mean loss by seed, of seeds that have every domain."""
+        if self.table is None:
+            return pd.Series(dtype=float)
+        rows = self.table[self.table["strategy"] == strategy]
+        wide = rows.pivot_table(index="seed", columns="domain", values="loss")
+        wide = wide.reindex(columns=list(self.shares)).dropna()
+        return wide @ pd.Series(self.shares)
+
+    def _stderr(self, strategy: str) -> float:
+        assert self.table is not None
+        rows = self.table[self.table["strategy"] == strategy]
+        if "loss_stderr" not in rows:
+            return float("nan")
+        by_domain = rows.groupby("domain")["loss_stderr"].mean().reindex(list(self.shares))
+        return float(np.sqrt(((by_domain * pd.Series(self.shares)) ** 2).sum(skipna=False)))
+
+    def _paired(self, strategy: str, seeds: list[int]) -> float | None:
+        """Standard error of the gain, paired by document; None where documents are missing.
+
+        Seeds are averaged document by document first: they read the same held-out text, so more
+        of them do not make its sample larger.
+        """
+        total = 0.0
+        for domain, weight in self.shares.items():
+            pairs = [[(s, seed, domain) for s in (strategy, OPTIMAL)] for seed in seeds]
+            if not all(key in self.documents for pair in pairs for key in pair):
+                return None
+            theirs, ours = ([self.documents[pair[i]][0] for pair in pairs] for i in (0, 1))
+            tokens = self.documents[pairs[0][0]][1]
+            if any(len(nats) != len(tokens) for nats in theirs + ours):
+                return None
+            difference = np.mean(theirs, axis=0) - np.mean(ours, axis=0)
+            total += (weight * ratio_stderr(difference, tokens)) ** 2
+        return float(np.sqrt(total))
+
+
+def same_plan(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of the size and budget that were planned, where the table holds several."""
+    if "params" in table and (table["params"] == plan["params"]).any():
+        table = table[table["params"] == plan["params"]]
+    if "flops" in table and table.get("budget", pd.Series(dtype=int)).nunique() > 1:
+        nearest = (table["flops"] / plan["flops"] - 1).abs().idxmin()
+        table = table[table["budget"] == table.loc[nearest, "budget"]]
+    return table
+
+
+def planned_finals(inputs: Inputs, table: pd.DataFrame) -> list[Final]:
+    """The final models that rows of `comparison.csv` are about."""
+    if not {"size", "budget"} <= set(table.columns):
+        return list(inputs.finals)
+    told = set(zip(table["size"].astype(str), table["budget"].astype(str), strict=True))
+    return [final for final in inputs.finals if (final.size, final.budget) in told]
+
+
+def read_documents(file: Path, domain: str) -> tuple[Array, Array]:
+    """Nats and tokens of every held-out document of a domain, as the final model left them."""
+    with np.load(file) as arrays:
+        return arrays[f"{domain}/nats"], arrays[f"{domain}/tokens"]
+
+
+def ratio_stderr(numerator: Array, denominator: Array) -> float:
+    """Standard error of sum(numerator) / sum(denominator) over documents.
+
+    The estimator of `splitlaw.evaluation`, which a report does not import because it brings torch.
+    """
+    count = len(numerator)
+    if count < 2:
+        return float("nan")
+    residual = numerator - numerator.sum() / denominator.sum() * denominator
+    return float(np.sqrt(count / (count - 1) * (residual**2).sum()) / denominator.sum())

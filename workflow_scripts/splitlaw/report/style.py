@@ -1,0 +1,166 @@
+"""How figures look: one theme, colours that the colour-blind tell apart, axes in tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+
+from splitlaw.files import atomic_path
+from splitlaw.report.numerals import count
+
+INK = "#262626"
+GRID = "#d9d9d9"
+PAPER = "#ffffff"
+"""Colours that the page replaces by its own, so that figures follow dark and light."""
+
+WIDTH = 5.4
+"""Inches; at this width text of 9 points is still read on a phone."""
+
+MANY = 1500
+"""Points beyond this number are drawn as a picture inside the SVG, which stays small."""
+
+GRID_LEVELS = 8
+"""A column with more values than this is drawn as a continuum."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+SCRATCH = "#949494"
+DPI = 160
+
+
+def set_theme() -> None:
+    """Set seaborn's theme for every figure of a report."""
+    mpl.use("agg")
+    sns.set_theme(
+        context="paper",
+        style="whitegrid",
+        palette="colorblind",
+        rc={
+            "font.family": ["sans-serif"],
+            "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial"],
+            "font.size": 9,
+            "axes.titlesize": 9,
+            "axes.labelsize": 9,
+            "xtick.labelsize": 8,
+            "ytick.labelsize": 8,
+            "legend.fontsize": 8,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.linewidth": 0.6,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "grid.color": GRID,
+            "grid.linewidth": 0.6,
+            "lines.linewidth": 1.4,
+            "legend.frameon": False,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "splitlaw",
+            "figure.constrained_layout.use": True,
+        },
+    )
+
+
+def colours(names: Sequence[str]) -> dict[str, Any]:
+    """A colour for each name."""
+    palette = sns.color_palette("colorblind", 10)
+    order = [0, 1, 2, 4, 5, 8, 3, 6, 9, 7]
+    return {name: palette[order[i % len(order)]] for i, name in enumerate(names)}
+
+
+def markers(names: Sequence[str]) -> dict[str, str]:
+    """A marker for each name, so that colour is never the only difference."""
+    return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(names)}
+
+
+class TokenScale:
+    """Colours of token counts on a logarithmic scale; none at all is grey."""
+
+    def __init__(self, tokens: Sequence[float]) -> None:
+        positive = [t for t in tokens if t > 0] or [1.0]
+        self.low, self.high = min(positive), max(positive)
+        if self.high == self.low:
+            self.high = 10 * self.low
+        self.norm = LogNorm(self.low, self.high)
+        self.cmap = sns.color_palette("flare", as_cmap=True)
+
+    def __call__(self, tokens: float) -> Any:
+        """The colour of a number of tokens."""
+        return self.cmap(self.norm(tokens)) if tokens > 0 else SCRATCH
+
+
+class ZeroSlot:
+    """A logarithmic axis of tokens or parameters with a place of its own for zero."""
+
+    def __init__(self, values: Sequence[float] | pd.Series) -> None:
+        numbers = np.unique(np.asarray(values, dtype=float))
+        positive = numbers[numbers > 0]
+        self.has_zero = bool((numbers == 0).any())
+        self.low = float(positive.min()) if positive.size else 1.0
+        self.high = float(positive.max()) if positive.size else 1.0
+        self.step = max((self.high / self.low) ** 0.35, 1.35)
+        self.levels = positive
+        self.gap = float((positive[1:] / positive[:-1]).min()) if positive.size > 1 else self.step
+
+    @property
+    def slot(self) -> float:
+        """Where zero stands."""
+        return self.low / self.step
+
+    def place(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Positions of values on the axis."""
+        numbers = np.asarray(values, dtype=float)
+        return np.where(numbers > 0, numbers, self.slot)
+
+    def dress(self, axis: Axes, *, most: int = 5) -> None:
+        """Give the x axis its scale, limits and ticks."""
+        axis.set_xscale("log")
+        left = self.slot if self.has_zero else self.low
+        margin = self.step**0.4
+        axis.set_xlim(left / margin, self.high * margin)
+        ticks = self.levels
+        if len(ticks) > most:
+            ticks = np.geomspace(self.low, self.high, most)
+        labels = [count(tick) for tick in ticks]
+        if self.has_zero:
+            ticks, labels = np.append(self.slot, ticks), ["0", *labels]
+            axis.axvline(self.slot * np.sqrt(self.step), color=INK, lw=0.5, ls=(0, (1, 3)))
+        axis.set_xticks(ticks, labels)
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.tick_params(axis="x", which="minor", length=0)
+        axis.grid(False, which="minor")
+
+
+def tokens_axis(axis: Axes) -> None:
+    """Label a linear x axis of tokens shortly."""
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+
+
+def percent_axis(axis: Any, decimals: int | None = None) -> None:
+    """Label an x or y axis of shares in percent."""
+    axis.set_major_formatter(PercentFormatter(xmax=1, decimals=decimals))
+
+
+def log_tokens_axis(axis: Axes) -> None:
+    """Label a logarithmic x axis of tokens shortly."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as SVG and as PNG, byte for byte the same for the same data."""
+    for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": DPI})):
+        with atomic_path(folder / f"{name}.{suffix}") as temporary:
+            figure.savefig(temporary, format=suffix, facecolor=PAPER, **options)

@@ -1,0 +1,39 @@
+"""What the terminal shows at the end: the answer, the recipes, where to look."""
+
+import textwrap
+from pathlib import Path
+
+from splitlaw.report import words
+from splitlaw.report.inputs import Inputs
+from splitlaw.report.numerals import TIE, error, loss, percent
+from splitlaw.report.recipes import Recipe
+
+WIDTH = 88
+
+
+def summarise(inputs: Inputs, recipes: list[Recipe], page: Path) -> str:
+    """The summary as text."""
+    parts = [textwrap.fill(words.answer(inputs, recipes), WIDTH)]
+    if recipes:
+        parts.append("\n".join(_table(recipes)))
+    parts += [textwrap.fill(sentence, WIDTH) for sentence in words.outcome(recipes)]
+    parts += [textwrap.fill(sentence, WIDTH) for sentence in words.trust(inputs)[:1]]
+    if inputs.missing:
+        parts.append("\n".join(textwrap.fill(sentence, WIDTH) for sentence in inputs.missing))
+    parts.append(f"Open {page} in a browser; figures are in {page.parent / 'figures'}.")
+    return "\n\n".join(parts).replace(TIE, " ")
+
+
+def _table(recipes: list[Recipe]) -> list[str]:
+    lines = [
+        f"{'recipe':<26}{'general':>8}{'predicted':>11}{'measured':>10}  above the optimal split"
+    ]
+    for recipe in recipes:
+        gain = "" if recipe.gain is None else error(recipe.gain, recipe.gain_stderr)
+        predicted = recipe.predicted[0] if recipe.predicted else None
+        mark = " †" if recipe.too_few_tokens else ""
+        lines.append(
+            f"{recipe.name + mark:<26}{percent(recipe.fraction_general, 0):>8}"
+            f"{loss(predicted, 4):>11}{loss(recipe.measured, 4):>10}  {gain}"
+        )
+    return lines
