@@ -42,6 +42,22 @@ wildcard_constraints:
     budget=r"\d+",
 
 
+def results_folder(wildcards):
+    return RESULTS
+
+
+def corpus_folder(wildcards):
+    return f"{RESULTS}/corpus"
+
+
+def tokenizer_folder(wildcards):
+    return f"{RESULTS}/tokenizer"
+
+
+def tokens_folder(wildcards):
+    return f"{RESULTS}/tokens/{wildcards.domain}"
+
+
 def corpus_config(wildcards):
     return canonical_json({key: config[key] for key in ("corpus", "evaluation")})
 
@@ -93,7 +109,11 @@ def execution(wildcards):
 
 def trained_domains(wildcards):
     """The token files that a branch reads."""
-    names = [GENERAL, *DOMAINS] if wildcards.domain == GENERAL else [GENERAL, wildcards.domain]
+    names = (
+        [GENERAL, *DOMAINS]
+        if wildcards.domain == GENERAL
+        else [GENERAL, wildcards.domain]
+    )
     return expand(f"{RESULTS}/tokens/{{domain}}/tokens.json", domain=names)
 
 

@@ -3,19 +3,24 @@
 
 rule prepare_corpus:
     input:
-        code=expand(f"{PACKAGE}/corpus/{{module}}.py", module=["prepare", "cleaning", "duplicates"]),
+        code=expand(
+            f"{PACKAGE}/corpus/{{module}}.py",
+            module=["prepare", "cleaning", "duplicates"],
+        ),
     output:
-        cards=expand(f"{RESULTS}/corpus/{{domain}}/card.json", domain=[GENERAL, *DOMAINS]),
+        cards=expand(
+            f"{RESULTS}/corpus/{{domain}}/card.json", domain=[GENERAL, *DOMAINS]
+        ),
     log:
         f"{RESULTS}/logs/prepare_corpus.log",
     benchmark:
         f"{RESULTS}/logs/prepare_corpus.tsv"
-    params:
-        config=corpus_config,
-        out=f"{RESULTS}/corpus",
-    threads: 2
     conda:
         "../envs/train.yaml"
+    threads: 2
+    params:
+        config=corpus_config,
+        out=corpus_folder,
     shell:
         "python workflow_scripts/prepare_corpus.py --config {params.config:q} --out {params.out}"
         " 2> >(tee {log} >&2)"
@@ -30,13 +35,13 @@ rule train_tokenizer:
         f"{RESULTS}/logs/train_tokenizer.log",
     benchmark:
         f"{RESULTS}/logs/train_tokenizer.tsv"
-    params:
-        config=tokenizer_config,
-        corpus=f"{RESULTS}/corpus",
-        out=f"{RESULTS}/tokenizer",
-    threads: 2
     conda:
         "../envs/train.yaml"
+    threads: 2
+    params:
+        config=tokenizer_config,
+        corpus=corpus_folder,
+        out=tokenizer_folder,
     shell:
         "python workflow_scripts/train_tokenizer.py --config {params.config:q}"
         " --corpus {params.corpus} --out {params.out} 2> >(tee {log} >&2)"
@@ -52,14 +57,14 @@ rule tokenize_domain:
         f"{RESULTS}/logs/tokenize/{{domain}}.log",
     benchmark:
         f"{RESULTS}/logs/tokenize/{{domain}}.tsv"
-    params:
-        config=tokenizer_config,
-        corpus=f"{RESULTS}/corpus",
-        tokenizer=f"{RESULTS}/tokenizer",
-        out=f"{RESULTS}/tokens/{{domain}}",
-    threads: 1
     conda:
         "../envs/train.yaml"
+    threads: 1
+    params:
+        config=tokenizer_config,
+        corpus=corpus_folder,
+        tokenizer=tokenizer_folder,
+        out=tokens_folder,
     shell:
         "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"

@@ -10,14 +10,14 @@ rule pretrain_size:
         f"{RESULTS}/logs/pretrain/{{size}}-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/logs/pretrain/{{size}}-seed{{seed}}.tsv"
-    params:
-        config=job_config,
-        results=RESULTS,
+    conda:
+        "../envs/train.yaml"
     threads: 1
     resources:
         execution=execution,
-    conda:
-        "../envs/train.yaml"
+    params:
+        config=job_config,
+        results=results_folder,
     shell:
         "python workflow_scripts/pretrain.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
@@ -34,15 +34,15 @@ rule specialize_domain:
         f"{RESULTS}/logs/specialize/{{size}}-seed{{seed}}-{{domain}}.log",
     benchmark:
         f"{RESULTS}/logs/specialize/{{size}}-seed{{seed}}-{{domain}}.tsv"
-    params:
-        config=job_config,
-        results=RESULTS,
-        domains=evaluated_domains,
+    conda:
+        "../envs/train.yaml"
     threads: 1
     resources:
         execution=execution,
-    conda:
-        "../envs/train.yaml"
+    params:
+        config=job_config,
+        results=results_folder,
+        domains=evaluated_domains,
     shell:
         "python workflow_scripts/specialize.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --domain {wildcards.domain} --domains {params.domains}"
@@ -76,12 +76,12 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate.log",
     benchmark:
         f"{RESULTS}/logs/evaluate.tsv"
+    conda:
+        "../envs/law.yaml"
+    threads: 1
     params:
         cooldown=config["training"]["cooldown_fraction"],
         batch=config["training"]["batch_tokens"],
-    threads: 1
-    conda:
-        "../envs/law.yaml"
     shell:
         "python workflow_scripts/evaluate.py --losses {input.losses} --out {output.losses}"
         " --cost {output.cost} --cooldown-fraction {params.cooldown} --batch-tokens {params.batch}"

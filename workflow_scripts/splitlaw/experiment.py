@@ -64,7 +64,10 @@ def _explain(error: jsonschema.ValidationError) -> str:
 def _check_sizes(config: Config, file: str) -> None:
     seen: dict[Shape, str] = {}
     for name in config["sizes"]:
-        shape = shape_of(config, name)
+        try:
+            shape = shape_of(config, name)
+        except UserError as cause:
+            raise UserError(f"{file}: sizes.{name}: {cause}") from None
         if shape in seen:
             raise UserError(
                 f"{file}: sizes.{name} repeats sizes.{seen[shape]}; change or remove one of them"

@@ -218,7 +218,7 @@ def model_card(
         )
         + f" ({flops:.3g} FLOPs).",
         "",
-        "| held-out text | loss, nats per token | standard error | bits per byte | law's prediction |",
+        "| held-out text | loss (nats/token) | standard error | bits per byte | predicted |",
         "|---|---|---|---|---|",
     ]
     for domain, loss in losses.items():

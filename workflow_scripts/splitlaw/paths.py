@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from splitlaw.errors import UserError
 from splitlaw.schedule import cooldown_start
@@ -74,7 +75,7 @@ class Run:
                 total=None if begin < cooldown else self.total,
                 stop=end,
             )
-            for begin, end in zip(cuts, cuts[1:], strict=False)
+            for begin, end in pairwise(cuts)
         )
 
 

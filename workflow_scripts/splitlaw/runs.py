@@ -126,14 +126,14 @@ def specialize(
     """
     trainer = job.trainer(sorted({GENERAL, domain}), execution)
     windows = job.windows([GENERAL, *domains] if domain == GENERAL else [domain])
-    runs = job.grid.runs(domain)
+    runs = {run.path(job.recipe.cooldown_fraction): run for run in job.grid.runs(domain)}
     rows = []
-    for path in paths.ordered(run.path(job.recipe.cooldown_fraction) for run in runs):
-        run = next(run for run in runs if run.path(job.recipe.cooldown_fraction) == path)
+    for number, path in enumerate(paths.ordered(runs), start=1):
+        run = runs[path]
         losses = train_and_evaluate(job, trainer, run, windows, out.parent / folder_name(run, job))
         rows += [row(job, trainer, run, name, loss) for name, loss in losses.items()]
         own = losses[domain]["loss"]
-        say(job, domain, f"run {len(rows)}/{len(runs)} loss {own:.3f}", trainer, run.total)
+        say(job, domain, f"run {number}/{len(runs)} loss {own:.3f}", trainer, run.total)
     with atomic_path(out) as temporary:
         pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False)
 

@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path as FilePath
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -91,8 +92,8 @@ class Cost:
     first_step_seconds: float = 0.0
 
 
-class Stopped(Exception):
-    """The process was asked to stop and has saved its state."""
+class Stopped(SystemExit):
+    """The process was asked to stop and has saved its state; its code is the shell's for that."""
 
 
 @dataclass(kw_only=True)
@@ -118,7 +119,8 @@ class Trainer:
                 f"training.batch_tokens is {self.recipe.batch_tokens}; give a multiple of "
                 f"model.context, which is {self.shape.context}"
             )
-        self.model = build_model(self.shape, seed=self.seed).to(self.device)
+        self.model = build_model(self.shape, seed=self.seed)
+        self.model.to(device=self.device)  # type: ignore[call-arg, arg-type]
         self.named = dict(self.model.named_parameters())
         self.initial = {name: p.detach().clone() for name, p in self.named.items()}
         self.optimizer = self._optimizer()
@@ -165,18 +167,26 @@ class Trainer:
                     log.add(step, tokens, leg.domain, rate, float(loss), float(norm))
                 late = time.monotonic() - saved > self.execution.checkpoint_seconds
                 if (late or self._stop_signal) and step + 1 < leg.stop:
-                    here = (
-                        *path[:-1],
-                        type(leg)(domain=leg.domain, total=leg.total, stop=step + 1),
-                    )
-                    self.store.save(here, self._state(), resume=True)
+                    self._save_to_resume(path, step + 1)
                     log.write()
                     saved = time.monotonic()
-                if self._stop_signal:
-                    raise Stopped(f"stopped by signal {self._stop_signal} after step {step + 1}")
+                    self._stop_if_asked()
         log.write()
         self.store.save(path, self._state(weights_only=leg.stop == leg.total))
         self.store.drop_resume(path)
+        self._stop_if_asked()
+
+    def _save_to_resume(self, path: Path, stop: int) -> None:
+        """Store the state inside the last leg of `path`, after `stop` steps."""
+        here = replace(path[-1], stop=stop)
+        self.store.save((*path[:-1], here), self._state(), resume=True)
+
+    def _stop_if_asked(self) -> None:
+        if self._stop_signal:
+            self.report(
+                f"stopped by signal {self._stop_signal}; the same command goes on from here"
+            )
+            raise Stopped(128 + self._stop_signal)
 
     def _accumulate_gradients(self, batch) -> torch.Tensor:  # type: ignore[no-untyped-def]
         """Mean loss of a batch of (rows, context + 1) token ids, its gradient left in the model."""
@@ -204,7 +214,7 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.AdamW:
         parameters = list(self.model.parameters())
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in parameters if p.ndim >= 2]},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]

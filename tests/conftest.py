@@ -1,0 +1,80 @@
+"""What the tests share: the repository, its configurations, and small planted token files."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+# Models of a few thousand parameters lose more to threads than they gain.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import yaml  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def schema() -> dict:
+    return yaml.safe_load((ROOT / "config.schema.yaml").read_text())
+
+
+@pytest.fixture
+def config() -> dict:
+    """A copy of the default configuration that a test may change."""
+    return copy.deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text()))
+
+
+def write_tokens(folder: Path, *, train: int, documents: list[int], seed: int) -> Path:
+    """Plant token files of a first-order Markov chain over 31 words and the end of text, 0."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(seed)
+    likely = generator.integers(1, 32, size=32)
+
+    def text(length: int) -> np.ndarray:
+        words = generator.integers(1, 32, size=length)
+        follow = generator.random(length) < 0.8
+        for place in range(1, length):
+            if follow[place]:
+                words[place] = likely[words[place - 1]]
+        words[0] = 0
+        return words.astype("<u2")
+
+    parts = [text(length) for length in documents]
+    training = text(train)
+    training.tofile(folder / "train.bin")
+    np.concatenate(parts).tofile(folder / "test.bin")
+    np.save(folder / "test_documents.npy", np.array([[n, 3 * (n - 1)] for n in documents]))
+    entry = {"documents": 1, "bytes": 3 * train, "sha256": f"{folder.name}-{seed}-{train}"}
+    sidecar = {
+        "dtype": "uint16",
+        "vocabulary": 32,
+        "splits": {
+            "train": {"file": "train.bin", "tokens": train, **entry},
+            "test": {
+                **entry,
+                "file": "test.bin",
+                "tokens": sum(documents),
+                "documents": len(documents),
+                "documents_file": "test_documents.npy",
+            },
+        },
+    }
+    (folder / "tokens.json").write_text(json.dumps(sidecar))
+    return folder / "tokens.json"
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    """An experiment's folder with tokens of general text and of two domains."""
+    for number, domain in enumerate(["general", "law", "medicine"]):
+        write_tokens(
+            tmp_path / "tokens" / domain, train=6000, documents=[9, 40, 17, 70, 2], seed=number
+        )
+    return tmp_path

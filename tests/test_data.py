@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from splitlaw.data import TokenStream
+from splitlaw.errors import UserError
+
+
+def stream(tokens, seed=0, context=8, batch=4):
+    return TokenStream(tokens / "tokens/law/tokens.json", context=context, batch=batch, seed=seed)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(tokens):
+    forwards = [stream(tokens).read(step) for step in (5, 200, 6)]
+    backwards = [stream(tokens).read(step) for step in (6, 200, 5)][::-1]
+    assert all(np.array_equal(one, other) for one, other in zip(forwards, backwards, strict=True))
+    assert not np.array_equal(stream(tokens).read(5), stream(tokens, seed=1).read(5))
+
+
+def test_an_epoch_shows_every_window_once(tokens):
+    data = stream(tokens, batch=1)
+    seen = [tuple(data.read(step)[0]) for step in range(data.windows)]
+    whole = np.fromfile(tokens / "tokens/law/train.bin", dtype="<u2")
+    windows = [tuple(whole[i * 8 : i * 8 + 9]) for i in range(data.windows)]
+    assert sorted(seen) == sorted(windows)
+    assert [tuple(data.read(step)[0]) for step in range(data.windows, data.windows + 5)] != seen[:5]
+
+
+def test_too_little_text_for_one_window_is_told(tokens):
+    with pytest.raises(UserError, match="fewer than one window"):
+        stream(tokens, context=6000)

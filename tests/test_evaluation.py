@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from splitlaw.evaluation import (
+    DocumentLosses,
+    cut_windows,
+    evaluate,
+    paired_difference,
+    ratio_stderr,
+)
+from splitlaw.model import Shape, build_model
+
+SHAPE = Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=16)
+
+
+def test_every_token_is_predicted_exactly_once(tokens):
+    windows = cut_windows(tokens / "tokens/law/tokens.json", context=16, limit=10**6)
+    counted = np.bincount(windows.document, (windows.targets >= 0).sum(1))
+    assert counted.tolist() == windows.tokens.tolist() == [8, 39, 16, 69, 1]
+
+
+def test_sums_agree_with_a_forward_pass_by_hand(tokens):
+    model = build_model(SHAPE, seed=0).requires_grad_(False)
+    windows = cut_windows(tokens / "tokens/law/tokens.json", context=16, limit=10**6)
+    losses = evaluate(model, windows, batch=3)
+    whole = torch.from_numpy(np.fromfile(tokens / "tokens/law/test.bin", "<u2").astype(np.int64))
+    first = whole[:9]
+    by_hand = F.cross_entropy(
+        model(input_ids=first[None, :-1]).logits[0], first[1:], reduction="sum"
+    )
+    assert losses.nats[0] == pytest.approx(by_hand.item(), rel=1e-5)
+    second = whole[9 : 9 + 40]
+    logits = [model(input_ids=second[None, begin : begin + 16]).logits[0] for begin in (0, 16, 23)]
+    nats = [
+        F.cross_entropy(logits[0], second[1:17], reduction="sum"),
+        F.cross_entropy(logits[1], second[17:33], reduction="sum"),
+        F.cross_entropy(logits[2][9:], second[33:40], reduction="sum"),
+    ]
+    assert losses.nats[1] == pytest.approx(sum(map(float, nats)), rel=1e-5)
+
+
+def test_the_limit_keeps_whole_documents(tokens):
+    windows = cut_windows(tokens / "tokens/law/tokens.json", context=16, limit=40)
+    assert windows.tokens.tolist() == [8, 39]
+
+
+def test_the_standard_error_is_that_of_resampling_documents():
+    generator = np.random.default_rng(0)
+    tokens = generator.integers(20, 200, size=400).astype(float)
+    nats = tokens * generator.normal(3.0, 0.3, size=400)
+    draws = generator.integers(0, 400, size=(4000, 400))
+    resampled = nats[draws].sum(1) / tokens[draws].sum(1)
+    assert ratio_stderr(nats, tokens) == pytest.approx(resampled.std(), rel=0.05)
+
+
+def test_a_paired_difference_is_sharper_than_two_losses():
+    generator = np.random.default_rng(0)
+    tokens = np.full(100, 50.0)
+    hard = generator.normal(150, 40, size=100)
+    one = DocumentLosses(nats=hard, tokens=tokens, bytes=tokens)
+    other = DocumentLosses(nats=hard + generator.normal(5, 1, 100), tokens=tokens, bytes=tokens)
+    difference, error = paired_difference(other, one)
+    assert difference == pytest.approx(0.1, abs=4 * error)
+    assert error < one.stderr / 20

