@@ -8,9 +8,9 @@ from pathlib import Path
 # Models of a few thousand parameters lose more to threads than they gain.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import yaml  # noqa: E402
+import numpy as np
+import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 

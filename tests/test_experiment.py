@@ -34,7 +34,7 @@ def spoil(config, path, value):
 )
 def test_a_bad_configuration_is_refused_with_its_key(config, schema, path, value, words):
     spoil(config, path, value)
-    with pytest.raises(UserError, match="config.yaml: ") as caught:
+    with pytest.raises(UserError, match=r"config\.yaml: ") as caught:
         check_config(config, schema)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -17,6 +17,7 @@ class CommandParser(argparse.ArgumentParser):
     """An argument parser that reports a wrong call in one line."""
 
     def error(self, message: str) -> NoReturn:
+        """End with exit status 2 and one line."""
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
