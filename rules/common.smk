@@ -109,11 +109,7 @@ def execution(wildcards):
 
 def trained_domains(wildcards):
     """The token files that a branch reads."""
-    names = (
-        [GENERAL, *DOMAINS]
-        if wildcards.domain == GENERAL
-        else [GENERAL, wildcards.domain]
-    )
+    names = [GENERAL, *DOMAINS] if wildcards.domain == GENERAL else [GENERAL, wildcards.domain]
     return expand(f"{RESULTS}/tokens/{{domain}}/tokens.json", domain=names)
 
 

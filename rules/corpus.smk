@@ -8,19 +8,17 @@ rule prepare_corpus:
             module=["prepare", "cleaning", "duplicates"],
         ),
     output:
-        cards=expand(
-            f"{RESULTS}/corpus/{{domain}}/card.json", domain=[GENERAL, *DOMAINS]
-        ),
+        cards=expand(f"{RESULTS}/corpus/{{domain}}/card.json", domain=[GENERAL, *DOMAINS]),
     log:
         f"{RESULTS}/logs/prepare_corpus.log",
     benchmark:
         f"{RESULTS}/logs/prepare_corpus.tsv"
-    conda:
-        "../envs/train.yaml"
-    threads: 2
     params:
         config=corpus_config,
         out=corpus_folder,
+    threads: 2
+    conda:
+        "../envs/train.yaml"
     shell:
         "python workflow_scripts/prepare_corpus.py --config {params.config:q} --out {params.out}"
         " 2> >(tee {log} >&2)"
@@ -35,13 +33,13 @@ rule train_tokenizer:
         f"{RESULTS}/logs/train_tokenizer.log",
     benchmark:
         f"{RESULTS}/logs/train_tokenizer.tsv"
-    conda:
-        "../envs/train.yaml"
-    threads: 2
     params:
         config=tokenizer_config,
         corpus=corpus_folder,
         out=tokenizer_folder,
+    threads: 2
+    conda:
+        "../envs/train.yaml"
     shell:
         "python workflow_scripts/train_tokenizer.py --config {params.config:q}"
         " --corpus {params.corpus} --out {params.out} 2> >(tee {log} >&2)"
@@ -57,14 +55,14 @@ rule tokenize_domain:
         f"{RESULTS}/logs/tokenize/{{domain}}.log",
     benchmark:
         f"{RESULTS}/logs/tokenize/{{domain}}.tsv"
-    conda:
-        "../envs/train.yaml"
-    threads: 1
     params:
         config=tokenizer_config,
         corpus=corpus_folder,
         tokenizer=tokenizer_folder,
         out=tokens_folder,
+    threads: 1
+    conda:
+        "../envs/train.yaml"
     shell:
         "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"

@@ -11,14 +11,15 @@ rule final_trunk:
         f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-trunk.log",
     benchmark:
         f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-trunk.tsv"
-    conda:
-        "../envs/train.yaml"
-    threads: 1
-    resources:
-        execution=execution,
     params:
         config=final_config,
         results=results_folder,
+    threads: 1
+    priority: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
     shell:
         "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
@@ -37,14 +38,14 @@ rule final_strategy:
         f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-{{strategy}}.log",
     benchmark:
         f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-{{strategy}}.tsv"
-    conda:
-        "../envs/train.yaml"
-    threads: 1
-    resources:
-        execution=execution,
     params:
         config=final_config,
         results=results_folder,
+    threads: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
     shell:
         "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
@@ -61,9 +62,9 @@ rule train_final:
         f"{RESULTS}/logs/final/comparison.log",
     benchmark:
         f"{RESULTS}/logs/final/comparison.tsv"
+    threads: 1
     conda:
         "../envs/law.yaml"
-    threads: 1
     shell:
         "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
         " 2> >(tee {log} >&2)"
@@ -78,9 +79,9 @@ rule seeds:
         f"{RESULTS}/logs/final/seeds.log",
     benchmark:
         f"{RESULTS}/logs/final/seeds.tsv"
+    threads: 1
     conda:
         "../envs/law.yaml"
-    threads: 1
     shell:
         "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
         " --spread 2> >(tee {log} >&2)"

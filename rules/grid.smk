@@ -1,4 +1,5 @@
-# The grid: one trunk a size and seed, its branches, and their losses.
+# The grid: one trunk a size and seed, its branches, and their losses. Trunks go first: every branch
+# waits for its own.
 
 
 rule pretrain_size:
@@ -10,14 +11,15 @@ rule pretrain_size:
         f"{RESULTS}/logs/pretrain/{{size}}-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/logs/pretrain/{{size}}-seed{{seed}}.tsv"
-    conda:
-        "../envs/train.yaml"
-    threads: 1
-    resources:
-        execution=execution,
     params:
         config=job_config,
         results=results_folder,
+    threads: 1
+    priority: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
     shell:
         "python workflow_scripts/pretrain.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
@@ -34,15 +36,15 @@ rule specialize_domain:
         f"{RESULTS}/logs/specialize/{{size}}-seed{{seed}}-{{domain}}.log",
     benchmark:
         f"{RESULTS}/logs/specialize/{{size}}-seed{{seed}}-{{domain}}.tsv"
-    conda:
-        "../envs/train.yaml"
-    threads: 1
-    resources:
-        execution=execution,
     params:
         config=job_config,
         results=results_folder,
         domains=evaluated_domains,
+    threads: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
     shell:
         "python workflow_scripts/specialize.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --domain {wildcards.domain} --domains {params.domains}"
@@ -76,12 +78,12 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate.log",
     benchmark:
         f"{RESULTS}/logs/evaluate.tsv"
-    conda:
-        "../envs/law.yaml"
-    threads: 1
     params:
         cooldown=config["training"]["cooldown_fraction"],
         batch=config["training"]["batch_tokens"],
+    threads: 1
+    conda:
+        "../envs/law.yaml"
     shell:
         "python workflow_scripts/evaluate.py --losses {input.losses} --out {output.losses}"
         " --cost {output.cost} --cooldown-fraction {params.cooldown} --batch-tokens {params.batch}"

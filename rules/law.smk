@@ -11,13 +11,13 @@ rule fit_law:
         f"{RESULTS}/logs/fit_law.log",
     benchmark:
         f"{RESULTS}/logs/fit_law.tsv"
-    conda:
-        "../envs/law.yaml"
-    threads: 1
     params:
         law=config["law"]["form"],
         bootstrap=config["law"]["bootstrap"],
         seed=config["law"]["seed"],
+    threads: 1
+    conda:
+        "../envs/law.yaml"
     shell:
         "python workflow_scripts/fit_law.py --losses {input.losses} --out {output.fit}"
         " --law {params.law} --bootstrap {params.bootstrap} --seed {params.seed}"
@@ -34,15 +34,15 @@ rule choose_split:
         f"{RESULTS}/logs/choose_split.log",
     benchmark:
         f"{RESULTS}/logs/choose_split.tsv"
-    conda:
-        "../envs/law.yaml"
-    threads: 1
     params:
         flops=plan_flops,
         params=experiment.shape_of(config, config["final"]["size"]).params,
         per_token=experiment.shape_of(config, config["final"]["size"]).flops_per_token,
         domains=",".join(DOMAINS),
         trunk=config["final"]["trunk"],
+    threads: 1
+    conda:
+        "../envs/law.yaml"
     shell:
         "python workflow_scripts/choose_split.py --law {input.fit} --flops {params.flops}"
         " --params {params.params} --flops-per-token {params.per_token}"
