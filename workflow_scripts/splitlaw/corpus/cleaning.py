@@ -18,7 +18,7 @@ _CONTROL = bytes({*range(32), 127} - {*b"\t\n"})
 _BEYOND = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
 _MINHASH_SEED = 1
 KEY_WORDS = 4
-"""A document's key is this many 64-bit words: order, split, slice, and one to tell texts apart."""
+"""A document's key is this many 64-bit words: order, split, slice, mixture."""
 
 
 def normalise(text: str) -> str:

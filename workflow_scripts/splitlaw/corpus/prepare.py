@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,19 @@ from tqdm import tqdm
 from splitlaw.corpus.benchmarks import benchmark_items, item_words
 from splitlaw.corpus.card import Dropped, write_card
 from splitlaw.corpus.cleaning import Batch, clean_batch
+from splitlaw.corpus.clusters import discover
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.documents import Documents, split_path, write_documents
 from splitlaw.corpus.duplicates import exact_duplicates, near_duplicates
 from splitlaw.corpus.leaks import leaking
 from splitlaw.corpus.parallel import ordered_map
+from splitlaw.corpus.router import make_router
 from splitlaw.corpus.sources import batches, check_shared_files, documents
 from splitlaw.corpus.splitting import (
     SPLITS,
     TRAIN,
     arrange,
+    assign_clusters,
     assign_slices,
     assign_splits,
     keep_shares,
@@ -32,6 +36,7 @@ from splitlaw.corpus.splitting import (
 from splitlaw.corpus.store import Index, Store
 from splitlaw.corpus.trouble import Trouble
 from splitlaw.errors import UserError
+from splitlaw.files import write_json
 
 _ROW_GROUP_BYTES = 16 << 20
 KEPT, EXACT, BENCHMARK, NEAR, LEAK, OVER_WEIGHT = range(6)
@@ -57,6 +62,8 @@ class Placement:
     """An index of `SPLITS`."""
     fate: NDArray[np.int8]
     """An index of `REASONS`."""
+    clusters: list[dict[str, Any]]
+    """What was discovered, for a person to look at; empty where domains are given."""
 
 
 def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None:
@@ -79,6 +86,11 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         placement = _place(config, sources, store, index, workers)
         _check_sizes(config, placement)
         _write(config, sources, store, index, placement, dropped, out)
+    if placement.clusters:
+        named = dict(zip(config.names[1:], placement.clusters, strict=True))
+        write_json(out / "clusters.json", {"clusters": named})
+    if len(config.names) > 2:
+        make_router(out, config.names[1:])
 
 
 def _read(
@@ -140,7 +152,15 @@ def _place(
         own = np.flatnonzero((fate == KEPT) & (owner == 0))
         source = index.source[own].astype(np.int64)
         fate[own[~keep_shares(index.keys[own], index.size[own], source, weights)]] = OVER_WEIGHT
-    return Placement(owner=owner, destination=np.where(sliced, 0, owner), split=split, fate=fate)
+    destination = np.where(sliced, 0, owner)
+    clusters: list[dict[str, Any]] = []
+    if config.discover is not None:
+        rows = arrange(index.keys, np.flatnonzero(fate == KEPT))
+        found, clusters = discover(store, index, rows, config.discover, config.seed)
+        destination[rows] = assign_clusters(index.keys[rows], found, config.general_share)
+    return Placement(
+        owner=owner, destination=destination, split=split, fate=fate, clusters=clusters
+    )
 
 
 def _drop_near(
@@ -192,7 +212,7 @@ def _write(
             chosen = (placement.destination == number) & (placement.split == code)
             rows = arrange(index.keys, np.flatnonzero(chosen & (placement.fate == KEPT)))
             write_documents(split_path(out, name, split), _batches(store, index, rows, labels))
-        moved = (placement.owner == number) & (placement.destination != number)
+        moved = (placement.owner == number) & (placement.destination == 0) & (number > 0)
         write_card(
             out,
             name,

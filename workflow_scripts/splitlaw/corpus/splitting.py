@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
-_ORDER, _SPLIT, _SLICE = range(3)
+_ORDER, _SPLIT, _SLICE, _MIXTURE = range(4)
 
 
 def uniform(keys: NDArray[np.uint64], word: int) -> NDArray[np.float64]:
@@ -39,6 +39,16 @@ def assign_slices(
     `shares` is `[domains]`. Only train documents move: a domain's held-out text stays whole.
     """
     return (uniform(keys, _SLICE) < shares[domain]) & (split == TRAIN)
+
+
+def assign_clusters(
+    keys: NDArray[np.uint64], cluster: NDArray[np.int64], general_share: float
+) -> NDArray[np.int64]:
+    """Where documents of discovered clusters go: 0 for `general`, else the cluster's number plus 1.
+
+    `general` keeps its share of every cluster, in every split, so that it stays a mixture of all.
+    """
+    return np.where(uniform(keys, _SLICE) < general_share, 0, cluster + 1)
 
 
 def priority(domain: NDArray[np.int64], split: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -70,4 +80,4 @@ def keep_shares(
     total = np.bincount(source, weights=size, minlength=len(weights))
     wanted = np.asarray(weights) * (total / np.asarray(weights)).min()
     share = np.divide(wanted, total, out=np.ones(len(weights)), where=total > 0)
-    return uniform(keys, _SLICE) < np.where(share >= 1 - 1e-12, 1.0, share)[source]
+    return uniform(keys, _MIXTURE) < np.where(share >= 1 - 1e-12, 1.0, share)[source]

@@ -1,0 +1,95 @@
+"""Domains discovered and routed to: planted topics are recovered."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import prepare_corpus
+import pytest
+from splitlaw.corpus.clusters import fit_clusters, top_words
+from splitlaw.corpus.router import Router, load_router, measure, train_router
+from splitlaw.errors import UserError
+
+
+class Topics:
+    """Documents of three vocabularies that share half of their words."""
+
+    def __init__(self, writer) -> None:
+        self.writer = writer
+        self.own = [
+            np.array([word + topic for word in writer.words[:300]]) for topic in ("a", "b", "c")
+        ]
+
+    def document(self, topic: int, words: int = 80) -> str:
+        half = self.writer.document(words // 2).split()
+        half += self.writer.random.choice(self.own[topic], words // 2).tolist()
+        return " ".join(self.writer.random.permutation(half))
+
+
+@pytest.fixture
+def topics(writer) -> Topics:
+    return Topics(writer)
+
+
+def test_planted_topics_are_found(topics: Topics) -> None:
+    truth = np.repeat([0, 1, 2], [150, 60, 30])
+    texts = [topics.document(topic, 80).encode() for topic in truth]
+    clusters = fit_clusters(texts, 3, seed=0)
+    found = clusters.assign(texts)
+    assert len({(t, f) for t, f in zip(truth.tolist(), found.tolist(), strict=True)}) == 3
+    assert (fit_clusters(texts, 3, seed=0).centres == clusters.centres).all()
+    words = top_words([b"all alpha alpha", b"all beta beta"], np.array([0, 1]), 2)
+    assert [listed[0] for listed in words] == ["alpha", "beta"]
+
+
+def test_too_few_documents_for_the_clusters() -> None:
+    with pytest.raises(UserError, match=r"discover is 3, and general has 2 documents"):
+        fit_clusters([b"one text", b"another"], 3, seed=0)
+
+
+def test_a_router_sends_unseen_texts_to_their_domain(topics: Topics, tmp_path: Path) -> None:
+    names = ("law", "code", "maths")
+    train = {
+        name: iter([topics.document(i).encode() for _ in range(60)]) for i, name in enumerate(names)
+    }
+    router = train_router(train)
+    held_out = {name: [topics.document(i) for _ in range(20)] for i, name in enumerate(names)}
+    measured = measure(router, held_out)
+    assert measured["accuracy"] > 0.98
+    assert sum(measured["confusion"]["code"].values()) == 20
+    router.save(tmp_path / "router", **measured)
+    again = load_router(tmp_path / "router")
+    assert isinstance(again, Router)
+    texts = [text for listed in held_out.values() for text in listed]
+    assert again.route(texts) == router.route(texts)
+    assert json.loads((tmp_path / "router/router.json").read_text())["accuracy"] > 0.98
+
+
+def test_a_missing_router_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"router\.json: no such file"):
+        load_router(tmp_path)
+    (tmp_path / "router.json").write_text('{"domains": ["law"]}')
+    with pytest.raises(UserError, match=r"router\.npz: cannot be read"):
+        load_router(tmp_path)
+
+
+def test_discovered_domains_as_a_command(topics: Topics, tmp_path: Path, write_lines) -> None:
+    texts = [topics.document(i % 3) for i in range(360)]
+    path = write_lines("mixed.jsonl", texts)
+    config = {
+        "general": {"sources": [{"files": str(path)}]},
+        "domains": {"discover": 3},
+        "splits": {"validation": 0.1, "test": 0.1},
+        "cleaning": {"benchmarks": []},
+    }
+    out = tmp_path / "out"
+    assert prepare_corpus.main(["--config", json.dumps(config), "--out", str(out)]) == 0
+    names = ["general", "cluster_1", "cluster_2", "cluster_3"]
+    cards = [json.loads((out / name / "card.json").read_text()) for name in names]
+    kept = [sum(part["documents"] for part in card["splits"].values()) for card in cards]
+    assert sum(kept) == 360
+    assert kept[0] == pytest.approx(180, abs=40)
+    about = json.loads((out / "clusters.json").read_text())["clusters"]
+    assert list(about) == names[1:]
+    assert len({listed["top_words"][0][-1] for listed in about.values()}) == 3
+    assert json.loads((out / "router/router.json").read_text())["accuracy"] > 0.95
