@@ -27,25 +27,26 @@ def _three(value: float) -> str:
 def power(value: float) -> str:
     """A large number as 2.87 × 10¹²."""
     exponent = math.floor(math.log10(value)) if value > 0 else 0
-    return f"{value / 10**exponent:.3g} × 10{str(exponent).translate(SUPERSCRIPT)}"
+    return f"{value / 10**exponent:.3g}{TIE}×{TIE}10{str(exponent).translate(SUPERSCRIPT)}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as a percentage; a dash where it is not known."""
-    return (
-        "–"
-        if value is None or not known(value)
-        else f"{100 * value:.{digits}f}%".replace("-", MINUS)
-    )
+    if value is None or not known(value):
+        return "–"
+    return f"{_cut(100 * value, digits):.{digits}f}%".replace("-", MINUS)
 
 
 def signed(value: float | None, digits: int = 2) -> str:
     """A share as a percentage that shows its sign."""
-    return (
-        "–"
-        if value is None or not known(value)
-        else f"{100 * value:+.{digits}f}%".replace("-", MINUS)
-    )
+    if value is None or not known(value):
+        return "–"
+    return f"{_cut(100 * value, digits):+.{digits}f}%".replace("-", MINUS)
+
+
+def _cut(value: float, digits: int) -> float:
+    """The rounded value; adding zero turns -0 into 0."""
+    return round(value, digits) + 0.0
 
 
 def loss(value: float | None, digits: int = 3) -> str:

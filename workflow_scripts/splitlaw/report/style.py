@@ -24,7 +24,7 @@ GRID = "#d9d9d9"
 PAPER = "#ffffff"
 """Colours that the page replaces by its own, so that figures follow dark and light."""
 
-WIDTH = 5.4
+WIDTH = 4.7
 """Inches; at this width text of 9 points is still read on a phone."""
 
 MANY = 1500

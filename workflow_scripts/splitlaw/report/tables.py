@@ -95,7 +95,8 @@ def domains_table(inputs: Inputs, recipes: list[Recipe]) -> Table | None:
         for domain in domains:
             told = entry["predicted_loss"][domain]
             predicted = told[0] if isinstance(told, list) else told
-            cells.append(f"{loss(predicted)} / {_measured(inputs, entry['strategy'], domain)}")
+            measured = _measured(inputs, entry["strategy"], domain)
+            cells.append(f"{loss(predicted)}{TIE}/{TIE}{measured}")
         rows.append(cells)
     return Table(
         title="By domain: predicted / measured loss (nats per token)",
@@ -265,7 +266,7 @@ def benchmarks_table(inputs: Inputs) -> Table | None:
 def provenance_table(inputs: Inputs) -> Table:
     """Which files, code and versions this page was made from."""
     rows = [
-        [file, sha256_file(inputs.folder / file)[:16]]
+        [file, sha256_file(inputs.folder / file)[:12]]
         for file, _ in FILES.values()
         if (inputs.folder / file).exists()
     ]
@@ -278,7 +279,7 @@ def provenance_table(inputs: Inputs) -> Table:
         rows.append(["Device", f"{run.get('device', '–')}, {run.get('machine', '–')}"])
         seconds = sum(final.run.get("wall_seconds", 0) for final in inputs.finals)
         rows.append(["Training of the final models", f"{seconds / 60:.1f} minutes of computing"])
-    note = "Files are told by the first 16 digits of their SHA-256."
+    note = "Files are told by the first 12 digits of their SHA-256."
     return Table(title="Provenance", head=["", ""], rows=rows, note=note)
 
 

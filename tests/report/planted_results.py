@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from splitlaw.files import write_json
 from splitlaw.gather import size_cost
 from splitlaw.laws import FitResult, fit_table
@@ -74,7 +75,7 @@ def _row(size, params, trained, general, special, domain):
     }
 
 
-def plant(folder: Path, *, domains=DOMAINS, bootstrap=15, finals=True, law="two_skills") -> Path:
+def plant(folder: Path, *, domains=DOMAINS, bootstrap=10, finals=True, law="two_skills") -> Path:
     """Results of an experiment under `folder`: the table, a real fit, a real plan, final models."""
     folder.mkdir(parents=True, exist_ok=True)
     losses = losses_table(domains)

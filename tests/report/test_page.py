@@ -1,0 +1,216 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted_results import plant
+
+import report
+from splitlaw.laws import fit_table
+from splitlaw.report import build, figures_final, figures_law, figures_plan, style
+from splitlaw.report.figures import PICTURES
+from splitlaw.report.inputs import Inputs, read_inputs
+from splitlaw.report.page import inline_svg, render
+from splitlaw.report.recipes import read_recipes
+
+
+class Check(HTMLParser):
+    """Collects ids and whatever would be fetched, and sees that tags are closed."""
+
+    void = frozenset({"meta", "link", "br", "img", "path", "use", "stop"})
+
+    def __init__(self, page):
+        super().__init__()
+        self.ids, self.links, self.open = [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if "id" in given:
+            self.ids.append(given["id"])
+        self.links += [given[key] for key in ("src", "href", "xlink:href") if key in given]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def page(planted, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    assert report.main(["--results", str(planted), "--out", str(out)]) == 0
+    return out
+
+
+def without_figures(results):
+    """The page's text without its pictures, which take the time."""
+    inputs = read_inputs(results)
+    drawn = {picture.name: None for picture in PICTURES}
+    return render(build.page_content(inputs, read_recipes(inputs), drawn))
+
+
+def test_the_page_is_whole_and_fetches_nothing(page):
+    text = page.read_text()
+    check = Check(text)
+    assert check.open == []
+    assert len(check.ids) == len(set(check.ids))
+    assert all(link.startswith(("#", "data:")) for link in check.links)
+    assert not re.search(r"url\((?!#)|@import|<script", text)
+    assert len(text) < 5_000_000
+
+
+def test_every_reference_within_a_figure_is_met(page):
+    text = page.read_text()
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
+    assert used <= set(Check(text).ids)
+
+
+def test_figures_stand_beside_the_page(page):
+    for picture in PICTURES:
+        svg = (page.parent / "figures" / f"{picture.name}.svg").read_text()
+        assert "<svg" in svg
+        assert (page.parent / "figures" / f"{picture.name}.png").stat().st_size > 1000
+
+
+def test_the_same_results_give_the_same_picture(planted, tmp_path):
+    inputs = read_inputs(planted)
+    style.set_theme()
+    for _ in range(2):
+        figure = figures_plan.comparison(inputs, read_recipes(inputs))
+        style.save(figure, tmp_path / str(_), "comparison")
+    first, second = ((tmp_path / n / "comparison.svg").read_bytes() for n in ("0", "1"))
+    assert first == second
+
+
+def test_the_summary_tells_the_answer_and_where_to_look(planted, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(build, "PICTURES", ())
+    monkeypatch.setattr(build, "render", lambda content: "")
+    report.main(["--results", str(planted), "--out", str(tmp_path / "report.html")])
+    told = capsys.readouterr().out
+    assert "of the tokens on" in told
+    assert "Half and half" in told
+    assert str(tmp_path / "report.html") in told
+    assert max(map(len, told.splitlines()[:-1])) < 100
+
+
+def test_before_the_final_models_the_page_says_so(results):
+    (results / "final/comparison.csv").unlink()
+    for file in results.rglob("run.json"):
+        file.unlink()
+    text = without_figures(results)
+    assert "There are no final models yet" in text
+    assert "No two recipes have been trained yet" in text
+
+
+def test_a_fit_without_plan_is_shown(results):
+    (results / "split/plan.json").unlink()
+    assert "No split has been chosen yet" in without_figures(results)
+
+
+def test_a_fit_alone_is_shown(planted, tmp_path):
+    alone = tmp_path / "alone"
+    (alone / "law").mkdir(parents=True)
+    (alone / "law/fit.json").write_bytes((planted / "law/fit.json").read_bytes())
+    text = without_figures(alone)
+    assert "The table of losses is missing" in text
+    inputs = read_inputs(alone)
+    assert all(picture.draw(inputs, []) is None for picture in PICTURES)
+
+
+def test_one_domain_without_intervals(tmp_path):
+    style.set_theme()
+    results = plant(tmp_path / "one", domains=("law",), bootstrap=0)
+    text = without_figures(results)
+    assert "one domain only" in text
+    assert "without bootstrap" in text
+    inputs = read_inputs(results)
+    recipes = read_recipes(inputs)
+    for picture in PICTURES:
+        assert (picture.draw(inputs, recipes) is None) == (picture.name == "benchmarks")
+
+
+def test_a_hand_made_table(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        (n, d, s, "law", 1 + 20 * n**-0.3 + 40 * (d / 10 + s) ** -0.3 + rng.normal(0, 0.003))
+        for n in (1e4, 3e4, 9e4)
+        for d in (0, 1e6, 3e6)
+        for s in (2e5, 6e5, 2e6)
+    ]
+    names = ["params", "pretrain_tokens", "specialize_tokens", "domain", "loss"]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "losses.csv", index=False)
+    style.set_theme()
+    fit_table(tmp_path / "losses.csv", law="effective_tokens", bootstrap=0).save(
+        tmp_path / "law/fit.json"
+    )
+    inputs = read_inputs(tmp_path)
+    for draw in (figures_law.grid_fit, figures_law.predicted_measured, figures_law.residuals):
+        assert draw(inputs) is not None
+    assert "N = 30k" in [axis.get_title() for axis in figures_law.grid_fit(inputs).axes]
+
+
+def test_benchmarks_are_shown(results):
+    rows = [
+        (s, y, "w56", 1, 0, t, "acc", 0.25 + 0.01 * i, 0.02, 500, 0.25)
+        for i, (s, y, t) in enumerate(
+            (s, y, t)
+            for s, y in (("optimal", "routed"), ("no_split", "single"))
+            for t in ("arc_easy", "sciq")
+        )
+    ]
+    names = "strategy system size budget seed task metric value stderr n chance".split()
+    pd.DataFrame(rows, columns=names).to_csv(results / "benchmarks.csv", index=False)
+    assert "sciq" in without_figures(results)
+    style.set_theme()
+    assert figures_final.benchmarks(read_inputs(results)) is not None
+
+
+def test_learning_curves_follow_the_states_back_to_the_first_step(planted):
+    inputs = read_inputs(planted)
+    curves = figures_final.planned_specialists(inputs)
+    assert {final.domain for final, _ in curves} == set(inputs.domains)
+    for final, log in curves:
+        assert list(dict.fromkeys(log["domain"])) == ["general", final.domain]
+        assert log["step"].is_monotonic_increasing
+
+
+def test_transfer_has_specialists_on_its_diagonal(planted):
+    table = figures_final.transfer_table(read_inputs(planted))
+    assert list(table.index[:2]) == list(table.columns[:2])
+    assert table.index[-1] == "no split"
+
+
+def test_many_rows_stay_small(planted, tmp_path):
+    inputs = read_inputs(planted)
+    many = pd.concat([inputs.losses] * 12, ignore_index=True)
+    style.set_theme()
+    style.save(
+        figures_law.residuals(Inputs(folder=planted, losses=many, fit=inputs.fit)),
+        tmp_path,
+        "residuals",
+    )
+    assert (tmp_path / "residuals.svg").stat().st_size < 700_000
+
+
+def test_ink_and_paper_become_the_page_s_own():
+    svg = '<?xml?><svg width="1pt" height="1pt" viewBox="0 0 1 1"><g id="a" fill="#262626"/></svg>'
+    inlined = inline_svg(svg, "x", "A title")
+    assert 'fill="currentColor"' in inlined
+    assert "id=" not in inlined
+    assert 'aria-label="A title"' in inlined
+
+
+def test_every_picture_has_a_caption():
+    assert all(len(picture.caption) > 80 for picture in PICTURES)
+
+
+def test_a_user_s_mistake_is_one_line(tmp_path, capsys):
+    assert report.main(["--results", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "losses.csv" in told
+    assert not list(tmp_path.iterdir())

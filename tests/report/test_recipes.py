@@ -1,0 +1,89 @@
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted_results import plant_finals
+
+from splitlaw.report.inputs import read_inputs
+from splitlaw.report.recipes import NORMAL_90, OPTIMAL, ratio_stderr, read_recipes, same_plan
+
+
+@pytest.fixture(scope="module")
+def recipes(planted):
+    return {recipe.strategy: recipe for recipe in read_recipes(read_inputs(planted))}
+
+
+def test_gains_are_differences_of_weighted_means(planted, recipes):
+    table = pd.read_csv(planted / "final/comparison.csv")
+    means = table.groupby("strategy")["loss"].mean()
+    for strategy, recipe in recipes.items():
+        assert recipe.measured == pytest.approx(means[strategy])
+        if strategy != OPTIMAL:
+            assert recipe.gain == pytest.approx(means[strategy] - means[OPTIMAL])
+
+
+def test_pairing_by_document_takes_out_what_documents_have_in_common(recipes):
+    half = recipes["half"]
+    assert half.paired
+    assert half.gain_stderr < half.stderr / 5
+
+
+def test_without_documents_errors_are_unpaired(results):
+    for file in results.rglob("documents.npz"):
+        file.unlink()
+    half = next(r for r in read_recipes(read_inputs(results)) if r.strategy == "half")
+    assert not half.paired
+    assert half.gain_stderr == pytest.approx(np.hypot(0.07, 0.07) / np.sqrt(2))
+
+
+def test_the_error_of_documents_of_one_length_is_that_of_a_mean():
+    nats, tokens = np.random.default_rng(0).normal(size=50), np.full(50, 20.0)
+    assert ratio_stderr(nats, tokens) == pytest.approx(nats.std(ddof=1) / 20 / np.sqrt(50))
+    assert np.isnan(ratio_stderr(nats[:1], tokens[:1]))
+
+
+def test_predicted_gains_carry_the_draws(planted, recipes):
+    plan = json.loads((planted / "split/plan.json").read_text())
+    scratch = next(b for b in plan["baselines"] if b["strategy"] == "scratch")
+    value, low, high = recipes["scratch"].predicted_gain
+    assert value == pytest.approx(
+        scratch["predicted_mean_loss"][0] - plan["predicted_mean_loss"][0]
+    )
+    assert low < value < high
+
+
+def test_verdicts(recipes):
+    half = dataclasses.replace(recipes["half"], predicted_gain=(0.1, 0.1, 0.1), gain_stderr=0.01)
+    cases = {0.12: "as predicted", 0.03: "right sign, other size", -0.05: "wrong sign"}
+    for gain, verdict in cases.items():
+        assert dataclasses.replace(half, gain=gain).verdict == verdict
+    assert dataclasses.replace(half, gain=0.1, gain_stderr=0.05).verdict == "too close to tell"
+
+
+def test_seeds_are_averaged_by_document_and_their_spread_is_told(results):
+    plant_finals(results, seeds=(0, 1, 2))
+    half = next(r for r in read_recipes(read_inputs(results)) if r.strategy == "half")
+    assert half.paired
+    assert half.seed_spread > 0
+
+
+def test_few_tokens_per_parameter_are_marked(recipes):
+    scratch = recipes["scratch"]
+    assert scratch.tokens_per_param == pytest.approx(1_835_008 / 151_816, rel=1e-3)
+    assert not scratch.too_few_tokens
+    assert dataclasses.replace(scratch, tokens_per_param=4.9).too_few_tokens
+
+
+def test_rows_of_another_size_or_budget_are_left_out():
+    table = pd.DataFrame(
+        {"params": [10, 20, 20], "flops": [5.0, 5.0, 50.0], "budget": [1, 1, 2], "loss": [1, 2, 3]}
+    )
+    assert same_plan(table, {"params": 20, "flops": 48.0})["loss"].tolist() == [3]
+
+
+def test_ninety_percent():
+    from scipy.stats import norm
+
+    assert pytest.approx(norm.ppf(0.95), abs=1e-4) == NORMAL_90

@@ -1,0 +1,94 @@
+import dataclasses
+
+import pytest
+
+from splitlaw.report import tables, words
+from splitlaw.report.inputs import read_inputs
+from splitlaw.report.numerals import count, listing, percent, power, signed
+from splitlaw.report.recipes import read_recipes
+
+
+@pytest.fixture(scope="module")
+def inputs(planted):
+    return read_inputs(planted)
+
+
+@pytest.fixture(scope="module")
+def recipes(inputs):
+    return read_recipes(inputs)
+
+
+def changed(recipes, **fields):
+    return [dataclasses.replace(recipes[0], **fields), *recipes[1:]]
+
+
+def test_the_answer_is_one_sentence_with_its_interval(inputs, recipes):
+    told = words.answer(inputs, recipes)
+    assert told.count(". ") == 0
+    for part in ("of the tokens on general text", "90% interval", "expect a mean loss", "law"):
+        assert part in told
+
+
+def test_an_even_split_is_told_once_and_an_uneven_one_by_domain(inputs, recipes):
+    even = dict.fromkeys(inputs.domains, 500_000)
+    assert "on each of law" in words.answer(inputs, changed(recipes, specialize_tokens=even))
+    uneven = {**even, "law": 900_000}
+    assert "% on law and " in words.answer(inputs, changed(recipes, specialize_tokens=uneven))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"specialize_tokens": {"law": 0, "code": 0}}, "do not split"),
+        ({"pretrain_tokens": 0}, "train no general text"),
+        ({"specialize_tokens": {"law": 900_000, "code": 0}}, "none on code"),
+    ],
+)
+def test_corners_are_told_in_words(inputs, recipes, change, told):
+    assert told in words.answer(inputs, changed(recipes, **change))
+
+
+def test_a_base_that_exists_is_told(inputs, recipes):
+    plan = {**inputs.plan, "pretrain_tokens_paid": False}
+    told = words.answer(dataclasses.replace(inputs, plan=plan), recipes)
+    assert "from the base of" in told
+
+
+def test_winning_and_losing_are_both_said(recipes):
+    assert "has the lowest mean loss" in words.outcome(recipes)[0]
+    best = dataclasses.replace(
+        recipes[2], measured=1.0, gain=-2.0, predicted_gain=(0.1, 0.1, 0.1), gain_stderr=0.01
+    )
+    lost = words.outcome([recipes[0], recipes[1], best, *recipes[3:]])
+    assert "did not win" in lost[0]
+    assert "half and half: wrong sign" in " ".join(lost)
+
+
+def test_nothing_measured_nothing_said(recipes):
+    none = [dataclasses.replace(r, measured=None, gain=None) for r in recipes]
+    assert words.outcome(none) == []
+
+
+def test_too_few_tokens_are_said(recipes):
+    few = [dataclasses.replace(r, tokens_per_param=3.2) for r in recipes]
+    assert "fewer than 5 tokens per parameter" in " ".join(words.outcome(few))
+    assert "†" in tables.recipes_table(few).rows[1][0]
+
+
+def test_trust_names_the_held_out_size_and_the_extrapolation(inputs):
+    told = " ".join(words.trust(inputs))
+    assert "2.6 times the largest size" in told
+    assert "The plan extrapolates: 2.6 times the largest N" in told
+
+
+def test_numbers():
+    assert [count(n) for n in (0, 512, 25_328, 3_670_016, 2e9)] == [
+        "0",
+        "512",
+        "25.3k",
+        "3.67M",
+        "2B",
+    ]
+    assert power(2.871e12).replace("\u00a0", " ") == "2.87 × 10¹²"
+    assert [percent(0.1234), percent(None), signed(-0.00001)] == ["12.3%", "–", "+0.00%"]
+    assert listing(["a", "b", "c"]) == "a, b and c"
