@@ -10,15 +10,22 @@ from splitlaw.errors import CommandParser, exit_status
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, write the page, print a summary."""
     parser = CommandParser(prog="report.py", description=__doc__)
-    parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
-    parser.add_argument("--out", type=Path, help="the page; report.html in the results if left out")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--results", type=Path, help="the experiment's folder")
+    what.add_argument("--law", type=Path, help="a fit.json alone: write the page to play with")
+    parser.add_argument("--out", type=Path, help="the page; report.html or plan_page.html beside")
     parser.add_argument("--figures", type=Path, help="folder of the figures; beside the page")
     arguments = parser.parse_args(argv)
-    out = arguments.out or arguments.results / "report.html"
 
     def action() -> None:
-        from splitlaw.report import make_report
+        from splitlaw.report import make_report, write_plan_page
 
+        if arguments.law:
+            page = arguments.out or arguments.law.parent / "plan_page.html"
+            write_plan_page(arguments.law, page)
+            print(f"Open {page} in a browser.")
+            return
+        out = arguments.out or arguments.results / "report.html"
         figures = arguments.figures or out.parent / "figures"
         print(make_report(arguments.results, out=out, figures=figures))
 

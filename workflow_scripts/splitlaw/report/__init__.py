@@ -7,5 +7,6 @@
 """
 
 from splitlaw.report.build import make_report
+from splitlaw.report.plan_page import write_plan_page
 
-__all__ = ["make_report"]
+__all__ = ["make_report", "write_plan_page"]

@@ -12,6 +12,7 @@ from splitlaw.report import style, tables, words
 from splitlaw.report.figures import PICTURES, Picture
 from splitlaw.report.inputs import Inputs, read_inputs
 from splitlaw.report.page import inline_svg, render
+from splitlaw.report.plan_page import play
 from splitlaw.report.recipes import Recipe, read_recipes
 from splitlaw.report.summary import summarise
 
@@ -61,6 +62,7 @@ def page_content(
     return {
         "name": inputs.folder.resolve().name,
         "version": __version__,
+        "play": None if inputs.fit is None else play(inputs.fit, inputs.plan),
         "answer": words.answer(inputs, recipes),
         "outcome": words.outcome(recipes),
         "trust": words.trust(inputs),

@@ -49,7 +49,7 @@ def frontier(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
     table = frontier_table(inputs)
     if table is None:
         return None
-    figure = Figure(figsize=(style.WIDTH, 4.4))
+    figure = Figure(figsize=(style.WIDTH, 4.6))
     axis = figure.subplots()
     mean = table[table["law"] == "mean"]
     x = mean["fraction_general"]
@@ -63,7 +63,7 @@ def frontier(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
     _frame_losses(axis, mean, recipes)
     axis.set(xlabel="general tokens, share of all tokens", ylabel="mean domain loss (nats/token)")
     style.percent_axis(axis.xaxis, 0)
-    figure.legend(loc="outside upper left", ncols=3, handletextpad=0.5)
+    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.5)
     return figure
 
 
@@ -161,6 +161,11 @@ def _handle(marker: str, colour: str, label: str) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, markerfacecolor=face, label=label)
 
 
+def _broken(name: str) -> str:
+    """A recipe's name on two lines where it is long."""
+    return name.replace(", ", ",\n")
+
+
 def _span(value: float | None, stderr: float | None) -> Bounds | None:
     if value is None:
         return None
@@ -184,7 +189,7 @@ def _rows(
             axis.plot([low, high], [number + offset] * 2, color=colour, lw=1.6)
             face = style.PAPER if marker == "D" else colour
             axis.plot(value, number + offset, marker, color=colour, markerfacecolor=face, ms=6)
-    labels = [r.name + (" †" if r.too_few_tokens else "") for r in recipes]
+    labels = [_broken(r.name) + (" †" if r.too_few_tokens else "") for r in recipes]
     axis.set_yticks(range(len(recipes)), labels)
     axis.set_ylim(len(recipes) - 0.5, -0.5)
     axis.grid(False, axis="y")
@@ -203,7 +208,7 @@ def split(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
         total = special / (1 - recipe.fraction_general) if special else recipe.pretrain_tokens
         parts = [("general", total - special), *recipe.specialize_tokens.items()]
         _bar(axis, number, parts, {"general": "#b3b3b3", **palette})
-    axis.set_yticks(range(len(recipes)), [recipe.name for recipe in recipes])
+    axis.set_yticks(range(len(recipes)), [_broken(recipe.name) for recipe in recipes])
     axis.set_ylim(len(recipes) - 0.5, -0.5)
     axis.set(xlabel="training tokens of the whole recipe")
     axis.grid(False, axis="y")

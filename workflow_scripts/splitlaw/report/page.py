@@ -32,8 +32,8 @@ def inline_svg(svg: str, name: str, title: str) -> Markup:
     return Markup(f"{head}{label}>{rest}")
 
 
-def render(content: Mapping[str, Any]) -> str:
-    """The page as text."""
+def render(content: Mapping[str, Any], *, template: str = "page.html.j2") -> str:
+    """A page as text."""
     environment = Environment(
         loader=PackageLoader("splitlaw.report"),
         autoescape=select_autoescape(["html", "j2"]),
@@ -42,4 +42,4 @@ def render(content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     css = resources.files("splitlaw.report").joinpath("templates/style.css").read_text()
-    return environment.get_template("page.html.j2").render(css=Markup(css), **content)
+    return environment.get_template(template).render(css=Markup(css), **content)

@@ -1,0 +1,150 @@
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted_results import SIZES
+
+import report
+from splitlaw.laws import FORMS, FitResult, Member
+from splitlaw.planner import plan
+from splitlaw.report import plan_page
+from splitlaw.report.plan_page import law_data, play
+
+SETTINGS = 200
+NODE = shutil.which("node")
+PLANNER = Path(plan_page.__file__).parent / "templates" / "planner.js"
+RUN = """
+const planner = require(process.argv[1]);
+const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
+console.log(JSON.stringify(cases.map(({ fit, asked }) => {
+  asked.unique = asked.unique.map((u) => u ?? Infinity);
+  const task = planner.makeTask(fit, asked);
+  const surface = planner.pointSurface(fit, asked.names);
+  const began = performance.now();
+  const best = planner.bestSplit(surface, task);
+  const rows = planner.recipes(task).map(([s, d, e]) => [s, planner.meanAt(surface, task, d, e)]);
+  return { ...best, rows: Object.fromEntries(rows), share: planner.fraction(task, best),
+    milliseconds: performance.now() - began };
+})));
+"""
+
+
+COMMON = {"E": 1.0, "A": 18.0, "alpha": 0.3, "F": 30.0, "phi": 0.25, "B": 42.0, "beta": 0.3}
+SHAPES = {
+    "two_skills": {"kappa": 0.05, "gamma": 0.95},
+    "effective_tokens": {"kappa": 0.02, "gamma": 0.9, "delta": 0.1},
+    "additive": {},
+    "multiplicative": {"B": 1500.0},
+    "transfer_gap": {"F": 900.0, "G": 8.0},
+    "interaction": {"B": 90_000.0, "phi": 0.6, "beta": 0.5, "gamma": 0.02},
+    "transferred_data": {"kappa": 0.4, "gamma": 0.3, "phi": 0.6, "delta": 0.05},
+    "chinchilla": {},
+}
+"""Parameters of each law that are far from its neighbours'."""
+
+
+def member(law, weight):
+    """A law for two domains; the second is harder and learns less from general text."""
+    values = []
+    for hard in (1.0, 1.2):
+        told = {**COMMON, **SHAPES[law]}
+        told |= {name: hard * told[name] for name in ("A", "B")}
+        told["kappa"] = np.log(told["kappa"] / hard**4) if "kappa" in told else 0.0
+        values.append([told[name] for name in FORMS[law].names])
+    values = np.array(values)
+    return Member(
+        law=law, sharing="none", weight=weight, values=values, draws=np.zeros((0, *values.shape))
+    )
+
+
+@pytest.fixture(scope="module")
+def fits(planted):
+    """A fit of every law, and one of two laws that share the plan."""
+    base = FitResult.load(planted / "law/fit.json")
+    mixed = (member("two_skills", 0.5), member("effective_tokens", 0.5))
+    alone = [(member(law, 1.0),) for law in SHAPES]
+    return [replace(base, members=members, others=()) for members in (mixed, *alone)]
+
+
+def asked(rng, fit, number):
+    """A random question: budget, size, domains, weights, limits, kind of trunk."""
+    names = list(fit.domains) if rng.random() < 0.8 else [str(rng.choice(fit.domains))]
+    params = float(np.exp(rng.uniform(*np.log([SIZES["w16"] / 2, SIZES["w56"] * 4]))))
+    flops = float(10 ** rng.uniform(11.5, 14.5))
+    limited = rng.random(len(names)) < 0.3
+    return {
+        "names": names,
+        "params": params,
+        "flops": flops,
+        "weights": rng.uniform(0.5, 3, len(names)).tolist(),
+        "unique": [float(10 ** rng.uniform(5, 7)) if on else None for on in limited],
+        "trunk": "shared" if number % 3 else "independent",
+    }
+
+
+@pytest.mark.skipif(NODE is None, reason="no JavaScript runtime")
+def test_the_page_s_arithmetic_is_the_planner_s(fits):
+    rng = np.random.default_rng(0)
+    cases = []
+    for number in range(SETTINGS):
+        fit = fits[number % len(fits)]
+        cases.append((fit, asked(rng, fit, number)))
+    sent = json.dumps([{"fit": law_data(fit), "asked": question} for fit, question in cases])
+    done = subprocess.run(
+        [NODE, "-e", RUN, str(PLANNER)], input=sent, capture_output=True, text=True, check=True
+    )
+    for (fit, question), ours in zip(cases, json.loads(done.stdout), strict=True):
+        names = question["names"]
+        theirs = plan(
+            fit,
+            flops=question["flops"],
+            params=question["params"],
+            domains=names,
+            trunk=question["trunk"],
+            weights=dict(zip(names, question["weights"], strict=True)),
+            unique_tokens={n: u for n, u in zip(names, question["unique"], strict=True) if u},
+        )
+        assert ours["mean"] == pytest.approx(theirs.predicted_mean_loss[0], rel=1e-3)
+        # The valley is flat: splits may differ a little more than the losses that they give.
+        assert ours["share"] == pytest.approx(theirs.fraction_general, abs=5e-3)
+        for baseline in theirs.baselines:
+            expected = baseline["predicted_mean_loss"][0]
+            if expected is not None:
+                assert ours["rows"][baseline["strategy"]] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_fit_alone_gives_a_page(planted, tmp_path, capsys):
+    out = tmp_path / "plan_page.html"
+    assert report.main(["--law", str(planted / "law/fit.json"), "--out", str(out)]) == 0
+    text = out.read_text()
+    assert not re.search(r"""\b(?:src|href)=["'](?!#|data:)|@import|https?:""", text)
+    assert 'id="play-data"' in text
+    assert str(out) in capsys.readouterr().out
+
+
+def test_the_page_begins_at_the_plan(planted):
+    fit = FitResult.load(planted / "law/fit.json")
+    made = json.loads((planted / "split/plan.json").read_text())
+    told = play(fit, made)
+    assert told["flops"][1] == pytest.approx(np.log10(made["flops"]), abs=0.01)
+    assert told["params"][1] == pytest.approx(np.log10(made["params"]))
+    assert told["weights"] == {"law": 1.0, "code": 1.0}
+
+
+def test_data_cannot_end_its_element(planted):
+    fit = FitResult.load(planted / "law/fit.json")
+    assert "<" not in str(play(fit, None)["data"])
+
+
+def test_few_draws_are_carried(planted, monkeypatch):
+    monkeypatch.setattr(plan_page, "DRAWS", 3)
+    fit = FitResult.load(planted / "law/fit.json")
+    assert isinstance(fit.members[0], Member)
+    carried = law_data(fit)["members"][0]
+    assert carried["draws"] == 3
+    assert len(carried["drawn"]["law"]["E"]) == 3

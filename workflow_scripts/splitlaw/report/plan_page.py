@@ -1,0 +1,96 @@
+"""The page to play with: a law, sliders, and the planner's arithmetic in the browser."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from splitlaw import __version__
+from splitlaw.files import write_text
+from splitlaw.laws import FitResult, Member
+from splitlaw.planner.costs import flops_per_token_at
+from splitlaw.report.page import render
+
+DRAWS = 60
+"""Bootstrap draws that a page carries, over all laws together; they decide how fast it is."""
+
+TOKENS_PER_PARAM = 20
+"""Where the budget's slider begins without a plan."""
+
+BUDGETS = (1 / 30, 300)
+SIZES = (1 / 2, 30)
+"""How far the sliders reach, as factors of the plan."""
+
+
+def write_plan_page(law: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
+    """Write the page of a fit.json alone; `UserError` where it is not one."""
+    fit = FitResult.load(law)
+    content = {"play": play(fit, None), "law": Path(law).name, "version": __version__}
+    write_text(out, render(content, template="plan_page.html.j2"))
+
+
+def play(fit: FitResult, plan: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the controls and the script of the page need."""
+    params = plan["params"] if plan else fit.range["params"][1]
+    flops = plan["flops"] if plan else None
+    if flops is None:
+        flops = TOKENS_PER_PARAM * params * flops_per_token_at(fit.flops_per_token, params)
+    shares = dict.fromkeys(plan["specialize_tokens"] if plan else fit.domains, 1.0)
+    if plan:
+        given = plan.get("weights", shares)
+        shares = {d: round(given[d] * len(shares), 6) for d in shares}
+    data = json.dumps(law_data(fit), allow_nan=False, separators=(",", ":"))
+    return {
+        "flops": [round(math.log10(flops * factor), 2) for factor in (BUDGETS[0], 1, BUDGETS[1])],
+        "params": [math.log10(params * factor) for factor in (SIZES[0], 1, SIZES[1])],
+        "trunk": plan.get("trunk", "shared") if plan else "shared",
+        "domains": list(fit.domains),
+        "weights": shares,
+        "draws": sum(_carried(fit, member) for member in fit.members),
+        # "<" cannot end the script element that holds the data.
+        "data": Markup(data.replace("<", "\\u003c")),
+        "planner": Markup(_script("planner.js")),
+        "script": Markup(_script("play.js")),
+    }
+
+
+def _script(name: str) -> str:
+    folder = resources.files("splitlaw.report").joinpath("templates")
+    return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+def _carried(fit: FitResult, member: Member) -> int:
+    return min(len(member.draws), DRAWS // len(fit.members))
+
+
+def law_data(fit: FitResult) -> dict[str, Any]:
+    """The law as the page's script reads it."""
+    return {
+        "domains": list(fit.domains),
+        "members": [_member(fit, member) for member in fit.members],
+        "range": {column: list(ends) for column, ends in fit.range.items()},
+        "flopsPerToken": {f"{n:.15g}": flops for n, flops in fit.flops_per_token.items()},
+        "repetitions": fit.repetitions,
+    }
+
+
+def _member(fit: FitResult, member: Member) -> dict[str, Any]:
+    count = _carried(fit, member)
+    values, drawn = member.told(member.values), member.told(member.draws[:count])
+    return {
+        "law": member.law,
+        "weight": member.weight,
+        "draws": count,
+        "parameters": {
+            d: {name: float(v[k]) for name, v in values.items()} for k, d in enumerate(fit.domains)
+        },
+        "drawn": {
+            d: {name: [float(f"{u:.7g}") for u in v[:, k]] for name, v in drawn.items()}
+            for k, d in enumerate(fit.domains)
+        },
+    }

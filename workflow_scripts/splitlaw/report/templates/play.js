@@ -1,0 +1,182 @@
+"use strict";
+/* The page's controls and pictures; all arithmetic is planner.js. */
+(() => {
+  const root = document.getElementById("play");
+  const fit = JSON.parse(document.getElementById("play-data").textContent);
+  const find = (name) => root.querySelector(`[data-is="${name}"]`);
+  const NAMES = { optimal: "Optimal split", two_stage_90: "Two stages, 90% general", half: "Half and half",
+    no_split: "No split", scratch: "From scratch" };
+  const FRACTIONS = 41;
+
+  const short = (value) => {
+    for (const [scale, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]])
+      if (value >= 0.9995 * scale) return `${+(value / scale).toPrecision(3)}${letter}`;
+    return String(Math.round(value));
+  };
+  const percent = (value, digits = 1) => `${(100 * value).toFixed(digits)}%`;
+  const loss = (value) => (Number.isFinite(value) ? value.toFixed(3) : "none");
+  const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+
+  /* ---- what is asked ---- */
+  function settings() {
+    const names = [], weights = [], unique = [];
+    root.querySelectorAll("[data-domain]").forEach((row) => {
+      if (!row.querySelector("[data-is=use]").checked) return;
+      names.push(row.dataset.domain);
+      weights.push(Math.max(Number(row.querySelector("[data-is=weight]").value) || 0, 1e-6));
+      const limit = Number(row.querySelector("[data-is=unique]").value);
+      unique.push(limit > 0 ? limit : Infinity);
+    });
+    return {
+      names, weights, unique, flops: 10 ** Number(find("flops").value), params: 10 ** Number(find("params").value),
+      trunk: find("trunk").value,
+    };
+  }
+
+  /* ---- what follows from it ---- */
+  function solve(asked) {
+    const task = planner.makeTask(fit, asked);
+    const point = planner.pointSurface(fit, asked.names);
+    const draws = planner.drawnSurfaces(fit, asked.names);
+    const best = planner.bestSplit(point, task);
+    const mean = (surface, split) => planner.meanAt(surface, task, split.general, split.special);
+    const ours = draws.map((draw) => mean(draw, best));
+    const rows = planner.recipes(task).map(([strategy, general, special]) => {
+      const split = { general, special };
+      const theirs = draws.map((draw) => mean(draw, split));
+      const worse = theirs.filter((value, i) => value > ours[i]).length / Math.max(theirs.length, 1);
+      return { strategy, split, mean: mean(point, split), worse: draws.length ? worse : null };
+    });
+    const curve = Array.from({ length: FRACTIONS }, (_, i) => i / (FRACTIONS - 1)).map((share) => {
+      const split = planner.atShare(point, task, share * task.tokens / task.trunks, null, 1e-5);
+      const band = planner.interval(draws.map((draw) => mean(draw, split)), split.mean);
+      return { share, mean: split.mean, band };
+    }).filter((at) => Number.isFinite(at.mean));
+    return { asked, task, draws, best, rows, curve, expected: planner.interval(ours, best.mean),
+      share: planner.fraction(task, best) };
+  }
+
+  /* The interval of the optimum asks for every draw's own: it follows when the hand rests. */
+  function optimumInterval(found) {
+    const options = { fractions: 13, rounds: 4, tolerance: 1e-4 };
+    const shares = found.draws.map((draw) =>
+      planner.fraction(found.task, planner.bestSplit(draw, found.task, options)));
+    return planner.interval(shares, found.share);
+  }
+
+  /* ---- words ---- */
+  function sentence(found, ends) {
+    const { task, best, expected } = found;
+    const names = task.names.map((name, k) => `${percent(best.special[k] / task.tokens)} on ${name}`);
+    const range = ends && ends[0] < ends[1] ? ` (90% interval ${percent(ends[0], 0)} to ${percent(ends[1], 0)})` : "";
+    const interval = expected[0] < expected[1] ? ` (${loss(expected[0])} to ${loss(expected[1])})` : "";
+    return `Train ${percent(found.share, 0)}${range} of ${short(task.tokens)} tokens on general text, then ` +
+      `${names.join(", ")}; expect a mean loss of ${loss(best.mean)}${interval} nats per token.`;
+  }
+
+  function extrapolation(found) {
+    const asked = { params: ["parameters", found.task.params], pretrain_tokens: ["general tokens", found.best.general],
+      specialize_tokens: ["domain tokens", Math.max(...found.best.special)] };
+    const beyond = Object.entries(asked).flatMap(([column, [name, value]]) => {
+      const [low, high] = fit.range[column];
+      if (value > 1.001 * high && high > 0) return [`${+(value / high).toPrecision(2)} times the largest ${name} measured`];
+      if (value > 0 && value < 0.999 * low) return [`${+(low / value).toPrecision(2)} times below the smallest ${name} measured`];
+      return [];
+    });
+    return beyond.length ? `Extrapolates: ${beyond.join("; ")}.` : "Within the measured range.";
+  }
+
+  function command(found) {
+    const { asked } = found;
+    const words = [`python workflow_scripts/choose_split.py --law law/fit.json --flops ${asked.flops.toPrecision(6)}`,
+      `--params ${Math.round(asked.params)}`, `--domains ${asked.names.join(",")}`, `--trunk ${asked.trunk}`];
+    if (new Set(asked.weights).size > 1) words.push(`--weights ${asked.names.map((n, k) => `${n}=${asked.weights[k]}`).join(" ")}`);
+    const limited = asked.names.filter((_, k) => Number.isFinite(asked.unique[k]));
+    if (limited.length) words.push(`--unique-tokens ${limited.map((n) => `${n}=${asked.unique[asked.names.indexOf(n)]}`).join(" ")}`);
+    return `${words.join(" \\\n    ")} \\\n    --out plan.json`;
+  }
+
+  const config = (found) =>
+    `final:\n  size: ...   # the one of sizes: with about ${short(found.asked.params)} parameters\n` +
+    `  budget_tokens: ${Math.round(found.task.tokens)}\n  trunk: ${found.asked.trunk}`;
+
+  /* ---- pictures ---- */
+  function drawCurve(found, ends) {
+    const narrow = root.clientWidth < 480;
+    const [w, h, left, right, top, bottom] = [narrow ? 380 : 520, 300, 52, 22, 12, 42];
+    const points = [...found.rows.map((row) => row.mean), ...found.curve.map((at) => at.mean)].filter(Number.isFinite);
+    const low = Math.min(...points), high = Math.max(...points), room = 0.12 * (high - low) + 1e-4;
+    const x = (share) => left + share * (w - left - right);
+    const y = (value) => top + (high + room - value) / (high - low + 2 * room) * (h - top - bottom);
+    const clip = (value) => Math.min(Math.max(value, low - room), high + room);
+    const line = (values) => values.map(([a, b], i) => `${i ? "L" : "M"}${x(a).toFixed(1)} ${y(clip(b)).toFixed(1)}`).join("");
+    const upper = found.curve.map((at) => [at.share, at.band[1]]), lower = found.curve.map((at) => [at.share, at.band[0]]);
+    const ticks = Array.from({ length: 5 }, (_, i) => low + (high - low) * i / 4);
+    const parts = ticks.map((value) => `<path class="grid" d="M${left} ${y(value)}H${w - right}"/>` +
+      `<text x="${left - 6}" y="${y(value) + 4}" text-anchor="end">${value.toFixed(2)}</text>`);
+    for (const share of [0, 0.25, 0.5, 0.75, 1])
+      parts.push(`<text x="${x(share)}" y="${h - bottom + 18}" text-anchor="middle">${percent(share, 0)}</text>`);
+    parts.push(`<path class="band" d="${line(upper)}${line(lower.reverse()).replace("M", "L")}Z"/>`);
+    if (ends) parts.push(`<rect class="ends" x="${x(ends[0])}" width="${Math.max(x(ends[1]) - x(ends[0]), 0)}" y="${top}" height="${h - top - bottom}"/>`);
+    parts.push(`<path class="curve" d="${line(found.curve.map((at) => [at.share, at.mean]))}"/>`);
+    parts.push(`<path class="best" d="M${x(found.share)} ${top}V${h - bottom}"/>`);
+    for (const row of found.rows) {
+      if (!Number.isFinite(row.mean)) continue;
+      const share = planner.fraction(found.task, row.split), end = share > 0.7;
+      parts.push(`<circle class="recipe" cx="${x(share)}" cy="${y(row.mean)}" r="4"/><text x="${x(share) + (end ? -8 : 8)}" ` +
+        `y="${y(row.mean) - 6}" text-anchor="${end ? "end" : "start"}">${NAMES[row.strategy]}</text>`);
+    }
+    parts.push(`<text x="${(left + w - right) / 2}" y="${h - 4}" text-anchor="middle">general tokens, share of all tokens</text>`);
+    parts.push(`<text transform="translate(12 ${(h - bottom + top) / 2}) rotate(-90)" text-anchor="middle">mean loss (nats/token)</text>`);
+    find("curve").setAttribute("viewBox", `0 0 ${w} ${h}`);
+    find("curve").innerHTML = parts.join("");
+  }
+
+  function drawTables(found) {
+    const { task, best } = found;
+    find("split").innerHTML = [["general", task.trunks * best.general], ...task.names.map((n, k) => [n, best.special[k]])]
+      .map(([name, tokens]) => `<tr><th scope="row">${escape(name)}</th><td>${short(tokens)}</td>` +
+        `<td class="share"><span style="width:${percent(tokens / task.tokens)}"></span>${percent(tokens / task.tokens)}</td></tr>`).join("");
+    find("recipes").innerHTML = found.rows.map((row) => `<tr><th scope="row">${NAMES[row.strategy]}</th><td>${loss(row.mean)}</td>` +
+      `<td>${loss(row.mean - best.mean)}</td><td>${row.worse === null ? "–" : percent(row.worse, 0)}</td></tr>`).join("");
+  }
+
+  /* ---- one round ---- */
+  let later = 0, shown = null;
+  function redraw() {
+    const began = performance.now();
+    const asked = settings();
+    find("flops-out").textContent = `${asked.flops.toExponential(2)} FLOPs`;
+    find("params-out").textContent = `${short(asked.params)} parameters`;
+    clearTimeout(later);
+    if (!asked.names.length) { find("answer").textContent = "Choose at least one domain."; return; }
+    shown = solve(asked);
+    show(null);
+    root.dataset.milliseconds = (performance.now() - began).toFixed(1);
+    later = setTimeout(() => show(optimumInterval(shown)), 120);
+  }
+  function show(ends) {
+    find("answer").textContent = sentence(shown, ends);
+    find("beyond").textContent = extrapolation(shown);
+    find("command").textContent = command(shown);
+    find("config").textContent = config(shown);
+    find("curve").setAttribute("aria-label", `Loss against the general fraction. ${sentence(shown, ends)}`);
+    drawCurve(shown, ends);
+    drawTables(shown);
+  }
+  function save() {
+    const content = { flops: shown.asked.flops, params: shown.asked.params, trunk: shown.asked.trunk,
+      pretrain_tokens: Math.floor(shown.best.general), fraction_general: shown.share,
+      specialize_tokens: Object.fromEntries(shown.task.names.map((n, k) => [n, Math.floor(shown.best.special[k])])),
+      predicted_mean_loss: [shown.best.mean, ...shown.expected] };
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)], { type: "application/json" }));
+    link.download = "split.json";
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+  root.addEventListener("input", redraw);
+  window.addEventListener("resize", () => shown && redraw());
+  find("save").addEventListener("click", save);
+  redraw();
+})();
