@@ -11,12 +11,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="one a strategy")
     parser.add_argument("--out", type=Path, required=True, help="comparison.csv to write")
+    parser.add_argument("--spread", action="store_true", help="print means and spread over seeds")
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw.gather import compare
+        from splitlaw.gather import compare, spread
 
-        compare(arguments.tables, out=arguments.out)
+        comparison = compare(arguments.tables, out=arguments.out)
+        if arguments.spread:
+            print(spread(comparison).round(4).to_string())
 
     return exit_status(action)
 
