@@ -26,6 +26,7 @@ from splitlaw.model import Shape, build_model
 from splitlaw.paths import Path, start, stream_start
 from splitlaw.schedule import learning_rate_factor
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 LOG_COLUMNS = ["step", "tokens", "domain", "learning_rate", "loss", "gradient_norm"]
 
 
@@ -315,14 +316,12 @@ class Trainer:
 
     @contextmanager
     def _catch_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGUSR1 end the loop after the current step, with its state saved."""
+        """Let a signal to stop end the loop after the current step, with its state saved."""
 
         def note(number: int, frame: object) -> None:
             self._stop_signal = number
 
-        before = {
-            number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGUSR1)
-        }
+        before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
         try:
             yield
         finally:
