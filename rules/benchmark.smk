@@ -1,0 +1,63 @@
+# Zero-shot tasks, and the split model measured as one system.
+
+
+rule benchmark_items:
+    input:
+        cards=rules.prepare_corpus.output.cards,
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+        code=expand(f"{PACKAGE}/benchmarks/{{module}}.py", module=["items", "overlap", "prepare"]),
+    output:
+        items=LOCAL_ITEMS,
+        counts=f"{RESULTS}/benchmarks/items/items.json",
+    log:
+        f"{RESULTS}/logs/benchmark_items.log",
+    benchmark:
+        f"{RESULTS}/logs/benchmark_items.tsv"
+    params:
+        tasks=local_tasks,
+        cap=config["benchmarks"]["items"],
+        words=config["corpus"]["cleaning"].get("benchmark_words", 13),
+        context=config["model"]["context"],
+        seed=config["corpus"].get("seed", 0),
+        domains=[GENERAL, *DOMAINS],
+        corpus=corpus_folder,
+        tokenizer=tokenizer_folder,
+        out=items_folder,
+    threads: 1
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/prepare_benchmarks.py --tasks {params.tasks} --cap {params.cap}"
+        " --words {params.words} --context {params.context} --seed {params.seed}"
+        " --corpus {params.corpus} --domains {params.domains} --tokenizer {params.tokenizer}"
+        " --out {params.out} 2> >(tee {log} >&2)"
+
+
+rule benchmark:
+    input:
+        tables=rules.train_final.input.tables,
+        items=rules.benchmark_items.output.items,
+        tasks=list(map(str, sorted(Path("tasks").glob("*.yaml")))),
+        code=list(map(str, sorted(Path(PACKAGE, "benchmarks").glob("*.py")))),
+    output:
+        table=f"{RESULTS}/benchmarks.csv",
+        gains=f"{RESULTS}/benchmark_gains.csv",
+        page=f"{RESULTS}/benchmarks.md",
+        run=f"{RESULTS}/benchmark_run.json",
+    log:
+        f"{RESULTS}/logs/benchmark.log",
+    benchmark:
+        f"{RESULTS}/logs/benchmark.tsv"
+    params:
+        config=benchmark_config,
+        results=results_folder,
+        items=items_folder,
+    threads: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/benchmark.py --config {params.config:q} --tables {input.tables}"
+        " --results {params.results} --items {params.items} --out {output.table}"
+        " --execution {resources.execution:q} 2> >(tee {log} >&2)"
