@@ -1,5 +1,6 @@
 """From a configuration to a folder of clean, split documents and a card for every domain."""
 
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -83,8 +84,10 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
     ):
         dropped = _read(config, sources, store, workers)
         index = store.index()
+        print(f"comparing {len(index.keys)} documents", file=sys.stderr)
         placement = _place(config, sources, store, index, workers)
         _check_sizes(config, placement)
+        print(f"writing {int((placement.fate == KEPT).sum())} documents", file=sys.stderr)
         _write(config, sources, store, index, placement, dropped, out)
     if placement.clusters:
         named = dict(zip(config.names[1:], placement.clusters, strict=True))
