@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+
 from splitlaw.laws import FORMS
 from splitlaw.laws.fit import fit_form
 from splitlaw.laws.problem import DELTA

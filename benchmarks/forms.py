@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 import planted_laws
+
 from splitlaw.laws import FORMS
 from splitlaw.laws.fit import fit_form
 from splitlaw.laws.holdout import KINDS, held_out_rows, hold_out, measure

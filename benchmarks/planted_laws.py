@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_script
 
 import numpy as np
 import pandas as pd
+
 from splitlaw.laws import FORMS, FitResult, Member, fit_table
 from splitlaw.laws.points import Units
 from splitlaw.laws.repetition import REPETITIONS
@@ -57,6 +58,7 @@ def plant(form: str, rng: np.random.Generator, domains: int) -> FitResult:
         domains=names,
         members=(member,),
         others=(),
+        stand_in=None,
         reference={},
         counts=(0,) * domains,
         objective=0.0,

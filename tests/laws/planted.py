@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+
 from splitlaw.laws import FORMS, FitResult, Member
 from splitlaw.laws.points import Units
 from splitlaw.laws.repetition import REPETITIONS
@@ -57,6 +58,7 @@ def law(form: str, domains: int = 2, **changes: float) -> FitResult:
         else tuple(f"domain{k:02}" for k in range(domains)),
         members=(member,),
         others=(),
+        stand_in=None,
         counts=(0,) * domains,
         objective=0.0,
         converged=True,

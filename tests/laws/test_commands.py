@@ -3,12 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import choose_split
-import fit_law
 import pandas as pd
-import predict_loss
 import pytest
 
+import choose_split
+import fit_law
+import predict_loss
 from laws.planted import cells, law, table
 
 SCRIPTS = Path(fit_law.__file__).parent

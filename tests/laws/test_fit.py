@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
+
+from laws.planted import cells, law, table
 from splitlaw.errors import UserError
 from splitlaw.laws import FORMS
 from splitlaw.laws.fit import Effort, fit_form, fit_sharings, layout_for
 from splitlaw.laws.problem import Problem
 from splitlaw.laws.table import read_table
-
-from laws.planted import cells, law, table
 
 TWO_STAGE = [name for name, form in FORMS.items() if form.stages == 2]
 

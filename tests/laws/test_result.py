@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from splitlaw.errors import UserError
-from splitlaw.laws import FitResult, fit_table
 
 from laws.planted import cells, law, table
+from splitlaw.errors import UserError
+from splitlaw.laws import FitResult, fit_table
 
 
 @pytest.fixture(scope="module")

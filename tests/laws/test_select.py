@@ -1,12 +1,14 @@
 import numpy as np
+import pandas as pd
 import pytest
+
+from laws.planted import GENERAL, SIZES, SPECIAL, law, table
 from splitlaw.errors import UserError
 from splitlaw.laws import fit_table
 from splitlaw.laws.bootstrap import draw_weights
 from splitlaw.laws.holdout import held_out_rows
 from splitlaw.laws.table import read_table
-
-from laws.planted import GENERAL, SIZES, SPECIAL, law, table
+from splitlaw.planner import plan
 
 LEADING = ("two_skills", "effective_tokens")
 
@@ -58,3 +60,18 @@ def test_the_bootstrap_draws_whole_clusters_within_each_size():
         assert (np.ptp(weights[:, fit.cluster == cluster], axis=1) == 0).all()
     for size in fit.sizes:
         assert (weights[:, fit.params == size].sum(axis=1) == (fit.params == size).sum()).all()
+
+
+def test_where_the_chosen_law_is_infinite_another_stands_in():
+    frame = table(law("transfer_gap"), noise=1e-3)
+    corners = table(law("two_skills"), noise=1e-3, special=(0.0,))
+    fit = fit_table(
+        pd.concat([frame, corners]), law=("two_skills", "transfer_gap"), share="none", bootstrap=20
+    )
+    assert fit.law == "transfer_gap" and fit.stand_in.law == "two_skills"
+    assert np.isfinite(fit.predict(corners.drop(columns="loss"))["loss_high"]).all()
+    made = plan(fit, flops=6 * 3e7 * 3e9, params=3e7).to_json()
+    by_name = {b["strategy"]: b for b in made["baselines"]}
+    assert by_name["no_split"]["law"] == "two_skills"
+    assert by_name["half"]["law"] == "transfer_gap"
+    assert all(np.isfinite(b["predicted_mean_loss"]).all() for b in made["baselines"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from laws.planted import MIDDLE, law
 from scipy.optimize import minimize
+
 from splitlaw.planner.allocate import Constraint, best_split, losses_at, optimality_gap
 from splitlaw.planner.surface import Setting, Surface
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from laws.planted import MIDDLE, law, with_draws
+
 from splitlaw.errors import UserError
 from splitlaw.planner import frontier, least_compute, plan
 

@@ -15,7 +15,7 @@ from splitlaw.laws.holdout import Errors, kind_of, measure, rows_of
 from splitlaw.laws.points import Array
 from splitlaw.laws.repeat import repetition_constant
 from splitlaw.laws.result import FitResult, Member
-from splitlaw.laws.select import Candidate, candidates, choose
+from splitlaw.laws.select import Candidate, candidates, choose, stand_in
 from splitlaw.laws.table import Table, read_table
 from splitlaw.laws.warn import bias_warnings, fit_warnings
 
@@ -58,12 +58,17 @@ def fit_table(
     rng = np.random.default_rng(seed)
     drawn = [_draw(c.estimate, fit, bootstrap, rng) for c in chosen]
     holdout = _holdout(chosen, fit, apart)
+    notes += _corner_notes(chosen)
     warnings = reading.notes + notes + fit_warnings(chosen, drawn, fit) + bias_warnings(holdout)
+    at_corners = None
+    if corner := stand_in(found, chosen):
+        at_corners = _member(corner, _draw(corner.estimate, fit, bootstrap, rng), 0.0)
     first = chosen[0]
     return FitResult(
         domains=fit.domains,
         members=tuple(_member(c, d, 1 / len(chosen)) for c, d in zip(chosen, drawn, strict=True)),
         others=tuple(_member(c, None, 0.0) for c in found if not _among(c, chosen)),
+        stand_in=at_corners,
         counts=tuple(np.bincount(fit.domain).tolist()),
         objective=first.estimate.objective,
         converged=first.estimate.converged,
@@ -76,6 +81,16 @@ def fit_table(
         repetitions=worth,
         seed=seed,
     )
+
+
+def _corner_notes(chosen: list[Candidate]) -> list[str]:
+    infinite = [c.form.name for c in chosen if not c.form.finite]
+    if not infinite:
+        return []
+    return [
+        f"{', '.join(infinite)} is infinite at D = 0 or D' = 0: there the best of the laws that "
+        "are finite stands in, and plans stay away from it."
+    ]
 
 
 def _among(candidate: Candidate, chosen: list[Candidate]) -> bool:

@@ -56,6 +56,11 @@ class Form(ABC):
     """2 for a form of D and D', 1 for a form of their sum."""
 
     @property
+    def finite(self) -> bool:
+        """Whether the loss is finite at D = 0 and at D' = 0."""
+        return not (self.needs_general or self.needs_domain)
+
+    @property
     def nonlinear(self) -> tuple[str, ...]:
         """Names of the nonlinear parameters."""
         return tuple(self.bounds)

@@ -1,7 +1,7 @@
 """The result of a fit: parameters, intervals, predictions, and the file that holds them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +98,9 @@ def interval(draws: Array) -> tuple[Array, Array]:
     if not len(draws):
         nothing = np.full(draws.shape[1:], np.nan)
         return nothing, nothing
-    low, high = np.percentile(draws, LEVEL, axis=0)
+    # Infinite losses, of laws without a value there, have no interval.
+    with np.errstate(invalid="ignore"):
+        low, high = np.percentile(draws, LEVEL, axis=0)
     return low, high
 
 
@@ -114,6 +116,9 @@ class FitResult:
     members: tuple[Member, ...]
     others: tuple[Member, ...]
     """The candidates that the hold-outs find worse; they weigh nothing, and have no draws."""
+
+    stand_in: Member | None
+    """The best law that is finite at D = 0 and D' = 0, where a member is not; it speaks there."""
 
     counts: tuple[int, ...]
     """Rows of each domain."""
@@ -175,13 +180,16 @@ class FitResult:
 
         `points` has params, pretrain_tokens, specialize_tokens, domain, and unique tokens
         where they repeat. The loss is the expected loss of a new run in nats per token, with
-        its 90% interval; infinite where a law has none, as additive at D' = 0.
+        its 90% interval. Where a member is infinite (D = 0 or D' = 0) `stand_in` predicts; the
+        loss is infinite where there is none.
         """
         numbers = self.domain_numbers(points["domain"])
         x = self._points(points)
-        value = sum(m.weight * m.predict(x, numbers) for m in self.members)
-        drawn = np.concatenate([m.predict(x, numbers, draws=True) for m in self.members])
-        low, high = interval(drawn)
+        value, low, high = _predict(self.members, x, numbers)
+        none = ~np.isfinite(value)
+        if self.stand_in and none.any():
+            other = _predict([self.stand_in], x.take(none), numbers[none])
+            value[none], low[none], high[none] = other
         return points.assign(loss=value, loss_low=low, loss_high=high)
 
     def _points(self, points: pd.DataFrame) -> Points:
@@ -256,6 +264,7 @@ class FitResult:
                 "seed": self.seed,
                 "clusters": "(size, seed, pretrain_tokens), stratified by size",
                 "members": [member.to_json(self.domains) for member in self.members],
+                "stand_in": self.stand_in and self.stand_in.to_json(self.domains),
                 "others": [member.to_json(self.domains) for member in self.others],
             },
         }
@@ -275,6 +284,7 @@ class FitResult:
                 domains=domains,
                 members=tuple(Member.from_json(m, domains) for m in drawn["members"]),
                 others=tuple(Member.from_json(m, domains) for m in drawn["others"]),
+                stand_in=drawn["stand_in"] and Member.from_json(drawn["stand_in"], domains),
                 reference=content["reference"],
                 counts=tuple(content["domains"][d]["n"] for d in domains),
                 objective=content["objective"],
@@ -291,6 +301,16 @@ class FitResult:
             raise UserError(
                 f"{path}: is no fit ({cause!r} is wrong or missing); write it with fit_law.py"
             ) from None
+
+
+def _predict(members: Sequence[Member], x: Points, numbers: Indices) -> tuple[Array, Array, Array]:
+    """The mean of the members at points [n], and the interval of all their draws."""
+    total = sum(m.weight for m in members)
+    shares = [m.weight / total if total else 1 / len(members) for m in members]
+    parts = [s * m.predict(x, numbers) for s, m in zip(shares, members, strict=True)]
+    drawn = np.concatenate([m.predict(x, numbers, draws=True) for m in members])
+    low, high = interval(drawn)
+    return np.sum(parts, axis=0), low, high
 
 
 def _or_none(value: float) -> float | None:

@@ -112,6 +112,14 @@ def _rank(candidate: Candidate) -> tuple[bool, int, float]:
     return unmeasured, -len(candidate.errors), error
 
 
+def stand_in(found: Sequence[Candidate], chosen: Sequence[Candidate]) -> Candidate | None:
+    """The best candidate that is finite everywhere, where some of the chosen are not."""
+    finite = [c for c in found if c.form.finite]
+    if all(c.form.finite for c in chosen) or not finite:
+        return None
+    return min(finite, key=_rank)
+
+
 def choose(found: Sequence[Candidate]) -> list[Candidate]:
     """The candidates within one standard error of the best, the simplest first."""
     best = min(found, key=_rank)

@@ -219,7 +219,7 @@ def _content(
                 optima[1], float(fraction(split.general, split.special, constraint)[0])
             ),
         },
-        "baselines": _baselines(task, point, draws, constraint, ours),
+        "baselines": _baselines(task, point, draws, constraint, (general, special)),
         "candidates": _regrets(task, size, constraint, split),
         "weights": dict(zip(names, task.setting.weights.tolist(), strict=True)),
         "pretrain_tokens_paid": task.spent is None,
@@ -278,15 +278,42 @@ def _predicted(
     return told
 
 
+@dataclass(frozen=True)
+class _Judge:
+    """The laws by which a split is predicted."""
+
+    law: str
+    point: Surface
+    draws: list[Surface]
+
+
+def _judge(
+    task: Task, point: Surface, draws: list[Surface], general: Array, special: Array
+) -> _Judge:
+    """The fit's own laws, or its stand-in where one of them is infinite."""
+    other = task.fit.stand_in
+    if other is None or np.isfinite(point.mean(general, special)[0, 0]):
+        return _Judge("mean" if len(task.fit.members) > 1 else task.fit.law, point, draws)
+    size, setting = point.params, task.setting
+    drawn = [Surface.of_draws(other, task.columns, size, setting)] if len(other.draws) else []
+    return _Judge(other.law, Surface.of_points([other], task.columns, size, setting), drawn)
+
+
 def _baselines(
-    task: Task, point: Surface, draws: list[Surface], constraint: Constraint, ours: Array
+    task: Task,
+    point: Surface,
+    draws: list[Surface],
+    constraint: Constraint,
+    split: tuple[Array, Array],
 ) -> list[dict[str, Any]]:
-    """Every baseline at the FLOPs of the plan."""
+    """Every baseline at the FLOPs of the plan, compared with D, D'_k of the plan."""
     entries = []
     for strategy, d, s in recipes(constraint, len(task.columns)):
         general, special = np.array([[float(d)]]), np.asarray(s, dtype=float)[None, None]
-        theirs = _drawn_means(draws, general, special)
-        mean = float(point.mean(general, special)[0, 0])
+        judge = _judge(task, point, draws, general, special)
+        theirs = _drawn_means(judge.draws, general, special)
+        mean = float(judge.point.mean(general, special)[0, 0])
+        ours = _drawn_means(judge.draws, *split)
         names = task.setting.domains
         known = np.isfinite(mean)
         entries.append(
@@ -294,8 +321,9 @@ def _baselines(
                 "strategy": strategy,
                 "pretrain_tokens": d,
                 "specialize_tokens": dict(zip(names, s, strict=True)),
-                "predicted_loss": _predicted(point, draws, general, special),
+                "predicted_loss": _predicted(judge.point, judge.draws, general, special),
                 "predicted_mean_loss": [mean, *_ends(theirs, mean)] if known else [None] * 3,
+                "law": judge.law,
                 "probability_worse": float(np.mean(theirs > ours)) if ours.size else None,
             }
         )
