@@ -148,16 +148,18 @@ def main() -> None:
     parser.add_argument("--law", default="leading", help="leading, planted, auto or a name")
     parser.add_argument("--share", default="auto")
     parser.add_argument("--trunk", choices=["size", "checkpoint"], default="size")
-    parser.add_argument("--out", help="write every trial to this CSV")
+    parser.add_argument("--out", help="write every trial to this CSV, as it ends")
     args = parser.parse_args()
-    trials = [
-        trial(form, seed, args)
-        for form in LEADING
-        for seed in range(args.first, args.first + args.laws)
-    ]
-    table = pd.DataFrame(trials)
-    if args.out:
-        table.to_csv(args.out, index=False)
+    trials: list[dict[str, object]] = []
+    for seed in range(args.first, args.first + args.laws):
+        for form in LEADING:
+            trials.append(trial(form, seed, args))
+            if args.out:
+                pd.DataFrame(trials).to_csv(args.out, index=False)
+    summarise(pd.DataFrame(trials))
+
+
+def summarise(table: pd.DataFrame) -> None:
     for form, part in table.groupby("planted", sort=False):
         print(
             f"{form}: {len(part)} laws; error at 3 times the largest size: median "
