@@ -16,6 +16,7 @@ rule report:
         code=[str(file) for file in sorted(REPORT.rglob("*.*")) if file.suffix != ".pyc"],
     output:
         page=f"{RESULTS}/report.html",
+        plan_page=f"{RESULTS}/plan_page.html",
         figures=[
             report(
                 f"{RESULTS}/figures/{caption.stem}.svg",

@@ -18,11 +18,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
+        from splitlaw.laws import FitResult
         from splitlaw.report import make_report, write_plan_page
 
         if arguments.law:
-            page = arguments.out or arguments.law.parent / "plan_page.html"
-            write_plan_page(arguments.law, page)
+            page = arguments.out or arguments.law.with_name("plan_page.html")
+            write_plan_page(FitResult.load(arguments.law), page)
             print(f"Open {page} in a browser.")
             return
         out = arguments.out or arguments.results / "report.html"

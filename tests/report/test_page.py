@@ -78,6 +78,11 @@ def test_figures_stand_beside_the_page(page):
         assert (page.parent / "figures" / f"{picture.name}.png").stat().st_size > 1000
 
 
+def test_the_page_to_play_with_stands_beside_it(page):
+    assert "play-data" in page.with_name("plan_page.html").read_text()
+    assert "play-data" in page.read_text()
+
+
 def test_the_same_results_give_the_same_picture(planted, tmp_path):
     inputs = read_inputs(planted)
     style.set_theme()

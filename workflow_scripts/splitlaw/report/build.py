@@ -12,7 +12,7 @@ from splitlaw.report import style, tables, words
 from splitlaw.report.figures import PICTURES, Picture
 from splitlaw.report.inputs import Inputs, read_inputs
 from splitlaw.report.page import inline_svg, render
-from splitlaw.report.plan_page import play
+from splitlaw.report.plan_page import play, write_plan_page
 from splitlaw.report.recipes import Recipe, read_recipes
 from splitlaw.report.summary import summarise
 
@@ -20,14 +20,17 @@ from splitlaw.report.summary import summarise
 def make_report(results: Path, *, out: Path, figures: Path) -> str:
     """Write the page to `out` and each figure to `figures` as SVG and PNG.
 
-    Gives a summary for the terminal. Where a part of the results is missing the page says so, and
-    the figure's files say what they wait for. Raises `UserError` where there is nothing to show.
+    The page to play with stands beside `out` as plan_page.html. Gives a summary for the terminal.
+    Where a part of the results is missing the page says so, and the figure's files say what they
+    wait for. Raises `UserError` where there is nothing to show.
     """
     inputs = read_inputs(results)
     recipes = read_recipes(inputs)
     style.set_theme()
     drawn = {picture.name: _draw(picture, inputs, recipes, figures) for picture in PICTURES}
     write_text(out, render(page_content(inputs, recipes, drawn)))
+    if inputs.fit is not None:
+        write_plan_page(inputs.fit, out.with_name("plan_page.html"), plan=inputs.plan)
     return summarise(inputs, recipes, out)
 
 

@@ -146,6 +146,8 @@ def learning_curves(inputs: Inputs) -> Figure | None:
 def planned_specialists(inputs: Inputs) -> list[tuple[Final, pd.DataFrame]]:
     """The optimal recipe's models with the course of their training."""
     ours = [f for f in inputs.finals if f.strategy == OPTIMAL]
+    places = {domain: place for place, domain in enumerate(inputs.domains)}
+    ours.sort(key=lambda final: places.get(final.domain, len(places)))
     seed = min((final.seed for final in ours), default=0)
     curves = [(f, read_curve(inputs.folder, dict(f.run))) for f in ours if f.seed == seed]
     return [(final, log) for final, log in curves if log is not None]

@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -27,10 +26,12 @@ SIZES = (1 / 2, 30)
 """How far the sliders reach, as factors of the plan."""
 
 
-def write_plan_page(law: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
-    """Write the page of a fit.json alone; `UserError` where it is not one."""
-    fit = FitResult.load(law)
-    content = {"play": play(fit, None), "law": Path(law).name, "version": __version__}
+def write_plan_page(
+    fit: FitResult, out: str | os.PathLike[str], *, plan: Mapping[str, Any] | None = None
+) -> None:
+    """Write the page of a fitted law alone; its sliders begin at `plan` where there is one."""
+    law = fit.law.replace("_", " ")
+    content = {"play": play(fit, plan), "law": law, "version": __version__}
     write_text(out, render(content, template="plan_page.html.j2"))
 
 
@@ -46,10 +47,10 @@ def play(fit: FitResult, plan: Mapping[str, Any] | None) -> dict[str, Any]:
         shares = {d: round(given[d] * len(shares), 6) for d in shares}
     data = json.dumps(law_data(fit), allow_nan=False, separators=(",", ":"))
     return {
-        "flops": [round(math.log10(flops * factor), 2) for factor in (BUDGETS[0], 1, BUDGETS[1])],
+        "flops": [math.log10(flops * factor) for factor in (BUDGETS[0], 1, BUDGETS[1])],
         "params": [math.log10(params * factor) for factor in (SIZES[0], 1, SIZES[1])],
         "trunk": plan.get("trunk", "shared") if plan else "shared",
-        "domains": list(fit.domains),
+        "domains": [*shares, *(d for d in fit.domains if d not in shares)],
         "weights": shares,
         "draws": sum(_carried(fit, member) for member in fit.members),
         # "<" cannot end the script element that holds the data.

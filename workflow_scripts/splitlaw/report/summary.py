@@ -20,7 +20,7 @@ def summarise(inputs: Inputs, recipes: list[Recipe], page: Path) -> str:
     parts += [textwrap.fill(sentence, WIDTH) for sentence in words.trust(inputs)[:1]]
     if inputs.missing:
         parts.append("\n".join(textwrap.fill(sentence, WIDTH) for sentence in inputs.missing))
-    parts.append(f"Open {page} in a browser; figures are in {page.parent / 'figures'}.")
+    parts.append(f"Open {page} in a browser; figures stand in {page.parent / 'figures'}.")
     return "\n\n".join(parts).replace(TIE, " ")
 
 

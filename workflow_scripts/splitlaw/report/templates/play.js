@@ -75,8 +75,8 @@
   }
 
   function extrapolation(found) {
-    const asked = { params: ["parameters", found.task.params], pretrain_tokens: ["general tokens", found.best.general],
-      specialize_tokens: ["domain tokens", Math.max(...found.best.special)] };
+    const asked = { params: ["N", found.task.params], pretrain_tokens: ["D", found.best.general],
+      specialize_tokens: ["D′", Math.max(...found.best.special)] };
     const beyond = Object.entries(asked).flatMap(([column, [name, value]]) => {
       const [low, high] = fit.range[column];
       if (value > 1.001 * high && high > 0) return [`${+(value / high).toPrecision(2)} times the largest ${name} measured`];
@@ -146,7 +146,8 @@
   function redraw() {
     const began = performance.now();
     const asked = settings();
-    find("flops-out").textContent = `${asked.flops.toExponential(2)} FLOPs`;
+    const [digits, exponent] = asked.flops.toExponential(2).split("e+");
+    find("flops-out").innerHTML = `${digits} × 10<sup>${exponent}</sup> FLOPs`;
     find("params-out").textContent = `${short(asked.params)} parameters`;
     clearTimeout(later);
     if (!asked.names.length) { find("answer").textContent = "Choose at least one domain."; return; }
