@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tokenize_corpus
 import train_tokenizer
 from splitlaw.corpus.documents import read_documents, split_path, write_documents

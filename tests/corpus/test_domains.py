@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import prepare_corpus
 import pytest
+
+import prepare_corpus
 from splitlaw.corpus.clusters import fit_clusters, top_words
 from splitlaw.corpus.router import Router, load_router, measure, train_router
 from splitlaw.errors import UserError

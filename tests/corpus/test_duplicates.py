@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from splitlaw.corpus.benchmarks import ItemWords
 from splitlaw.corpus.cleaning import clean_batch
 from splitlaw.corpus.config import Cleaning, NearDuplicates

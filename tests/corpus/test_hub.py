@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from splitlaw.corpus.config import Source
 from splitlaw.corpus.sources import documents
 from splitlaw.corpus.trouble import Trouble

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import prepare_corpus
 import pytest
+
+import prepare_corpus
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.shingles import jaccard, shingle_set
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from splitlaw.corpus import readers
 from splitlaw.corpus.readers import read_files
 from splitlaw.corpus.trouble import Trouble

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from splitlaw.corpus import shingles
 from splitlaw.corpus.shingles import jaccard, shingle_hashes, shingle_set, word_hashes
 

@@ -1,4 +1,5 @@
 import numpy as np
+
 from splitlaw.corpus.cleaning import document_key
 from splitlaw.corpus.splitting import (
     TEST,
