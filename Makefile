@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 STAMP := $(VENV)/.ready
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --profile none --rerun-incomplete --quiet rules
@@ -11,10 +12,11 @@ SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --profile
 
 setup: $(STAMP)
 
-$(STAMP): envs/requirements.lock
+# The corpora's package and lm-eval pin old versions of what we use, and run well on ours.
+$(STAMP): envs/requirements.lock envs/corpora.lock envs/benchmarks.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r envs/requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/corpora.lock
+	$(PIP) -r envs/requirements.lock
+	$(PIP) --no-deps -r envs/corpora.lock -r envs/benchmarks.lock
 	touch $(STAMP)
 
 demo: setup

@@ -10,6 +10,7 @@ include: "rules/corpus.smk"
 include: "rules/grid.smk"
 include: "rules/law.smk"
 include: "rules/final.smk"
+include: "rules/benchmark.smk"
 include: "rules/report.smk"
 
 

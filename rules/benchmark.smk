@@ -5,9 +5,9 @@ rule benchmark_items:
     input:
         cards=rules.prepare_corpus.output.cards,
         tokenizer=rules.train_tokenizer.output.tokenizer,
-        code=expand(f"{PACKAGE}/benchmarks/{{module}}.py", module=["items", "overlap", "prepare"]),
+        code=package_code("benchmarks"),
     output:
-        items=LOCAL_ITEMS,
+        questions=LOCAL_ITEMS,
         counts=f"{RESULTS}/benchmarks/items/items.json",
     log:
         f"{RESULTS}/logs/benchmark_items.log",
@@ -36,9 +36,9 @@ rule benchmark_items:
 rule benchmark:
     input:
         tables=rules.train_final.input.tables,
-        items=rules.benchmark_items.output.items,
+        questions=rules.benchmark_items.output.questions,
         tasks=list(map(str, sorted(Path("tasks").glob("*.yaml")))),
-        code=list(map(str, sorted(Path(PACKAGE, "benchmarks").glob("*.py")))),
+        code=package_code("benchmarks"),
     output:
         table=f"{RESULTS}/benchmarks.csv",
         gains=f"{RESULTS}/benchmark_gains.csv",
@@ -51,7 +51,7 @@ rule benchmark:
     params:
         config=benchmark_config,
         results=results_folder,
-        items=items_folder,
+        folder=items_folder,
     threads: 1
     resources:
         execution=execution,
@@ -59,5 +59,5 @@ rule benchmark:
         "../envs/train.yaml"
     shell:
         "python workflow_scripts/benchmark.py --config {params.config:q} --tables {input.tables}"
-        " --results {params.results} --items {params.items} --out {output.table}"
+        " --results {params.results} --items {params.folder} --out {output.table}"
         " --execution {resources.execution:q} 2> >(tee {log} >&2)"

@@ -26,12 +26,14 @@ def check():
 check()
 
 RESULTS = f"results/{config['experiment']}"
-DOMAINS = list(config["corpus"]["domains"])
+DOMAINS = experiment.domain_names(config)
 SIZES = list(config["sizes"])
 STRATEGIES = ["optimal", "two_stage_90", "half", "no_split", "scratch"]
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
 BUDGET = int(config["final"]["budget_tokens"])
 PACKAGE = "workflow_scripts/splitlaw"
+LOCAL_TASKS = [task for task in config["benchmarks"]["tasks"] if task.startswith("local_")]
+LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]
 
 
 wildcard_constraints:
@@ -40,6 +42,11 @@ wildcard_constraints:
     strategy="|".join(STRATEGIES),
     seed=r"\d+",
     budget=r"\d+",
+
+
+def package_code(part):
+    """The modules of a part of the package, which rules compare by content."""
+    return [str(file) for file in sorted(Path(PACKAGE, part).glob("*.py"))]
 
 
 def results_folder(wildcards):
@@ -66,35 +73,28 @@ def tokenizer_config(wildcards):
     return canonical_json({key: config[key] for key in ("tokenizer", "evaluation")})
 
 
-def job_config(wildcards):
-    """All that decides what the runs of a size are."""
-    grid = experiment.grid_of(config, wildcards.size)
-    shape = experiment.shape_of(config, wildcards.size)
+def job_of(size, **runs):
+    """All that decides what the given runs of a size are."""
     return canonical_json(
         {
-            "split": "holdout" if wildcards.size in config["holdout_sizes"] else "fit",
-            "shape": vars(shape),
+            "shape": vars(experiment.shape_of(config, size)),
             "training": config["training"],
-            "cells": grid.cells,
-            "unsplit": grid.unsplit,
             "test_tokens": config["evaluation"]["tokens"],
+            **runs,
         }
     )
+
+
+def job_config(wildcards):
+    """The grid of a size."""
+    grid = experiment.grid_of(config, wildcards.size)
+    split = "holdout" if wildcards.size in config["holdout_sizes"] else "fit"
+    return job_of(wildcards.size, split=split, cells=grid.cells, unsplit=grid.unsplit)
 
 
 def final_config(wildcards):
-    """The same without the grid, on which the final models do not depend."""
-    shape = experiment.shape_of(config, wildcards.size)
-    return canonical_json(
-        {
-            "split": "final",
-            "shape": vars(shape),
-            "training": config["training"],
-            "cells": [],
-            "unsplit": [],
-            "test_tokens": config["evaluation"]["tokens"],
-        }
-    )
+    """The final models, which do not depend on the grid but through the plan."""
+    return job_of(wildcards.size, split="final", cells=[], unsplit=[])
 
 
 def plan_flops(wildcards):
@@ -116,6 +116,26 @@ def trained_domains(wildcards):
 def evaluated_domains(wildcards):
     """What a run is evaluated on besides general: its own domain, an unsplit run on all."""
     return ",".join(DOMAINS if wildcards.domain == GENERAL else [wildcards.domain])
+
+
+def local_tasks(wildcards):
+    return " ".join(LOCAL_TASKS)
+
+
+def items_folder(wildcards):
+    return f"{RESULTS}/benchmarks/items"
+
+
+def benchmark_config(wildcards):
+    """What the systems are asked, and how long the models and documents are."""
+    return canonical_json(
+        {
+            "tasks": config["benchmarks"]["tasks"],
+            "context": config["model"]["context"],
+            "test_tokens": config["evaluation"]["tokens"],
+            "characters": config["evaluation"]["characters_per_document"],
+        }
+    )
 
 
 def shared_trunk(wildcards):

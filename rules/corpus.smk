@@ -21,12 +21,14 @@ rule prepare_corpus:
         "../envs/train.yaml"
     shell:
         "python workflow_scripts/prepare_corpus.py --config {params.config:q} --out {params.out}"
+        " --workers {threads}"
         " 2> >(tee {log} >&2)"
 
 
 rule train_tokenizer:
     input:
         cards=rules.prepare_corpus.output.cards[0],
+        code=package_code("tokens"),
     output:
         tokenizer=f"{RESULTS}/tokenizer/tokenizer.json",
     log:
@@ -49,6 +51,7 @@ rule tokenize_domain:
     input:
         card=f"{RESULTS}/corpus/{{domain}}/card.json",
         tokenizer=rules.train_tokenizer.output.tokenizer,
+        code=package_code("tokens"),
     output:
         sidecar=f"{RESULTS}/tokens/{{domain}}/tokens.json",
     log:

@@ -4,7 +4,7 @@
 rule fit_law:
     input:
         losses=rules.evaluate.output.losses,
-        code=list(map(str, sorted(Path(PACKAGE, "laws").glob("*.py")))),
+        code=package_code("laws"),
     output:
         fit=f"{RESULTS}/law/fit.json",
     log:
@@ -27,7 +27,7 @@ rule fit_law:
 rule choose_split:
     input:
         fit=rules.fit_law.output.fit,
-        code=list(map(str, sorted(Path(PACKAGE, "planner").glob("*.py")))),
+        code=package_code("planner"),
     output:
         plan=f"{RESULTS}/split/plan.json",
     log:

@@ -2,7 +2,6 @@
 
 REPORT = Path(PACKAGE, "report")
 CAPTIONS = sorted(REPORT.glob("captions/*.rst"))
-BENCHMARKS = Path(RESULTS, "benchmarks.csv")
 
 
 rule report:
@@ -12,7 +11,7 @@ rule report:
         fit=rules.fit_law.output.fit,
         plan=rules.choose_split.output.plan,
         comparison=rules.train_final.output.comparison,
-        benchmarks=str(BENCHMARKS) if BENCHMARKS.exists() else [],
+        benchmarks=rules.benchmark.output.table,
         code=[str(file) for file in sorted(REPORT.rglob("*.*")) if file.suffix != ".pyc"],
     output:
         page=f"{RESULTS}/report.html",
@@ -32,7 +31,7 @@ rule report:
     benchmark:
         f"{RESULTS}/logs/report.tsv"
     params:
-        results=RESULTS,
+        results=results_folder,
     threads: 1
     conda:
         "../envs/train.yaml"

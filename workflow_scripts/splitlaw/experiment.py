@@ -101,15 +101,23 @@ def _check_grid(config: Config, file: str) -> None:
         )
 
 
+def domain_names(config: Config) -> list[str]:
+    """The domains of an experiment, given or to be discovered."""
+    domains = config["corpus"]["domains"]
+    if "discover" in domains:
+        return [f"cluster_{number}" for number in range(1, domains["discover"] + 1)]
+    return list(domains)
+
+
 def _check_domains(config: Config, file: str) -> None:
     corpus = config["corpus"]
     if GENERAL in corpus["domains"]:
         raise UserError(f"{file}: corpus.domains has {GENERAL}; that name is the mixture's, rename")
     for domain in corpus["general"].get("slices", {}):
-        if domain not in corpus["domains"]:
+        if domain not in domain_names(config):
             raise UserError(
                 f"{file}: corpus.general.slices names {domain}, which is no domain; "
-                f"the domains are {', '.join(corpus['domains'])}"
+                f"the domains are {', '.join(domain_names(config))}"
             )
 
 
