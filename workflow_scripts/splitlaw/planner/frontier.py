@@ -8,8 +8,8 @@ import pandas as pd
 from splitlaw.laws.points import Array
 from splitlaw.laws.result import FitResult, interval
 from splitlaw.planner.allocate import Constraint, losses_at
-from splitlaw.planner.plan import make_task
 from splitlaw.planner.surface import Surface
+from splitlaw.planner.task import make_task
 
 FRACTIONS = 41
 

@@ -8,8 +8,9 @@ import numpy as np
 from splitlaw.errors import UserError
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.allocate import best_split
-from splitlaw.planner.plan import Plan, make_task, plan
+from splitlaw.planner.plan import Plan, plan
 from splitlaw.planner.sizes import best_size
+from splitlaw.planner.task import make_task
 
 DECADES = 15
 HALVINGS = 40
