@@ -68,8 +68,11 @@ def read_held_out(
     """
     sidecar = results / "tokens" / domain / "tokens.json"
     tokenizer = results / "tokenizer" / "tokenizer.json"
-    if read_json(sidecar).get("tokenizer_sha256") != sha256_file(tokenizer):
+    about = read_json(sidecar)
+    if about.get("tokenizer_sha256") != sha256_file(tokenizer):
         raise UserError(f"{sidecar}: was made with another {tokenizer}; run tokenize again")
+    if not about["splits"]["test"]["tokens"]:
+        raise UserError(f"{sidecar}: the test split has no text; give {domain} more documents")
     windows = cut_windows(sidecar, context=context, limit=limit)
     texts = _first_texts(results / "corpus", domain, len(windows.tokens), characters)
     if [len(text.encode("utf-8")) for text in texts] != windows.bytes.astype(int).tolist():

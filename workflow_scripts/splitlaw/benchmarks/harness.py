@@ -40,6 +40,7 @@ except ImportError as cause:
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 METRICS = ("acc", "acc_norm")
+_LOCAL = "local_"
 
 
 @contextlib.contextmanager
@@ -61,9 +62,12 @@ def load_tasks(names: Sequence[str], *, folder: Path, items: Path, cache: Path) 
     where it cannot be reached, and one that is not multiple choice.
     """
     local = TaskManager(include_path=str(folder), include_defaults=False)
-    everywhere = local
-    if set(names) - set(local.all_subtasks):
-        everywhere = TaskManager(include_path=str(folder))
+    foreign = [name for name in names if name not in local.all_subtasks]
+    for name in foreign:
+        if name.startswith(_LOCAL):
+            raise UserError(f"benchmarks.tasks: {_unknown(name, local.all_subtasks)}")
+    # Reading all task files of lm-eval takes a minute, so only where one is wanted.
+    everywhere = TaskManager(include_path=str(folder)) if foreign else local
     loaded: dict[str, Any] = {}
     for name in names:
         if name not in everywhere.all_subtasks:
