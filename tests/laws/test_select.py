@@ -4,7 +4,7 @@ import pytest
 
 from laws.planted import GENERAL, SIZES, SPECIAL, law, table
 from splitlaw.errors import UserError
-from splitlaw.laws import fit_table
+from splitlaw.laws import FitResult, fit_table
 from splitlaw.laws.bootstrap import draw_weights
 from splitlaw.laws.holdout import held_out_rows
 from splitlaw.laws.table import read_table
@@ -62,13 +62,17 @@ def test_the_bootstrap_draws_whole_clusters_within_each_size():
         assert (weights[:, fit.params == size].sum(axis=1) == (fit.params == size).sum()).all()
 
 
-def test_where_the_chosen_law_is_infinite_another_stands_in():
+def test_where_the_chosen_law_is_infinite_another_stands_in(tmp_path):
     frame = table(law("transfer_gap"), noise=1e-3)
     corners = table(law("two_skills"), noise=1e-3, special=(0.0,))
-    fit = fit_table(
-        pd.concat([frame, corners]), law=("two_skills", "transfer_gap"), share="none", bootstrap=20
-    )
+    both = pd.concat([frame, corners])
+    both = both.assign(split=np.where(both["params"] == SIZES[-1], "holdout", "fit"))
+    fit = fit_table(both, law=("two_skills", "transfer_gap"), share="none", bootstrap=20)
     assert fit.law == "transfer_gap" and fit.stand_in.law == "two_skills"
+    fit.save(tmp_path / "fit.json")
+    assert FitResult.load(tmp_path / "fit.json").stand_in.law == "two_skills"
+    marked = [h for h in fit.holdout if h["source"] == "split column"]
+    assert [h["n"] for h in marked] == [25, 25] and all(h["mre"] < 0.05 for h in marked)
     assert np.isfinite(fit.predict(corners.drop(columns="loss"))["loss_high"]).all()
     made = plan(fit, flops=6 * 3e7 * 3e9, params=3e7).to_json()
     by_name = {b["strategy"]: b for b in made["baselines"]}

@@ -57,11 +57,12 @@ def fit_table(
     chosen = choose(found)
     rng = np.random.default_rng(seed)
     drawn = [_draw(c.estimate, fit, bootstrap, rng) for c in chosen]
-    holdout = _holdout(chosen, fit, apart)
+    corner = stand_in(found, chosen)
+    holdout = _holdout(chosen, corner, fit, apart)
     notes += _corner_notes(chosen)
     warnings = reading.notes + notes + fit_warnings(chosen, drawn, fit) + bias_warnings(holdout)
     at_corners = None
-    if corner := stand_in(found, chosen):
+    if corner:
         at_corners = _member(corner, _draw(corner.estimate, fit, bootstrap, rng), 0.0)
     first = chosen[0]
     return FitResult(
@@ -144,13 +145,24 @@ def _mean(parts: list[Errors]) -> Errors:
     return Errors(first.kind, first.domain, first.cluster, first.loss, predicted)
 
 
-def _holdout(chosen: list[Candidate], fit: Table, apart: Table | None) -> list[dict[str, Any]]:
+def _finite(errors: Errors, corner: Candidate | None, rows: Table) -> Errors:
+    """The errors with the stand-in's predictions where there are none, as in `predict`."""
+    none = ~np.isfinite(errors.predicted)
+    if corner and none.any():
+        other = measure(corner.estimate, rows, errors.kind).predicted
+        return replace(errors, predicted=np.where(none, other, errors.predicted))
+    return errors
+
+
+def _holdout(
+    chosen: list[Candidate], corner: Candidate | None, fit: Table, apart: Table | None
+) -> list[dict[str, Any]]:
     """What the fit as a whole predicts: rows set apart by the user stand first in their kind."""
     entries, given = [], None
     if apart is not None:
         given = kind_of(apart, fit)
         marked = [measure(c.estimate, apart, given) for c in chosen]
-        entries += rows_of(_mean(marked), fit.domains, "split column")
+        entries += rows_of(_finite(_mean(marked), corner, apart), fit.domains, "split column")
     for parts in zip(*(c.errors for c in chosen), strict=True):
         if parts[0].kind != given:
             entries += rows_of(_mean(list(parts)), fit.domains, "made within the fit")

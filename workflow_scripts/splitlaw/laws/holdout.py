@@ -145,6 +145,7 @@ def rows_of(errors: Errors, domains: tuple[str, ...], source: str) -> list[dict[
     entries = []
     for number, name in enumerate(domains):
         relative = errors.relative[errors.domain == number]
+        relative = relative[np.isfinite(relative)]
         if not relative.size:
             continue
         entries.append(
