@@ -171,7 +171,9 @@ def test_benchmarks_are_shown(results):
     ]
     names = "strategy system size budget seed task metric value stderr n chance".split()
     pd.DataFrame(rows, columns=names).to_csv(results / "benchmarks.csv", index=False)
-    assert "sciq" in without_figures(results)
+    text = without_figures(results)
+    assert "sciq" in text
+    assert "0.260\u00a0±\u00a00.020" in text
     style.set_theme()
     assert figures_final.benchmarks(read_inputs(results)) is not None
 

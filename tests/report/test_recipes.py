@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from planted_results import plant_finals
 
+from splitlaw.laws import fit_table
 from splitlaw.report.inputs import read_inputs
 from splitlaw.report.recipes import NORMAL_90, OPTIMAL, ratio_stderr, read_recipes, same_plan
 
@@ -52,6 +53,21 @@ def test_predicted_gains_carry_the_draws(planted, recipes):
         scratch["predicted_mean_loss"][0] - plan["predicted_mean_loss"][0]
     )
     assert low < value < high
+
+
+def test_a_stand_in_judges_the_pair_where_the_plan_s_law_is_infinite(planted):
+    inputs = read_inputs(planted)
+    two_skills = inputs.fit.members[0]
+    table = inputs.losses
+    additive = fit_table(table, law="additive", bootstrap=0).members
+    fit = dataclasses.replace(inputs.fit, members=additive, stand_in=two_skills)
+    gains = {
+        recipe.strategy: recipe.predicted_gain
+        for recipe in read_recipes(dataclasses.replace(inputs, fit=fit))
+    }
+    own = {recipe.strategy: recipe.predicted_gain for recipe in read_recipes(inputs)}
+    assert gains["scratch"] == pytest.approx(own["scratch"])
+    assert gains["half"][0] != pytest.approx(own["half"][0])
 
 
 def test_verdicts(recipes):

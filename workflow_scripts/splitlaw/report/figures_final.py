@@ -156,9 +156,14 @@ def planned_specialists(inputs: Inputs) -> list[tuple[Final, pd.DataFrame]]:
 def benchmarks(inputs: Inputs) -> Figure | None:
     """Score above chance of each strategy on each task, averaged over seeds."""
     table = inputs.benchmarks
-    if table is None:
+    if table is None or "chance" not in table:
         return None
-    table = main_metric(table)
+    table = table[table["chance"].notna()]
+    table = table[table["metric"] == table.groupby("task")["metric"].transform("first")]
+    if table.empty:
+        return None
+    if "stderr" not in table:
+        table = table.assign(stderr=0.0)
     tasks = list(dict.fromkeys(table["task"]))
     series = list(dict.fromkeys(zip(table["strategy"], table["system"], strict=True)))
     inks = dict(zip(series, style.colours([str(s) for s in series]).values(), strict=True))
@@ -185,13 +190,3 @@ def benchmarks(inputs: Inputs) -> Figure | None:
     axis.set(xlabel="score above chance, with one standard error")
     figure.legend(loc="outside upper left", ncols=2)
     return figure
-
-
-def main_metric(table: pd.DataFrame) -> pd.DataFrame:
-    """The first metric of each task, with columns for chance and error where they lack."""
-    first = table.groupby("task")["metric"].transform("first")
-    table = table[table["metric"] == first]
-    for column in ("stderr", "chance"):
-        if column not in table:
-            table = table.assign(**{column: 0.0})
-    return table.assign(chance=table["chance"].fillna(0.0))

@@ -12,6 +12,7 @@ import pandas as pd
 from splitlaw.laws.result import interval
 from splitlaw.laws.table import GENERAL
 from splitlaw.planner.plan import make_task
+from splitlaw.planner.surface import Surface
 from splitlaw.report.inputs import Final, Inputs
 
 Array = npt.NDArray[np.float64]
@@ -104,41 +105,61 @@ def read_recipes(inputs: Inputs) -> list[Recipe]:
     if plan is None:
         return []
     entries = [{**plan, "strategy": OPTIMAL}, *plan.get("baselines", [])]
-    drawn = drawn_means(inputs, entries)
+    gains = predicted_gains(inputs, entries)
     measured = Measured.of(inputs, plan)
-    return [_recipe(plan, entry, drawn, measured) for entry in entries]
+    return [_recipe(plan, entry, gains, measured) for entry in entries]
 
 
-def drawn_means(inputs: Inputs, entries: Sequence[Mapping[str, Any]]) -> list[Array]:
-    """Mean loss of each recipe under every bootstrap draw of the law, [draws] each."""
+def predicted_gains(
+    inputs: Inputs, entries: Sequence[Mapping[str, Any]]
+) -> dict[str, Bounds | None]:
+    """Loss of each recipe above the first by the law, with the interval of their common draws.
+
+    Where a law of the plan is infinite for a recipe, the fit's stand-in judges the pair of them,
+    as it does in the plan. None without a fit, and where no law has a value.
+    """
     fit, plan = inputs.fit, inputs.plan
     if fit is None or plan is None:
-        return [np.zeros(0) for _ in entries]
-    shares = weights(plan)
+        return {}
+    shares, params = weights(plan), plan["params"]
     task = make_task(fit, domains=tuple(shares), weights=shares)
-    surfaces = task.draws(plan["params"])
-    found = []
-    for entry in entries:
-        general = np.array([[float(entry["pretrain_tokens"])]])
-        special = np.array([[[float(entry["specialize_tokens"][d]) for d in shares]]])
-        means = [surface.mean(general, special)[:, 0] for surface in surfaces]
-        found.append(np.concatenate(means) if means else np.zeros(0))
-    return found
+    judges = [(task.point(params), task.draws(params))]
+    if fit.stand_in is not None:
+        about = (task.columns, params, task.setting)
+        drawn = [Surface.of_draws(fit.stand_in, *about)] if len(fit.stand_in.draws) else []
+        judges.append((Surface.of_points([fit.stand_in], *about), drawn))
+    pairs = {entry["strategy"]: (entry, entries[0]) for entry in entries[1:]}
+    return {strategy: _gain(pair, judges, list(shares)) for strategy, pair in pairs.items()}
+
+
+def _gain(
+    pair: tuple[Mapping[str, Any], Mapping[str, Any]],
+    judges: Sequence[tuple[Surface, list[Surface]]],
+    domains: list[str],
+) -> Bounds | None:
+    """The first of the pair above the second, by the first judge that has a value."""
+
+    def mean(surface: Surface, entry: Mapping[str, Any]) -> Array:
+        special = np.array([[[float(entry["specialize_tokens"][d]) for d in domains]]])
+        return surface.mean(np.array([[float(entry["pretrain_tokens"])]]), special)[:, 0]
+
+    for point, draws in judges:
+        theirs, ours = mean(point, pair[0])[0], mean(point, pair[1])[0]
+        if np.isfinite(theirs) and np.isfinite(ours):
+            drawn = [mean(draw, pair[0]) - mean(draw, pair[1]) for draw in draws]
+            return _bounds(float(theirs - ours), np.concatenate(drawn) if drawn else np.zeros(0))
+    return None
 
 
 def _recipe(
-    plan: Mapping[str, Any], entry: Mapping[str, Any], drawn: list[Array], measured: "Measured"
+    plan: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    gains: Mapping[str, Bounds | None],
+    measured: "Measured",
 ) -> Recipe:
-    strategy, shares = entry["strategy"], weights(plan)
-    strategies = [OPTIMAL, *(e["strategy"] for e in plan.get("baselines", []))]
-    special = entry["specialize_tokens"]
+    strategy, special = entry["strategy"], entry["specialize_tokens"]
     trunks = len(special) if plan.get("trunk") == "independent" and any(special.values()) else 1
     general = trunks * entry["pretrain_tokens"]
-    mean = predicted_mean(entry, shares)
-    gain = None
-    best = predicted_mean(plan, shares)
-    if strategy != OPTIMAL and mean is not None and best is not None:
-        gain = _bounds(mean[0] - best[0], drawn[strategies.index(strategy)] - drawn[0])
     fewest = min(entry["pretrain_tokens"] + tokens for tokens in special.values())
     return Recipe(
         strategy=strategy,
@@ -146,8 +167,8 @@ def _recipe(
         specialize_tokens=special,
         fraction_general=general / max(general + sum(special.values()), 1),
         tokens_per_param=fewest / plan["params"],
-        predicted=mean,
-        predicted_gain=gain,
+        predicted=predicted_mean(entry, weights(plan)),
+        predicted_gain=gains.get(strategy),
         probability_worse=entry.get("probability_worse"),
         **measured.about(strategy),
     )

@@ -8,7 +8,6 @@ import pandas as pd
 
 from splitlaw.files import sha256_file
 from splitlaw.laws.table import GENERAL
-from splitlaw.report.figures_final import main_metric
 from splitlaw.report.inputs import FILES, Inputs
 from splitlaw.report.numerals import TIE, bounds, count, error, loss, percent, power, signed
 from splitlaw.report.recipes import NAMES, OPTIMAL, Recipe
@@ -247,20 +246,25 @@ def cost_table(inputs: Inputs) -> Table | None:
 
 
 def benchmarks_table(inputs: Inputs) -> Table | None:
-    """Scores by task, strategy and system."""
+    """Scores by task and metric, for every strategy and system."""
     if inputs.benchmarks is None:
         return None
-    table = main_metric(inputs.benchmarks)
-    names = table["strategy"].replace(NAMES)
-    table = table.assign(who=names + ", " + table["system"].astype(str))
+    table = inputs.benchmarks
+    for column in ("stderr", "chance"):
+        if column not in table:
+            table = table.assign(**{column: float("nan")})
+    table = table.assign(who=table["strategy"].replace(NAMES) + ", " + table["system"].astype(str))
     who = list(dict.fromkeys(table["who"]))
     rows = []
-    for task, part in table.groupby("task", sort=False):
+    for (task, metric), part in table.groupby(["task", "metric"], sort=False):
         means = part.groupby("who")[["value", "stderr"]].mean().reindex(who)
         scores = [error(row.value, row.stderr, 3) for row in means.itertuples()]
-        rows.append([str(task), loss(part["chance"].mean()), *scores])
-    metrics = ", ".join(sorted(set(table["metric"])))
-    return Table(title=f"Benchmarks ({metrics})", head=["Task", "Chance", *who], rows=rows)
+        name = str(metric).replace("_", " ")
+        rows.append([str(task), name, loss(part["chance"].mean()), *scores])
+    note = (
+        "Of losses and bits per byte, lower is better; of accuracies, higher. ± one standard error."
+    )
+    return Table(title="Benchmarks", head=["Task", "Metric", "Chance", *who], rows=rows, note=note)
 
 
 def provenance_table(inputs: Inputs) -> Table:

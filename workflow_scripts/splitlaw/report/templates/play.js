@@ -41,11 +41,17 @@
     const best = planner.bestSplit(point, task);
     const mean = (surface, split) => planner.meanAt(surface, task, split.general, split.special);
     const ours = draws.map((draw) => mean(draw, best));
+    const standIn = fit.standIn && { ...fit, members: fit.standIn };
     const rows = planner.recipes(task).map(([strategy, general, special]) => {
       const split = { general, special };
-      const theirs = draws.map((draw) => mean(draw, split));
-      const worse = theirs.filter((value, i) => value > ours[i]).length / Math.max(theirs.length, 1);
-      return { strategy, split, mean: mean(point, split), worse: draws.length ? worse : null };
+      /* Where a law of the plan is infinite its stand-in judges the recipe and the plan alike. */
+      const away = standIn && !Number.isFinite(mean(point, split));
+      const judge = away ? planner.pointSurface(standIn, asked.names) : point;
+      const drawn = away ? planner.drawnSurfaces(standIn, asked.names) : draws;
+      const worse = drawn.filter((draw, i) => mean(draw, split) > (away ? mean(draw, best) : ours[i])).length;
+      const value = mean(judge, split);
+      return { strategy, split, mean: value, above: value - mean(judge, best),
+        worse: drawn.length ? worse / drawn.length : null };
     });
     const curve = Array.from({ length: FRACTIONS }, (_, i) => i / (FRACTIONS - 1)).map((share) => {
       const split = planner.atShare(point, task, share * task.tokens / task.trunks, null, 1e-5);
@@ -138,7 +144,7 @@
       .map(([name, tokens]) => `<tr><th scope="row">${escape(name)}</th><td>${short(tokens)}</td>` +
         `<td class="share"><span style="width:${percent(tokens / task.tokens)}"></span>${percent(tokens / task.tokens)}</td></tr>`).join("");
     find("recipes").innerHTML = found.rows.map((row) => `<tr><th scope="row">${NAMES[row.strategy]}</th><td>${loss(row.mean)}</td>` +
-      `<td>${loss(row.mean - best.mean)}</td><td>${row.worse === null ? "–" : percent(row.worse, 0)}</td></tr>`).join("");
+      `<td>${loss(row.above)}</td><td>${row.worse === null ? "–" : percent(row.worse, 0)}</td></tr>`).join("");
   }
 
   /* ---- one round ---- */
