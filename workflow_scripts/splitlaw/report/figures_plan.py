@@ -19,6 +19,9 @@ from splitlaw.report.recipes import NORMAL_90, OPTIMAL, Bounds, Recipe, weights
 LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 MOST_LAWS = 4
 FRACTIONS = 61
+INSIDE = (0.04, 0.95)
+"""General fractions at which every law has a loss of ordinary size."""
+
 OURS, THEIRS = "#de8f05", "#0173b2"
 FAINT = "#949494"
 """Orange and blue of seaborn's colour-blind palette: the plan, and everything else."""
@@ -59,7 +62,9 @@ def frontier(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
     axis.plot(x, mean["loss"], color=THEIRS, lw=2, label="predicted")
     _forms(axis, inputs, table)
     _optimum(axis, inputs, recipes[0])
+    _predicted(axis, recipes)
     _measured(axis, [recipe for recipe in recipes if recipe.measured is not None])
+    _name_recipes(axis, recipes)
     _frame_losses(axis, mean, recipes)
     axis.set(xlabel="general tokens, share of all tokens", ylabel="mean domain loss (nats/token)")
     style.percent_axis(axis.xaxis, 0)
@@ -92,6 +97,41 @@ def _optimum(axis: Axes, inputs: Inputs, best: Recipe) -> None:
     axis.axvline(best.fraction_general, color=OURS, lw=1.4, label=label)
 
 
+def _predicted(axis: Axes, recipes: list[Recipe]) -> None:
+    """The recipes by the law: they share domain tokens evenly, so they may lie above the line."""
+    told = [(r.fraction_general, r.predicted[0]) for r in recipes if r.predicted]
+    axis.plot(
+        *zip(*told, strict=True),
+        ls="",
+        marker="D",
+        color=THEIRS,
+        markerfacecolor=style.PAPER,
+        markersize=5,
+        zorder=4,
+        label="predicted, recipes",
+    )
+
+
+def _name_recipes(axis: Axes, recipes: list[Recipe]) -> None:
+    """A name beside each recipe's point, where the curve is not; the legend names the plan."""
+    for recipe in recipes[1:]:
+        heights = [recipe.measured, recipe.predicted and recipe.predicted[0]]
+        known = [height for height in heights if height is not None]
+        if not known:
+            continue
+        right = recipe.fraction_general > 0.8
+        below = 0.1 < recipe.fraction_general <= 0.8
+        axis.annotate(
+            recipe.name,
+            (recipe.fraction_general, min(known) if below else max(known)),
+            xytext=(-8 if right else 8, -14 if below else 5),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=8,
+            zorder=6,
+        )
+
+
 def _measured(axis: Axes, recipes: list[Recipe]) -> None:
     for recipe in recipes:
         ours = recipe.strategy == OPTIMAL
@@ -109,17 +149,6 @@ def _measured(axis: Axes, recipes: list[Recipe]) -> None:
             zorder=5,
             label="measured, the plan" if ours else None,
         )
-        # The plan's name goes to the other side: half and half often stands right of it.
-        left = recipe.fraction_general > (0.2 if ours else 0.8)
-        axis.annotate(
-            recipe.name,
-            (recipe.fraction_general, recipe.measured),
-            xytext=(-8 if left else 8, 5),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            fontsize=8,
-            zorder=6,
-        )
     others = [recipe for recipe in recipes if recipe.strategy != OPTIMAL]
     if others:
         axis.plot(
@@ -128,8 +157,10 @@ def _measured(axis: Axes, recipes: list[Recipe]) -> None:
 
 
 def _frame_losses(axis: Axes, mean: pd.DataFrame, recipes: list[Recipe]) -> None:
-    """Limit the losses to the curve and the points: a wide band at an end would flatten both."""
-    values = [*mean["loss"], *(r.measured for r in recipes if r.measured is not None)]
+    """Limit the losses to the recipes and the curve's middle: some laws are infinite at its ends."""
+    inside = mean[mean["fraction_general"].between(*INSIDE)]
+    told = [loss for r in recipes for loss in (r.measured, r.predicted and r.predicted[0])]
+    values = [*inside["loss"], *(loss for loss in told if loss is not None)]
     low, high = min(values), max(values)
     room = 0.1 * (high - low) + 1e-3
     axis.set_ylim(low - 1.5 * room, high + 1.5 * room)
@@ -147,10 +178,9 @@ def comparison(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
     _rows(bottom, others, [(r.predicted_gain, _span(r.gain, r.gain_stderr)) for r in others])
     bottom.axvline(0, color=style.INK, lw=1)
     bottom.set(xlabel="loss above the optimal split (nats/token)")
-    handles = [
-        _handle("D", THEIRS, "predicted, 90% interval"),
-        _handle("o", style.INK, "measured, 90% interval over documents"),
-    ]
+    handles = [_handle("D", THEIRS, "predicted, 90% interval")]
+    if any(recipe.measured is not None for recipe in recipes):
+        handles.append(_handle("o", style.INK, "measured, 90% interval over documents"))
     figure.legend(handles=handles, loc="outside upper left", ncols=2)
     return figure
 

@@ -27,6 +27,13 @@ NAMES = {
     "no_split": "No split",
     "scratch": "From scratch",
 }
+PROSE = {
+    OPTIMAL: "the optimal split",
+    "two_stage_90": "two stages with 90% general",
+    "half": "half and half",
+    "no_split": "no split",
+    "scratch": "training from scratch",
+}
 MIN_TOKENS_PER_PARAM = 5
 NORMAL_90 = 1.6449
 """Standard errors on either side of a 90% interval."""
@@ -70,8 +77,13 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """Its name in prose."""
+        """Its name at the head of a row."""
         return NAMES.get(self.strategy, self.strategy)
+
+    @property
+    def prose(self) -> str:
+        """Its name within a sentence."""
+        return PROSE.get(self.strategy, self.strategy)
 
     @property
     def too_few_tokens(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.numerals import bounds, count, error, listing, loss, percent, power, signed
-from splitlaw.report.recipes import CLEAR, NAMES, OPTIMAL, Recipe
+from splitlaw.report.recipes import CLEAR, OPTIMAL, Recipe
 
 EVEN = 0.005
 """Shares of the tokens that differ by less than this are told as one."""
@@ -82,8 +82,8 @@ def _below(recipes: list[Recipe]) -> str:
     assert rival.predicted_gain and rival.predicted
     gain = rival.predicted_gain[0] / rival.predicted[0]
     if gain <= 0:
-        return f", no better than {rival.name.lower()}"
-    return f", {percent(gain)} below {rival.name.lower()}, the best of today’s recipes"
+        return f", no better than {rival.prose}"
+    return f", {percent(gain)} below {rival.prose}, the best of today’s recipes"
 
 
 def outcome(recipes: list[Recipe]) -> list[str]:
@@ -106,12 +106,12 @@ def _winner(ours: Recipe, best: Recipe, measured: list[Recipe]) -> str:
         return (
             f"Trained at equal compute, the optimal split has the lowest mean loss of the {number} "
             f"recipes: {loss(ours.measured)} nats per token, {_gain(rival)} below "
-            f"{rival.name.lower()}, the next best."
+            f"{rival.prose}, the next best."
         )
     return (
-        f"Trained at equal compute, the optimal split did not win: {best.name.lower()} has the "
+        f"Trained at equal compute, the optimal split did not win: {best.prose} has the "
         f"lowest mean loss of the {number} recipes, {loss(best.measured)} against "
-        f"{loss(ours.measured)} nats per token (optimal minus {best.name.lower()}: {_gain(best)})."
+        f"{loss(ours.measured)} nats per token (optimal minus {best.prose}: {_gain(best)})."
     )
 
 
@@ -143,7 +143,7 @@ def _verdicts(measured: list[Recipe]) -> str:
             "to tell the recipes apart."
         )
     good = [r for r in tested if r.verdict == "as predicted"]
-    bad = [f"{r.name.lower()}: {r.verdict}" for r in tested if r.verdict != "as predicted"]
+    bad = [f"{r.prose}: {r.verdict}" for r in tested if r.verdict != "as predicted"]
     rest = f" ({'; '.join(bad)})" if bad else ""
     return (
         f"Of {len(tested)} predicted gains over {CLEAR:.0f} standard errors, {len(good)} have the "
@@ -155,7 +155,7 @@ def _few_tokens(measured: list[Recipe]) -> str:
     few = [r for r in measured if r.too_few_tokens]
     if not few:
         return ""
-    told = listing([f"{NAMES.get(r.strategy, r.strategy)} ({r.tokens_per_param:.1f})" for r in few])
+    told = listing([f"{r.prose} ({r.tokens_per_param:.1f})" for r in few])
     return (
         "† Some models of these recipes see fewer than 5 tokens per parameter, where no law of "
         f"this kind was measured: {told}."
