@@ -58,7 +58,7 @@ def plant(form: str, rng: np.random.Generator, domains: int) -> FitResult:
         domains=names,
         members=(member,),
         others=(),
-        stand_in=None,
+        stand_ins=(),
         reference={},
         counts=(0,) * domains,
         objective=0.0,

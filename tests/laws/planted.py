@@ -58,7 +58,7 @@ def law(form: str, domains: int = 2, **changes: float) -> FitResult:
         else tuple(f"domain{k:02}" for k in range(domains)),
         members=(member,),
         others=(),
-        stand_in=None,
+        stand_ins=(),
         counts=(0,) * domains,
         objective=0.0,
         converged=True,

@@ -68,9 +68,9 @@ def test_where_the_chosen_law_is_infinite_another_stands_in(tmp_path):
     both = pd.concat([frame, corners])
     both = both.assign(split=np.where(both["params"] == SIZES[-1], "holdout", "fit"))
     fit = fit_table(both, law=("two_skills", "transfer_gap"), share="none", bootstrap=20)
-    assert fit.law == "transfer_gap" and fit.stand_in.law == "two_skills"
+    assert fit.law == "transfer_gap" and [m.law for m in fit.stand_ins] == ["two_skills"]
     fit.save(tmp_path / "fit.json")
-    assert FitResult.load(tmp_path / "fit.json").stand_in.law == "two_skills"
+    assert len(FitResult.load(tmp_path / "fit.json").stand_ins) == 1
     marked = [h for h in fit.holdout if h["source"] == "split column"]
     assert [h["n"] for h in marked] == [25, 25] and all(h["mre"] < 0.05 for h in marked)
     assert np.isfinite(fit.predict(corners.drop(columns="loss"))["loss_high"]).all()
@@ -79,3 +79,18 @@ def test_where_the_chosen_law_is_infinite_another_stands_in(tmp_path):
     assert by_name["no_split"]["law"] == "two_skills"
     assert by_name["half"]["law"] == "transfer_gap"
     assert all(np.isfinite(b["predicted_mean_loss"]).all() for b in made["baselines"])
+
+
+def test_each_corner_has_the_best_of_the_laws_that_are_finite_there():
+    inner = table(law("transfer_gap"), noise=1e-3)
+    unsplit = table(law("two_skills"), noise=1e-3, special=(0.0,))
+    fit = fit_table(
+        pd.concat([inner, unsplit]),
+        law=("two_skills", "transferred_data", "transfer_gap"),
+        share="none",
+        bootstrap=0,
+    )
+    errors = {c["law"]: c["holdout_mre"] for c in fit.candidates}
+    able = {"D": ["two_skills", "transferred_data"], "D'": ["two_skills"]}
+    best = {corner: min(laws, key=errors.__getitem__) for corner, laws in able.items()}
+    assert {m.law for m in fit.stand_ins} == set(best.values())

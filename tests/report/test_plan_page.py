@@ -68,7 +68,7 @@ def fits(planted):
     base = FitResult.load(planted / "law/fit.json")
     mixed = (member("two_skills", 0.5), member("effective_tokens", 0.5))
     alone = [(member(law, 1.0),) for law in SHAPES]
-    return [replace(base, members=members, others=(), stand_in=None) for members in (mixed, *alone)]
+    return [replace(base, members=members, others=(), stand_ins=()) for members in (mixed, *alone)]
 
 
 def asked(rng, fit, number):

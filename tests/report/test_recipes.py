@@ -60,7 +60,7 @@ def test_a_stand_in_judges_the_pair_where_the_plan_s_law_is_infinite(planted):
     two_skills = inputs.fit.members[0]
     table = inputs.losses
     additive = fit_table(table, law="additive", bootstrap=0).members
-    fit = dataclasses.replace(inputs.fit, members=additive, stand_in=two_skills)
+    fit = dataclasses.replace(inputs.fit, members=additive, stand_ins=(two_skills,))
     gains = {
         recipe.strategy: recipe.predicted_gain
         for recipe in read_recipes(dataclasses.replace(inputs, fit=fit))

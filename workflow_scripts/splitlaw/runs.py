@@ -236,8 +236,6 @@ def describe(
 def say(job: Job, what: str, done: str, trainer: Trainer, steps: int) -> None:
     """One line of progress."""
     tokens = steps * job.recipe.batch_tokens / 1e6
-    print(
-        f"{job.size} {what}: {done} at {tokens:.2f}M tokens, {trainer.speed:,.0f} tokens/s",
-        file=sys.stderr,
-        flush=True,
-    )
+    pace = f"{trainer.speed:,.0f} tokens/s" if trainer.cost.steps else "trained before"
+    line = f"{job.size} {what}: {done} at {tokens:.2f}M tokens, {pace}"
+    print(line, file=sys.stderr, flush=True)

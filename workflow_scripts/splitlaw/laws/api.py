@@ -15,7 +15,7 @@ from splitlaw.laws.holdout import Errors, kind_of, measure, rows_of
 from splitlaw.laws.points import Array
 from splitlaw.laws.repeat import repetition_constant
 from splitlaw.laws.result import FitResult, Member
-from splitlaw.laws.select import Candidate, candidates, choose, stand_in
+from splitlaw.laws.select import Candidate, candidates, choose, stand_ins
 from splitlaw.laws.table import Table, read_table
 from splitlaw.laws.warn import bias_warnings, fit_warnings
 
@@ -57,19 +57,16 @@ def fit_table(
     chosen = choose(found)
     rng = np.random.default_rng(seed)
     drawn = [_draw(c.estimate, fit, bootstrap, rng) for c in chosen]
-    corner = stand_in(found, chosen)
-    holdout = _holdout(chosen, corner, fit, apart)
+    corners = stand_ins(found, chosen)
+    holdout = _holdout(chosen, corners, fit, apart)
     notes += _corner_notes(chosen)
     warnings = reading.notes + notes + fit_warnings(chosen, drawn, fit) + bias_warnings(holdout)
-    at_corners = None
-    if corner:
-        at_corners = _member(corner, _draw(corner.estimate, fit, bootstrap, rng), 0.0)
     first = chosen[0]
     return FitResult(
         domains=fit.domains,
         members=tuple(_member(c, d, 1 / len(chosen)) for c, d in zip(chosen, drawn, strict=True)),
         others=tuple(_member(c, None, 0.0) for c in found if not _among(c, chosen)),
-        stand_in=at_corners,
+        stand_ins=tuple(_member(c, _draw(c.estimate, fit, bootstrap, rng), 0.0) for c in corners),
         counts=tuple(np.bincount(fit.domain).tolist()),
         objective=first.estimate.objective,
         converged=first.estimate.converged,
@@ -90,7 +87,7 @@ def _corner_notes(chosen: list[Candidate]) -> list[str]:
         return []
     return [
         f"{', '.join(infinite)} is infinite at D = 0 or D' = 0: there the best of the laws that "
-        "are finite stands in, and plans stay away from it."
+        "are finite there stands in, and plans stay away from it."
     ]
 
 
@@ -145,24 +142,25 @@ def _mean(parts: list[Errors]) -> Errors:
     return Errors(first.kind, first.domain, first.cluster, first.loss, predicted)
 
 
-def _finite(errors: Errors, corner: Candidate | None, rows: Table) -> Errors:
-    """The errors with the stand-in's predictions where there are none, as in `predict`."""
-    none = ~np.isfinite(errors.predicted)
-    if corner and none.any():
-        other = measure(corner.estimate, rows, errors.kind).predicted
-        return replace(errors, predicted=np.where(none, other, errors.predicted))
+def _finite(errors: Errors, corners: list[Candidate], rows: Table) -> Errors:
+    """The errors with the stand-ins' predictions where there are none, as in `predict`."""
+    for corner in corners:
+        none = ~np.isfinite(errors.predicted)
+        if none.any():
+            other = measure(corner.estimate, rows, errors.kind).predicted
+            errors = replace(errors, predicted=np.where(none, other, errors.predicted))
     return errors
 
 
 def _holdout(
-    chosen: list[Candidate], corner: Candidate | None, fit: Table, apart: Table | None
+    chosen: list[Candidate], corners: list[Candidate], fit: Table, apart: Table | None
 ) -> list[dict[str, Any]]:
     """What the fit as a whole predicts: rows set apart by the user stand first in their kind."""
     entries, given = [], None
     if apart is not None:
         given = kind_of(apart, fit)
         marked = [measure(c.estimate, apart, given) for c in chosen]
-        entries += rows_of(_finite(_mean(marked), corner, apart), fit.domains, "split column")
+        entries += rows_of(_finite(_mean(marked), corners, apart), fit.domains, "split column")
     for parts in zip(*(c.errors for c in chosen), strict=True):
         if parts[0].kind != given:
             entries += rows_of(_mean(list(parts)), fit.domains, "made within the fit")

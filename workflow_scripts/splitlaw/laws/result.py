@@ -117,8 +117,8 @@ class FitResult:
     others: tuple[Member, ...]
     """The candidates that the hold-outs find worse; they weigh nothing, and have no draws."""
 
-    stand_in: Member | None
-    """The best law that is finite at D = 0 and D' = 0, where a member is not; it speaks there."""
+    stand_ins: tuple[Member, ...]
+    """Where a member is infinite, at D = 0 or D' = 0, the first of these that is not speaks."""
 
     counts: tuple[int, ...]
     """Rows of each domain."""
@@ -180,16 +180,17 @@ class FitResult:
 
         `points` has params, pretrain_tokens, specialize_tokens, domain, and unique tokens
         where they repeat. The loss is the expected loss of a new run in nats per token, with
-        its 90% interval. Where a member is infinite (D = 0 or D' = 0) `stand_in` predicts; the
-        loss is infinite where there is none.
+        its 90% interval. Where a member is infinite (D = 0 or D' = 0) the first of `stand_ins`
+        that is not predicts; the loss is infinite where there is none.
         """
         numbers = self.domain_numbers(points["domain"])
         x = self._points(points)
         value, low, high = _predict(self.members, x, numbers)
-        none = ~np.isfinite(value)
-        if self.stand_in and none.any():
-            other = _predict([self.stand_in], x.take(none), numbers[none])
-            value[none], low[none], high[none] = other
+        for stand_in in self.stand_ins:
+            none = ~np.isfinite(value)
+            if none.any():
+                other = _predict([stand_in], x.take(none), numbers[none])
+                value[none], low[none], high[none] = other
         return points.assign(loss=value, loss_low=low, loss_high=high)
 
     def _points(self, points: pd.DataFrame) -> Points:
@@ -264,7 +265,7 @@ class FitResult:
                 "seed": self.seed,
                 "clusters": "(size, seed, pretrain_tokens), stratified by size",
                 "members": [member.to_json(self.domains) for member in self.members],
-                "stand_in": self.stand_in and self.stand_in.to_json(self.domains),
+                "stand_ins": [member.to_json(self.domains) for member in self.stand_ins],
                 "others": [member.to_json(self.domains) for member in self.others],
             },
         }
@@ -284,7 +285,7 @@ class FitResult:
                 domains=domains,
                 members=tuple(Member.from_json(m, domains) for m in drawn["members"]),
                 others=tuple(Member.from_json(m, domains) for m in drawn["others"]),
-                stand_in=drawn["stand_in"] and Member.from_json(drawn["stand_in"], domains),
+                stand_ins=tuple(Member.from_json(m, domains) for m in drawn["stand_ins"]),
                 reference=content["reference"],
                 counts=tuple(content["domains"][d]["n"] for d in domains),
                 objective=content["objective"],

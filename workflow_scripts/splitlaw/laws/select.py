@@ -112,12 +112,18 @@ def _rank(candidate: Candidate) -> tuple[bool, int, float]:
     return unmeasured, -len(candidate.errors), error
 
 
-def stand_in(found: Sequence[Candidate], chosen: Sequence[Candidate]) -> Candidate | None:
-    """The best candidate that is finite everywhere, where some of the chosen are not."""
-    finite = [c for c in found if c.form.finite]
-    if all(c.form.finite for c in chosen) or not finite:
-        return None
-    return min(finite, key=_rank)
+def stand_ins(found: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Who speaks where some of the chosen are infinite: the best of those finite there.
+
+    One for D = 0 and one for D' = 0, or one for both; the better of two stands first.
+    """
+    picked: list[Candidate] = []
+    for general, special in ((0.0, 1.0), (1.0, 0.0)):
+        corner = np.array([general]), np.array([special])
+        able = [c for c in found if c.form.usable(*corner).all()]
+        if able and not all(c.form.usable(*corner).all() for c in chosen):
+            picked.append(min(able, key=_rank))
+    return sorted({id(c): c for c in picked}.values(), key=_rank)
 
 
 def choose(found: Sequence[Candidate]) -> list[Candidate]:

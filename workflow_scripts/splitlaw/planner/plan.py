@@ -188,13 +188,19 @@ class _Judge:
 def _judge(
     task: Task, point: Surface, draws: list[Surface], general: Array, special: Array
 ) -> _Judge:
-    """The fit's own laws, or its stand-in where one of them is infinite."""
-    other = task.fit.stand_in
-    if other is None or np.isfinite(point.mean(general, special)[0, 0]):
-        return _Judge("mean" if len(task.fit.members) > 1 else task.fit.law, point, draws)
-    size, setting = point.params, task.setting
-    drawn = [Surface.of_draws(other, task.columns, size, setting)] if len(other.draws) else []
-    return _Judge(other.law, Surface.of_points([other], task.columns, size, setting), drawn)
+    """The fit's own laws, or the first stand-in that is finite where they are not."""
+    own = _Judge("mean" if len(task.fit.members) > 1 else task.fit.law, point, draws)
+    about = (task.columns, point.params, task.setting)
+    for other in () if _finite(point, general, special) else task.fit.stand_ins:
+        surface = Surface.of_points([other], *about)
+        if _finite(surface, general, special):
+            drawn = [Surface.of_draws(other, *about)] if len(other.draws) else []
+            return _Judge(other.law, surface, drawn)
+    return own
+
+
+def _finite(surface: Surface, general: Array, special: Array) -> bool:
+    return bool(np.isfinite(surface.mean(general, special)[0, 0]))
 
 
 def _baselines(

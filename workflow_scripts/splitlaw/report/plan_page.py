@@ -74,7 +74,7 @@ def law_data(fit: FitResult) -> dict[str, Any]:
     return {
         "domains": list(fit.domains),
         "members": [_member(fit, member) for member in fit.members],
-        "standIn": None if fit.stand_in is None else [_member(fit, fit.stand_in)],
+        "standIns": [_member(fit, member) for member in fit.stand_ins],
         "range": {column: list(ends) for column, ends in fit.range.items()},
         "flopsPerToken": {f"{n:.15g}": flops for n, flops in fit.flops_per_token.items()},
         "repetitions": fit.repetitions,

@@ -127,7 +127,7 @@ def predicted_gains(
 ) -> dict[str, Bounds | None]:
     """Loss of each recipe above the first by the law, with the interval of their common draws.
 
-    Where a law of the plan is infinite for a recipe, the fit's stand-in judges the pair of them,
+    Where a law of the plan is infinite for a recipe, a stand-in of the fit judges the pair of them,
     as it does in the plan. None without a fit, and where no law has a value.
     """
     fit, plan = inputs.fit, inputs.plan
@@ -136,10 +136,10 @@ def predicted_gains(
     shares, params = weights(plan), plan["params"]
     task = make_task(fit, domains=tuple(shares), weights=shares)
     judges = [(task.point(params), task.draws(params))]
-    if fit.stand_in is not None:
-        about = (task.columns, params, task.setting)
-        drawn = [Surface.of_draws(fit.stand_in, *about)] if len(fit.stand_in.draws) else []
-        judges.append((Surface.of_points([fit.stand_in], *about), drawn))
+    about = (task.columns, params, task.setting)
+    for stand_in in fit.stand_ins:
+        drawn = [Surface.of_draws(stand_in, *about)] if len(stand_in.draws) else []
+        judges.append((Surface.of_points([stand_in], *about), drawn))
     pairs = {entry["strategy"]: (entry, entries[0]) for entry in entries[1:]}
     return {strategy: _gain(pair, judges, list(shares)) for strategy, pair in pairs.items()}
 

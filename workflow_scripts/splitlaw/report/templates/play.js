@@ -41,13 +41,14 @@
     const best = planner.bestSplit(point, task);
     const mean = (surface, split) => planner.meanAt(surface, task, split.general, split.special);
     const ours = draws.map((draw) => mean(draw, best));
-    const standIn = fit.standIn && { ...fit, members: fit.standIn };
+    const standIns = fit.standIns.map((member) => ({ ...fit, members: [member] }));
     const rows = planner.recipes(task).map(([strategy, general, special]) => {
       const split = { general, special };
-      /* Where a law of the plan is infinite its stand-in judges the recipe and the plan alike. */
-      const away = standIn && !Number.isFinite(mean(point, split));
-      const judge = away ? planner.pointSurface(standIn, asked.names) : point;
-      const drawn = away ? planner.drawnSurfaces(standIn, asked.names) : draws;
+      /* Where a law of the plan is infinite a stand-in judges the recipe and the plan alike. */
+      const finite = (law) => Number.isFinite(mean(planner.pointSurface(law, asked.names), split));
+      const away = Number.isFinite(mean(point, split)) ? undefined : standIns.find(finite);
+      const judge = away ? planner.pointSurface(away, asked.names) : point;
+      const drawn = away ? planner.drawnSurfaces(away, asked.names) : draws;
       const worse = drawn.filter((draw, i) => mean(draw, split) > (away ? mean(draw, best) : ours[i])).length;
       const value = mean(judge, split);
       return { strategy, split, mean: value, above: value - mean(judge, best),
