@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from transformers.utils import logging
 
 from splitlaw import runs
 from splitlaw.errors import UserError
@@ -151,6 +152,7 @@ def train_model(
     losses = {domain: evaluate(trainer.model, part) for domain, part in windows.items()}
     summary = {domain: runs.summarise(loss) for domain, loss in losses.items()}
     folder.mkdir(parents=True, exist_ok=True)
+    logging.disable_progress_bar()
     trainer.model.save_pretrained(folder)
     for file in sorted((job.results / "tokenizer").iterdir()):
         shutil.copyfile(file, folder / file.name)
@@ -228,6 +230,8 @@ def model_card(
             f"{loss['bits_per_byte']:.4f} | {predicted} |"
         )
     lines += [
+        "",
+        "Made by `snakemake train_final` in a checkout of the commit that `run.json` names.",
         "",
         "```python",
         "from transformers import pipeline",
