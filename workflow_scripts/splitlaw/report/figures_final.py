@@ -16,6 +16,9 @@ from splitlaw.report.recipes import NAMES, OPTIMAL
 
 MOST_DOMAINS = 12
 CURVE_POINTS = 150
+USED = ("routed", "single")
+"""Systems as they would be used: no oracle, and no ensemble at several times the cost."""
+
 EARLY = 0.1
 """Share of the tokens whose losses do not set the limits of the specialists' curves."""
 
@@ -100,7 +103,11 @@ def smooth(log: pd.DataFrame) -> pd.DataFrame:
     log = log.sort_values("step")
     window = max(1, len(log) // 60)
     log = log.assign(loss=log["loss"].rolling(window, min_periods=1, center=True).mean())
-    return log.iloc[:: max(1, len(log) // CURVE_POINTS)]
+    thin = log.iloc[:: max(1, len(log) // CURVE_POINTS)].copy()
+    # A stretch that was not logged is left open.
+    gaps = thin["step"].diff()
+    thin.loc[gaps > 5 * gaps.median(), "loss"] = float("nan")
+    return thin
 
 
 def learning_curves(inputs: Inputs) -> Figure | None:
@@ -154,7 +161,7 @@ def planned_specialists(inputs: Inputs) -> list[tuple[Final, pd.DataFrame]]:
 
 
 def benchmarks(inputs: Inputs) -> Figure | None:
-    """Score above chance of each strategy on each task, averaged over seeds."""
+    """Score above chance of each strategy as it would be used, averaged over seeds."""
     table = inputs.benchmarks
     if table is None or "chance" not in table:
         return None
@@ -162,6 +169,8 @@ def benchmarks(inputs: Inputs) -> Figure | None:
     table = table[table["metric"] == table.groupby("task")["metric"].transform("first")]
     if table.empty:
         return None
+    used = table["system"].isin(USED)
+    table = table[used] if used.any() else table
     if "stderr" not in table:
         table = table.assign(stderr=0.0)
     tasks = list(dict.fromkeys(table["task"]))

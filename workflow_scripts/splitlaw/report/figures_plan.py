@@ -157,7 +157,7 @@ def _measured(axis: Axes, recipes: list[Recipe]) -> None:
 
 
 def _frame_losses(axis: Axes, mean: pd.DataFrame, recipes: list[Recipe]) -> None:
-    """Limit the losses to the recipes and the curve's middle: some laws are infinite at its ends."""
+    """Limit losses to the recipes and the curve’s middle: some laws are infinite at its ends."""
     inside = mean[mean["fraction_general"].between(*INSIDE)]
     told = [loss for r in recipes for loss in (r.measured, r.predicted and r.predicted[0])]
     values = [*inside["loss"], *(loss for loss in told if loss is not None)]

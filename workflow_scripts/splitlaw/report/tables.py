@@ -9,9 +9,22 @@ import pandas as pd
 from splitlaw.files import sha256_file
 from splitlaw.laws.table import GENERAL
 from splitlaw.report.inputs import FILES, Inputs
-from splitlaw.report.numerals import TIE, bounds, count, error, loss, percent, power, signed
+from splitlaw.report.numerals import (
+    TIE,
+    bounds,
+    count,
+    error,
+    listing,
+    loss,
+    percent,
+    power,
+    signed,
+)
 from splitlaw.report.recipes import NAMES, OPTIMAL, Recipe
 from splitlaw.report.words import KIND_NAMES, ranges
+
+SAME = 1e-6
+"""Losses closer than this are equal, in nats per token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +65,7 @@ def recipes_table(recipes: list[Recipe]) -> Table | None:
         title="The recipes at equal compute",
         head=head,
         rows=rows,
-        note=_recipes_note(recipes),
+        note=_recipes_note(recipes) + _judge_note(recipes),
     )
 
 
@@ -80,6 +93,23 @@ def _recipes_note(recipes: list[Recipe]) -> str:
     if any(recipe.too_few_tokens for recipe in recipes):
         note += "† has models of fewer than 5 tokens per parameter."
     return note
+
+
+def _judge_note(recipes: list[Recipe]) -> str:
+    """Why a gain may not be the difference of two losses in the table."""
+    best = recipes[0].predicted
+    apart = [
+        recipe.prose
+        for recipe in recipes[1:]
+        if best and recipe.predicted and recipe.predicted_gain
+        if abs(recipe.predicted[0] - best[0] - recipe.predicted_gain[0]) > SAME
+    ]
+    if not apart:
+        return ""
+    return (
+        f"The laws of the plan are infinite for {listing(apart)}: there the best law that is "
+        "finite predicts, and the gain is between its own losses of the recipe and of the plan. "
+    )
 
 
 def domains_table(inputs: Inputs, recipes: list[Recipe]) -> Table | None:

@@ -78,7 +78,7 @@ def _below(recipes: list[Recipe]) -> str:
     others = [r for r in recipes[1:] if r.predicted_gain and r.predicted]
     if not others:
         return ""
-    rival = min(others, key=lambda r: r.predicted_gain[0] if r.predicted_gain else np.inf)
+    rival = min(others, key=lambda r: r.predicted[0] if r.predicted else np.inf)
     assert rival.predicted_gain and rival.predicted
     gain = rival.predicted_gain[0] / rival.predicted[0]
     if gain <= 0:
