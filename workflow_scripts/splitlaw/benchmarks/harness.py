@@ -66,7 +66,7 @@ def load_tasks(names: Sequence[str], *, folder: Path, items: Path, cache: Path) 
     for name in foreign:
         if name.startswith(_LOCAL):
             raise UserError(f"benchmarks.tasks: {_unknown(name, local.all_subtasks)}")
-    # Reading all task files of lm-eval takes a minute, so only where one is wanted.
+    # lm-eval has 14,000 task files; they are read only where one of them is wanted.
     everywhere = TaskManager(include_path=str(folder)) if foreign else local
     loaded: dict[str, Any] = {}
     for name in names:
