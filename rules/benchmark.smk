@@ -36,6 +36,7 @@ rule benchmark_items:
 rule benchmark:
     input:
         tables=rules.train_final.input.tables,
+        router=rules.prepare_corpus.output.router,
         questions=rules.benchmark_items.output.questions,
         tasks=list(map(str, sorted(Path("tasks").glob("*.yaml")))),
         code=package_code("benchmarks"),

@@ -9,6 +9,7 @@ rule prepare_corpus:
         ),
     output:
         cards=expand(f"{RESULTS}/corpus/{{domain}}/card.json", domain=[GENERAL, *DOMAINS]),
+        router=f"{RESULTS}/corpus/router/router.json" if len(DOMAINS) > 1 else [],
     log:
         f"{RESULTS}/logs/prepare_corpus.log",
     benchmark:

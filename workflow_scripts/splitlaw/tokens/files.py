@@ -54,6 +54,8 @@ def open_tokens(path: str | os.PathLike[str], split: str) -> NDArray[np.unsigned
     Raises `UserError` where the file is missing or not of the size that the sidecar tells.
     """
     sidecar = read_sidecar(path, split)
+    if not sidecar.tokens:
+        raise UserError(f"{path}: split {split!r} has no tokens; add documents and tokenize again")
     expected = sidecar.tokens * sidecar.dtype.itemsize
     size = sidecar.path.stat().st_size if sidecar.path.is_file() else None
     if size != expected:
