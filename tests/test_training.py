@@ -23,7 +23,6 @@ RECIPE = Recipe(
     weight_decay=0.1,
     betas=(0.9, 0.95),
     clip=1.0,
-    repeat=False,
 )
 RUNS = [
     Run(domain=GENERAL, pretrain_steps=40, specialize_steps=0),
@@ -67,7 +66,7 @@ def test_shared_training_gives_the_bits_of_independent_training(tokens):
 
 
 def test_training_lowers_the_loss(tokens):
-    trained = trainer(tokens, recipe=replace(RECIPE, repeat=True))
+    trained = trainer(tokens, repeat=True)
     trained.reach(Run(domain="law", pretrain_steps=0, specialize_steps=300).path(0.2))
     batch = trained.streams["law"].read(0)
     assert float(trained._accumulate_gradients(batch)) < 2.5  # 3.43 at first, entropy about 1.4

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -52,8 +54,6 @@ class Recipe:
     """Decay rates of AdamW's two moments."""
     clip: float
     """Gradients are scaled down to this global norm."""
-    repeat: bool
-    """Whether a stream may be read again when its tokens are used up."""
 
     def peak_learning_rate(self, params: int) -> float:
         """The peak learning rate of a model of `params` parameters."""
@@ -76,6 +76,8 @@ class Execution:
     """Sequences that pass through the model at once; None takes the whole batch."""
     checkpoint_seconds: float = 300.0
     """Seconds between resume states."""
+    repeat: bool = False
+    """Whether a stream may be read again when its tokens are used up, or the run is refused."""
 
     def resolve_device(self) -> torch.device:
         """The device to train on."""
@@ -189,7 +191,7 @@ class Trainer:
             )
             raise Stopped(128 + self._stop_signal)
 
-    def _accumulate_gradients(self, batch) -> torch.Tensor:  # type: ignore[no-untyped-def]
+    def _accumulate_gradients(self, batch: npt.NDArray[np.int64]) -> torch.Tensor:
         """Mean loss of a batch of (rows, context + 1) token ids, its gradient left in the model."""
         tokens = torch.from_numpy(batch).to(self.device)
         size = self.execution.microbatch or self.rows
@@ -257,11 +259,11 @@ class Trainer:
         leg = path[-1]
         stream = self._open(leg.domain)
         needed = (leg.stop - stream_start(path)) * self.recipe.batch_tokens
-        if needed > stream.unique_tokens and not self.recipe.repeat:
+        if needed > stream.unique_tokens and not self.execution.repeat:
             raise UserError(
                 f"{self.sidecars[leg.domain]}: {stream.unique_tokens} training tokens of "
                 f"{leg.domain}, but a run needs {needed}; add documents, ask for fewer tokens, or "
-                "set training.repeat to true"
+                "set execution.repeat to true"
             )
         return stream
 
