@@ -68,7 +68,7 @@ class Project:
 
     def planned(self, *words: str) -> dict[str, int]:
         """How many jobs of each rule a dry run would start."""
-        done = self.run("--dry-run", "--quiet", "host", *words)
+        done = self.run(*words, "--dry-run", "--quiet", "host")
         assert done.returncode == 0, done.stderr
         rules = [
             line for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))
