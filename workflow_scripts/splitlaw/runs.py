@@ -105,15 +105,22 @@ def trunk_paths(runs: Sequence[Run], cooldown_fraction: float) -> list[Path]:
 
 
 def pretrain(job: Job, *, execution: Execution, out: FilePath) -> None:
-    """Train what every domain shares, and leave `run.json` beside the states."""
-    began = time.monotonic()
+    """Train what all domains of the grid share."""
     runs = job.grid.runs(GENERAL) + job.grid.runs("any domain")
+    train_shared(job, runs, "trunk", execution=execution, out=out)
+
+
+def train_shared(
+    job: Job, runs: Sequence[Run], what: str, *, execution: Execution, out: FilePath
+) -> None:
+    """Train the general text that `runs` leave from, and describe the work in `out`."""
+    began = time.monotonic()
     trainer = job.trainer([GENERAL], execution)
     wanted = trunk_paths(runs, job.recipe.cooldown_fraction)
     for number, path in enumerate(wanted, start=1):
         if not trainer.store.has(path):
             trainer.reach(path)
-            say(job, "trunk", f"state {number}/{len(wanted)}", trainer, path[-1].stop)
+            say(job, what, f"state {number}/{len(wanted)}", trainer, path[-1].stop)
     write_json(out, describe(job, trainer, began))
 
 

