@@ -16,5 +16,10 @@ include: "rules/report.smk"
 
 rule all:
     default_target: True
-    input:
+    input:  # by name, so that one that was deleted is made again with all that follows from it
+        rules.evaluate.output,
+        rules.fit_law.output,
+        rules.choose_split.output,
+        rules.train_final.output,
+        rules.benchmark.output,
         rules.report.output.page,

@@ -113,6 +113,14 @@ def test_nothing_is_done_twice(project):
     assert project.planned("evaluate") == {}
 
 
+def test_everything_promised_is_asked_for_by_name(project):
+    plan = project.run("--dry-run", "--quiet", "host").stdout
+    wanted = plan[plan.index("rule all:") :].split("output:")[0].splitlines()[1]
+    for name in ("losses.csv", "cost.csv", "law/fit.json", "split/plan.json", "report.html"):
+        assert f"results/tiny/{name}" in wanted
+    assert "results/tiny/final/comparison.csv" in wanted
+
+
 def test_a_further_branch_trains_only_that(project):
     before = project.states()
     project.config["grid"]["fit"]["specialize_tokens"].append(12288)
