@@ -111,7 +111,8 @@ def plan_flops(wildcards):
 
 def execution(wildcards):
     """Where and how to compute; never a reason to run again."""
-    return canonical_json(config.get("execution", {}))
+    size = getattr(wildcards, "size", None)
+    return canonical_json(experiment.execution_of(config, size))
 
 
 def trained_domains(wildcards):

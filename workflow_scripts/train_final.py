@@ -1,10 +1,16 @@
 """Train the final models of one strategy, or the general text that all strategies share."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from splitlaw.command import job_parser, read_job
-from splitlaw.errors import exit_status
+from splitlaw.command import job_parser, run_job
+
+if TYPE_CHECKING:
+    from splitlaw.runs import Job
+    from splitlaw.training import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,10 +23,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
 
-    def action() -> None:
+    def action(job: Job, execution: Execution) -> None:
         from splitlaw import finals
 
-        job, execution = read_job(arguments)
         if arguments.strategy == "trunk":
             finals.train_shared(job, arguments.plan, execution=execution, out=arguments.out)
             return
@@ -33,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             out=arguments.out,
         )
 
-    return exit_status(action)
+    return run_job(arguments, action)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ atomically. The folders spell the path, so a listing reads like the tree of runs
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-import shutil
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -22,13 +23,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from splitlaw.errors import UserError
-from splitlaw.files import atomic_path
+from splitlaw.files import atomic_path, canonical_json
 from splitlaw.paths import Leg, Path
 
 State = dict[str, torch.Tensor]
 
 RESUME = ".resume.safetensors"
 STATE = ".safetensors"
+HEADER = "splitlaw"
+"""The one key of the file's metadata; with several, safetensors writes them in any order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +78,16 @@ class Store:
         if resume:
             file = file.with_name(f"{path[-1].stop:08d}{RESUME}")
         header = {"identity": self.identity, "path": _spell(path), "sha256": checksum(state)}
-        with atomic_path(file) as temporary:
-            save_file(state, temporary, metadata=header)
+        try:
+            with atomic_path(file) as temporary:
+                save_file(state, temporary, metadata={HEADER: canonical_json(header)})
+        except (OSError, SafetensorError) as cause:
+            if not _no_space(cause):
+                raise
+            raise UserError(
+                f"{file}: no space left on the device; the states before it are whole: make room, "
+                "and the same command goes on from there"
+            ) from None
         if resume:
             self.drop_resume(path, keep=2)
         return file
@@ -88,15 +99,15 @@ class Store:
         """
         try:
             with safe_open(file, framework="pt") as opened:
-                header = opened.metadata() or {}
+                header = json.loads((opened.metadata() or {})[HEADER])
                 state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError):
+        except (SafetensorError, OSError, KeyError, ValueError):
             return None
-        if header.get("identity") != self.identity:
+        if header["identity"] != self.identity:
             raise UserError(
                 f"{file}: made by another configuration; move it away or restore that configuration"
             )
-        return state if header.get("sha256") == checksum(state) else None
+        return state if header["sha256"] == checksum(state) else None
 
     def drop_resume(self, path: Path, *, keep: int = 0) -> None:
         """Delete resume states of the last leg of `path`, all but the newest `keep`."""
@@ -121,11 +132,11 @@ def checksum(state: State) -> str:
     return total.hexdigest()
 
 
-def free_bytes(folder: FilePath) -> int:
-    """Bytes that can still be written on the device of `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return shutil.disk_usage(folder).free
+def _no_space(cause: Exception) -> bool:
+    """Whether a file could not be written for want of room; safetensors gives the words alone."""
+    told = str(cause)
+    return any(os.strerror(number) in told for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
-def _spell(path: Path) -> str:
-    return json.dumps([[leg.domain, leg.total, leg.stop] for leg in path])
+def _spell(path: Path) -> list[list[str | int | None]]:
+    return [[leg.domain, leg.total, leg.stop] for leg in path]

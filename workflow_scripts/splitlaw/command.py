@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitlaw.errors import CommandParser
+from splitlaw.errors import CommandParser, exit_status
 from splitlaw.experiment import load_config
 
 if TYPE_CHECKING:
@@ -22,14 +24,31 @@ def job_parser(description: str | None) -> CommandParser:
     parser.add_argument("--seed", type=int, default=0, help="of initialisation and data order")
     parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
     parser.add_argument(
-        "--execution", default="{}", help="device, compile, microbatch, checkpoint_seconds: JSON"
+        "--execution", default="{}", help="device, processes, microbatch and the like, as JSON"
     )
     parser.add_argument("--out", type=Path, required=True, help="file to write when all is done")
     return parser
 
 
-def read_job(arguments: Namespace) -> tuple[Job, Execution]:
-    """The job and how to execute it; torch is imported here and not for `--help`."""
+def run_job(arguments: Namespace, action: Callable[[Job, Execution], object]) -> int:
+    """Do `action` with the job, in as many processes as it asks for; give the exit status.
+
+    torch is imported here and not for `--help`.
+    """
+
+    def work() -> None:
+        from splitlaw import distributed
+
+        job, execution = _read(arguments)
+        if execution.processes > 1 and not distributed.launched():
+            distributed.share(job.recipe.batch_tokens // job.shape.context, execution.processes)
+            sys.exit(distributed.launch(execution.processes))
+        action(job, execution)
+
+    return exit_status(work)
+
+
+def _read(arguments: Namespace) -> tuple[Job, Execution]:
     from splitlaw.runs import Job
     from splitlaw.training import Execution
 

@@ -40,9 +40,9 @@ class TokenStream:
         """Tokens that can be seen before one is seen again."""
         return self.windows * self.context
 
-    def read(self, step: int) -> npt.NDArray[np.int64]:
-        """The batch of the stream's `step`, counted from 0: (batch, context + 1) token ids."""
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
+    def read(self, step: int, share: slice = slice(None)) -> npt.NDArray[np.int64]:
+        """Rows of the batch of `step`, counted from 0: (rows, context + 1) token ids."""
+        places = np.arange(step * self.batch, (step + 1) * self.batch)[share]
         rows = [self._window(*divmod(int(place), self.windows)) for place in places]
         return np.stack(rows).astype(np.int64)
 

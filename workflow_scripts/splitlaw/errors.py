@@ -1,6 +1,7 @@
 """A user's mistake is one line and exit status 2; our own mistakes keep their traceback."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -22,10 +23,14 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def exit_status(action: Callable[[], object]) -> int:
-    """Run `action` and give the exit status of the command: 0, or 2 after a user's mistake."""
+    """Run `action` and give the exit status of the command: 0, or 2 after a user's mistake.
+
+    Of several processes that make the same mistake, the first alone tells it.
+    """
     try:
         action()
     except UserError as mistake:
-        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
         return 2
     return 0

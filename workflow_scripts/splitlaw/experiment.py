@@ -73,10 +73,10 @@ def _check_sizes(config: Config, file: str) -> None:
                 f"{file}: sizes.{name} repeats sizes.{seen[shape]}; change or remove one of them"
             )
         seen[shape] = name
-    for key in ("holdout_sizes", "final.size"):
+    for key in ("holdout_sizes", "final.size", "execution.by_size"):
         value: Any = config
         for part in key.split("."):
-            value = value[part]
+            value = value.get(part, {})
         for name in [value] if isinstance(value, str) else value:
             if name not in config["sizes"]:
                 known = ", ".join(config["sizes"])
@@ -128,6 +128,13 @@ def shape_of(config: Config, size: str) -> Shape:
         context=config["model"]["context"],
         **config["sizes"][size],
     )
+
+
+def execution_of(config: Config, size: str | None = None) -> dict[str, Any]:
+    """How runs are computed, those of `size` with what `execution.by_size` says of it."""
+    execution = dict(config.get("execution", {}))
+    by_size = execution.pop("by_size", {})
+    return {**execution, **by_size.get(size, {})}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from transformers.utils import logging
 
 from splitlaw import runs
@@ -102,15 +102,17 @@ def train_strategy(
     """
     recipe = read_recipes(plan_file, batch_tokens=job.recipe.batch_tokens)[strategy]
     domains = list(recipe.specialize_steps)
-    trainer = job.trainer([GENERAL, *domains], execution)
+    trainer = job.trainer([GENERAL, *domains], execution, f"final {strategy}")
     windows = job.windows([GENERAL, *domains])
+    trainer.expect([run.path(job.recipe.cooldown_fraction) for run in recipe.runs.values()])
     rows = []
     exported: dict[Run, Path] = {}
     for domain, run in recipe.runs.items():
         if run not in exported:
             exported[run] = out.parent / run.domain
             train_model(job, trainer, recipe, run, windows, exported[run])
-        about = read_json(exported[run] / "run.json")
+        file = exported[run] / "run.json"
+        about = trainer.world.decide(partial(read_json, file))
         rows.append(
             {
                 "strategy": strategy,
@@ -126,8 +128,8 @@ def train_strategy(
                 **{name: about["losses"][domain][name] for name in COLUMNS[-3:]},
             }
         )
-    with atomic_path(out) as temporary:
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False)
+    trainer.world.decide(lambda: runs.write_table(out, rows, COLUMNS))
+    runs.finish(trainer)
 
 
 def train_model(
@@ -144,9 +146,12 @@ def train_model(
     trainer.reach(path)
     losses = {domain: evaluate(trainer.model, part) for domain, part in windows.items()}
     summary = {domain: runs.summarise(loss) for domain, loss in losses.items()}
+    weights = trainer.weights()
+    if not trainer.world.main:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     logging.disable_progress_bar()
-    trainer.model.save_pretrained(folder)
+    trainer.model.save_pretrained(folder, state_dict=weights)
     for file in sorted((job.results / "tokenizer").iterdir()):
         shutil.copyfile(file, folder / file.name)
     save_documents(folder / "documents.npz", losses)
@@ -161,8 +166,6 @@ def train_model(
     }
     (folder / "README.md").write_text(model_card(job, recipe, run, summary), encoding="utf-8")
     write_json(folder / "run.json", content)
-    own = summary[run.domain]["loss"]
-    runs.say(job, f"final {recipe.strategy}", f"{run.domain} loss {own:.3f}", trainer, run.total)
 
 
 def save_documents(file: Path, losses: Mapping[str, DocumentLosses]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from splitlaw.experiment import Grid
 from splitlaw.files import atomic_path, read_json, write_json
 from splitlaw.model import Shape
 from splitlaw.paths import GENERAL, Path, Run
+from splitlaw.progress import Progress
 from splitlaw.training import Execution, Recipe, Trainer
 
 COLUMNS = (
@@ -72,7 +72,7 @@ class Job:
         """`tokens.json` of a domain."""
         return self.results / "tokens" / domain / "tokens.json"
 
-    def trainer(self, domains: Sequence[str], execution: Execution) -> Trainer:
+    def trainer(self, domains: Sequence[str], execution: Execution, what: str) -> Trainer:
         """A trainer that can read these domains and knows the states of this size and seed."""
         return Trainer(
             shape=self.shape,
@@ -81,6 +81,7 @@ class Job:
             sidecars={domain: self.sidecar(domain) for domain in domains},
             checkpoints=self.results / "checkpoints" / self.size / f"seed{self.seed}",
             execution=execution,
+            progress=Progress(f"{self.size} {what}"),
         )
 
     def windows(self, domains: Sequence[str]) -> dict[str, Windows]:
@@ -115,13 +116,15 @@ def train_shared(
 ) -> None:
     """Train the general text that `runs` leave from, and describe the work in `out`."""
     began = time.monotonic()
-    trainer = job.trainer([GENERAL], execution)
+    trainer = job.trainer([GENERAL], execution, what)
     wanted = trunk_paths(runs, job.recipe.cooldown_fraction)
-    for number, path in enumerate(wanted, start=1):
-        if not trainer.store.has(path):
+    trainer.expect(wanted)
+    for path in wanted:
+        if not trainer.has(path):
             trainer.reach(path)
-            say(job, what, f"state {number}/{len(wanted)}", trainer, path[-1].stop)
-    write_json(out, describe(job, trainer, began))
+    about = describe(job, trainer, began)
+    trainer.world.decide(lambda: write_json(out, about))
+    finish(trainer)
 
 
 def specialize(
@@ -131,18 +134,23 @@ def specialize(
 
     A branch is evaluated on its own domain, an unsplit run on `general` and all `domains`.
     """
-    trainer = job.trainer(sorted({GENERAL, domain}), execution)
+    trainer = job.trainer(sorted({GENERAL, domain}), execution, domain)
     windows = job.windows([GENERAL, *domains] if domain == GENERAL else [domain])
     runs = {run.path(job.recipe.cooldown_fraction): run for run in job.grid.runs(domain)}
+    trainer.expect(list(runs))
     rows = []
-    for number, path in enumerate(paths.ordered(runs), start=1):
+    for path in paths.ordered(runs):
         run = runs[path]
         losses = train_and_evaluate(job, trainer, run, windows, out.parent / folder_name(run, job))
         rows += [row(job, trainer, run, name, loss) for name, loss in losses.items()]
-        own = losses[domain]["loss"]
-        say(job, domain, f"run {number}/{len(runs)} loss {own:.3f}", trainer, run.total)
+    trainer.world.decide(lambda: write_table(out, rows, COLUMNS))
+    finish(trainer)
+
+
+def write_table(out: FilePath, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows as CSV, atomically."""
     with atomic_path(out) as temporary:
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False)
+        pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
 
 
 def folder_name(run: Run, job: Job) -> str:
@@ -160,11 +168,7 @@ def train_and_evaluate(
     file = folder / "run.json"
     tests = {domain: test_digest(job, domain) for domain in windows}
     state = str(trainer.store.file(path).relative_to(job.results))
-    known: dict[str, dict[str, Any]] = {}
-    if file.exists() and trainer.store.has(path):
-        before = read_json(file)
-        if before["state"] == state:
-            known = before["losses"]
+    known = trainer.world.decide(lambda: known_losses(trainer, path, file, state))
     missing = [domain for domain in windows if known.get(domain, {}).get("test") != tests[domain]]
     if missing:
         trainer.reach(path)
@@ -172,8 +176,19 @@ def train_and_evaluate(
             measured = summarise(evaluate(trainer.model, windows[domain]))
             known[domain] = {**measured, "test": tests[domain]}
         about = describe(job, trainer, began, steps=run.total)
-        write_json(file, {**about, "run": asdict(run), "state": state, "losses": known})
+        content = {**about, "run": asdict(run), "state": state, "losses": known}
+        trainer.world.decide(lambda: write_json(file, content))
     return {domain: known[domain] for domain in windows}
+
+
+def known_losses(
+    trainer: Trainer, path: Path, file: FilePath, state: str
+) -> dict[str, dict[str, Any]]:
+    """Losses of a run that `run.json` holds of the very state that is stored."""
+    if not file.exists() or not trainer.store.has(path):
+        return {}
+    before = read_json(file)
+    return dict(before["losses"]) if before["state"] == state else {}
 
 
 def test_digest(job: Job, domain: str) -> str:
@@ -235,14 +250,17 @@ def describe(
         "trained_tokens_of_this_process": trained,
         "device": str(trainer.device),
         "compiled": trainer.compiled,
-        "world_size": 1,
+        "compile_seconds": trainer.cost.compile_seconds,
+        "microbatch": trainer.microbatch,
+        "world_size": trainer.world.size,
+        "sharded": trainer.execution.shard,
         **provenance.environment(),
     }
 
 
-def say(job: Job, what: str, done: str, trainer: Trainer, steps: int) -> None:
-    """One line of progress."""
-    tokens = steps * job.recipe.batch_tokens / 1e6
-    pace = f"{trainer.speed:,.0f} tokens/s" if trainer.cost.steps else "trained before"
-    line = f"{job.size} {what}: {done} at {tokens:.2f}M tokens, {pace}"
-    print(line, file=sys.stderr, flush=True)
+def finish(trainer: Trainer) -> None:
+    """Take the bar away and say what this process has done."""
+    progress, trained = trainer.progress, trainer.cost.steps * trainer.recipe.batch_tokens
+    progress.close()
+    pace = f"{trainer.speed:,.0f} tokens/s" if trained else "all was trained before"
+    progress.say(f"{progress.name}: done, {trained / 1e6:.2f}M tokens, {pace}")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import shutil
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path as FilePath
@@ -19,17 +16,31 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
 
+from splitlaw import paths
 from splitlaw.checkpoints import State, Store
 from splitlaw.data import TokenStream, fingerprint
+from splitlaw.distributed import join, part_like, share, whole
 from splitlaw.errors import UserError
-from splitlaw.files import digest, write_text
+from splitlaw.files import digest
 from splitlaw.model import Shape, build_model
 from splitlaw.paths import Path, start, stream_start
+from splitlaw.progress import Progress
 from splitlaw.schedule import learning_rate_factor
+from splitlaw.train_log import (
+    EVERY,
+    Tracker,
+    TrainLog,
+    Watch,
+    logged_losses,
+    open_trackers,
+)
 
+MOMENTS = ("exp_avg", "exp_avg_sq")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-LOG_COLUMNS = ["step", "tokens", "domain", "learning_rate", "loss", "gradient_norm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +84,17 @@ class Execution:
     compile: bool = True
     """Whether to use torch.compile where a C++ compiler or a GPU is at hand."""
     microbatch: int | None = None
-    """Sequences that pass through the model at once; None takes the whole batch."""
+    """Sequences that pass through a process's model at once; None takes the most that fit."""
+    processes: int = 1
+    """Processes that share each batch, one a GPU."""
+    shard: bool = False
+    """Whether they hold a part of the weights and moments each (FSDP2), or all of them (DDP)."""
     checkpoint_seconds: float = 300.0
     """Seconds between resume states."""
     repeat: bool = False
     """Whether a stream may be read again when its tokens are used up, or the run is refused."""
+    trackers: Sequence[str] = ()
+    """`tensorboard`, `wandb`: who gets the numbers of `train_log.csv` as well."""
 
     def resolve_device(self) -> torch.device:
         """The device to train on."""
@@ -92,7 +109,9 @@ class Cost:
 
     steps: int = 0
     seconds: float = 0.0
-    first_step_seconds: float = 0.0
+    """Spent in these steps."""
+    compile_seconds: float = 0.0
+    """Spent on a first step that is thrown away: it compiles, and shows what fits in memory."""
 
 
 class Stopped(SystemExit):
@@ -111,27 +130,33 @@ class Trainer:
     checkpoints: FilePath
     """Folder of the states of this size and seed."""
     execution: Execution = field(default_factory=Execution)
-    report: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    progress: Progress = field(default_factory=lambda: Progress("training"))
     cost: Cost = field(default_factory=Cost)
 
     def __post_init__(self) -> None:
-        self.device = self.execution.resolve_device()
+        self.world = join(self.execution.resolve_device())
+        self.device = self.world.device
         self.rows = self.recipe.batch_tokens // self.shape.context
         if self.rows * self.shape.context != self.recipe.batch_tokens:
             raise UserError(
                 f"training.batch_tokens is {self.recipe.batch_tokens}; give a multiple of "
                 f"model.context, which is {self.shape.context}"
             )
+        self.share = share(self.rows, self.world.size, self.world.rank)
         self.model = build_model(self.shape, seed=self.seed)
+        self.initial = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.model.to(device=self.device)  # type: ignore[call-arg, arg-type]
-        self.named = dict(self.model.named_parameters())
-        self.initial = {name: p.detach().clone() for name, p in self.named.items()}
-        self.optimizer = self._optimizer()
         self.compiled = self._can_compile()
-        self.loss = torch.compile(self._loss, dynamic=False) if self.compiled else self._loss
+        self.replica = self._spread()
+        self.named = dict(self.model.named_parameters())
+        self.optimizer = self._optimizer()
+        whole_step = self.compiled and not isinstance(self.replica, FSDPModule)
+        self.loss = torch.compile(self._loss, dynamic=False) if whole_step else self._loss
+        self.microbatch = 0
         self.streams: dict[str, TokenStream] = {}
         self.store = self._store()
         self.warmup = max(1, self.recipe.steps(self.recipe.warmup_tokens))
+        self.progress.quiet |= not self.world.main
         self._stop_signal: int | None = None
 
     # ---- the loop -------------------------------------------------------------------------
@@ -139,6 +164,9 @@ class Trainer:
     def reach(self, path: Path) -> None:
         """Bring model and optimizer to the end of `path`, storing the state of every leg."""
         done = self._restore(path)
+        if done < path[-1].stop and not self.microbatch:
+            self._find_microbatch()
+            done = self._restore(path)
         for length in range(1, len(path) + 1):
             node = path[:length]
             if node[-1].stop > done:
@@ -149,9 +177,8 @@ class Trainer:
         leg, recipe = path[-1], self.recipe
         stream, offset = self._stream(path), stream_start(path)
         peak = recipe.peak_learning_rate(self.shape.params)
-        log = TrainLog(self.store.folder(path) / "train_log.csv", before=begin)
         saved = time.monotonic()
-        with self._catch_signals():
+        with self._catch_signals(), self._record(path, begin) as record:
             for step in range(begin, leg.stop):
                 began = time.perf_counter()
                 rate = peak * learning_rate_factor(
@@ -159,61 +186,191 @@ class Trainer:
                 )
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
-                loss = self._accumulate_gradients(stream.read(step - offset))
+                loss = self._accumulate_gradients(stream.read(step - offset, self.share))
                 norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
                 self._count(time.perf_counter() - began)
-                if step % 10 == 9 or step == leg.stop - 1:
-                    self._check_finite(float(loss), step)
-                    tokens = (step + 1) * recipe.batch_tokens
-                    log.add(step, tokens, leg.domain, rate, float(loss), float(norm))
+                if step % EVERY == EVERY - 1 or step == leg.stop - 1:
+                    record(step, rate, self.world.mean(loss), float(whole(norm)))
+                else:
+                    self.progress.add(recipe.batch_tokens)
                 late = time.monotonic() - saved > self.execution.checkpoint_seconds
-                if (late or self._stop_signal) and step + 1 < leg.stop:
+                stop, save = self.world.any(bool(self._stop_signal), late and self.world.main)
+                if (save or stop) and step + 1 < leg.stop:
                     self._save_to_resume(path, step + 1)
-                    log.write()
                     saved = time.monotonic()
-                    self._stop_if_asked()
-        log.write()
-        self.store.save(path, self._state(weights_only=leg.stop == leg.total))
-        self.store.drop_resume(path)
-        self._stop_if_asked()
-
-    def _save_to_resume(self, path: Path, stop: int) -> None:
-        """Store the state inside the last leg of `path`, after `stop` steps."""
-        here = replace(path[-1], stop=stop)
-        self.store.save((*path[:-1], here), self._state(), resume=True)
-
-    def _stop_if_asked(self) -> None:
-        if self._stop_signal:
-            self.report(
-                f"stopped by signal {self._stop_signal}; the same command goes on from here"
-            )
-            raise Stopped(128 + self._stop_signal)
+                    self._stop_if_asked(stop)
+        self._save(path, weights_only=leg.stop == leg.total)
+        self._stop_if_asked(*self.world.any(bool(self._stop_signal)))
 
     def _accumulate_gradients(self, batch: npt.NDArray[np.int64]) -> torch.Tensor:
-        """Mean loss of a batch of (rows, context + 1) token ids, its gradient left in the model."""
-        tokens = torch.from_numpy(batch).to(self.device)
-        size = self.execution.microbatch or self.rows
+        """Mean loss of (rows, context + 1) token ids, its gradient left in the model.
+
+        Loss and rows are this process's; the gradient is the mean over all processes.
+        """
+        parts = torch.from_numpy(batch).to(self.device).split(self.microbatch)
         losses = []
-        for part in tokens.split(size):
-            loss = self.loss(part[:, :-1], part[:, 1:]) * (len(part) / self.rows)
+        for part in parts:
+            self._communicate(part is parts[-1])
+            loss = self.loss(part[:, :-1], part[:, 1:]) * (len(part) / len(batch))
             loss.backward()
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
     def _loss(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.model(input_ids=inputs).logits
+            logits = self.replica(input_ids=inputs).logits
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+    # ---- several processes ----------------------------------------------------------------
+
+    def _spread(self) -> torch.nn.Module:
+        """What a batch goes through: the model, its replica, or the model with its parts spread."""
+        if self.world.size == 1:
+            return self.model
+        if not self.execution.shard:
+            cards = [self.device] if self.device.type == "cuda" else None
+            return DistributedDataParallel(
+                self.model, device_ids=cards, gradient_as_bucket_view=True
+            )
+        mesh = init_device_mesh(self.device.type, (self.world.size,))
+        for layer in self.model.model.layers:
+            if self.compiled:
+                layer.compile()
+            fully_shard(layer, mesh=mesh)
+        fully_shard(self.model, mesh=mesh)
+        return self.model
+
+    def _communicate(self, last: bool) -> None:
+        """Let the processes exchange gradients with the last microbatch of a step alone."""
+        if isinstance(self.replica, DistributedDataParallel):
+            self.replica.require_backward_grad_sync = last
+        elif isinstance(self.replica, FSDPModule):
+            self.replica.set_requires_gradient_sync(last)
+
+    def _find_microbatch(self) -> None:
+        """Halve the microbatch until a step fits in memory; the trial spoils the model's state."""
+        began = time.perf_counter()
+        most = self.share.stop - self.share.start
+        self.microbatch = min(self.execution.microbatch or most, most)
+        while any(self.world.any(not self._fits())):
+            if self.microbatch == 1:
+                raise UserError(
+                    f"one window of {self.shape.context} tokens does not fit in the memory of "
+                    f"{self.device}; share the model with execution.shard, or make it smaller"
+                )
+            self.microbatch = (self.microbatch + 1) // 2
+        self.cost.compile_seconds = time.perf_counter() - began
+
+    def _fits(self) -> bool:
+        """Whether a step with this microbatch finds the memory it needs."""
+        rows = self.share.stop - self.share.start
+        try:
+            self._accumulate_gradients(np.zeros((rows, self.shape.context + 1), dtype=np.int64))
+            self.optimizer.step()
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(
+                error
+            ):
+                raise
+            return False
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+        return True
 
     # ---- what surrounds it ----------------------------------------------------------------
 
+    @contextmanager
+    def _record(self, path: Path, begin: int) -> Iterator[Any]:
+        """Give the function that logs a step; nothing is written by any but the main process."""
+        folder, leg = self.store.folder(path), path[-1]
+        file = folder / "train_log.csv"
+        watch = Watch(logged_losses(file, before=begin))
+        log, trackers = None, list[Tracker]()
+        if self.world.main:
+            log = TrainLog(file, before=begin)
+            name = str(folder.relative_to(self.checkpoints.parent.parent))
+            tokens = begin * self.recipe.batch_tokens
+            trackers = open_trackers(self.execution.trackers, folder, name=name, before=tokens)
+
+        def record(step: int, rate: float, loss: float, norm: float) -> None:
+            self._check(loss, step, watch)
+            tokens = (step + 1) * self.recipe.batch_tokens
+            numbers = {"learning_rate": rate, "loss": loss, "gradient_norm": norm}
+            self.progress.add(self.recipe.batch_tokens, loss)
+            if log is not None:
+                log.add(step, tokens, leg.domain, numbers)
+            for tracker in trackers:
+                tracker.add(tokens, numbers)
+
+        try:
+            yield record
+        finally:
+            if log is not None:
+                log.close()
+            for tracker in trackers:
+                tracker.close()
+
+    def _check(self, loss: float, step: int, watch: Watch) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{self.store.root}: the loss at step {step} is {loss}; the states before it are "
+                "kept; lower training.learning_rate or lengthen training.warmup_tokens"
+            )
+        if watch.diverged(loss):
+            raise UserError(
+                f"{self.store.root}: at step {step} the loss has stayed above {watch.best:.2f}, "
+                f"its best, by more than {watch.RISE:.2f} for {watch.LAST * EVERY} steps; the "
+                "states before are kept; lower training.learning_rate or training.clip, or "
+                "lengthen training.warmup_tokens"
+            )
+
+    def has(self, path: Path) -> bool:
+        """Whether the state at the end of `path` is stored."""
+        return self.world.decide(lambda: self.store.has(path))
+
+    def expect(self, wanted: Sequence[Path]) -> None:
+        """Tell the progress how much is left to train until all of `wanted` are reached."""
+        steps = self.world.decide(lambda: self._steps_left(wanted))
+        self.progress.expect(steps * self.recipe.batch_tokens)
+
+    def _steps_left(self, wanted: Sequence[Path]) -> int:
+        missing = [path for path in wanted if not self.store.has(path)]
+        stored = {reached for path in missing for _, reached in self.store.nearest(path)[:1]}
+        return paths.trained_steps([*missing, *stored]) - paths.trained_steps(stored)
+
+    def weights(self) -> State:
+        """The model's weights on the CPU, whole; every process has to call this."""
+        return {name: whole(p) for name, p in self.named.items()}
+
+    def _save_to_resume(self, path: Path, stop: int) -> None:
+        """Store the state inside the last leg of `path`, after `stop` steps."""
+        here = replace(path[-1], stop=stop)
+        state = self._state()
+        self.world.decide(lambda: self.store.save((*path[:-1], here), state, resume=True))
+
+    def _save(self, path: Path, *, weights_only: bool) -> None:
+        """Store the state at the end of `path`; a cooled-down model keeps its weights alone."""
+        state = self.weights() if weights_only else self._state()
+
+        def save() -> None:
+            self.store.save(path, state)
+            self.store.drop_resume(path)
+
+        self.world.decide(save)
+
+    def _stop_if_asked(self, asked: bool) -> None:
+        if asked:
+            number = self._stop_signal or signal.SIGTERM  # the others' signal may not be ours
+            self.progress.say(f"stopped by signal {number:d}; the same command goes on from here")
+            raise Stopped(128 + number)
+
     @property
     def speed(self) -> float:
-        """Tokens a second so far, without the first step, which compiles."""
-        seconds = self.cost.seconds - self.cost.first_step_seconds
-        return (self.cost.steps - 1) * self.recipe.batch_tokens / seconds if seconds > 0 else 0.0
+        """Tokens a second so far, compilation not counted."""
+        tokens = self.cost.steps * self.recipe.batch_tokens
+        return tokens / self.cost.seconds if tokens else 0.0
 
     def _optimizer(self) -> torch.optim.AdamW:
         parameters = list(self.model.parameters())
@@ -269,52 +426,54 @@ class Trainer:
 
     def _restore(self, path: Path) -> int:
         """Load the furthest whole state on the way to the end of `path`; give its step."""
+        read: list[State] = []
+        found = self.world.decide(lambda: self._find(path, read))
+        if found is None:
+            self._load(self.initial, step=0)
+            return 0
+        file, step = found
+        state = read[0] if read else self.store.load(file)
+        assert state is not None, f"{file} was whole a moment ago"
+        self._load(state, step=step)
+        return step
+
+    def _find(self, path: Path, read: list[State]) -> tuple[FilePath, int] | None:
+        """The file and step of that state, which is appended to `read`."""
         for file, reached in self.store.nearest(path):
             state = self.store.load(file)
             if state is None:
-                self.report(f"{file}: damaged, the one before it is used")
+                self.progress.say(f"{file}: damaged, the one before it is used")
                 file.unlink(missing_ok=True)
                 continue
             if set(state) == set(self.named) and reached != path:
                 continue  # cooled-down weights alone; nothing can go on from them
-            self._load(state, step=reached[-1].stop)
-            return reached[-1].stop
-        self._load(self.initial, step=0)
-        return 0
+            read.append(state)
+            return file, reached[-1].stop
+        return None
 
-    def _state(self, *, weights_only: bool = False) -> State:
-        state = {name: p.detach().cpu() for name, p in self.named.items()}
-        if weights_only:
-            return state
+    def _state(self) -> State:
+        """Weights and moments on the CPU, whole; every process has to call this."""
+        state = self.weights()
         for name, parameter in self.named.items():
-            for moment in ("exp_avg", "exp_avg_sq"):
-                state[f"{moment}/{name}"] = self.optimizer.state[parameter][moment].cpu()
+            for moment in MOMENTS:
+                state[f"{moment}/{name}"] = whole(self.optimizer.state[parameter][moment])
         return state
 
     @torch.no_grad()
     def _load(self, state: State, *, step: int) -> None:
+        if isinstance(self.replica, FSDPModule):
+            self.replica.reshard()  # an evaluation leaves the whole weights in place
         self.optimizer.state.clear()
         for name, parameter in self.named.items():
-            parameter.copy_(state[name])
+            parameter.copy_(part_like(state[name], parameter))
             if f"exp_avg/{name}" in state:
-                self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(step), device=self.device),
-                    "exp_avg": state[f"exp_avg/{name}"].to(self.device),
-                    "exp_avg_sq": state[f"exp_avg_sq/{name}"].to(self.device),
-                }
+                moments = {m: part_like(state[f"{m}/{name}"], parameter) for m in MOMENTS}
+                count = torch.tensor(float(step), device=self.device)
+                self.optimizer.state[parameter] = {"step": count, **moments}
 
     def _count(self, seconds: float) -> None:
-        if not self.cost.steps:
-            self.cost.first_step_seconds = seconds
         self.cost.steps += 1
         self.cost.seconds += seconds
-
-    def _check_finite(self, loss: float, step: int) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"{self.store.root}: the loss at step {step} is {loss}; the states before it are "
-                "kept; lower training.learning_rate or lengthen training.warmup_tokens"
-            )
 
     @contextmanager
     def _catch_signals(self) -> Iterator[None]:
@@ -329,24 +488,3 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-class TrainLog:
-    """Every tenth step's loss, rewritten whole whenever a state is saved."""
-
-    def __init__(self, file: FilePath, *, before: int) -> None:
-        self.file = file
-        self.rows: list[list[str]] = []
-        if file.exists():
-            with file.open(newline="") as stream:
-                self.rows = [row for row in list(csv.reader(stream))[1:] if int(row[0]) < before]
-
-    def add(self, step: int, tokens: int, domain: str, *numbers: float) -> None:
-        """Note one step: learning rate, loss and gradient norm."""
-        self.rows.append([str(step), str(tokens), domain, *(f"{number:.6g}" for number in numbers)])
-
-    def write(self) -> None:
-        """Write all rows atomically."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([LOG_COLUMNS, *self.rows])
-        write_text(self.file, text.getvalue())
