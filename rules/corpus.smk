@@ -3,10 +3,7 @@
 
 rule prepare_corpus:
     input:
-        code=expand(
-            f"{PACKAGE}/corpus/{{module}}.py",
-            module=["prepare", "cleaning", "duplicates"],
-        ),
+        code=package_code("corpus"),
     output:
         cards=expand(f"{RESULTS}/corpus/{{domain}}/card.json", domain=[GENERAL, *DOMAINS]),
         router=f"{RESULTS}/corpus/router/router.json" if len(DOMAINS) > 1 else [],

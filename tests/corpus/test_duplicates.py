@@ -27,7 +27,8 @@ def similarity(left: str, right: str) -> float:
 def test_of_exact_copies_the_lowest_rank_stays(tmp_path: Path) -> None:
     store, index = filled(tmp_path, ["a a a", "b b b", "a a a", "c c c", "a a a"])
     with store:
-        assert exact_duplicates(index, np.array([2, 0, 1, 0, 3])).tolist() == [0, 4]
+        assert exact_duplicates(index, np.arange(5), np.array([2, 0, 1, 0, 3])).tolist() == [0, 4]
+        assert exact_duplicates(index, np.array([0, 3, 4]), np.array([2, 0, 1])).tolist() == [0]
 
 
 def test_planted_near_duplicates_are_found_and_others_stay(tmp_path: Path, writer) -> None:

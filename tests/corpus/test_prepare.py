@@ -124,11 +124,12 @@ def test_a_domain_added_at_the_end_leaves_the_others(
 def test_a_test_document_drops_its_copy_from_earlier_training(
     tmp_path: Path, writer, write_lines, corpus: Path
 ) -> None:
-    run(section(corpus), tmp_path / "before")
+    whole = {"validation": 0.1, "test": 0.1, "passages_below": 0}
+    run(section(corpus, splits=whole), tmp_path / "before")
     train = texts(tmp_path / "before", "law", "train")
     copies = [writer.altered(text, 0.01) for text in train]
     write_lines("in/maths/0.jsonl", [*copies, *writer.documents(30, 120)])
-    run(section(corpus, names=("law", "code", "maths")), tmp_path / "after")
+    run(section(corpus, names=("law", "code", "maths"), splits=whole), tmp_path / "after")
     left = texts(tmp_path / "after", "law", "train")
     held = [
         text

@@ -21,9 +21,11 @@ def card_path(corpus: Path, domain: str) -> Path:
 
 
 def write_card(
-    corpus: Path, domain: str, *, sources: list[str], dropped: Dropped, to_general: int
+    corpus: Path, domain: str, *, sources: list[str], dropped: Dropped, to_general: int, cut: int
 ) -> None:
     """Write the card of a domain from its files and from what was dropped.
+
+    `cut` documents are held out by passage: the files hold their parts.
 
     It depends on this domain's documents alone, so that a rule that takes it does not run again
     because another domain changed.
@@ -34,6 +36,7 @@ def write_card(
             "domain": domain,
             "sources": sources,
             "documents_to_general": to_general,
+            "documents_cut": cut,
             "dropped": {
                 reason: {"documents": count, "bytes": size}
                 for reason, (count, size) in sorted(dropped.items())

@@ -20,9 +20,9 @@ _BANDS_AT_ONCE = 8
 _CACHE_BYTES = 64 << 20
 
 
-def exact_duplicates(index: Index, rank: Rows) -> Rows:
-    """The rows whose text is that of a row of lower rank; `rank` is `int64 [documents]`."""
-    order = np.lexsort((rank, *index.keys.T))
+def exact_duplicates(index: Index, rows: Rows, rank: Rows) -> Rows:
+    """Those of `rows` whose text is that of another of lower rank; `rank` is `int64 [rows]`."""
+    order = rows[np.lexsort((rank, *index.keys[rows].T))]
     keys = index.keys[order]
     same = np.zeros(order.size, dtype=bool)
     same[1:] = (keys[1:] == keys[:-1]).all(axis=1)

@@ -44,17 +44,15 @@ class _Held:
 def leaking(
     store: Store, index: Index, train: Rows, held: Rows, near: NearDuplicates, *, workers: int = 1
 ) -> Rows:
-    """The rows of `train` that are near any row of `held`, exactly."""
+    """The rows of `train` that are near any other row of `held`, exactly."""
     similarity = Similarity(store, index, near)
     found = []
     for part in split_by_size(held, index.size[held], size=_CHUNK, documents=held.size):
         shingles = _shingles_of(store, index, part, near)
         possible = _possible(store, index, train, shingles, near, workers)
         for row in possible.tolist():
-            if any(
-                similarity.near(row, other)
-                for other in _candidates(similarity.shingles(row), shingles, near)
-            ):
+            candidates = _candidates(similarity.shingles(row), shingles, near)
+            if any(other != row and similarity.near(row, other) for other in candidates):
                 found.append(row)
     return np.unique(np.array(found, dtype=np.int64))
 

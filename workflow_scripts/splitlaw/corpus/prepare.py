@@ -4,10 +4,8 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,55 +14,19 @@ from tqdm import tqdm
 from splitlaw.corpus.benchmarks import benchmark_items, item_words
 from splitlaw.corpus.card import Dropped, write_card
 from splitlaw.corpus.cleaning import Batch, clean_batch
-from splitlaw.corpus.clusters import discover
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.documents import Documents, split_path, write_documents
-from splitlaw.corpus.duplicates import exact_duplicates, near_duplicates
-from splitlaw.corpus.leaks import leaking
 from splitlaw.corpus.parallel import ordered_map
+from splitlaw.corpus.placement import CUT, KEPT, REASONS, Placement, place
 from splitlaw.corpus.router import make_router
 from splitlaw.corpus.sources import batches, check_shared_files, documents
-from splitlaw.corpus.splitting import (
-    SPLITS,
-    TRAIN,
-    arrange,
-    assign_clusters,
-    assign_slices,
-    assign_splits,
-    keep_shares,
-    priority,
-)
+from splitlaw.corpus.splitting import SPLITS, arrange
 from splitlaw.corpus.store import Index, Store
 from splitlaw.corpus.trouble import Trouble
 from splitlaw.errors import UserError
 from splitlaw.files import write_json
 
 _ROW_GROUP_BYTES = 16 << 20
-KEPT, EXACT, BENCHMARK, NEAR, LEAK, OVER_WEIGHT = range(6)
-REASONS = (
-    "kept",
-    "exact_duplicate",
-    "benchmark",
-    "near_duplicate",
-    "near_held_out",
-    "over_weight",
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where every document goes; all arrays are `[documents]`."""
-
-    owner: NDArray[np.int64]
-    """The domain whose source it comes from, an index of `CorpusConfig.names`."""
-    destination: NDArray[np.int64]
-    """The domain it goes to: its owner, or `general` for a slice."""
-    split: NDArray[np.int8]
-    """An index of `SPLITS`."""
-    fate: NDArray[np.int8]
-    """An index of `REASONS`."""
-    clusters: list[dict[str, Any]]
-    """What was discovered, for a person to look at; empty where domains are given."""
 
 
 def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None:
@@ -83,12 +45,12 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         Store(Path(folder), near.permutations if near else 0) as store,
     ):
         dropped = _read(config, sources, store, workers)
-        index = store.index()
-        print(f"comparing {len(index.keys)} documents", file=sys.stderr)
-        placement = _place(config, sources, store, index, workers)
-        _check_sizes(config, placement)
+        owners = np.array([config.names.index(name) for name, _ in sources])
+        placement = place(config, owners, store, workers)
+        _count_dropped(config, placement, dropped)
+        _check_sizes(config, placement, dropped)
         print(f"writing {int((placement.fate == KEPT).sum())} documents", file=sys.stderr)
-        _write(config, sources, store, index, placement, dropped, out)
+        _write(config, sources, store, placement, dropped, out)
     if placement.clusters:
         named = dict(zip(config.names[1:], placement.clusters, strict=True))
         write_json(out / "clusters.json", {"clusters": named})
@@ -133,69 +95,27 @@ def _add(dropped: Dropped, reason: str, documents: int, size: int) -> None:
     dropped[reason] = before[0] + documents, before[1] + size
 
 
-def _place(
-    config: CorpusConfig,
-    sources: list[tuple[str, Source]],
-    store: Store,
-    index: Index,
-    workers: int,
-) -> Placement:
-    """Decide for every document whether it stays, in which split, and for which domain."""
-    numbers = {name: number for number, name in enumerate(config.names)}
-    owner = np.array([numbers[name] for name, _ in sources])[index.source]
-    split = assign_splits(index.keys, validation=config.validation, test=config.test)
-    shares = np.array([config.slices.get(name, 0.0) for name in config.names])
-    sliced = assign_slices(index.keys, owner, split, shares)
-    fate = np.full(owner.size, KEPT, np.int8)
-    fate[exact_duplicates(index, index.source.astype(np.int64))] = EXACT
-    fate[(fate == KEPT) & index.benchmark & (split == TRAIN)] = BENCHMARK
-    _drop_near(config, store, index, owner, split, fate, workers)
-    weights = [source.weight for source in config.general if source.weight is not None]
-    if weights:
-        own = np.flatnonzero((fate == KEPT) & (owner == 0))
-        source = index.source[own].astype(np.int64)
-        fate[own[~keep_shares(index.keys[own], index.size[own], source, weights)]] = OVER_WEIGHT
-    destination = np.where(sliced, 0, owner)
-    clusters: list[dict[str, Any]] = []
-    if config.discover is not None:
-        rows = arrange(index.keys, np.flatnonzero(fate == KEPT))
-        found, clusters = discover(store, index, rows, config.discover, config.seed)
-        destination[rows] = assign_clusters(index.keys[rows], found, config.general_share)
-    return Placement(
-        owner=owner, destination=destination, split=split, fate=fate, clusters=clusters
-    )
+def _count_dropped(config: CorpusConfig, placement: Placement, dropped: dict[str, Dropped]) -> None:
+    """Add to `dropped`, by domain, the documents of the store that are not kept."""
+    size = placement.index.size
+    for number, name in enumerate(config.names):
+        for code, reason in REASONS.items():
+            chosen = (placement.owner == number) & (placement.fate == code)
+            if chosen.any():
+                _add(dropped[name], reason, int(chosen.sum()), int(size[chosen].sum()))
 
 
-def _drop_near(
-    config: CorpusConfig,
-    store: Store,
-    index: Index,
-    owner: NDArray[np.int64],
-    split: NDArray[np.int8],
-    fate: NDArray[np.int8],
-    workers: int,
-) -> None:
-    """Mark near-duplicates in `fate`; a copy in train of a held-out document goes, always."""
-    near = config.cleaning.near_duplicates
-    if near is None:
-        return
-    rows = arrange(index.keys, np.flatnonzero(fate == KEPT))
-    rows = rows[np.argsort(priority(owner, split)[rows], kind="stable")]
-    fate[near_duplicates(store, index, rows, near)] = NEAR
-    train = np.flatnonzero((fate == KEPT) & (split == TRAIN))
-    held = np.flatnonzero((fate == KEPT) & (split != TRAIN))
-    fate[leaking(store, index, train, held, near, workers=workers)] = LEAK
-
-
-def _check_sizes(config: CorpusConfig, placement: Placement) -> None:
+def _check_sizes(config: CorpusConfig, placement: Placement, dropped: dict[str, Dropped]) -> None:
     for number, name in enumerate(config.names):
         mine = (placement.destination == number) & (placement.fate == KEPT)
         counts = np.bincount(placement.split[mine], minlength=len(SPLITS))
         for split, count in zip(SPLITS, counts, strict=True):
             if not count:
+                gone = [f"{count} {reason}" for reason, (count, _) in dropped[name].items()]
+                told = f" (dropped: {', '.join(sorted(gone))})" if gone else ""
                 raise UserError(
-                    f"domain {name}: {mine.sum()} documents leave none for {split}; "
-                    "give it more documents, or raise corpus.splits"
+                    f"domain {name}: {mine.sum()} documents{told} leave none for {split}; "
+                    "give it more text, or raise corpus.splits"
                 )
 
 
@@ -203,19 +123,18 @@ def _write(
     config: CorpusConfig,
     sources: list[tuple[str, Source]],
     store: Store,
-    index: Index,
     placement: Placement,
     dropped: dict[str, Dropped],
     out: Path,
 ) -> None:
+    index, kept = placement.index, placement.fate == KEPT
     labels = [source.label for _, source in sources]
     for number, name in enumerate(config.names):
-        _add_dropped(dropped[name], index, placement, number)
         for code, split in enumerate(SPLITS):
-            chosen = (placement.destination == number) & (placement.split == code)
-            rows = arrange(index.keys, np.flatnonzero(chosen & (placement.fate == KEPT)))
+            chosen = kept & (placement.destination == number) & (placement.split == code)
+            rows = arrange(index.keys, np.flatnonzero(chosen))
             write_documents(split_path(out, name, split), _batches(store, index, rows, labels))
-        moved = (placement.owner == number) & (placement.destination == 0) & (number > 0)
+        own = placement.owner == number
         write_card(
             out,
             name,
@@ -223,15 +142,9 @@ def _write(
                 label for label, (owner, _) in zip(labels, sources, strict=True) if owner == name
             ],
             dropped=dropped[name],
-            to_general=int((moved & (placement.fate == KEPT)).sum()),
+            to_general=int((own & kept & (placement.destination == 0) & (number > 0)).sum()),
+            cut=int((own & (placement.fate == CUT)).sum()),
         )
-
-
-def _add_dropped(dropped: Dropped, index: Index, placement: Placement, number: int) -> None:
-    for code, reason in enumerate(REASONS):
-        chosen = (placement.owner == number) & (placement.fate == code)
-        if code != KEPT and chosen.any():
-            _add(dropped, reason, int(chosen.sum()), int(index.size[chosen].sum()))
 
 
 def _batches(

@@ -19,13 +19,22 @@ def uniform(keys: NDArray[np.uint64], word: int) -> NDArray[np.float64]:
     return np.asarray((keys[:, word] >> np.uint64(11)) * 2.0**-53)
 
 
-def assign_splits(keys: NDArray[np.uint64], *, validation: float, test: float) -> NDArray[np.int8]:
-    """The split of each document, an index of `SPLITS`, `int8 [documents]`."""
-    draw = uniform(keys, _SPLIT)
-    split = np.full(len(keys), TRAIN, np.int8)
+def split_draws(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The number in [0, 1) that decides the split of each document, `[documents]`."""
+    return uniform(keys, _SPLIT)
+
+
+def split_of(draw: NDArray[np.float64], *, validation: float, test: float) -> NDArray[np.int8]:
+    """The split that each draw falls into, an index of `SPLITS`, of the shape of `draw`."""
+    split = np.full(draw.shape, TRAIN, np.int8)
     split[draw < validation + test] = VALIDATION
     split[draw < test] = TEST
     return split
+
+
+def assign_splits(keys: NDArray[np.uint64], *, validation: float, test: float) -> NDArray[np.int8]:
+    """The split of each document, an index of `SPLITS`, `int8 [documents]`."""
+    return split_of(split_draws(keys), validation=validation, test=test)
 
 
 def assign_slices(

@@ -1,0 +1,168 @@
+"""Domains of few documents: every split has text, nothing moves, nothing leaks."""
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import prepare_corpus
+import tokenize_corpus
+import train_tokenizer
+from splitlaw.corpus.documents import read_documents
+from splitlaw.corpus.passages import PASSAGE, parts
+from splitlaw.corpus.shingles import jaccard, shingle_set
+from splitlaw.corpus.splitting import SPLITS, TEST, TRAIN, VALIDATION
+
+SHARES = {"validation": 0.05, "test": 0.1}
+
+
+def prose(writer, characters: int) -> str:
+    """Sentences of invented words in paragraphs."""
+    text = ""
+    while len(text) < characters:
+        sentences = [writer.document(12) + "." for _ in range(writer.random.integers(2, 6))]
+        text += " ".join(sentences) + "\n\n"
+    return text.strip()
+
+
+@pytest.fixture
+def files(tmp_path: Path, writer) -> Path:
+    """Ten text files of 20 KB as a domain, beside general text."""
+    (tmp_path / "own").mkdir()
+    for number in range(10):
+        (tmp_path / "own" / f"{number}.txt").write_text(prose(writer, 20_000))
+    lines = [json.dumps({"text": text}) for text in writer.documents(150, 120)]
+    (tmp_path / "general.jsonl").write_text("\n".join(lines))
+    return tmp_path
+
+
+def prepare(files: Path, out: Path, seed: int = 0, **splits: Any) -> int:
+    config = {
+        "seed": seed,
+        "general": {"sources": [{"files": str(files / "general.jsonl")}]},
+        "domains": {"own": {"sources": [{"files": str(files / "own" / "*.txt")}]}},
+        "splits": {**SHARES, **splits},
+        "cleaning": {"benchmarks": []},
+    }
+    return prepare_corpus.main(["--config", json.dumps(config), "--out", str(out)])
+
+
+def texts(out: Path, split: str) -> list[str]:
+    return [text for _, batch in read_documents(out, "own", split) for text in batch]
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.3, 0.93, 0.999])
+def test_a_long_document_gives_its_share_to_each_split(writer, draw: float) -> None:
+    text = prose(writer, 40_000)
+    made = list(parts(text, draw, **SHARES))
+    assert " ".join(part for part, _ in made).split() == text.split()
+    size = np.zeros(3)
+    for part, split in made:
+        size[split] += len(part)
+    assert size[[VALIDATION, TEST]] / len(text) == pytest.approx([0.05, 0.1], abs=0.03)
+    assert all(len(part) < 1.5 * PASSAGE for part, split in made if split != TRAIN)
+    assert sum(split == TRAIN for _, split in made) <= 3
+
+
+def test_cuts_are_at_ends_of_paragraphs_else_of_sentences_else_of_words(writer) -> None:
+    def ends(text: str) -> set[str]:
+        return {part[-1] for part, _ in list(parts(text, 0.5, **SHARES))[:-1]}
+
+    text = prose(writer, 30_000)
+    paragraphs = {paragraph[-20:] for paragraph in text.split("\n\n")}
+    assert {part[-20:] for part, _ in parts(text, 0.5, **SHARES)} <= paragraphs
+    assert ends(text.replace("\n\n", " ")) == {"."}
+    words = text.replace("\n\n", " ").replace(".", "")
+    assert [w for part, _ in parts(words, 0.5, **SHARES) for w in part.split()] == words.split()
+    unbroken = "x" * 30_000
+    assert "".join(part for part, _ in parts(unbroken, 0.5, **SHARES)) == unbroken
+
+
+def test_a_short_document_stays_whole(writer) -> None:
+    text = writer.document(60)
+    assert [split for _, split in parts(text, 0.05, **SHARES)] == [TEST]
+    assert [split for _, split in parts(text, 0.12, **SHARES)] == [VALIDATION]
+    assert list(parts(text, 0.5, **SHARES)) == [(text, TRAIN)]
+
+
+def test_ten_files_leave_enough_for_every_split_whatever_the_seed(
+    files: Path, tmp_path: Path
+) -> None:
+    for seed in range(12):
+        out = tmp_path / str(seed)
+        assert prepare(files, out / "corpus", seed) == 0
+        if not seed:
+            arguments = ["--corpus", str(out / "corpus"), "--out", str(tmp_path / "t")]
+            assert train_tokenizer.main([*arguments, "--config", '{"vocabulary": 1024}']) == 0
+        arguments = ["--corpus", str(out / "corpus"), "--tokenizer", str(tmp_path / "t")]
+        arguments += ["--domain", "own", "--config", '{"characters_per_document": 3000}']
+        assert tokenize_corpus.main([*arguments, "--out", str(out / "tokens")]) == 0
+        made = json.loads((out / "tokens/tokens.json").read_text())["splits"]
+        assert made["test"]["documents"] >= 15
+        whole = sum(split["bytes"] for split in made.values())
+        assert made["train"]["bytes"] / whole == pytest.approx(0.85, abs=0.03)
+
+
+def test_by_document_the_same_files_are_refused_with_the_remedy(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [prepare(files, tmp_path / str(s), s, passages_below=0) for s in range(6)]
+    assert 2 in given
+    assert "leave none for" in capsys.readouterr().err
+
+
+def test_another_file_moves_no_passage(files: Path, tmp_path: Path, writer) -> None:
+    prepare(files, tmp_path / "before")
+    (files / "own" / "-.txt").write_text(prose(writer, 20_000))
+    prepare(files, tmp_path / "after")
+    for split in SPLITS:
+        before, after = (texts(tmp_path / name, split) for name in ("before", "after"))
+        assert [text for text in after if text in before] == before
+        assert len(after) > len(before)
+    card = json.loads((tmp_path / "after/own/card.json").read_text())
+    assert card["documents_cut"] == 11
+
+
+def test_copies_of_files_and_of_passages_do_not_leak(files: Path, tmp_path: Path, writer) -> None:
+    own = [path.read_text() for path in sorted((files / "own").iterdir())]
+    near = writer.altered(own[0], 0.03)  # a near copy of a file
+    quoting = prose(writer, 8_000) + "\n\n" + own[1][5_000:15_000]  # half of another
+    (files / "own" / "near.txt").write_text(near)
+    (files / "own" / "quoting.txt").write_text(quoting)
+    assert prepare(files, tmp_path / "out") == 0
+    train = [shingle_set(text.encode(), 3) for text in texts(tmp_path / "out", "train")]
+    held = [
+        shingle_set(text.encode(), 3)
+        for split in ("validation", "test")
+        for text in texts(tmp_path / "out", split)
+    ]
+    inside = [np.isin(passage, part).mean() for passage, part in product(held, train)]
+    assert max(inside) < 0.6
+    assert max(jaccard(a, b) for a, b in product(held, train)) < 0.6
+    dropped = json.loads((tmp_path / "out/own/card.json").read_text())["dropped"]
+    assert dropped["near_duplicate"]["documents"] >= 1
+    assert dropped["passage_in_training"]["documents"] >= 1
+
+
+def test_few_general_documents_are_cut_too(tmp_path: Path, writer) -> None:
+    for name in ("general", "own"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            (tmp_path / name / f"{number}.txt").write_text(prose(writer, 20_000))
+    config = {
+        "general": {
+            "sources": [{"files": str(tmp_path / "general" / "*")}],
+            "slices": {"own": 0.3},
+        },
+        "domains": {"own": {"sources": [{"files": str(tmp_path / "own" / "*")}]}},
+        "splits": SHARES,
+        "cleaning": {"benchmarks": []},
+    }
+    out = tmp_path / "out"
+    assert prepare_corpus.main(["--config", json.dumps(config), "--out", str(out)]) == 0
+    for domain in ("general", "own"):
+        splits = json.loads((out / domain / "card.json").read_text())["splits"]
+        assert all(split["documents"] for split in splits.values())
