@@ -135,6 +135,22 @@ def test_the_inverse_question_gives_the_least_compute(fit):
         least_compute(fit, loss=0.5, params=N)
 
 
+@pytest.mark.parametrize("worth", [0.0, 1e-12, 1e-9])
+@pytest.mark.parametrize("form", ["additive", "multiplicative", "transferred_data"])
+@pytest.mark.parametrize("tokens", [3e9, 3e4])
+def test_a_domain_that_needs_next_to_nothing_gets_a_token_where_none_is_infinite(
+    form, worth, tokens
+):
+    known = law(form, 3)
+    values = known.members[0].values.copy()
+    values[1, known.members[0].form.names.index("B")] *= worth
+    useless = replace(known, members=(replace(known.members[0], values=values),))
+    made = plan(useless, flops=6 * N * tokens, params=N)
+    assert made.specialize_tokens["b"] >= 1
+    assert np.isfinite([loss[0] for loss in made.predicted_loss.values()]).all()
+    assert made.pretrain_tokens + sum(made.specialize_tokens.values()) <= tokens
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -78,9 +78,20 @@ def plan(
     return Plan(content=_content(task, flops, size, constraint, best))
 
 
-def whole_tokens(split: Split) -> Split:
-    """The split in whole tokens, within the budget."""
-    return Split(np.floor(split.general), np.floor(split.special), split.mean)
+def whole_tokens(split: Split, surface: Surface, constraint: Constraint) -> Split:
+    """The split in whole tokens, within the budget.
+
+    Less than a token is none, but for a law that is infinite there: then it is one, and the domain
+    with the most tokens gives it.
+    """
+    general, special = np.floor(split.general), np.floor(split.special)
+    if not np.isfinite(surface.mean(general[:, None], special[:, None])[0, 0]):
+        general = np.where((general == 0) & (split.general > 0), 1.0, general)
+        special = np.where((special == 0) & (split.special > 0), 1.0, special)
+        bought = 0.0 if constraint.spent is not None else constraint.trunks * general
+        beyond = np.ceil(bought + special.sum(axis=-1) - constraint.tokens)
+        special[:, special[0].argmax()] -= np.maximum(beyond, 0.0)
+    return Split(general, special, split.mean)
 
 
 def fraction(general: Array, special: Array, constraint: Constraint) -> Array:
@@ -92,9 +103,9 @@ def fraction(general: Array, special: Array, constraint: Constraint) -> Array:
 def _content(
     task: Task, flops: float, size: float, constraint: Constraint, best: Split
 ) -> dict[str, Any]:
-    split = whole_tokens(best)
-    general, special = split.general[:, None], split.special[:, None]
     point, draws = task.point(size), task.draws(size)
+    split = whole_tokens(best, point, constraint)
+    general, special = split.general[:, None], split.special[:, None]
     ours = _drawn_means(draws, general, special)
     gap = optimality_gap(point, constraint, best)
     optima = _drawn_optima(draws, constraint)
