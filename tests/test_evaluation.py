@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from splitlaw.errors import UserError
 from splitlaw.evaluation import (
     DocumentLosses,
     cut_windows,
@@ -64,3 +67,14 @@ def test_a_paired_difference_is_sharper_than_two_losses():
     difference, error = paired_difference(other, one)
     assert difference == pytest.approx(0.1, abs=4 * error)
     assert error < one.stderr / 20
+
+
+def test_an_empty_test_split_is_named_with_the_remedy(tokens):
+    folder = tokens / "tokens/law"
+    (folder / "test.bin").write_bytes(b"")
+    np.save(folder / "test_documents.npy", np.zeros((0, 2), dtype=np.int64))
+    content = json.loads((folder / "tokens.json").read_text())
+    content["splits"]["test"] |= {"tokens": 0, "documents": 0}
+    (folder / "tokens.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"split 'test' has no tokens; add documents"):
+        cut_windows(folder / "tokens.json", context=16, limit=10**6)

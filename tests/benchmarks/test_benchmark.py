@@ -103,6 +103,31 @@ def test_other_documents_than_the_models_were_measured_on_are_refused(run, chang
     assert status == 2 and "documents.npz: is not of the test documents of law" in error
 
 
+def test_an_unknown_task_stops_the_command_in_one_line(run, changed):
+    status, error = run(changed, tasks=["local_arc_esy"])
+    assert status == 2 and error.count("\n") == 1
+    assert "no task local_arc_esy; did you mean local_arc_easy" in error
+    assert not (changed / "benchmarks.csv").exists()
+
+
+def test_an_item_without_a_right_answer_stops_the_command_in_one_line(run, changed):
+    path = changed / "items/local_arc_easy.jsonl"
+    path.write_text(path.read_text().replace('"gold": 0', '"gold": 7', 1))
+    status, error = run(changed)
+    assert status == 2 and error.count("\n") == 1
+    assert "local_arc_easy: item 1 has no right answer" in error
+
+
+def test_the_page_counts_what_was_left_out(run, changed):
+    counts = {"in_package": 9, "near_training_text": 2, "answer_longer_than_context": 1}
+    counts |= {"kept": 5, "question_cut_to_context": 1}
+    told = {"tasks": {"local_arc_easy": counts, "local_winogrande": counts}}
+    (changed / "items/items.json").write_text(json.dumps(told))
+    assert run(changed)[0] == 0
+    page = (changed / "benchmarks.md").read_text()
+    assert "| ARC-Easy | 9 | 2 | 1 | 5 | 1 |" in page and "| all | 18 | 4 | 2 | 10 | 2 |" in page
+
+
 def test_no_task_at_all_is_refused(run, changed):
     assert run(changed, tasks=[]) == (
         2,

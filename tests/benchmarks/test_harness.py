@@ -78,12 +78,14 @@ def test_a_task_without_items_names_the_file(load, tmp_path):
         load(["local_sciq"], items=tmp_path)
 
 
+@pytest.mark.parametrize("place", [1, 2])
 @pytest.mark.parametrize("gold", [2, -1])
-def test_an_item_without_a_right_answer_is_named(load, tmp_path, gold):
+def test_an_item_without_a_right_answer_is_named(load, tmp_path, gold, place):
     item = {"query": "Which?", "choices": ["this", "that"], "gold": 0}
-    lines = [json.dumps(item), json.dumps(item | {"gold": gold})]
+    lines = [json.dumps(item), json.dumps(item)]
+    lines[place - 1] = json.dumps(item | {"gold": gold})
     (tmp_path / "local_sciq.jsonl").write_text("\n".join(lines))
-    with pytest.raises(UserError, match="local_sciq: item 2 has no right answer"):
+    with pytest.raises(UserError, match=f"local_sciq: item {place} has no right answer"):
         harness.ask(load(["local_sciq"], items=tmp_path))
 
 

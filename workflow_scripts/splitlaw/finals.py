@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from splitlaw import runs
+from splitlaw import card, runs
 from splitlaw.errors import UserError
 from splitlaw.evaluation import DocumentLosses, Windows, evaluate
-from splitlaw.files import atomic_path, read_json, write_json
+from splitlaw.files import atomic_path, read_json, write_json, write_text
 from splitlaw.paths import GENERAL, Run
 from splitlaw.runs import Job
 from splitlaw.training import Execution, Trainer
@@ -39,7 +41,11 @@ class Recipe:
     specialize_steps: Mapping[str, int]
     """D' of each domain."""
     predicted_loss: Mapping[str, float]
-    """What the law expects on each domain, nats per token."""
+    """What the law expects on each domain, nats per token; not a number where it has no value."""
+    interval: Mapping[str, tuple[float, float]]
+    """90% interval of `predicted_loss`."""
+    law: str
+    """The form or forms behind the prediction."""
 
     @property
     def runs(self) -> dict[str, Run]:
@@ -67,22 +73,31 @@ def read_recipes(plan_file: Path, *, batch_tokens: int) -> dict[str, Recipe]:
             f"{plan_file}: plans {plan['trunk']} trunks; the final training shares one, so plan "
             "with --trunk shared"
         )
-    entries = [{**plan, "strategy": OPTIMAL}, *plan["baselines"]]
+    mixed = [law["law"] for law in plan["candidates"] if law["weight"] > 0] or [plan["law"]]
+    names = {"mean": f"the mean of {' and '.join(mixed)}" if len(mixed) > 1 else mixed[0]}
+    entries = [{**plan, "strategy": OPTIMAL, "law": "mean"}, *plan["baselines"]]
     return {
-        entry["strategy"]: Recipe(
-            strategy=entry["strategy"],
-            pretrain_steps=round(entry["pretrain_tokens"] / batch_tokens),
-            specialize_steps={
-                domain: round(tokens / batch_tokens)
-                for domain, tokens in entry["specialize_tokens"].items()
-            },
-            predicted_loss={
-                domain: float(np.atleast_1d(value)[0])
-                for domain, value in entry["predicted_loss"].items()
-            },
-        )
+        entry["strategy"]: _recipe(entry, names.get(entry["law"], entry["law"]), batch_tokens)
         for entry in entries
     }
+
+
+def _recipe(entry: Mapping[str, Any], law: str, batch_tokens: int) -> Recipe:
+    told = {
+        domain: [np.nan if number is None else float(number) for number in loss]
+        for domain, loss in entry["predicted_loss"].items()
+    }
+    return Recipe(
+        strategy=entry["strategy"],
+        pretrain_steps=round(entry["pretrain_tokens"] / batch_tokens),
+        specialize_steps={
+            domain: round(tokens / batch_tokens)
+            for domain, tokens in entry["specialize_tokens"].items()
+        },
+        predicted_loss={domain: value for domain, (value, _, _) in told.items()},
+        interval={domain: (low, high) for domain, (_, low, high) in told.items()},
+        law=law,
+    )
 
 
 def train_shared(job: Job, plan_file: Path, *, execution: Execution, out: Path) -> None:
@@ -151,11 +166,15 @@ def train_model(
         return
     folder.mkdir(parents=True, exist_ok=True)
     logging.disable_progress_bar()
+    name_end_of_text(trainer.model, read_json(job.sidecar(GENERAL)).get("end_of_text", 0))
     trainer.model.save_pretrained(folder, state_dict=weights)
     for file in sorted((job.results / "tokenizer").iterdir()):
         shutil.copyfile(file, folder / file.name)
     save_documents(folder / "documents.npz", losses)
     about = runs.describe(job, trainer, began, steps=run.total)
+    made_by = card.target(job, folder.parent / "losses.csv")
+    told = card.model_card(job, recipe, run, summary, made_by=made_by, about=about)
+    write_text(folder / "README.md", told)
     state = str(trainer.store.file(path).relative_to(job.results))
     content = {
         **about,
@@ -164,8 +183,18 @@ def train_model(
         "state": state,
         "losses": summary,
     }
-    (folder / "README.md").write_text(model_card(job, recipe, run, summary), encoding="utf-8")
     write_json(folder / "run.json", content)
+
+
+def name_end_of_text(model: LlamaForCausalLM, token: int) -> None:
+    """Tell a model's files where texts begin and end, and how `generate` goes on: by sampling.
+
+    What is generated is at most half of what the model reads.
+    """
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), token)
+    model.config.update(ends)
+    longest = model.config.max_position_embeddings // 2
+    model.generation_config = GenerationConfig(**ends, do_sample=True, max_new_tokens=longest)
 
 
 def save_documents(file: Path, losses: Mapping[str, DocumentLosses]) -> None:
@@ -191,48 +220,3 @@ def load_documents(file: Path) -> dict[str, DocumentLosses]:
             )
             for domain in domains
         }
-
-
-def model_card(
-    job: Job, recipe: Recipe, run: Run, losses: Mapping[str, Mapping[str, float]]
-) -> str:
-    """`README.md` of an exported model."""
-    batch = job.recipe.batch_tokens
-    flops = run.total * batch * job.shape.flops_per_token
-    lines = [
-        "---",
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        "---",
-        f"# {run.domain}, strategy {recipe.strategy}, size {job.size}, seed {job.seed}",
-        "",
-        f"A Llama of {job.shape.params:,} parameters, trained by splitlaw on "
-        f"{run.pretrain_steps * batch:,} general tokens"
-        + (
-            f" and then {run.specialize_steps * batch:,} of {run.domain}"
-            if run.specialize_steps
-            else ""
-        )
-        + f" ({flops:.3g} FLOPs).",
-        "",
-        "| held-out text | loss (nats/token) | standard error | bits per byte | predicted |",
-        "|---|---|---|---|---|",
-    ]
-    for domain, loss in losses.items():
-        answers = recipe.runs.get(domain) == run
-        predicted = f"{recipe.predicted_loss[domain]:.4f}" if answers else ""
-        lines.append(
-            f"| {domain} | {loss['loss']:.4f} | {loss['loss_stderr']:.4f} | "
-            f"{loss['bits_per_byte']:.4f} | {predicted} |"
-        )
-    lines += [
-        "",
-        "Made by `snakemake train_final` in a checkout of the commit that `run.json` names.",
-        "",
-        "```python",
-        "from transformers import pipeline",
-        'pipeline("text-generation", model="this folder")("The")',
-        "```",
-        "",
-    ]
-    return "\n".join(lines)

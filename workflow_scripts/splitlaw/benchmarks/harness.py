@@ -106,6 +106,11 @@ def _load(manager: TaskManager, name: str, spec: Any) -> dict[str, Any]:
     except datasets.exceptions.DatasetGenerationError as cause:
         reason = str(cause.__cause__ or cause).splitlines()[0]
         raise UserError(f"{name}: its items cannot be read ({reason}); make them again") from None
+    except IndexError:  # lm-eval looks up the answer of the first item while it opens a task
+        raise UserError(
+            f"{name}: item 1 has no right answer (gold is beyond its choices); mend the item or "
+            "remove it"
+        ) from None
     except OSError as cause:  # what the hub's libraries raise, offline or unanswered
         reason = str(cause).splitlines()[0]
         raise UserError(

@@ -32,13 +32,38 @@ is a bound, and lies above its models even where none of them is better than ano
 """
 
 
-def write_page(values: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """The page in Markdown, a part for every size, budget and seed."""
+def write_page(
+    values: pd.DataFrame,
+    gains: pd.DataFrame,
+    titles: Mapping[str, str],
+    counts: Mapping[str, Mapping[str, int]],
+) -> str:
+    """The page in Markdown, a part for every size, budget and seed.
+
+    `counts` are those of `items.json` by local task: what was asked, and what was left out.
+    """
     parts = ["# Benchmarks", "", _HOW]
+    if counts:
+        parts += ["## Items of the local tasks", "", *_items(counts, titles), ""]
     for key, part in values.groupby(["size", "budget", "seed"], sort=False):
         mine = gains[(gains[["size", "budget", "seed"]] == list(key)).all(axis=1)]
         parts += ["## Size {}, budget {}, seed {}".format(*key), "", *_part(part, mine, titles)]
     return "\n".join(parts)
+
+
+def _items(counts: Mapping[str, Mapping[str, int]], titles: Mapping[str, str]) -> list[str]:
+    columns = {
+        "in_package": "there are",
+        "near_training_text": "left out: near training text",
+        "answer_longer_than_context": "left out: answer too long for the context",
+        "kept": "asked",
+        "question_cut_to_context": "of these, question cut to the context",
+    }
+    rows = [["", *columns.values()]]
+    for task, told in counts.items():
+        rows.append([titles.get(task, task), *(f"{told[name]:,}" for name in columns)])
+    totals = [sum(told[name] for told in counts.values()) for name in columns]
+    return _markdown([*rows, ["all", *(f"{total:,}" for total in totals)]])
 
 
 def _part(values: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:

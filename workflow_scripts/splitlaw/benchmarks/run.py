@@ -25,7 +25,7 @@ from splitlaw.benchmarks.systems import ORACLE, SINGLE, systems
 from splitlaw.benchmarks.tables import Measure
 from splitlaw.errors import UserError
 from splitlaw.evaluation import DocumentLosses
-from splitlaw.files import atomic_path, write_json, write_text
+from splitlaw.files import atomic_path, read_json, write_json, write_text
 from splitlaw.finals import load_documents
 from splitlaw.training import Execution
 
@@ -123,10 +123,18 @@ def benchmark(
     }
     titles = {name: task.config.task_alias or name for name, task in exam.questions.tasks.items()}
     write_json(out.parent / "benchmark_run.json", about)
-    write_text(out.parent / "benchmarks.md", page.write_page(values, gains, titles))
+    counts = _item_counts(items, list(titles))
+    write_text(out.parent / "benchmarks.md", page.write_page(values, gains, titles, counts))
     for table, path in ((gains, out.parent / "benchmark_gains.csv"), (values, out)):
         with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False)
+
+
+def _item_counts(items: Path, tasks: Sequence[str]) -> dict[str, dict[str, int]]:
+    """What `benchmark_items` counted for these tasks; nothing for tasks that are not local."""
+    file = items / "items.json"
+    counts = read_json(file)["tasks"] if file.exists() else {}
+    return {task: counts[task] for task in tasks if task in counts}
 
 
 def _prepare(config: BenchmarkConfig, places: _Places, weights: Weights, model: Path) -> _Exam:
