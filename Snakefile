@@ -12,6 +12,7 @@ include: "rules/law.smk"
 include: "rules/final.smk"
 include: "rules/benchmark.smk"
 include: "rules/report.smk"
+include: "rules/compare.smk"
 
 
 rule all:

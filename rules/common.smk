@@ -39,6 +39,11 @@ STRATEGIES = ["optimal", "two_stage_90", "half", "no_split", "scratch"]
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
 BUDGET = int(config["final"]["budget_tokens"])
 PACKAGE = "workflow_scripts/splitlaw"
+COMPARE = config.get(
+    "compare",
+    {"sizes": [config["final"]["size"]], "budgets": [BUDGET], "seeds": config["final"]["seeds"]},
+)
+CELLS = expand("{size}/{budget}", size=COMPARE["sizes"], budget=COMPARE["budgets"])
 LOCAL_TASKS = [task for task in config["benchmarks"]["tasks"] if task.startswith("local_")]
 LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]
 
@@ -104,9 +109,34 @@ def final_config(wildcards):
     return job_of(wildcards.size, split="final", cells=[], unsplit=[])
 
 
+def planned_shape(wildcards):
+    """The size that is planned for: the final one, or one of `compare`."""
+    return experiment.shape_of(config, wildcards.get("size", config["final"]["size"]))
+
+
+def planned_params(wildcards):
+    return planned_shape(wildcards).params
+
+
+def planned_flops_per_token(wildcards):
+    return planned_shape(wildcards).flops_per_token
+
+
 def plan_flops(wildcards):
-    """The budget in FLOPs: its tokens at the final size's FLOPs per token."""
-    return BUDGET * experiment.shape_of(config, config["final"]["size"]).flops_per_token
+    """The budget in FLOPs: its tokens at the size's FLOPs per token."""
+    return int(wildcards.get("budget", BUDGET)) * planned_flops_per_token(wildcards)
+
+
+def plan_file(size, budget):
+    """The plan of a size and budget: the main one, or one of `compare`."""
+    if (size, int(budget)) == (config["final"]["size"], BUDGET):
+        return f"{RESULTS}/split/plan.json"
+    return f"{RESULTS}/split/{size}/{budget}/plan.json"
+
+
+def plan_of(wildcards):
+    """The plan that final models follow."""
+    return plan_file(wildcards.size, wildcards.budget)
 
 
 def execution(wildcards):
@@ -159,4 +189,11 @@ def final_tables(seeds):
         budget=BUDGET,
         seed=seeds,
         strategy=STRATEGIES,
+    )
+
+
+def compared(file):
+    """A file of the final models, in every cell and seed."""
+    return expand(
+        f"{RESULTS}/final/{{cell}}/seed{{seed}}/{file}", cell=CELLS, seed=COMPARE["seeds"]
     )

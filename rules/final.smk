@@ -3,7 +3,7 @@
 
 rule final_trunk:
     input:
-        plan=rules.choose_split.output.plan,
+        plan=plan_of,
         tokens=f"{RESULTS}/tokens/{GENERAL}/tokens.json",
     output:
         run=f"{FINAL}/trunk.json",
@@ -29,7 +29,7 @@ rule final_trunk:
 
 rule final_strategy:
     input:
-        plan=rules.choose_split.output.plan,
+        plan=plan_of,
         trunk=shared_trunk,
         tokens=rules.tokenize.input,
     output:

@@ -36,8 +36,8 @@ rule choose_split:
         f"{RESULTS}/logs/choose_split.tsv"
     params:
         flops=plan_flops,
-        params=experiment.shape_of(config, config["final"]["size"]).params,
-        per_token=experiment.shape_of(config, config["final"]["size"]).flops_per_token,
+        params=planned_params,
+        per_token=planned_flops_per_token,
         domains=",".join(DOMAINS),
         trunk=config["final"]["trunk"],
     threads: 1

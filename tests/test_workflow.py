@@ -1,7 +1,9 @@
 """The workflow itself, on real text with tiny budgets, in a copy of the repository."""
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from transformers import AutoModelForCausalLM, pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +122,70 @@ def test_everything_promised_is_asked_for_by_name(project):
     for name in ("losses.csv", "cost.csv", "law/fit.json", "split/plan.json", "report.html"):
         assert f"results/tiny/{name}" in wanted
     assert "results/tiny/final/comparison.csv" in wanted
+
+
+@pytest.fixture(scope="module")
+def compared(project):
+    """The results after the target `compare`: the split and four recipes in four cells."""
+    done = project.run("compare")
+    assert done.returncode == 0, done.stderr
+    return project.folder / "results/tiny"
+
+
+def test_compare_has_every_size_and_budget_in_one_table_and_one_figure(project, compared):
+    wanted = project.config["compare"]
+    table = pd.read_csv(compared / "compare/gains.csv")
+    cells = {(size, budget) for size in wanted["sizes"] for budget in wanted["budgets"]}
+    assert set(zip(table["size"], table["budget"], strict=True)) == cells
+    for (size, budget), part in table.groupby(["size", "budget"]):
+        of_losses = part[part["system"] == "specialists"].set_index("against")
+        assert set(of_losses.index) == {"two_stage_90", "half", "no_split", "scratch"}
+        files = (compared / f"final/{size}/{budget}/seed0").glob("*/losses.csv")
+        means = {file.parent.name: pd.read_csv(file)["loss"].mean() for file in files}
+        for strategy, row in of_losses.iterrows():
+            assert row["gain"] == pytest.approx(means[strategy] - means["optimal"], abs=1e-9)
+            assert 0 < row["stderr"] < 0.2
+        tasks = part[part["task"] == "all_tasks"]
+        assert set(tasks["system"]) == {"routed", "oracle", "ensemble"}
+        own = compared / ("split" if (size, budget) == ("w56", 28672) else f"split/{size}/{budget}")
+        plan = json.loads((own / "plan.json").read_text())
+        assert plan["flops"] == pytest.approx(budget * plan["flops_per_token"])
+    assert (compared / "compare/gains.md").read_text().count("| w") == len(cells)
+    assert (compared / "compare/gains.png").stat().st_size > 10_000
+    assert "nats/token" in (compared / "compare/gains.svg").read_text()
+
+
+def test_what_was_compared_is_not_done_again(project, compared):
+    assert project.planned("compare") == {}
+    project.config["compare"]["budgets"].append(43008)
+    project.write_config()
+    added = project.planned("compare")
+    project.config["compare"]["budgets"].pop()
+    project.write_config()
+    wanted = {"choose_split_at": 2, "final_trunk": 2, "final_strategy": 10, "benchmark_at": 2}
+    assert added == {**wanted, "compare": 1}
+
+
+def test_final_models_open_where_people_open_them(project, compared, tmp_path):
+    folder = compared / "final/w56/28672/seed0/optimal/law"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.num_parameters() == json.loads((folder / "run.json").read_text())["params"]
+    told = pipeline("text-generation", model=str(folder))("You may copy", max_new_tokens=4)
+    assert told[0]["generated_text"].startswith("You may copy")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/default").symlink_to(compared)  # where the task files look for items
+    tasks = ["--include_path", str(project.folder / "tasks"), "--tasks", "local_arc_easy"]
+    model_args = ["--model", "hf", "--model_args", f"pretrained={folder}", "--device", "cpu"]
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lm-eval", *model_args, *tasks],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"ARC-Easy.*\|acc +\|.*?\|([0-9.]+)\|", done.stdout)
+    assert found and 0 <= float(found[1]) <= 1, done.stdout
 
 
 def test_a_further_branch_trains_only_that(project):

@@ -73,7 +73,7 @@ def _check_sizes(config: Config, file: str) -> None:
                 f"{file}: sizes.{name} repeats sizes.{seen[shape]}; change or remove one of them"
             )
         seen[shape] = name
-    for key in ("holdout_sizes", "final.size", "execution.by_size"):
+    for key in ("holdout_sizes", "final.size", "compare.sizes", "execution.by_size"):
         value: Any = config
         for part in key.split("."):
             value = value.get(part, {})

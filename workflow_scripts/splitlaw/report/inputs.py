@@ -1,6 +1,6 @@
 """What a report is made from: every file of an experiment that is there, and words for the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -145,15 +145,16 @@ def read_inputs(folder: Path) -> Inputs:
         raise UserError(
             f"{folder}: has neither losses.csv nor law/fit.json; name the results of an experiment"
         )
-    tables = ("losses", "comparison", "cost", "benchmarks")
+    names = ("losses", "comparison", "cost", "benchmarks")
+    tables = {name: _read_table(paths[name], name) for name in names}
     return Inputs(
         folder=folder,
         fit=FitResult.load(paths["fit"]) if paths["fit"].exists() else None,
         plan=_read_plan(paths["plan"]),
         cards=_by_folder(folder.glob("corpus/*/card.json")),
         tokens=_by_folder(folder.glob("tokens/*/tokens.json")),
-        finals=read_finals(folder / "final"),
-        **{part: _read_table(paths[part], part) for part in tables},
+        finals=compared(read_finals(folder / "final"), tables["comparison"]),
+        **tables,
     )
 
 
@@ -211,3 +212,11 @@ def read_finals(folder: Path) -> tuple[Final, ...]:
             )
         )
     return tuple(found)
+
+
+def compared(finals: Sequence[Final], comparison: pd.DataFrame | None) -> tuple[Final, ...]:
+    """The final models of a size and budget that a table is about; others may stand beside them."""
+    if comparison is None or not {"size", "budget"} <= set(comparison.columns):
+        return tuple(finals)
+    told = set(zip(comparison["size"].astype(str), comparison["budget"].astype(str), strict=True))
+    return tuple(final for final in finals if (final.size, final.budget) in told)

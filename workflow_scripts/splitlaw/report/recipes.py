@@ -13,7 +13,7 @@ from splitlaw.laws.result import interval
 from splitlaw.laws.table import GENERAL
 from splitlaw.planner.plan import make_task
 from splitlaw.planner.surface import Surface
-from splitlaw.report.inputs import Final, Inputs
+from splitlaw.report.inputs import Inputs, compared
 
 Array = npt.NDArray[np.float64]
 Bounds = tuple[float, float, float]
@@ -228,7 +228,7 @@ class Measured:
         if table is None:
             return cls(shares=shares, table=None, documents={})
         table = same_plan(table, plan)
-        folders = {(f.strategy, f.seed, f.domain): f.folder for f in planned_finals(inputs, table)}
+        folders = {(f.strategy, f.seed, f.domain): f.folder for f in compared(inputs.finals, table)}
         documents = {}
         for row in table.itertuples():
             model = row.domain if row.specialize_tokens > 0 else GENERAL
@@ -304,14 +304,6 @@ def same_plan(table: pd.DataFrame, plan: Mapping[str, Any]) -> pd.DataFrame:
         nearest = (table["flops"] / plan["flops"] - 1).abs().idxmin()
         table = table[table["budget"] == table.loc[nearest, "budget"]]
     return table
-
-
-def planned_finals(inputs: Inputs, table: pd.DataFrame) -> list[Final]:
-    """The final models that rows of `comparison.csv` are about."""
-    if not {"size", "budget"} <= set(table.columns):
-        return list(inputs.finals)
-    told = set(zip(table["size"].astype(str), table["budget"].astype(str), strict=True))
-    return [final for final in inputs.finals if (final.size, final.budget) in told]
 
 
 def read_documents(file: Path, domain: str) -> tuple[Array, Array]:
