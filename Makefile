@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 STAMP := $(VENV)/.ready
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
-SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --profile none --rerun-incomplete --quiet rules
+SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --profile none --rerun-incomplete
 
 .PHONY: demo smoke seeds test lint setup
 
@@ -27,6 +27,7 @@ smoke: setup
 
 seeds: setup
 	$(SNAKEMAKE) seeds
+	$(SNAKEMAKE) --forcerun report
 
 test: setup
 	$(BIN)/pytest

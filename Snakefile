@@ -13,6 +13,7 @@ include: "rules/final.smk"
 include: "rules/benchmark.smk"
 include: "rules/report.smk"
 include: "rules/compare.smk"
+include: "rules/new_experiment.smk"
 
 
 rule all:
@@ -24,3 +25,11 @@ rule all:
         rules.train_final.output,
         rules.benchmark.output,
         rules.report.output.page,
+
+
+onsuccess:
+    where_to_look()
+
+
+onerror:
+    print("What was finished is kept: the same command goes on from there.", file=sys.stderr)

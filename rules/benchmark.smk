@@ -30,7 +30,7 @@ rule benchmark_items:
         "python workflow_scripts/prepare_benchmarks.py --tasks {params.tasks} --cap {params.cap}"
         " --words {params.words} --context {params.context} --seed {params.seed}"
         " --corpus {params.corpus} --domains {params.domains} --tokenizer {params.tokenizer}"
-        " --out {params.out} 2> >(tee {log} >&2)"
+        " --out {params.out} 2> {log}"
 
 
 rule benchmark:
@@ -61,4 +61,4 @@ rule benchmark:
     shell:
         "python workflow_scripts/benchmark.py --config {params.config:q} --tables {input.tables}"
         " --results {params.results} --items {params.folder} --out {output.table}"
-        " --execution {resources.execution:q} 2> >(tee {log} >&2)"
+        " --execution {resources.execution:q} 2> {log}"

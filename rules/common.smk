@@ -8,19 +8,35 @@ import yaml
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
-from splitlaw import experiment
+from splitlaw import experiment, terminal
 from splitlaw.corpus.config import corpus_config
 from splitlaw.corpus.presence import check_presence
 from splitlaw.errors import UserError, exit_status
 from splitlaw.files import canonical_json
+from splitlaw.new_experiment import plain
 from splitlaw.paths import GENERAL
+
+# The folder that `new_experiment` makes a configuration for; no part of an experiment.
+TEXT = str(config.pop("text", ""))
 
 
 def check():
-    """Refuse a bad configuration in one line and exit status 2, before anything is planned."""
+    """Refuse a bad configuration in one line and exit status 2, before anything is planned.
+
+    A --configfile that has every section is the configuration; one with some of them changes
+    config.yaml.
+    """
 
     def action():
         schema = yaml.safe_load(Path(workflow.basedir, "config.schema.yaml").read_text())
+        given = {
+            key: part
+            for key, part in workflow.config_settings.overwrite_config.items()
+            if key != "text"
+        }
+        if all(key in given for key in schema["required"]):
+            config.clear()
+            config.update(given)
         experiment.check_config(config, schema)
         check_presence(corpus_config(config["corpus"]))
 
@@ -47,6 +63,17 @@ CELLS = expand("{size}/{budget}", size=COMPARE["sizes"], budget=COMPARE["budgets
 LOCAL_TASKS = [task for task in config["benchmarks"]["tasks"] if task.startswith("local_")]
 LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]
 
+STAGES = {  # the stage that a rule is told under, where that is not its own name
+    "tokenize_domain": "tokenize",
+    "pretrain_size": "pretrain",
+    "specialize_domain": "specialize",
+    "final_trunk": "train_final",
+    "final_strategy": "train_final",
+    "benchmark_items": "benchmark",
+    "choose_split_at": "choose_split",
+    "benchmark_at": "benchmark",
+}
+
 
 wildcard_constraints:
     size="|".join(SIZES),
@@ -54,6 +81,31 @@ wildcard_constraints:
     strategy="|".join(STRATEGIES),
     seed=r"\d+",
     budget=r"\d+",
+
+
+def job_work(name, wildcards):
+    """What a job costs where the mean job of its kind costs 1, by the FLOPs of the grid's sizes."""
+    if name not in ("pretrain_size", "specialize_domain"):
+        return 1.0
+    flops = {size: experiment.shape_of(config, size).flops_per_token for size in SIZES}
+    return flops[wildcards["size"]] * len(flops) / sum(flops.values())
+
+
+shown = terminal.follow(workflow, stages=STAGES, work=job_work)
+
+
+def where_to_look():
+    """What a run says when it ends well: the report's summary, or what was written last."""
+    if shown is None:
+        return
+    shown.stop()
+    told = {"report": "summary.txt", "seeds": "logs/final/seeds.log"}
+    told["new_experiment"] = "logs/new_experiment.log"
+    files = [Path(RESULTS, told[stage]) for stage in shown.stages if stage in told]
+    if files:
+        print(f"\n{files[-1].read_text()}")
+    elif shown.last:
+        print("Written:", *shown.last.outputs[-3:])
 
 
 def package_code(part):

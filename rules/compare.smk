@@ -55,4 +55,4 @@ rule compare:
     shell:
         "python workflow_scripts/sweep.py --results {params.results} --fit {input.fit}"
         " --cells {params.cells} --plans {input.plans} --seeds {params.seeds}"
-        " --out {output.table} 2> >(tee {log} >&2)"
+        " --out {output.table} 2> {log}"

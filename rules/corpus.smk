@@ -20,7 +20,7 @@ rule prepare_corpus:
     shell:
         "python workflow_scripts/prepare_corpus.py --config {params.config:q} --out {params.out}"
         " --workers {threads}"
-        " 2> >(tee {log} >&2)"
+        " 2> {log}"
 
 
 rule train_tokenizer:
@@ -42,7 +42,7 @@ rule train_tokenizer:
         "../envs/train.yaml"
     shell:
         "python workflow_scripts/train_tokenizer.py --config {params.config:q}"
-        " --corpus {params.corpus} --out {params.out} 2> >(tee {log} >&2)"
+        " --corpus {params.corpus} --out {params.out} 2> {log}"
 
 
 rule tokenize_domain:
@@ -67,7 +67,7 @@ rule tokenize_domain:
     shell:
         "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"
-        " --out {params.out} 2> >(tee {log} >&2)"
+        " --out {params.out} 2> {log}"
 
 
 rule tokenize:

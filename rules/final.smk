@@ -24,7 +24,7 @@ rule final_trunk:
         "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
         " --plan {input.plan} --budget {wildcards.budget} --strategy trunk --out {output.run}"
-        " 2> >(tee {log} >&2)"
+        " 2> {log}"
 
 
 rule final_strategy:
@@ -50,7 +50,7 @@ rule final_strategy:
         "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
         " --plan {input.plan} --budget {wildcards.budget} --strategy {wildcards.strategy}"
-        " --out {output.losses} 2> >(tee {log} >&2)"
+        " --out {output.losses} 2> {log}"
 
 
 rule train_final:
@@ -67,7 +67,7 @@ rule train_final:
         "../envs/law.yaml"
     shell:
         "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
-        " 2> >(tee {log} >&2)"
+        " 2> {log}"
 
 
 rule seeds:
@@ -84,4 +84,4 @@ rule seeds:
         "../envs/law.yaml"
     shell:
         "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
-        " --spread 2> >(tee {log} >&2)"
+        " --spread > {log} 2>&1"

@@ -23,7 +23,7 @@ rule pretrain_size:
     shell:
         "python workflow_scripts/pretrain.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
-        " --out {output.run} 2> >(tee {log} >&2)"
+        " --out {output.run} 2> {log}"
 
 
 rule specialize_domain:
@@ -49,7 +49,7 @@ rule specialize_domain:
         "python workflow_scripts/specialize.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --domain {wildcards.domain} --domains {params.domains}"
         " --results {params.results} --execution {resources.execution:q} --out {output.losses}"
-        " 2> >(tee {log} >&2)"
+        " 2> {log}"
 
 
 rule pretrain:
@@ -87,4 +87,4 @@ rule evaluate:
     shell:
         "python workflow_scripts/evaluate.py --losses {input.losses} --out {output.losses}"
         " --cost {output.cost} --cooldown-fraction {params.cooldown} --batch-tokens {params.batch}"
-        " 2> >(tee {log} >&2)"
+        " 2> {log}"

@@ -16,6 +16,7 @@ rule report:
     output:
         page=f"{RESULTS}/report.html",
         plan_page=f"{RESULTS}/plan_page.html",
+        summary=f"{RESULTS}/summary.txt",
         figures=[
             report(
                 f"{RESULTS}/figures/{caption.stem}.svg",
@@ -37,4 +38,4 @@ rule report:
         "../envs/train.yaml"
     shell:
         "python workflow_scripts/report.py --results {params.results} --out {output.page}"
-        " 2> >(tee {log} >&2)"
+        " > {output.summary} 2> {log}"

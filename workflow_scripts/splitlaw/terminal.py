@@ -1,0 +1,318 @@
+"""What a person sees while a workflow runs: one line a stage, with its progress and time left.
+
+It listens to the events that Snakemake logs. On a terminal the lines are redrawn in place; in a log
+each stage is one line, when it has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+Work = Callable[[str, Mapping[str, str]], float]
+"""What a job of a rule costs with these wildcards, where the mean over the rule's jobs is 1."""
+
+LOGGER, DEFAULT = "snakemake.logging", "DefaultStreamHandler"
+TOLD_BETTER = (
+    "RuleException:\nCalledProcessError",
+    "Exiting because a job execution failed",
+    "WorkflowError:\nAt least one job did not complete successfully",
+)
+"""How messages begin that say less than the failed job's own."""
+
+TAIL = 20
+"""Lines that are shown of a failed job's log, where it does not end in a message of its own."""
+
+SPINNER = Spinner("dots")
+NOW_WIDTH = 110
+"""Columns from which on a running job's last line is shown beside its stage."""
+
+
+@dataclass(kw_only=True)
+class Job:
+    """One job that has been started."""
+
+    stage: Stage
+    work: float
+    name: str
+    logs: list[Path]
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """The jobs of one stage in this run."""
+
+    name: str
+    total: int = 0
+    done: int = 0
+    done_work: float = 0.0
+    busy: float = 0.0
+    """Seconds of its finished jobs, added up."""
+    began: float | None = None
+    ended: float | None = None
+    failed: bool = False
+    running: dict[int, Job] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since its first job began."""
+        if self.began is None:
+            return 0.0
+        return (self.ended or time.monotonic()) - self.began
+
+    @property
+    def share(self) -> float:
+        """How much of its work is done, from 0 to 1; running jobs count by the time they took."""
+        return min((self.done_work + self._underway()) / self.total, 1.0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the jobs so far let expect; None before the first of them has ended."""
+        if not self.done_work or not self.running:
+            return None
+        work = max(self.total - self.done_work - self._underway(), 0.0)
+        return work * self.busy / self.done_work / len(self.running)
+
+    def _underway(self) -> float:
+        """Work of the running jobs that is probably done."""
+        if not self.done_work:
+            return 0.0
+        rate = self.done_work / max(self.busy, 1e-3)
+        now = time.monotonic()
+        return sum(min(0.95 * j.work, rate * (now - j.began)) for j in self.running.values())
+
+
+class StageHandler(logging.Handler):
+    """Turns Snakemake's log events into lines by stage, and passes on warnings and errors.
+
+    Messages before a run are held back: they are of interest where no run follows.
+    """
+
+    def __init__(
+        self,
+        before: logging.Handler,
+        *,
+        stages: Mapping[str, str],
+        work: Work = lambda rule, wildcards: 1.0,
+        console: Console | None = None,
+    ) -> None:
+        """`before`: Snakemake's own handler; `stages`: the stage of each rule that has another."""
+        super().__init__()
+        self.before, self.stage_of, self.work = before, stages, work
+        self.console = console or Console(stderr=True, highlight=False)
+        self.stages: dict[str, Stage] = {}
+        self.jobs: dict[int, Job] = {}
+        self.told: set[str] = set()
+        self.held: list[logging.LogRecord] | None = []
+        self.live: Live | None = None
+        self.last: Stage | None = None
+
+    # ---- events ---------------------------------------------------------------------------
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record; an error of ours must not end the run."""
+        try:
+            event = getattr(record, "event", None)
+            take = getattr(self, f"_{event}", None) if event else None
+            if take is not None:
+                take(record)
+            elif record.levelno >= logging.WARNING:
+                self._pass_on(record)
+            elif self.held is not None:
+                self.held.append(record)
+        except Exception:
+            self.handleError(record)
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        """Print a message as Snakemake words it, once."""
+        text = self.before.format(record) if self.before.filter(record) else ""
+        if text and text not in self.told and not text.startswith(TOLD_BETTER):
+            self.told.add(text)
+            self.console.print(Text(text), soft_wrap=True)
+
+    def _run_info(self, record: logging.LogRecord) -> None:
+        """What is about to run; how that was found out is not told."""
+        self.held = None
+        counts: Mapping[str, int] = record.stats  # type: ignore[attr-defined]
+        for rule, number in counts.items():
+            if rule not in ("total", "all"):
+                name = self.stage_of.get(rule, rule)
+                self.stages.setdefault(name, Stage(name=name)).total += number
+        if self.console.is_terminal and self.stages and self.live is None:
+            self.live = Live(get_renderable=self._table, console=self.console, refresh_per_second=4)
+            self.live.start()
+
+    def _job_info(self, record: logging.LogRecord) -> None:
+        about: Any = record
+        name = self.stage_of.get(about.rule_name, about.rule_name)
+        stage = self.stages.get(name)
+        if stage is None:
+            return
+        wildcards = dict(about.wildcards or {})
+        stage.began = stage.began or time.monotonic()
+        stage.outputs += [str(file) for file in about.output or []]
+        job = Job(
+            stage=stage,
+            work=self.work(about.rule_name, wildcards),
+            name=" ".join([about.rule_name, *map(str, wildcards.values())]),
+            logs=[Path(str(file)) for file in about.log or []],
+        )
+        self.jobs[about.jobid] = stage.running[about.jobid] = job
+
+    def _job_finished(self, record: logging.LogRecord) -> None:
+        number = record.job_id  # type: ignore[attr-defined]
+        job = self.jobs.get(number)
+        if job is None:
+            return
+        stage = job.stage
+        stage.running.pop(number, None)
+        stage.done += 1
+        stage.done_work += job.work
+        stage.busy += time.monotonic() - job.began
+        if stage.done == stage.total:
+            stage.ended, self.last = time.monotonic(), stage
+            if self.live is None:
+                self.console.print(f"{stage.name}: {_jobs(stage.done)}, {clock(stage.seconds)}")
+        if all(stage.ended for stage in self.stages.values()):
+            self.stop()
+
+    def _job_error(self, record: logging.LogRecord) -> None:
+        job = self.jobs.get(record.jobid)  # type: ignore[attr-defined]
+        if job is None or not job.stage.running.pop(record.jobid, None):  # type: ignore[attr-defined]
+            return
+        job.stage.failed = True
+        self.console.print(f"[red]✗[/] [bold]{escape(job.name)}[/] failed", soft_wrap=True)
+        for file in job.logs:
+            self.console.print(Text(failure(file)), soft_wrap=True)
+            self.console.print(Text(f"log: {file}", style="dim"), soft_wrap=True)
+
+    def _nothing(self, record: logging.LogRecord) -> None:
+        """An event that the lines above tell already."""
+
+    _job_started = _progress = _shellcmd = _resources_info = _workflow_started = _nothing
+    _group_info = _rulegraph = _debug_dag = _nothing
+
+    # ---- the picture ----------------------------------------------------------------------
+
+    def _table(self) -> Table:
+        wide = self.console.width >= NOW_WIDTH
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(width=24)
+        for _ in range(3):
+            table.add_column(justify="right", no_wrap=True)
+        if wide:
+            table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
+        for stage in self.stages.values():
+            table.add_row(*self._row(stage)[: 6 if wide else 5])
+        return table
+
+    def _row(self, stage: Stage) -> list[Any]:
+        count = f"{stage.done}/{stage.total}"
+        if stage.ended:
+            return [Text(f"✓ {stage.name}", style="green"), "", count, clock(stage.seconds), "", ""]
+        if stage.began is None:
+            return [Text(f"  {stage.name}", style="dim"), "", Text(count, style="dim"), "", "", ""]
+        if stage.failed and not stage.running:
+            return [Text(f"✗ {stage.name}", style="red"), "", count, clock(stage.seconds), "", ""]
+        turning = SPINNER.render(time.monotonic()) if stage.running else " "
+        head = Text.assemble(turning, " ", stage.name)  # type: ignore[arg-type]
+        left = stage.seconds_left
+        bar = ProgressBar(
+            total=1.0, completed=stage.share, width=24, complete_style="cyan", finished_style="cyan"
+        )
+        rest = "" if left is None else f"about {clock(left)} left"
+        return [head, bar, count, clock(stage.seconds), rest, _now(stage)]
+
+    def stop(self) -> None:
+        """Leave the last picture standing and give the terminal back."""
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def close(self) -> None:
+        """End of the run, however it came; where nothing was run, Snakemake says why."""
+        self.stop()
+        for record in self.held or []:
+            self._pass_on(record)
+        self.held = None
+        super().close()
+
+
+def _jobs(number: int) -> str:
+    return f"{number} job{'' if number == 1 else 's'}"
+
+
+def _now(stage: Stage) -> str:
+    """The last line that the stage's newest job has said."""
+    for job in reversed(stage.running.values()):
+        for file in job.logs:
+            lines = last_lines(file, 1)
+            if lines:
+                return lines[0]
+    return ""
+
+
+def last_lines(file: Path, number: int) -> list[str]:
+    """The last lines of a log; a bar that is redrawn with carriage returns is one line."""
+    try:
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            lines = deque((line for line in stream if line.strip()), maxlen=number)
+    except OSError:
+        return []
+    return [line.rstrip().rsplit("\r", 1)[-1] for line in lines]
+
+
+def failure(file: Path) -> str:
+    """Why a job failed: the message to the user that its log ends with, or the end of its log."""
+    lines = last_lines(file, TAIL)
+    if lines and lines[-1].startswith("error: "):
+        return lines[-1]
+    return "\n".join(lines) or "it left no message"
+
+
+def clock(seconds: float) -> str:
+    """A duration: 7 s, 2:05 min, 3:04 h."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+def follow(workflow: Any, *, stages: Mapping[str, str], work: Work) -> StageHandler | None:
+    """Show a run of `workflow` by stage.
+
+    None, and Snakemake's own output, for a dry run, for jobs within a run, and where the user asked
+    for another logger, for shell commands, for details or for silence.
+    """
+    wanted = workflow.output_settings
+    # Asked to be quiet about progress, Snakemake logs no event when a job ends.
+    silent = {part.name for part in wanted.quiet or ()} & {"ALL", "PROGRESS"}
+    other = wanted.dryrun or wanted.verbose or wanted.printshellcmds or wanted.log_handler_settings
+    if not workflow.is_main_process or other or silent:
+        return None
+    logger = logging.getLogger(LOGGER)
+    before = next((handler for handler in logger.handlers if handler.name == DEFAULT), None)
+    if before is None:
+        return None
+    shown = StageHandler(before, stages=stages, work=work)
+    logger.removeHandler(before)
+    logger.addHandler(shown)
+    return shown
