@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if arguments.law:
             page = arguments.out or arguments.law.with_name("plan_page.html")
-            write_plan_page(FitResult.load(arguments.law), page)
+            write_plan_page(FitResult.load(arguments.law), page, law=str(arguments.law))
             print(f"Open {page} in a browser.")
             return
         out = arguments.out or arguments.results / "report.html"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from planted_results import SIZES
+from playwright._impl._driver import compute_driver_executable
 
 import report
 from splitlaw.laws import FORMS, FitResult, Member
@@ -16,7 +17,8 @@ from splitlaw.report import plan_page
 from splitlaw.report.plan_page import law_data, play
 
 SETTINGS = 200
-NODE = shutil.which("node")
+NODE = shutil.which("node") or compute_driver_executable()[0]
+"""Playwright brings a JavaScript runtime of its own."""
 PLANNER = Path(plan_page.__file__).parent / "templates" / "planner.js"
 RUN = """
 const planner = require(process.argv[1]);
@@ -87,7 +89,6 @@ def asked(rng, fit, number):
     }
 
 
-@pytest.mark.skipif(NODE is None, reason="no JavaScript runtime")
 def test_the_page_s_arithmetic_is_the_planner_s(fits):
     rng = np.random.default_rng(0)
     cases = []

@@ -7,6 +7,7 @@ import pytest
 from planted_results import plant_finals
 
 from splitlaw.laws import fit_table
+from splitlaw.report import tables
 from splitlaw.report.inputs import read_inputs
 from splitlaw.report.recipes import NORMAL_90, OPTIMAL, ratio_stderr, read_recipes, same_plan
 
@@ -103,3 +104,26 @@ def test_ninety_percent():
     from scipy.stats import norm
 
     assert pytest.approx(norm.ppf(0.95), abs=1e-4) == NORMAL_90
+
+
+def test_seeds_stand_side_by_side(results):
+    plant_finals(results, seeds=(0, 1, 2))
+    (results / "final/comparison.csv").rename(results / "final/seeds.csv")
+    seeds = pd.read_csv(results / "final/seeds.csv")
+    seeds[seeds["seed"] == 0].to_csv(results / "final/comparison.csv", index=False)
+    inputs = read_inputs(results)
+    table = tables.seeds_table(inputs, read_recipes(inputs))
+    assert table.rows[0][0] == "Optimal split"
+    half = next(row for row in table.rows if row[0] == "Half and half")
+    means = seeds.groupby(["strategy", "seed"])["loss"].mean().unstack()
+    assert half[2:5] == [f"{v:.4f}" for v in means.loc["half"] - means.loc["optimal"]]
+    assert half[-1].endswith("of 3")
+
+
+def test_seeds_of_another_plan_are_left_alone(results):
+    comparison = pd.read_csv(results / "final/comparison.csv")
+    stale = pd.concat([comparison.assign(seed=n, loss=comparison["loss"] + 0.1) for n in (0, 1)])
+    stale.to_csv(results / "final/seeds.csv", index=False)
+    inputs = read_inputs(results)
+    assert inputs.comparison.equals(comparison)
+    assert tables.seeds_table(inputs, read_recipes(inputs)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -10,7 +11,7 @@ from splitlaw import __version__
 from splitlaw.files import write_text
 from splitlaw.report import style, tables, words
 from splitlaw.report.figures import PICTURES, Picture
-from splitlaw.report.inputs import Inputs, read_inputs
+from splitlaw.report.inputs import FILES, Inputs, read_inputs
 from splitlaw.report.page import inline_svg, render
 from splitlaw.report.plan_page import play, write_plan_page
 from splitlaw.report.recipes import Recipe, read_recipes
@@ -30,8 +31,14 @@ def make_report(results: Path, *, out: Path, figures: Path) -> str:
     drawn = {picture.name: _draw(picture, inputs, recipes, figures) for picture in PICTURES}
     write_text(out, render(page_content(inputs, recipes, drawn)))
     if inputs.fit is not None:
-        write_plan_page(inputs.fit, out.with_name("plan_page.html"), plan=inputs.plan)
+        page = out.with_name("plan_page.html")
+        write_plan_page(inputs.fit, page, plan=inputs.plan, **_named(inputs))
     return summarise(inputs, recipes, out)
+
+
+def _named(inputs: Inputs) -> dict[str, Any]:
+    """What the page to play with calls the law's file and the sizes."""
+    return {"law": f"{inputs.folder}/{FILES['fit'][0]}", "sizes": inputs.sizes}
 
 
 def _draw(picture: Picture, inputs: Inputs, recipes: list[Recipe], folder: Path) -> str | None:
@@ -65,7 +72,7 @@ def page_content(
     return {
         "name": inputs.folder.resolve().name,
         "version": __version__,
-        "play": None if inputs.fit is None else play(inputs.fit, inputs.plan),
+        "play": play(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
         "answer": words.answer(inputs, recipes),
         "outcome": words.outcome(recipes),
         "trust": words.trust(inputs),
@@ -73,6 +80,7 @@ def page_content(
         "missing": inputs.missing,
         "pictures": shown,
         "recipes": tables.recipes_table(recipes),
+        "seeds": tables.seeds_table(inputs, recipes),
         "domains": tables.domains_table(inputs, recipes),
         "holdout": tables.holdout_table(inputs),
         "holdout_domains": tables.holdout_table(inputs, by_domain=True),

@@ -101,6 +101,13 @@ class Inputs:
         assert self.rows is not None
         return sorted(self.rows["domain"].unique())
 
+    @property
+    def sizes(self) -> dict[str, float]:
+        """Parameters of the sizes that the table of losses names."""
+        if self.losses is None or "size" not in self.losses:
+            return {}
+        return {str(k): float(v) for k, v in self.losses.groupby("size")["params"].first().items()}
+
     @cached_property
     def rows(self) -> pd.DataFrame | None:
         """The losses that a law is about, with `predicted` where there is a fit."""
@@ -147,6 +154,8 @@ def read_inputs(folder: Path) -> Inputs:
         )
     names = ("losses", "comparison", "cost", "benchmarks")
     tables = {name: _read_table(paths[name], name) for name in names}
+    seeds = _read_table(folder / SEEDS, "comparison")
+    tables["comparison"] = with_more_seeds(tables["comparison"], seeds)
     return Inputs(
         folder=folder,
         fit=FitResult.load(paths["fit"]) if paths["fit"].exists() else None,
@@ -157,6 +166,23 @@ def read_inputs(folder: Path) -> Inputs:
         **tables,
     )
 
+
+def with_more_seeds(
+    comparison: pd.DataFrame | None, seeds: pd.DataFrame | None
+) -> pd.DataFrame | None:
+    """The table with further seeds, unless it is left over from another plan or other models."""
+    if comparison is None or seeds is None:
+        return comparison
+    keys = [name for name in KEYS if name in comparison and name in seeds]
+    both = comparison.merge(seeds, on=keys, suffixes=("", "_too"))
+    same = len(both) == len(comparison) and bool((both["loss"] == both["loss_too"]).all())
+    return seeds if same else comparison
+
+
+SEEDS = "final/seeds.csv"
+"""The comparison over more seeds, where `snakemake seeds` has made it."""
+
+KEYS = ("strategy", "seed", "size", "budget", "domain", "pretrain_tokens", "specialize_tokens")
 
 COLUMNS = {
     "losses": REQUIRED,

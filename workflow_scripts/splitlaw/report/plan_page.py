@@ -27,15 +27,30 @@ SIZES = (1 / 2, 30)
 
 
 def write_plan_page(
-    fit: FitResult, out: str | os.PathLike[str], *, plan: Mapping[str, Any] | None = None
+    fit: FitResult,
+    out: str | os.PathLike[str],
+    *,
+    law: str,
+    plan: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, float] | None = None,
 ) -> None:
-    """Write the page of a fitted law alone; its sliders begin at `plan` where there is one."""
-    law = fit.law.replace("_", " ")
-    content = {"play": play(fit, plan), "law": law, "version": __version__}
+    """Write the page of a fitted law alone; its sliders begin at `plan` where there is one.
+
+    `law` is the path of the fit, as the page's command names it; `sizes` the parameters of the
+    sizes that have a name.
+    """
+    name = fit.law.replace("_", " ")
+    content = {"play": play(fit, plan, law=law, sizes=sizes), "law": name, "version": __version__}
     write_text(out, render(content, template="plan_page.html.j2"))
 
 
-def play(fit: FitResult, plan: Mapping[str, Any] | None) -> dict[str, Any]:
+def play(
+    fit: FitResult,
+    plan: Mapping[str, Any] | None,
+    *,
+    law: str = "fit.json",
+    sizes: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """What the controls and the script of the page need."""
     params = plan["params"] if plan else fit.range["params"][1]
     flops = plan["flops"] if plan else None
@@ -45,7 +60,8 @@ def play(fit: FitResult, plan: Mapping[str, Any] | None) -> dict[str, Any]:
     if plan:
         given = plan.get("weights", shares)
         shares = {d: round(given[d] * len(shares), 6) for d in shares}
-    data = json.dumps(law_data(fit), allow_nan=False, separators=(",", ":"))
+    told = {**law_data(fit), "law": law, "sizes": dict(sizes or {})}
+    data = json.dumps(told, allow_nan=False, separators=(",", ":"))
     return {
         "flops": [math.log10(flops * factor) for factor in (BUDGETS[0], 1, BUDGETS[1])],
         "params": [math.log10(params * factor) for factor in (SIZES[0], 1, SIZES[1])],

@@ -7,6 +7,8 @@
   const NAMES = { optimal: "Optimal split", two_stage_90: "Two stages, 90% general", half: "Half and half",
     no_split: "No split", scratch: "From scratch" };
   const FRACTIONS = 41;
+  /* Milliseconds: how long the hand rests before the optimum's interval is sought, and at a time. */
+  const REST = 120, SLICE = 15;
 
   const short = (value) => {
     for (const [scale, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]])
@@ -16,6 +18,8 @@
   const percent = (value, digits = 1) => `${(100 * value).toFixed(digits)}%`;
   const loss = (value) => (Number.isFinite(value) ? value.toFixed(3) : "none");
   const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+
+  let later = 0, shown = null;
 
   /* ---- what is asked ---- */
   function settings() {
@@ -41,7 +45,7 @@
     const best = planner.bestSplit(point, task);
     const mean = (surface, split) => planner.meanAt(surface, task, split.general, split.special);
     const ours = draws.map((draw) => mean(draw, best));
-    const standIns = fit.standIns.map((member) => ({ ...fit, members: [member] }));
+    const standIns = fit.standIns.map((member) => ({ ...fit, members: [{ ...member, weight: 1 }] }));
     const rows = planner.recipes(task).map(([strategy, general, special]) => {
       const split = { general, special };
       /* Where a law of the plan is infinite a stand-in judges the recipe and the plan alike. */
@@ -52,7 +56,7 @@
       const worse = drawn.filter((draw, i) => mean(draw, split) > (away ? mean(draw, best) : ours[i])).length;
       const value = mean(judge, split);
       return { strategy, split, mean: value, above: value - mean(judge, best),
-        worse: drawn.length ? worse / drawn.length : null };
+        worse: drawn.length && Number.isFinite(value) ? worse / drawn.length : null };
     });
     const curve = Array.from({ length: FRACTIONS }, (_, i) => i / (FRACTIONS - 1)).map((share) => {
       const split = planner.atShare(point, task, share * task.tokens / task.trunks, null, 1e-5);
@@ -63,12 +67,18 @@
       share: planner.fraction(task, best) };
   }
 
-  /* The interval of the optimum asks for every draw's own: it follows when the hand rests. */
-  function optimumInterval(found) {
-    const options = { fractions: 13, rounds: 4, tolerance: 1e-4 };
-    const shares = found.draws.map((draw) =>
-      planner.fraction(found.task, planner.bestSplit(draw, found.task, options)));
-    return planner.interval(shares, found.share);
+  /* The interval of the optimum asks for every draw's own: it follows when the hand rests, a few
+     draws at a time, so that the page answers the next move at once. */
+  function optimumInterval(found, done) {
+    const options = { fractions: 13, rounds: 4, tolerance: 1e-4 }, shares = [];
+    const some = () => {
+      const until = performance.now() + SLICE;
+      while (shares.length < found.draws.length && performance.now() < until)
+        shares.push(planner.fraction(found.task, planner.bestSplit(found.draws[shares.length], found.task, options)));
+      if (shares.length < found.draws.length) later = setTimeout(some, 0);
+      else done(planner.interval(shares, found.share));
+    };
+    some();
   }
 
   /* ---- words ---- */
@@ -95,7 +105,7 @@
 
   function command(found) {
     const { asked } = found;
-    const words = [`python workflow_scripts/choose_split.py --law law/fit.json --flops ${asked.flops.toPrecision(6)}`,
+    const words = [`python workflow_scripts/choose_split.py --law ${fit.law}`, `--flops ${asked.flops.toPrecision(6)}`,
       `--params ${Math.round(asked.params)}`, `--domains ${asked.names.join(",")}`, `--trunk ${asked.trunk}`];
     if (new Set(asked.weights).size > 1) words.push(`--weights ${asked.names.map((n, k) => `${n}=${asked.weights[k]}`).join(" ")}`);
     const limited = asked.names.filter((_, k) => Number.isFinite(asked.unique[k]));
@@ -103,9 +113,20 @@
     return `${words.join(" \\\n    ")} \\\n    --out plan.json`;
   }
 
-  const config = (found) =>
-    `final:\n  size: ...   # the one of sizes: with about ${short(found.asked.params)} parameters\n` +
-    `  budget_tokens: ${Math.round(found.task.tokens)}\n  trunk: ${found.asked.trunk}`;
+  /* What the workflow is told to train this: a file that changes config.yaml where it differs. */
+  function config(found) {
+    const { asked, task } = found;
+    const near = Object.entries(fit.sizes).find(([, n]) => Math.abs(n / asked.params - 1) < 0.005);
+    const known = Object.entries(fit.sizes).map(([name, n]) => `${name} ${short(n)}`).join(", ");
+    const size = near ? near[0] : `NAME  # add one of about ${short(asked.params)} parameters to sizes${known ? ` (now: ${known})` : ""}`;
+    const differs = [];
+    if (asked.trunk !== "shared") differs.push("one trunk for each domain");
+    if (new Set(asked.weights).size > 1) differs.push("weights");
+    if (asked.names.length < fit.domains.length) differs.push("some of the domains alone");
+    const note = differs.length ? `# The workflow plans anew, and knows no ${differs.join(", no ")}: its split will be another.\n` : "";
+    return `# split.yaml; then: snakemake --cores 2 --configfile split.yaml train_final\n${note}` +
+      `final:\n  size: ${size}\n  budget_tokens: ${Math.round(task.tokens)}`;
+  }
 
   /* ---- pictures ---- */
   function drawCurve(found, ends) {
@@ -143,25 +164,26 @@
     const { task, best } = found;
     find("split").innerHTML = [["general", task.trunks * best.general], ...task.names.map((n, k) => [n, best.special[k]])]
       .map(([name, tokens]) => `<tr><th scope="row">${escape(name)}</th><td>${short(tokens)}</td>` +
-        `<td class="share"><span style="width:${percent(tokens / task.tokens)}"></span>${percent(tokens / task.tokens)}</td></tr>`).join("");
+        `<td class="share"><span style="width:${(8 * tokens / task.tokens).toFixed(2)}rem"></span>${percent(tokens / task.tokens)}</td></tr>`).join("");
     find("recipes").innerHTML = found.rows.map((row) => `<tr><th scope="row">${NAMES[row.strategy]}</th><td>${loss(row.mean)}</td>` +
       `<td>${loss(row.above)}</td><td>${row.worse === null ? "–" : percent(row.worse, 0)}</td></tr>`).join("");
   }
 
   /* ---- one round ---- */
-  let later = 0, shown = null;
   function redraw() {
     const began = performance.now();
     const asked = settings();
     const [digits, exponent] = asked.flops.toExponential(2).split("e+");
     find("flops-out").innerHTML = `${digits} × 10<sup>${exponent}</sup> FLOPs`;
     find("params-out").textContent = `${short(asked.params)} parameters`;
+    find("flops").setAttribute("aria-valuetext", `${digits} times ten to the ${exponent} FLOPs`);
+    find("params").setAttribute("aria-valuetext", `${short(asked.params)} parameters`);
     clearTimeout(later);
     if (!asked.names.length) { find("answer").textContent = "Choose at least one domain."; return; }
     shown = solve(asked);
     show(null);
     root.dataset.milliseconds = (performance.now() - began).toFixed(1);
-    later = setTimeout(() => show(optimumInterval(shown)), 120);
+    later = setTimeout(() => optimumInterval(shown, show), REST);
   }
   function show(ends) {
     find("answer").textContent = sentence(shown, ends);

@@ -1,0 +1,91 @@
+"""Chromium, driven by Playwright, and the pages that it opens."""
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
+
+from planted_results import BUDGET, SIZES, flops_per_token, losses_table, plant, plant_finals
+
+import report
+from splitlaw.laws import FitResult, fit_table
+from splitlaw.planner import plan
+
+DOMAINS = ("law", "code")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or brew install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory):
+    """A planted experiment; its law is infinite at D = 0 and D' = 0, where another stands in."""
+    folder = tmp_path_factory.mktemp("browser") / "results/planted"
+    plant(folder, domains=DOMAINS, finals=False)
+    two_skills = FitResult.load(folder / "law/fit.json")
+    needs_both = fit_table(losses_table(DOMAINS), law="multiplicative", bootstrap=10)
+    fit = replace(needs_both, stand_ins=two_skills.members)
+    fit.save(folder / "law/fit.json")
+    params = SIZES["w56"]
+    flops = BUDGET * flops_per_token(params)
+    plan(fit, flops=flops, params=params, domains=DOMAINS).save(folder / "split/plan.json")
+    plant_finals(folder)
+    assert report.main(["--results", str(folder)]) == 0
+    return folder
+
+
+class Opened:
+    """A page with all that went wrong while it was open, and all that it asked for."""
+
+    def __init__(self, context, file):
+        self.page = context.new_page()
+        self.trouble, self.requests = [], []
+        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type != "log" else None)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(Path(file).as_uri())
+        self.page.wait_for_function("document.getElementById('play').dataset.milliseconds")
+
+    def find(self, name):
+        return self.page.locator(f"#play [data-is={name}]")
+
+    def text(self, name):
+        return self.find(name).inner_text()
+
+
+@pytest.fixture
+def opened(chromium, results):
+    """Open a page of the experiment; afterwards nothing may have failed or been fetched."""
+    contexts, pages = [], []
+
+    def open_page(file="plan_page.html", *, width=1440, scheme="light", folder=results):
+        contexts.append(
+            chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        )
+        pages.append(Opened(contexts[-1], folder / file))
+        return pages[-1]
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    for page in pages:
+        assert page.trouble == []
+        assert [url for url in page.requests[1:] if not url.startswith(("data:", "blob:"))] == []

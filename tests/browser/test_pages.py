@@ -1,0 +1,190 @@
+"""The pages in a real browser: every control, the export, narrow screens, keyboard, dark."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+import yaml
+from planted_results import BUDGET, SIZES, plant
+
+import report
+from splitlaw.laws import FitResult
+from splitlaw.planner import plan
+
+pytestmark = pytest.mark.browser
+PAGES = ("report.html", "plan_page.html")
+
+
+@pytest.mark.parametrize("file", PAGES)
+def test_a_page_opens_alone_with_its_answer(opened, file):
+    shown = opened(file)
+    assert re.search(r"Train \d+% .*general text", shown.text("answer"))
+    assert len(shown.requests) == 1
+    assert "Extrapolates: 2.6 times the largest N" in shown.text("beyond")
+
+
+def test_every_control_redraws_everything(opened):
+    shown = opened()
+    names = ("answer", "curve", "split", "recipes", "command")
+    read = lambda: [shown.find(name).evaluate("node => node.innerHTML") for name in names]  # noqa: E731
+    moves = {
+        "flops": lambda: shown.find("flops").press("End"),
+        "params": lambda: shown.find("params").press("End"),
+        "trunk": lambda: shown.find("trunk").select_option("independent"),
+        "weight": lambda: shown.find("weight").first.fill("3"),
+        "unique": lambda: shown.find("unique").first.fill("50000"),
+        "use": lambda: shown.find("use").first.uncheck(),
+    }
+    before = read()
+    for name, move in moves.items():
+        move()
+        after = read()
+        assert all(a != b for a, b in zip(before, after, strict=True)), name
+        before = after
+
+
+def test_the_interval_of_the_optimum_follows_when_the_hand_rests(opened):
+    shown = opened()
+    at_once = shown.page.evaluate(
+        "() => { const slider = document.querySelector('[data-is=flops]'); slider.value *= 1.01;"
+        " slider.dispatchEvent(new Event('input', { bubbles: true }));"
+        " return document.querySelector('[data-is=answer]').textContent; }"
+    )
+    assert "90% interval" not in at_once
+    shown.page.wait_for_function(
+        "document.querySelector('[data-is=answer]').textContent.includes('90% interval')"
+    )
+    assert shown.find("curve").locator(".ends").count() == 1
+
+
+def test_without_domains_it_says_what_to_do(opened):
+    shown = opened()
+    for box in shown.find("use").all():
+        box.uncheck()
+    assert shown.text("answer") == "Choose at least one domain."
+    shown.find("use").first.check()
+    assert "Train" in shown.text("answer")
+
+
+def test_recipes_at_the_ends_are_judged_by_a_law_that_is_finite_there(opened, results):
+    shown = opened()
+    told = json.loads((results / "split/plan.json").read_text())
+    rows = {row.split("\t")[0]: row.split("\t") for row in shown.text("recipes").splitlines()}
+    names = {"two_stage_90": "Two stages, 90% general", "no_split": "No split"}
+    for entry in told["baselines"]:
+        if entry["strategy"] in names:
+            cells = rows[names[entry["strategy"]]]
+            assert float(cells[1]) == pytest.approx(entry["predicted_mean_loss"][0], abs=6e-4)
+
+
+def test_the_export_is_the_planner_s_split(opened, results):
+    shown = opened()
+    shown.find("params").press("ArrowLeft")
+    with shown.page.expect_download() as waiting:
+        shown.find("save").click()
+    saved = json.loads(waiting.value.path().read_text())
+    made = plan(
+        FitResult.load(results / "law/fit.json"),
+        flops=saved["flops"],
+        params=saved["params"],
+        domains=list(saved["specialize_tokens"]),
+    )
+    assert waiting.value.suggested_filename == "split.json"
+    assert saved["predicted_mean_loss"][0] == pytest.approx(made.predicted_mean_loss[0], rel=1e-3)
+    assert saved["fraction_general"] == pytest.approx(made.fraction_general, abs=5e-3)
+
+
+def test_the_command_that_it_shows_gives_the_split_that_it_shows(opened, results, root, tmp_path):
+    shown = opened()
+    shown.find("weight").first.fill("2")
+    shown.find("unique").last.fill("300000")
+    words = shlex.split(shown.text("command").replace("\\\n", " "))
+    assert words[:2] == ["python", "workflow_scripts/choose_split.py"]
+    words[words.index("--out") + 1] = str(tmp_path / "plan.json")
+    subprocess.run([sys.executable, *words[1:]], cwd=root, check=True, capture_output=True)
+    made = json.loads((tmp_path / "plan.json").read_text())
+    share = re.search(r"Train (\d+)%", shown.text("answer"))[1]
+    assert float(share) == pytest.approx(100 * made["fraction_general"], abs=1)
+
+
+def test_the_config_that_it_shows_is_one(opened):
+    shown = opened()
+    told = shown.text("config")
+    assert yaml.safe_load(told) == {"final": {"size": "w56", "budget_tokens": BUDGET}}
+    shown.find("params").press("End")
+    shown.find("trunk").select_option("independent")
+    assert "add one of about 4.55M parameters to sizes" in shown.text("config")
+    assert "knows no one trunk for each domain" in shown.text("config")
+    assert SIZES["w56"] == 151_816
+
+
+@pytest.mark.parametrize("file", PAGES)
+def test_a_narrow_screen_scrolls_in_one_direction(opened, file):
+    shown = opened(file, width=390)
+    assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
+    small = shown.page.evaluate(
+        "[...document.querySelectorAll('p, li, td, figcaption')].filter(node =>"
+        " node.offsetParent && parseFloat(getComputedStyle(node).fontSize) < 12).length"
+    )
+    assert small == 0
+
+
+@pytest.mark.parametrize("file", PAGES)
+def test_dark_and_light_follow_the_reader(opened, file):
+    lightness = {}
+    for scheme in ("light", "dark"):
+        body = opened(file, scheme=scheme).page.locator("body")
+        for part in ("backgroundColor", "color"):
+            told = body.evaluate(f"node => getComputedStyle(node).{part}")
+            lightness[scheme, part] = sum(map(int, re.findall(r"\d+", told)[:3])) / 765
+    assert lightness["light", "backgroundColor"] > 0.9 > 0.3 > lightness["light", "color"]
+    assert lightness["dark", "color"] > 0.8 > 0.2 > lightness["dark", "backgroundColor"]
+
+
+def test_the_keyboard_reaches_every_control_in_order(opened):
+    shown = opened()
+    wanted = shown.page.locator("#play :is(input, select, button)").count()
+    reached = []
+    while reached[-1:] != ["save"] and len(reached) <= wanted:
+        shown.page.keyboard.press("Tab")
+        at = "document.activeElement.matches('input, select, button')"
+        name = shown.page.evaluate(f"{at} && document.activeElement.dataset.is")
+        reached += [name] if name else []
+    assert len(reached) == wanted
+    assert reached[:3] == ["flops", "params", "trunk"]
+    assert reached[-1] == "save"
+
+
+def test_a_screen_reader_hears_what_every_control_is(opened):
+    told = opened().page.locator("#play").aria_snapshot()
+    for part in ('slider "Budget', 'slider "Model size', 'combobox "Trunk', '"weight of law"'):
+        assert part in told
+    assert 'checkbox "law"' in told
+    assert re.search(r'img "Loss against the general fraction\. Train', told)
+    assert 'button "Save this split as JSON"' in told
+
+
+def test_a_slider_says_its_value_in_words(opened):
+    shown = opened()
+    assert re.search(r"[\d.]+ times ten to the 12 FLOPs", _value(shown, "flops"))
+    assert _value(shown, "params") == "152k parameters"
+
+
+def _value(shown, name):
+    return shown.find(name).get_attribute("aria-valuetext")
+
+
+def test_one_domain_and_no_interval(opened, tmp_path):
+    folder = plant(tmp_path / "one", domains=("law",), bootstrap=0, finals=False)
+    assert report.main(["--results", str(folder)]) == 0
+    shown = opened("report.html", folder=folder)
+    shown.find("flops").press("ArrowLeft")
+    shown.page.wait_for_timeout(300)
+    assert "interval" not in shown.text("answer")
+    assert "–" in shown.text("recipes")
+    whole = shown.page.locator("main").inner_text()
+    assert "There are no final models yet" in whole
+    assert "without bootstrap" in whole
