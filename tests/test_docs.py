@@ -1,5 +1,6 @@
 """The documents say what is there: keys, stages, targets, files."""
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -64,3 +65,30 @@ def test_commands_name_what_there_is(page):
             for word in words:
                 if re.fullmatch(r"[a-z_]+", word):
                     assert word in known, f"{page.name}: snakemake {word}"
+
+
+def test_the_messages_of_troubleshooting_are_those_of_the_code():
+    said = " ".join((ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8").split())
+    heads = re.findall(r"### `([^`]+)`", said)
+    assert len(heads) > 20
+    known = [_joined(text) for file in SOURCES for text in _texts(file)]
+    for head in heads:
+        assert any(_joined(head) in text for text in known), head
+
+
+SOURCES = sorted((ROOT / "workflow_scripts").rglob("*.py"))
+
+
+def _texts(file):
+    """Every text in a module, with … for what is filled in."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = [p.value if isinstance(p, ast.Constant) else "…" for p in node.values]
+            yield "".join(parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _joined(text):
+    """Without the difference between one thing filled in and two."""
+    return re.sub(r"(…[ .:]*)+", "…", " ".join(text.split())).strip("… ")
