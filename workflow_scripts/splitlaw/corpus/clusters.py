@@ -1,4 +1,4 @@
-"""Domains discovered in a corpus: clusters of TF-IDF vectors after a singular value decomposition.
+"""Domains discovered in a corpus: clusters of TF-IDF vectors, or of a model's embeddings.
 
 Documents weigh by their bytes, in the word frequencies, the decomposition and k-means alike:
 domains are wanted that are even in tokens, and short documents, which are many, would take all
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+from splitlaw.corpus.embedding import Embedding
 from splitlaw.corpus.features import SEEN, word_counts
 from splitlaw.corpus.store import Index, Rows, Store
 from splitlaw.errors import UserError
@@ -33,9 +34,17 @@ _BATCH = 4 << 20
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
+class Space(Protocol):
+    """Where texts are near that are about the same."""
+
+    def vectors(self, texts: Sequence[bytes]) -> NDArray[np.float32]:
+        """Unit vectors of the texts (UTF-8), `[texts, dimensions]`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
-class Clusters:
-    """Centres in the space of decomposed TF-IDF vectors."""
+class Words:
+    """The space of TF-IDF vectors after a singular value decomposition."""
 
     columns: NDArray[np.int64]
     """The hashed words that count."""
@@ -43,33 +52,51 @@ class Clusters:
     """The weight of each, `[columns]`."""
     components: NDArray[np.float32]
     """The decomposition, `[dimensions, columns]`."""
+
+    def vectors(self, texts: Sequence[bytes]) -> NDArray[np.float32]:
+        """Unit vectors of the texts (UTF-8), `[texts, dimensions]`."""
+        weighed = _tfidf(word_counts(texts), self.columns, self.idf)
+        return np.asarray(normalize(weighed @ self.components.T), dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clusters:
+    """Centres in a space of texts."""
+
+    space: Space
+    """What tells how near two texts are."""
     centres: NDArray[np.float32]
     """Unit length, `[clusters, dimensions]`."""
 
     def assign(self, texts: Sequence[bytes]) -> NDArray[np.int64]:
         """The number of the nearest centre for each text, `int64 [texts]`."""
-        projected = _tfidf(word_counts(texts), self.columns, self.idf) @ self.components.T
-        return np.argmax(projected @ self.centres.T, axis=1).astype(np.int64)
+        return np.argmax(self.space.vectors(texts) @ self.centres.T, axis=1).astype(np.int64)
 
 
-def fit_clusters(texts: Sequence[bytes], number: int, seed: int) -> Clusters:
-    """Find `number` clusters; the same texts and seed give the same clusters.
+def fit_clusters(
+    texts: Sequence[bytes], number: int, seed: int, *, embedding: str | None = None
+) -> Clusters:
+    """Find `number` clusters in the space of words, or of the model in the folder `embedding`.
 
-    Raises `UserError` where there are too few documents.
+    The same texts and seed give the same clusters. Raises `UserError` where there are too few
+    documents, or no model.
     """
     if len(texts) < 10 * number:
         raise UserError(
             f"corpus.domains.discover is {number}, and general has {len(texts)} documents; "
             "give it ten for each domain, or ask for fewer domains"
         )
-    with threadpool_limits(1):  # sums in another order would move documents on the border
-        return _fit(texts, number, seed)
-
-
-def _fit(texts: Sequence[bytes], number: int, seed: int) -> Clusters:
-    counts = word_counts(texts)
     weight = np.array([min(len(text), SEEN) for text in texts], dtype=float)
     weight /= weight.mean()
+    with threadpool_limits(1):  # sums in another order would move documents on the border
+        space = _words(texts, number, weight, seed) if embedding is None else Embedding(embedding)
+        vectors = space.vectors(texts)
+        means = KMeans(number, n_init=_STARTS, random_state=seed).fit(vectors, sample_weight=weight)
+    return Clusters(space=space, centres=normalize(means.cluster_centers_).astype(np.float32))
+
+
+def _words(texts: Sequence[bytes], number: int, weight: NDArray[np.float64], seed: int) -> Words:
+    counts = word_counts(texts)
     present = (counts > 0).astype(np.float32)
     often = np.asarray(present.sum(axis=0)).ravel()
     known = np.flatnonzero(often >= min(_RAREST, len(texts) // number))
@@ -80,14 +107,7 @@ def _fit(texts: Sequence[bytes], number: int, seed: int) -> Clusters:
     dimensions = min(_DIMENSIONS, len(columns) - 1, len(texts) - 1)
     svd = TruncatedSVD(dimensions, random_state=seed)
     svd.fit(sparse.diags(np.sqrt(weight)) @ vectors)
-    projected = normalize(vectors @ svd.components_.T)
-    means = KMeans(number, n_init=_STARTS, random_state=seed).fit(projected, sample_weight=weight)
-    return Clusters(
-        columns=columns,
-        idf=idf,
-        components=svd.components_.astype(np.float32),
-        centres=normalize(means.cluster_centers_).astype(np.float32),
-    )
+    return Words(columns=columns, idf=idf, components=svd.components_.astype(np.float32))
 
 
 def _tfidf(
@@ -100,15 +120,15 @@ def _tfidf(
 
 
 def discover(
-    store: Store, index: Index, rows: Rows, number: int, seed: int
+    store: Store, index: Index, rows: Rows, number: int, seed: int, embedding: str | None
 ) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
-    """Cluster the documents `rows`, given in shuffled order.
+    """Cluster the documents `rows`, given in shuffled order; see `fit_clusters`.
 
     Gives the cluster of each, `int64 [rows]`, numbered from 0 by falling bytes, and for a person to
     look at, by cluster: `top_words`, `samples`, `documents`, `bytes`.
     """
     sample = [store.text(index, row)[:SEEN] for row in rows[:_SAMPLE]]
-    clusters = fit_clusters(sample, number, seed)
+    clusters = fit_clusters(sample, number, seed, embedding=embedding)
     with threadpool_limits(1):
         parts = [clusters.assign(texts) for _, texts in store.batches(index, rows, size=_BATCH)]
     found = np.concatenate(parts)

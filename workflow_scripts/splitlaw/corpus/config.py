@@ -127,6 +127,8 @@ class CorpusConfig:
     """Domain to its sources; empty where domains are discovered."""
     discover: int | None = None
     """How many domains to discover in `general`; None where they are given."""
+    embedding: str | None = None
+    """With discovered domains: the folder of an embedding model; None takes words (TF-IDF)."""
     general_share: float = 0.5
     """With discovered domains: the share of every cluster's documents that stays in `general`."""
     validation: float = 0.05
@@ -235,7 +237,7 @@ def corpus_config(section: Mapping[str, Any]) -> CorpusConfig:
     domains = _mapping(section, "domains", "corpus")
     discover: dict[str, Any] = {}
     if "discover" in domains:
-        _known(domains, {"discover", "general_share"}, "corpus.domains")
+        _known(domains, {"discover", "general_share", "embedding"}, "corpus.domains")
         discover, domains = dict(domains), {}
     return CorpusConfig(
         seed=int(section.get("seed", 0)),

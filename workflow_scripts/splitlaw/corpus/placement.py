@@ -155,7 +155,7 @@ def _divide(config: CorpusConfig, store: Store, placed: Placement) -> Placement:
         sliced = assign_slices(index.keys, placed.owner, placed.split, shares)
         return replace(placed, destination=np.where(sliced, 0, placed.owner))
     rows = arrange(index.keys, np.flatnonzero(placed.fate == KEPT))
-    found, clusters = discover(store, index, rows, config.discover, config.seed)
+    found, clusters = discover(store, index, rows, config.discover, config.seed, config.embedding)
     destination = placed.owner.copy()
     destination[rows] = assign_clusters(index.keys[rows], found, config.general_share)
     return replace(placed, destination=destination, clusters=clusters)

@@ -1,6 +1,7 @@
 """Whether the sources are there at all, asked before anything is planned."""
 
 import glob
+from pathlib import Path
 
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.packages import read_package
@@ -12,6 +13,10 @@ def check_presence(config: CorpusConfig) -> None:
 
     A hub's data set is not asked for: that takes the network.
     """
+    if config.embedding is not None and not Path(config.embedding).is_dir():
+        raise UserError(
+            f"corpus.domains.embedding: {config.embedding} is no folder; give that of a saved model"
+        )
     for source in config.general:
         _check(source, f"corpus.{GENERAL}.sources")
     for domain, sources in config.domains.items():
