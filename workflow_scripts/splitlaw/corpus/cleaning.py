@@ -74,6 +74,13 @@ def clean_batch(texts: Sequence[str], cleaning: Cleaning, seed: int, items: Item
     )
 
 
+def clean_numbered(
+    task: tuple[int, list[str]], *, cleaning: Cleaning, seed: int, items: ItemWords
+) -> tuple[int, Batch]:
+    """Clean a numbered batch; here, so that a process that does it loads nothing more."""
+    return task[0], clean_batch(task[1], cleaning, seed, items)
+
+
 def _length_reason(characters: int, cleaning: Cleaning) -> str | None:
     if characters == 0:
         return "blank"

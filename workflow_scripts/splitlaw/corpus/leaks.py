@@ -75,14 +75,15 @@ def _possible(
     bits = min(_TABLE_BITS, max(16, (8 * held.hashes.size).bit_length()))
     table = np.zeros(1 << bits, dtype=bool)
     table[held.hashes >> np.uint64(64 - bits)] = True
-    task = partial(_mostly_known, table=table, near=near)
+    packed = np.packbits(table, bitorder="little")  # a copy goes to every process
+    task = partial(_mostly_known, table=packed, bits=bits, near=near)
     texts = store.batches(index, train, size=_BATCH, documents=_BATCH_DOCUMENTS)
     kept = [rows[mask] for rows, mask in ordered_map(task, texts, workers)]
     return np.concatenate([train[:0], *kept])
 
 
 def _mostly_known(
-    batch: tuple[Rows, list[bytes]], *, table: NDArray[np.bool_], near: NearDuplicates
+    batch: tuple[Rows, list[bytes]], *, table: NDArray[np.uint8], bits: int, near: NearDuplicates
 ) -> tuple[Rows, NDArray[np.bool_]]:
     """Which documents may have the share `near.threshold` of their shingles in the table."""
     rows, texts = batch
@@ -91,11 +92,12 @@ def _mostly_known(
     # One sort for the whole batch: the document in the first bits, below it the hash's first bits.
     keyed = (owner << np.uint64(64 - _OWNER_BITS)) | (hashes >> np.uint64(_OWNER_BITS))
     keyed = distinct(keyed)
-    unknown_bits = np.uint64(64 - _OWNER_BITS - table.size.bit_length() + 1)
-    place = (keyed >> unknown_bits) & np.uint64(table.size - 1)
+    place = (keyed >> np.uint64(64 - _OWNER_BITS - bits)) & np.uint64((1 << bits) - 1)
+    octet = table.take((place >> np.uint64(3)).view(np.int64))
+    inside = (octet >> (place & np.uint64(7)).astype(np.uint8)) & np.uint8(1)
     owner = (keyed >> np.uint64(64 - _OWNER_BITS)).astype(np.int64)
     total = np.bincount(owner, minlength=len(texts))
-    known = np.bincount(owner[table.take(place.view(np.int64))], minlength=len(texts))
+    known = np.bincount(owner[inside.view(bool)], minlength=len(texts))
     return rows, (known >= near.threshold * total - 1e-6) & (total > 0)
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from splitlaw.corpus.benchmarks import benchmark_items, item_words
 from splitlaw.corpus.card import Dropped, write_card
-from splitlaw.corpus.cleaning import Batch, clean_batch
+from splitlaw.corpus.cleaning import clean_numbered
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.documents import Documents, split_path, write_documents
 from splitlaw.corpus.parallel import ordered_map
@@ -72,7 +72,7 @@ def _read(
                 yield number, batch
 
     items = item_words(benchmark_items(config.cleaning.benchmarks), config.cleaning.benchmark_words)
-    clean = partial(_clean, cleaning=config.cleaning, seed=config.seed, items=items)
+    clean = partial(clean_numbered, cleaning=config.cleaning, seed=config.seed, items=items)
     with tqdm(desc="reading", unit="B", unit_scale=True, mininterval=1) as progress:
         for number, batch in ordered_map(clean, tasks(), workers):
             store.append(batch, number)
@@ -84,10 +84,6 @@ def _read(
         for reason, count in sorted(troubles.counts.items()):
             _add(dropped[name], f"bad_input: {reason}", count, 0)
     return dropped
-
-
-def _clean(task: tuple[int, list[str]], **settings: object) -> tuple[int, Batch]:
-    return task[0], clean_batch(task[1], **settings)  # type: ignore[arg-type]
 
 
 def _add(dropped: Dropped, reason: str, documents: int, size: int) -> None:
