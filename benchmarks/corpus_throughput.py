@@ -1,15 +1,19 @@
-"""Cleaning and tokenising, in MB of text a second of processor time, beside plain `datasets.map`.
+"""Cleaning and tokenising, in MB of text a second of processor time, beside what others use.
 
-Both sides read JSON lines, normalise, bound lengths, drop exact and near duplicates (MinHash of the
-same library, candidates verified), split, write Parquet, and encode with the same tokenizer. Ours
-also looks for leaks exactly. Each runs in a process of its own with one worker; processor time and
-peak memory are the operating system's, so a busy machine disturbs little.
+`plain` is the same steps with `datasets.map`, batched; `datatrove` the pipeline of that name (its
+MinHash does not verify candidates; it is given a light word splitter in place of spaCy's). All read
+JSON lines, normalise, bound lengths, drop exact and near duplicates by 32 bands of four MinHash
+values on word 3-shingles, write Parquet, and encode with the same tokenizer. Ours also splits and
+looks for leaks exactly. Each runs with one worker unless `--workers` says otherwise; processor time
+is the operating system's, peak memory that of all its processes together, sampled.
 
-    python benchmarks/corpus_throughput.py --text real                    # the built-in packages
-    python benchmarks/corpus_throughput.py --text generated --megabytes 1000 --only ours
+    python benchmarks/corpus_throughput.py --text real --megabytes 200
+    python benchmarks/corpus_throughput.py --text generated --megabytes 1000
+    python benchmarks/corpus_throughput.py --datatrove venv/bin/python    # with rensa
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -17,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -53,17 +58,38 @@ def generate(path: Path, megabytes: float, seed: int = 0) -> None:
                 written += len(line)
 
 
-def real(path: Path) -> None:
-    """All built-in packages."""
+def real(path: Path, megabytes: float, seed: int = 0) -> None:
+    """All built-in packages; then, for they hold 80 MB, again with half of the words replaced."""
     from splitlaw.corpus.packages import PACKAGES, read_package
 
+    random = np.random.default_rng(seed)
+    written, pool = 0, np.empty(0, dtype=object)
     with path.open("w") as stream:
-        for name in PACKAGES:
-            for text in read_package(name):
-                stream.write(json.dumps({"text": text}) + "\n")
+        while written < megabytes * 1e6:
+            for name in PACKAGES:
+                for text in read_package(name):
+                    line = json.dumps({"text": replaced(text, pool, random)}) + "\n"
+                    written += stream.write(line)
+                    if written >= megabytes * 1e6:
+                        return
+            if not pool.size:
+                print(f"the packages hold {written / 1e6:.0f} MB", flush=True)
+                with path.open() as lines:
+                    some = [json.loads(line)["text"] for line in lines][::50]
+                pool = np.array(" ".join(some).split(" "), dtype=object)
 
 
-def ours(source: Path, tokenizer: Path, folder: Path, stage: str) -> None:
+def replaced(text: str, pool: np.ndarray, random: np.random.Generator) -> str:
+    """The text with every second word, by chance, drawn from `pool`; unchanged without one."""
+    if not pool.size:
+        return text
+    words = np.array(text.split(" "), dtype=object)
+    places = np.flatnonzero(random.random(words.size) < 0.5)
+    words[places] = pool[random.integers(0, pool.size, places.size)]
+    return " ".join(words)
+
+
+def ours(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:
     import prepare_corpus
     import tokenize_corpus
 
@@ -72,7 +98,8 @@ def ours(source: Path, tokenizer: Path, folder: Path, stage: str) -> None:
         "cleaning": {"benchmarks": []},
     }
     corpus = str(folder / "corpus")
-    assert prepare_corpus.main(["--config", json.dumps(config), "--out", corpus]) == 0
+    spread = ["--workers", workers]
+    assert prepare_corpus.main(["--config", json.dumps(config), "--out", corpus, *spread]) == 0
     print(f"  cleaning: {time.process_time():.1f} s of processor", flush=True)
     if stage == "cleaning":
         return
@@ -80,7 +107,7 @@ def ours(source: Path, tokenizer: Path, folder: Path, stage: str) -> None:
     assert tokenize_corpus.main([*arguments, "--out", str(folder / "tokens")]) == 0
 
 
-def plain(source: Path, tokenizer: Path, folder: Path, stage: str) -> None:
+def plain(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:
     """The same steps as one writes them with `datasets.map`, batched."""
     import datasets
     from rensa import RMinHash
@@ -147,28 +174,96 @@ def plain(source: Path, tokenizer: Path, folder: Path, stage: str) -> None:
             stream.writelines(np.asarray(ids, np.uint16).tobytes() for ids in batch["ids"])
 
 
-def measure(side: str, source: Path, tokenizer: Path, stage: str) -> tuple[float, float, float]:
+def datatrove(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:
+    """The same steps as datatrove's pipelines for MinHash and tokenising."""
+    from datatrove.pipeline.dedup import minhash
+    from datatrove.pipeline.filters import LambdaFilter
+    from datatrove.pipeline.formatters.base import BaseFormatter
+    from datatrove.pipeline.readers import JsonlReader
+    from datatrove.pipeline.tokens import DocumentTokenizer
+    from datatrove.pipeline.writers import ParquetWriter
+    from datatrove.utils.hashing import HashConfig
+
+    from splitlaw.corpus.cleaning import normalise
+
+    word = re.compile(r"\w+")
+
+    class Normalise(BaseFormatter):
+        name = "normalise"
+
+        def format(self, text: str) -> str:
+            return normalise(text)
+
+    class Signature(minhash.MinhashDedupSignature):
+        def __init__(self, *arguments: object, **settings: object) -> None:
+            super().__init__(*arguments, **settings)
+            self.word_tokenizer = self
+
+        def word_tokenize(self, text: str) -> list[str]:
+            return word.findall(text)
+
+    def read() -> list:
+        reader = JsonlReader(str(source.parent), glob_pattern=source.name)
+        return [reader, Normalise(), LambdaFilter(lambda d: 40 <= len(d.text) <= 1_000_000)]
+
+    def run(steps: list, tasks: int = 1) -> None:
+        for rank in range(tasks):
+            documents = None
+            for step in steps:
+                documents = step(documents, rank, tasks)
+            deque(documents or (), maxlen=0)
+
+    settings = minhash.MinhashConfig(
+        n_grams=3, num_buckets=32, hashes_per_bucket=4, hash_config=HashConfig(precision=32)
+    )
+    at = {name: str(folder / name) for name in ("sigs", "buckets", "clusters", "parquet", "tokens")}
+    run([*read(), Signature(at["sigs"], config=settings)])
+    run([minhash.MinhashDedupBuckets(at["sigs"], at["buckets"], config=settings)], tasks=32)
+    run([minhash.MinhashDedupCluster(at["buckets"], at["clusters"], config=settings)])
+    last = [minhash.MinhashDedupFilter(at["clusters"]), ParquetWriter(at["parquet"])]
+    if stage == "both":
+        encoder = str(tokenizer / "tokenizer.json")
+        last.append(DocumentTokenizer(at["tokens"], encoder, eos_token="<|endoftext|>"))
+    run([*read(), *last])
+
+
+SIDES = {"ours": ours, "plain": plain, "datatrove": datatrove}
+
+
+def measure(
+    side: str, source: Path, tokenizer: Path, stage: str, workers: int, python: str
+) -> tuple[float, float, float]:
     """Run one side in a process: processor seconds, wall seconds, peak megabytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            __file__,
-            "--run",
-            side,
-            str(source),
-            str(tokenizer),
-            folder,
-            stage,
-        ]
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        command = [python, __file__, "--run", side, str(source), str(tokenizer), folder]
+        command += [stage, str(workers)]
         environment = {**os.environ, "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        environment |= {"OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"}
+        environment |= {"OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         began = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        with (source.parent / f"{side}.log").open("w") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            peak = watch(process)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, f"{side} failed"
+        if process.returncode:
+            sys.exit(f"{side} failed: {(source.parent / f'{side}.log').read_text()[-2000:]}")
         wall = time.perf_counter() - began
-    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
+    return usage.ru_utime + usage.ru_stime, wall, peak
+
+
+def watch(process: subprocess.Popen) -> float:
+    """Wait for the end; gives the highest memory of the process and its children, megabytes."""
+    import psutil
+
+    root, peak = psutil.Process(process.pid), 0.0
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        total = 0.0
+        for one in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_info().rss / 1e6
+        peak = max(peak, total)
+        time.sleep(0.1)
+    return peak
 
 
 def make_tokenizer(source: Path, folder: Path) -> None:
@@ -182,31 +277,41 @@ def make_tokenizer(source: Path, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", choices=["real", "generated"], default="real")
-    parser.add_argument("--megabytes", type=float, default=100, help="of generated text")
-    parser.add_argument("--only", choices=["ours", "plain"])
+    parser.add_argument("--megabytes", type=float, default=100)
+    parser.add_argument("--only", choices=list(SIDES), help="one side alone")
+    parser.add_argument("--datatrove", help="the Python that has datatrove, to measure it too")
     parser.add_argument("--stage", choices=["cleaning", "both"], default="both")
-    parser.add_argument("--run", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--workers", type=int, default=1, help="processes of ours")
+    parser.add_argument("--run", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        side, *paths, stage = options.run
-        {"ours": ours, "plain": plain}[side](*map(Path, paths), stage)
+        side, source, tokenizer, folder, stage, workers = options.run
+        SIDES[side](Path(source), Path(tokenizer), Path(folder), stage, workers)
         return
+    sides = ["ours", "plain", *(["datatrove"] if options.datatrove else [])]
     with tempfile.TemporaryDirectory() as name:
         source, tokenizer = Path(name) / "text.jsonl", Path(name) / "tokenizer"
-        real(source) if options.text == "real" else generate(source, options.megabytes)
+        (real if options.text == "real" else generate)(source, options.megabytes)
         make_tokenizer(source, tokenizer)
         size = source.stat().st_size / 1e6
-        speeds = []
-        for side in [options.only] if options.only else ["ours", "plain"]:
-            processor, wall, peak = measure(side, source, tokenizer, options.stage)
-            speeds.append(size / processor)
+        speeds = {}
+        for side in [options.only] if options.only else sides:
+            python = options.datatrove if side == "datatrove" else sys.executable
+            processor, wall, peak = measure(
+                side, source, tokenizer, options.stage, options.workers, python
+            )
+            speeds[side] = size / processor
+            cleaning = re.findall(
+                r"cleaning: ([0-9.]+) s", (Path(name) / f"{side}.log").read_text()
+            )
+            told = f", {cleaning[0]} of them cleaning" if cleaning else ""
             print(
                 f"{options.text} {size:.0f} MB, {side}: {size / processor:.2f} MB/s per core "
-                f"({processor:.1f} s of processor, {wall:.1f} s), peak {peak:.0f} MB",
+                f"({processor:.1f} s of processor{told}; {wall:.1f} s), peak {peak:.0f} MB",
                 flush=True,
             )
-        if len(speeds) == 2:
-            print(f"ours / plain: {speeds[0] / speeds[1]:.2f}")
+        for side in list(speeds)[1:]:
+            print(f"ours / {side}: {speeds['ours'] / speeds[side]:.2f}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitlaw.corpus.config import NearDuplicates
+from splitlaw.corpus.progress import progress
 from splitlaw.corpus.shingles import Hashes, jaccard, shingle_set
 from splitlaw.corpus.store import Index, Rows, Store
 
@@ -43,7 +44,10 @@ def near_duplicates(store: Store, index: Index, rows: Rows, near: NearDuplicates
     kept: dict[int, list[int]] = {}
     similarity = Similarity(store, index, near)
     dropped = []
-    for row, group in zip(documents[firsts].tolist(), np.split(buckets, firsts[1:]), strict=False):
+    alike = zip(documents[firsts].tolist(), np.split(buckets, firsts[1:]), strict=False)
+    told = progress("comparing candidates", total=firsts.size, unit="documents")
+    for row, group in alike:
+        told.update()
         own = group.tolist()
         candidates = sorted({other for key in own for other in kept.get(key, ())})
         likely = _likely(store, near, row, candidates) if candidates else []
@@ -52,6 +56,7 @@ def near_duplicates(store: Store, index: Index, rows: Rows, near: NearDuplicates
         else:
             for key in own:
                 kept.setdefault(key, []).append(row)
+    told.close()
     return np.array(dropped, dtype=np.int64)
 
 

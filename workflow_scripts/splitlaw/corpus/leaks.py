@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from splitlaw.corpus.config import NearDuplicates
 from splitlaw.corpus.duplicates import Similarity
 from splitlaw.corpus.parallel import ordered_map
+from splitlaw.corpus.progress import progress
 from splitlaw.corpus.shingles import Hashes, distinct, shingle_hashes
 from splitlaw.corpus.store import Index, Rows, Store, split_by_size
 
@@ -78,7 +79,13 @@ def _possible(
     packed = np.packbits(table, bitorder="little")  # a copy goes to every process
     task = partial(_mostly_known, table=packed, bits=bits, near=near)
     texts = store.batches(index, train, size=_BATCH, documents=_BATCH_DOCUMENTS)
-    kept = [rows[mask] for rows, mask in ordered_map(task, texts, workers)]
+    kept = []
+    with progress(
+        "searching training text for held-out", total=int(index.size[train].sum())
+    ) as told:
+        for rows, mask in ordered_map(task, texts, workers):
+            kept.append(rows[mask])
+            told.update(int(index.size[rows].sum()))
     return np.concatenate([train[:0], *kept])
 
 

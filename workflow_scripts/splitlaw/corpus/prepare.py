@@ -5,11 +5,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from splitlaw.corpus.benchmarks import benchmark_items, item_words
 from splitlaw.corpus.card import Dropped, write_card
@@ -18,6 +18,7 @@ from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.documents import Documents, split_path, write_documents
 from splitlaw.corpus.parallel import ordered_map
 from splitlaw.corpus.placement import CUT, KEPT, REASONS, Placement, place
+from splitlaw.corpus.progress import progress
 from splitlaw.corpus.router import make_router
 from splitlaw.corpus.sources import batches, check_shared_files, documents
 from splitlaw.corpus.splitting import SPLITS, arrange
@@ -49,7 +50,6 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         placement = place(config, owners, store, workers)
         _count_dropped(config, placement, dropped)
         _check_sizes(config, placement, dropped)
-        print(f"writing {int((placement.fate == KEPT).sum())} documents", file=sys.stderr)
         _write(config, sources, store, placement, dropped, out)
     if placement.clusters:
         named = dict(zip(config.names[1:], placement.clusters, strict=True))
@@ -73,15 +73,16 @@ def _read(
 
     items = item_words(benchmark_items(config.cleaning.benchmarks), config.cleaning.benchmark_words)
     clean = partial(clean_numbered, cleaning=config.cleaning, seed=config.seed, items=items)
-    with tqdm(desc="reading", unit="B", unit_scale=True, mininterval=1) as progress:
+    with progress("reading") as told:
         for number, batch in ordered_map(clean, tasks(), workers):
             store.append(batch, number)
             read[number] += len(batch.texts)
             for reason, (count, size) in batch.dropped.items():
                 _add(dropped[sources[number][0]], reason, count, size)
-            progress.update(sum(map(len, batch.texts)))
+            told.update(sum(map(len, batch.texts)))
     for name, troubles in trouble.items():
         for reason, count in sorted(troubles.counts.items()):
+            print(f"domain {name}: {count} skipped: {reason}", file=sys.stderr)
             _add(dropped[name], f"bad_input: {reason}", count, 0)
     return dropped
 
@@ -125,11 +126,13 @@ def _write(
 ) -> None:
     index, kept = placement.index, placement.fate == KEPT
     labels = [source.label for _, source in sources]
-    for number, name in enumerate(config.names):
-        for code, split in enumerate(SPLITS):
+    with progress("writing", total=int(index.size[kept].sum())) as told:
+        for (number, name), (code, split) in product(enumerate(config.names), enumerate(SPLITS)):
             chosen = kept & (placement.destination == number) & (placement.split == code)
             rows = arrange(index.keys, np.flatnonzero(chosen))
             write_documents(split_path(out, name, split), _batches(store, index, rows, labels))
+            told.update(int(index.size[rows].sum()))
+    for number, name in enumerate(config.names):
         own = placement.owner == number
         write_card(
             out,

@@ -11,22 +11,28 @@ from splitlaw.errors import UserError
 def check_presence(config: CorpusConfig) -> None:
     """Raise `UserError`, naming the key, for a package or files that are not here.
 
-    A hub's data set is not asked for: that takes the network.
+    A hub's data set is not asked for: that takes the network. Where bad input is skipped, files may
+    be missing if the domain has another source.
     """
     if config.embedding is not None and not Path(config.embedding).is_dir():
         raise UserError(
             f"corpus.domains.embedding: {config.embedding} is no folder; give that of a saved model"
         )
-    for source in config.general:
-        _check(source, f"corpus.{GENERAL}.sources")
-    for domain, sources in config.domains.items():
-        for source in sources:
-            _check(source, f"corpus.domains.{domain}.sources")
+    sources = {f"corpus.{GENERAL}.sources": config.general}
+    sources |= {f"corpus.domains.{name}.sources": own for name, own in config.domains.items()}
+    for key, listed in sources.items():
+        skip = config.cleaning.on_bad_input == "skip" and any(map(_files_are_there, listed))
+        for source in listed:
+            _check(source, key, skip=skip)
 
 
-def _check(source: Source, key: str) -> None:
+def _files_are_there(source: Source) -> bool:
     # Path.glob takes no absolute pattern, and a corpus often lies elsewhere.
-    if source.files and not any(glob.iglob(source.files, recursive=True)):  # noqa: PTH207
+    return not source.files or any(glob.iglob(source.files, recursive=True))  # noqa: PTH207
+
+
+def _check(source: Source, key: str, *, skip: bool) -> None:
+    if not skip and not _files_are_there(source):
         raise UserError(f"{key}: {source.files} matches no file; mend the pattern or add the files")
     if source.package:
         try:

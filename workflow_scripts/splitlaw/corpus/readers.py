@@ -29,6 +29,8 @@ Located = tuple[str, str]
 LONGEST = 64 << 20
 """Bytes of one document; a longer one is bad input, so that memory stays bounded."""
 
+TOO_LONG = f"document over {LONGEST >> 20} MB"
+
 _BETWEEN = re.compile(r"[\s,\[]*")
 _COMPRESSED = (".gz", ".zst")
 
@@ -57,13 +59,21 @@ def _format(path: Path) -> str:
 
 
 def _read_file(path: Path, text_field: str, trouble: Trouble) -> Iterator[Located]:
+    before, documents = trouble.counts.total(), 0
+    for located in _read(path, text_field, trouble):
+        documents += 1
+        yield located
+    if not documents and trouble.counts.total() == before:
+        trouble.report(str(path), "empty file")
+
+
+def _read(path: Path, text_field: str, trouble: Trouble) -> Iterator[Located]:
     reader = _READERS.get(_format(path))
     if reader is None:
         trouble.report(str(path), f"unknown format; use {', '.join(_READERS)}, also .gz and .zst")
         return
     try:
         if path.stat().st_size == 0:
-            trouble.report(str(path), "empty file")
             return
         with _opened(path) as stream:
             yield from reader(stream, path, text_field, trouble)
@@ -73,12 +83,15 @@ def _read_file(path: Path, text_field: str, trouble: Trouble) -> Iterator[Locate
 
 def _read_folder(folder: Path, trouble: Trouble) -> Iterator[Located]:
     """One document: the text files below `folder`, in the order of their names."""
-    parts = [
-        text
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and _format(path) == ".txt"
-        for _, text in _read_file(path, "", trouble)
-    ]
+    parts, size = [], 0
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and _format(path) == ".txt":
+            for _, text in _read_file(path, "", trouble):
+                parts.append(text)
+                size += len(text)
+        if size > LONGEST:
+            trouble.report(str(folder), TOO_LONG)
+            return
     if parts:
         yield str(folder), "\n\n".join(parts)
     else:
@@ -133,7 +146,7 @@ def _json_lines(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> I
         if len(line) == LONGEST and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
                 line = stream.readline(LONGEST)
-            trouble.report(where, f"document over {LONGEST >> 20} MB")
+            trouble.report(where, TOO_LONG)
             continue
         text = _decode(line, where, trouble) if line.strip() else None
         if text is None:
@@ -170,7 +183,7 @@ def _objects(stream: BinaryIO, path: Path, trouble: Trouble) -> Iterator[tuple[i
                 position = end
             buffer = buffer[position:]
             if len(buffer) > LONGEST:
-                trouble.report(f"{path}:{line}", f"not JSON, or a document over {LONGEST >> 20} MB")
+                trouble.report(f"{path}:{line}", f"{TOO_LONG}, or not JSON")
                 return
     except UnicodeDecodeError:
         trouble.report(f"{path}:{line}", "invalid UTF-8 (at or after this line)")
@@ -194,9 +207,7 @@ def _complete(parser: json.JSONDecoder, buffer: str) -> Iterator[tuple[int, int,
 
 def _csv(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
     csv.field_size_limit(LONGEST)
-    # Bytes that are no UTF-8 come through as lone surrogates, so that the rows after them are read.
-    lines = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-    rows = csv.DictReader(lines)
+    rows = csv.DictReader(_lines(stream))
     try:
         if field not in (rows.fieldnames or ()):
             known = ", ".join(list(rows.fieldnames or ())[:8])
@@ -211,7 +222,19 @@ def _csv(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterator
             else:
                 yield where, text
     except csv.Error as cause:
-        trouble.report(f"{path}:{rows.line_num + 1}", f"not CSV ({_first_line(cause)})")
+        limit = "limit" in str(cause)
+        reason = f"{TOO_LONG}, or an open quote" if limit else f"not CSV ({_first_line(cause)})"
+        trouble.report(f"{path}:{rows.line_num + 1}", f"{reason}; the rest is left out")
+
+
+def _lines(stream: BinaryIO) -> Iterator[str]:
+    """Lines of bounded length; bytes that are no UTF-8 come through as lone surrogates."""
+    encoding = "utf-8-sig"
+    while line := stream.readline(LONGEST):
+        if len(line) == LONGEST and not line.endswith(b"\n"):
+            raise csv.Error("line over the limit")
+        yield line.decode(encoding, "surrogateescape")
+        encoding = "utf-8"
 
 
 def _beyond_ascii(text: str) -> str:
@@ -221,7 +244,7 @@ def _beyond_ascii(text: str) -> str:
 def _whole(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
     data = stream.read(LONGEST + 1)
     if len(data) > LONGEST:
-        trouble.report(str(path), f"document over {LONGEST >> 20} MB")
+        trouble.report(str(path), TOO_LONG)
         return
     text = _decode(data, str(path), trouble)
     if text is not None:
@@ -239,7 +262,7 @@ def _parquet(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iter
 
 
 def _parquet_rows(plain: Path, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
-    with pq.ParquetFile(plain) as stored:
+    with pq.ParquetFile(plain, buffer_size=1 << 20) as stored:
         schema = stored.schema_arrow
         if field not in schema.names:
             known = ", ".join(schema.names[:8])
@@ -250,13 +273,21 @@ def _parquet_rows(plain: Path, path: Path, field: str, trouble: Trouble) -> Iter
             trouble.report(str(path), f"column {field!r} is not text ({kind})")
             return
         number = 0
-        for batch in stored.iter_batches(256, columns=[field], use_threads=False):
+        rows = _rows_at_once(stored.metadata)
+        for batch in stored.iter_batches(rows, columns=[field], use_threads=False):
             for text in batch.column(0).to_pylist():
                 number += 1
                 if text is None:
                     trouble.report(f"{path}: row {number}", f"no field {field!r} (null)")
                 else:
                     yield f"{path}: row {number}", text
+
+
+def _rows_at_once(metadata: pq.FileMetaData) -> int:
+    """As many rows as hold about 16 MB, by the mean of the file, up to 256."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    size = sum(group.total_byte_size for group in groups)
+    return max(1, min(256, (16 << 20) * metadata.num_rows // max(size, 1)))
 
 
 _READERS: dict[str, Callable[[BinaryIO, Path, str, Trouble], Iterator[Located]]] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from splitlaw.corpus.config import Source
 from splitlaw.corpus.hub import read_dataset
 from splitlaw.corpus.packages import read_package
-from splitlaw.corpus.readers import read_files, resolve
+from splitlaw.corpus.readers import LONGEST, TOO_LONG, read_files, resolve
 from splitlaw.corpus.trouble import Trouble
 from splitlaw.errors import UserError
 
@@ -18,6 +18,9 @@ def documents(source: Source, trouble: Trouble) -> Iterator[str]:
     """The raw texts of a source up to its caps; what cannot be read goes to `trouble`."""
     count = size = 0
     for where, text in _located(source, trouble):
+        if len(text) > LONGEST:
+            trouble.report(where, TOO_LONG)
+            continue
         if "\0" in text:
             trouble.report(where, "NUL bytes in the text; it may be binary or UTF-16")
             continue
