@@ -1,5 +1,7 @@
 # Text: sources to clean documents, a tokenizer, and flat token files.
 
+CORES = workflow.cores or 16  # all that there are; a cluster's job asks for 16
+
 
 rule prepare_corpus:
     input:
@@ -14,7 +16,7 @@ rule prepare_corpus:
     params:
         config=text_config,
         out=corpus_folder,
-    threads: 2
+    threads: CORES
     conda:
         "../envs/train.yaml"
     shell:
@@ -37,7 +39,7 @@ rule train_tokenizer:
         config=tokenizer_config,
         corpus=corpus_folder,
         out=tokenizer_folder,
-    threads: 2
+    threads: CORES
     conda:
         "../envs/train.yaml"
     shell:
@@ -61,13 +63,13 @@ rule tokenize_domain:
         corpus=corpus_folder,
         tokenizer=tokenizer_folder,
         out=tokens_folder,
-    threads: 1
+    threads: CORES
     conda:
         "../envs/train.yaml"
     shell:
         "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"
-        " --out {params.out} 2> {log}"
+        " --out {params.out} --workers {threads} 2> {log}"
 
 
 rule tokenize:

@@ -12,7 +12,8 @@ import train_tokenizer
 from splitlaw.corpus.documents import read_documents, split_path, write_documents
 from splitlaw.errors import UserError
 from splitlaw.tokens import open_documents, open_tokens
-from splitlaw.tokens.tokenizer import END_OF_TEXT, load
+from splitlaw.tokens.encoding import load
+from splitlaw.tokens.tokenizer import END_OF_TEXT
 
 TEXTS = [
     "the quick brown fox jumps over the lazy dog, again and again and again",
@@ -42,9 +43,19 @@ def train(root: Path, config: str, name: str = "tokenizer") -> int:
     )
 
 
-def tokenize(root: Path, config: str, domain: str = "law", name: str = "tokens") -> int:
+def tokenize(
+    root: Path, config: str, domain: str = "law", name: str = "tokens", *extra: str
+) -> int:
     arguments = ["--corpus", str(root / "corpus"), "--tokenizer", str(root / "tokenizer")]
-    arguments += ["--domain", domain, "--config", config, "--out", str(root / name / domain)]
+    arguments += [
+        "--domain",
+        domain,
+        "--config",
+        config,
+        "--out",
+        str(root / name / domain),
+        *extra,
+    ]
     return tokenize_corpus.main(arguments)
 
 
@@ -124,11 +135,12 @@ def test_held_out_documents_are_cut_and_bounded(made: Path) -> None:
 
 
 def test_tokenizing_again_gives_the_same_bytes(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("splitlaw.tokens.writing._BATCH_CHARACTERS", 100)
     config = '{"characters_per_document": 50, "minimum_tokens": 100}'
-    tokenize(made, config, name="again")
-    for path in (made / "tokens/law").iterdir():
-        assert path.read_bytes() == (made / "again/law" / path.name).read_bytes()
+    monkeypatch.setattr("splitlaw.tokens.writing._BATCH_CHARACTERS", 100)
+    for workers in ("1", "2"):
+        assert tokenize(made, config, "law", workers, "--workers", workers) == 0
+        for path in (made / "tokens/law").iterdir():
+            assert path.read_bytes() == (made / workers / "law" / path.name).read_bytes()
 
 
 def test_a_held_out_split_that_is_too_short(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

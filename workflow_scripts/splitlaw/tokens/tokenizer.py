@@ -1,6 +1,5 @@
-"""Train a byte-level BPE tokenizer, or take one that exists; load it for encoding."""
+"""Train a byte-level BPE tokenizer, or take one that exists."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from splitlaw.corpus.config import GENERAL
 from splitlaw.corpus.documents import read_documents
 from splitlaw.errors import UserError
-from splitlaw.files import atomic_path, read_json, write_json
+from splitlaw.files import atomic_path, write_json
 
 END_OF_TEXT = "<|endoftext|>"
 _BYTES = 256
@@ -119,23 +118,3 @@ def _take(name: str, revision: str | None, out: Path) -> None:
     if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encoded:
         raise UserError(f"tokenizer.path {name}: has unknown characters; give a byte-level one")
     tokenizer.save_pretrained(out)
-
-
-def load(folder: Path) -> tuple[Tokenizer, int]:
-    """Open a saved tokenizer for encoding; gives it with the id of its end-of-text token.
-
-    Special tokens that a text spells out are encoded as text.
-    """
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; run train_tokenizer first")
-    tokenizer = Tokenizer.from_file(os.fspath(path))
-    end = read_json(folder / "tokenizer_config.json").get("eos_token")
-    end = end["content"] if isinstance(end, dict) else end
-    number = tokenizer.token_to_id(end) if end else None
-    if number is None:
-        raise UserError(f"{folder}/tokenizer_config.json: eos_token {end!r} is no token; mend it")
-    tokenizer.encode_special_tokens = True
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer, number

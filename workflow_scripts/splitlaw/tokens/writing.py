@@ -5,19 +5,18 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from splitlaw.corpus.documents import read_documents
+from splitlaw.corpus.parallel import ordered_map
+from splitlaw.corpus.progress import progress
 from splitlaw.corpus.splitting import SPLITS
 from splitlaw.errors import UserError
 from splitlaw.files import sha256_file, write_json
-from splitlaw.tokens.tokenizer import load
+from splitlaw.tokens.encoding import Encoder
 
 _BATCH_CHARACTERS = 1_000_000
 
@@ -44,24 +43,28 @@ def held_out_config(section: dict[str, Any]) -> HeldOut:
 
 
 def tokenize_domain(
-    corpus: Path, tokenizer_folder: Path, domain: str, held_out: HeldOut, out: Path
+    corpus: Path,
+    tokenizer_folder: Path,
+    domain: str,
+    held_out: HeldOut,
+    out: Path,
+    *,
+    workers: int = 1,
 ) -> None:
     """Write `{train,validation,test}.bin`, the held-out tables and `tokens.json` into `out`.
 
-    Encoding uses the threads that `RAYON_NUM_THREADS` allows; the bytes do not depend on them.
-    Raises `UserError` for a held-out split that is too short to measure a loss on.
+    The bytes do not depend on `workers`. Raises `UserError` for a held-out split that is too short
+    to measure a loss on.
     """
-    tokenizer, end_of_text = load(tokenizer_folder)
-    vocabulary = tokenizer.get_vocab_size(with_added_tokens=True)
-    dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+    encoder = Encoder(tokenizer_folder)
     out.mkdir(parents=True, exist_ok=True)
     splits: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as name:
-        for split in SPLITS:
+        for split in ("validation", "test", "train"):  # the short ones may be refused
             cut = None if split == "train" else held_out.characters_per_document
             documents = _documents(corpus, domain, split, cut)
             path = Path(name) / f"{split}.bin"
-            splits[split] = _write_split(tokenizer, end_of_text, documents, path, dtype)
+            splits[split] = _write_split(encoder, documents, path, workers)
             _check_tokens(domain, split, splits[split]["tokens"], held_out)
         for path in Path(name).iterdir():
             path.replace(out / path.name)
@@ -69,12 +72,12 @@ def tokenize_domain(
         out / "tokens.json",
         {
             "domain": domain,
-            "dtype": dtype.name,
-            "vocabulary": vocabulary,
-            "end_of_text": end_of_text,
+            "dtype": encoder.dtype.name,
+            "vocabulary": encoder.vocabulary,
+            "end_of_text": encoder.end_of_text,
             "tokenizer_sha256": sha256_file(tokenizer_folder / "tokenizer.json"),
             "characters_per_held_out_document": held_out.characters_per_document,
-            "splits": splits,
+            "splits": {split: splits[split] for split in SPLITS},
         },
     )
 
@@ -93,39 +96,38 @@ def _documents(corpus: Path, domain: str, split: str, cut: int | None) -> Iterat
             yield source, text[:cut]
 
 
-def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    batch: list[tuple[str, str]] = []
+def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[tuple[list[str], list[str]]]:
+    """Sources and texts in lists of about `_BATCH_CHARACTERS` characters."""
+    sources: list[str] = []
+    texts: list[str] = []
     size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document[1])
+    for source, text in documents:
+        sources.append(source)
+        texts.append(text)
+        size += len(text)
         if size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+            yield sources, texts
+            sources, texts, size = [], [], 0
+    if texts:
+        yield sources, texts
 
 
 def _write_split(
-    tokenizer: Tokenizer,
-    end_of_text: int,
-    documents: Iterator[tuple[str, str]],
-    path: Path,
-    dtype: np.dtype[Any],
+    encoder: Encoder, documents: Iterator[tuple[str, str]], path: Path, workers: int
 ) -> dict[str, Any]:
     """Write one token file (and, for a held-out split, its table); gives the sidecar's entry."""
     tables = [np.empty((0, 2), np.int64)]
     by_source: Counter[str] = Counter()
     hashed = hashlib.sha256()
-    with path.open("wb") as stream:
-        for batch in _batches(documents):
-            tokens, table = encode(tokenizer, end_of_text, [text for _, text in batch], dtype)
+    with path.open("wb") as stream, progress(f"encoding {path.stem}") as told:
+        for sources, (tokens, table) in ordered_map(encoder, _batches(documents), workers):
             data = tokens.tobytes()
             stream.write(data)
             hashed.update(data)
             tables.append(table)
-            for (source, _), count in zip(batch, table[:, 0].tolist(), strict=True):
+            for source, count in zip(sources, table[:, 0].tolist(), strict=True):
                 by_source[source] += count
+            told.update(int(table[:, 1].sum()))
     table = np.concatenate(tables)
     entry = {
         "file": path.name,
@@ -140,21 +142,3 @@ def _write_split(
         entry["documents_file"] = documents_path.name
         np.save(documents_path, table)
     return entry
-
-
-def encode(
-    tokenizer: Tokenizer, end_of_text: int, texts: list[str], dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Encode documents, each after an end-of-text token.
-
-    Gives the tokens, `[tokens]`, and the tokens and UTF-8 bytes of each document,
-    `int64 [documents, 2]`.
-    """
-    encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    ids = [encoding.ids for encoding in encoded]
-    table = np.array(
-        [(len(i) + 1, len(text.encode("utf-8"))) for i, text in zip(ids, texts, strict=True)],
-        dtype=np.int64,
-    ).reshape(-1, 2)
-    flat = chain.from_iterable([end_of_text, *document] for document in ids)
-    return np.fromiter(flat, dtype, int(table[:, 0].sum())), table

@@ -1,0 +1,67 @@
+"""Text to tokens, with a tokenizer that was saved; what each encoding process loads."""
+
+import os
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from splitlaw.errors import UserError
+from splitlaw.files import read_json
+
+Encoded = tuple[NDArray[Any], NDArray[np.int64]]
+"""Tokens, `[tokens]`, and the tokens and UTF-8 bytes of each document, `int64 [documents, 2]`."""
+
+
+class Encoder:
+    """Encodes documents, each after an end-of-text token; opened again in each process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tokenizer, self.end_of_text = load(folder)
+        self.vocabulary = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        self.dtype: np.dtype[Any] = np.dtype("<u2" if self.vocabulary <= 1 << 16 else "<u4")
+        # Processes are what spreads this work; threads within each would only be in their way.
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+    def __reduce__(self) -> tuple[type["Encoder"], tuple[Path]]:
+        return Encoder, (self._folder,)
+
+    def encode(self, texts: list[str]) -> Encoded:
+        """The tokens of the texts one after another, and the size of each."""
+        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        ids = [encoding.ids for encoding in encoded]
+        table = np.array(
+            [(len(i) + 1, len(text.encode("utf-8"))) for i, text in zip(ids, texts, strict=True)],
+            dtype=np.int64,
+        ).reshape(-1, 2)
+        flat = chain.from_iterable([self.end_of_text, *document] for document in ids)
+        return np.fromiter(flat, self.dtype, int(table[:, 0].sum())), table
+
+    def __call__(self, batch: tuple[list[str], list[str]]) -> tuple[list[str], Encoded]:
+        """Encode a batch of sources and texts; the sources come back with it."""
+        sources, texts = batch
+        return sources, self.encode(texts)
+
+
+def load(folder: Path) -> tuple[Tokenizer, int]:
+    """Open a saved tokenizer for encoding; gives it with the id of its end-of-text token.
+
+    Special tokens that a text spells out are encoded as text.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; run train_tokenizer first")
+    tokenizer = Tokenizer.from_file(os.fspath(path))
+    end = read_json(folder / "tokenizer_config.json").get("eos_token")
+    end = end["content"] if isinstance(end, dict) else end
+    number = tokenizer.token_to_id(end) if end else None
+    if number is None:
+        raise UserError(f"{folder}/tokenizer_config.json: eos_token {end!r} is no token; mend it")
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, number
