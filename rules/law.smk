@@ -21,7 +21,7 @@ rule fit_law:
     shell:
         "python workflow_scripts/fit_law.py --losses {input.losses} --out {output.fit}"
         " --law {params.law} --bootstrap {params.bootstrap} --seed {params.seed}"
-        " 2> {log}"
+        " > {log} 2>&1"
 
 
 rule choose_split:
@@ -47,4 +47,4 @@ rule choose_split:
         "python workflow_scripts/choose_split.py --law {input.fit} --flops {params.flops}"
         " --params {params.params} --flops-per-token {params.per_token}"
         " --domains {params.domains} --trunk {params.trunk} --out {output.plan}"
-        " 2> {log}"
+        " > {log} 2>&1"

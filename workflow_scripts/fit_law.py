@@ -24,18 +24,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fit and write; the exit status."""
+    """Fit, write, and print a summary; the exit status."""
     args = parse(argv)
-    return exit_status(
-        lambda: fit_table(
+
+    def action() -> None:
+        fit = fit_table(
             args.losses,
             law=args.law,
             share=args.share,
             bootstrap=args.bootstrap,
             seed=args.seed,
             min_tokens_per_param=args.min_tokens_per_param,
-        ).save(args.out)
-    )
+        )
+        fit.save(args.out)
+        print(fit.summary())
+
+    return exit_status(action)
 
 
 if __name__ == "__main__":

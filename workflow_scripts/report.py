@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.errors import CommandParser, UserError, exit_status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def action() -> None:
         from splitlaw.laws import FitResult
-        from splitlaw.report import make_report, write_plan_page
+
+        try:
+            from splitlaw.report import make_report, write_plan_page
+        except ModuleNotFoundError as cause:
+            if str(cause.name).startswith("splitlaw"):
+                raise
+            raise UserError(f"{cause.name} is not installed; pip install '.[report]'") from None
 
         if arguments.law:
             page = arguments.out or arguments.law.with_name("plan_page.html")

@@ -51,6 +51,25 @@ def test_a_fit_a_plan_and_predictions(fitted, tmp_path):
     assert list(predicted.columns[-3:]) == ["loss", "loss_low", "loss_high"]
 
 
+def test_both_say_what_they_found(losses, fitted, tmp_path, capsys):
+    fast = ["--law", "chinchilla", "--bootstrap", "0"]
+    assert fit_law.main(["--losses", str(losses), "--out", str(tmp_path / "fit.json"), *fast]) == 0
+    assert "held out" in capsys.readouterr().out
+    out = tmp_path / "plan.json"
+    asked = ["--params", "3e7", "--flops", "5e17"]
+    assert choose_split.main(["--law", str(fitted), "--out", str(out), *asked]) == 0
+    told, made = capsys.readouterr().out, json.loads(out.read_text())
+    rows = {line.split()[0]: line for line in told.splitlines() if line}
+    assert f"{made['fraction_general']:.1%}" in rows["general"]
+    assert f"{made['predicted_mean_loss'][0]:.4f}" in rows["this"]
+    assert set(rows) >= {entry["strategy"] for entry in made["baselines"]}
+    independent = [*asked, "--trunk", "independent"]
+    assert choose_split.main(["--law", str(fitted), "--out", str(out), *independent]) == 0
+    told, made = capsys.readouterr().out, json.loads(out.read_text())
+    general = next(line for line in told.splitlines() if line.startswith("general"))
+    assert f"{made['fraction_general']:.1%}" in general
+
+
 def test_a_plan_for_a_target_loss(fitted, tmp_path):
     out = tmp_path / "plan.json"
     base = ["--law", str(fitted), "--out", str(out), "--params", "3e7"]

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,3 +151,11 @@ def test_few_draws_are_carried(planted, monkeypatch):
     carried = law_data(fit)["members"][0]
     assert carried["draws"] == 3
     assert len(carried["drawn"]["law"]["E"]) == 3
+
+
+def test_what_is_not_installed_is_told_with_the_way_to_install_it(planted, capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("splitlaw.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert report.main(["--law", str(planted / "law/fit.json")]) == 2
+    assert "pip install '.[report]'" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def numbers(text: str | None, flag: str) -> list[float] | None:
 
 
 def choose_split(args: argparse.Namespace) -> None:
-    """Read the fit, plan, write plan.json."""
+    """Read the fit, plan, write plan.json, print what it says."""
     if (args.flops is None) == (args.target_loss is None):
         raise UserError("give one of --flops and --target-loss")
     options = {
@@ -51,3 +51,4 @@ def choose_split(args: argparse.Namespace) -> None:
     else:
         made = plan(fit, flops=args.flops, **options)
     made.save(args.out)
+    print(made.summary())

@@ -14,6 +14,7 @@ from splitlaw.laws.result import FitResult, interval
 from splitlaw.planner.allocate import CLOSE, Constraint, Split, best_split, optimality_gap
 from splitlaw.planner.sizes import best_size
 from splitlaw.planner.strategies import recipes
+from splitlaw.planner.summary import summarise
 from splitlaw.planner.surface import Surface
 from splitlaw.planner.task import Task, make_task
 from splitlaw.planner.warn import plan_warnings
@@ -41,6 +42,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The content of plan.json."""
         return dict(self.content)
+
+    def summary(self) -> str:
+        """What to train, what to expect, and what to beware of, in plain text."""
+        return summarise(self.content)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write plan.json."""
