@@ -104,7 +104,8 @@ def ours(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) 
     if stage == "cleaning":
         return
     arguments = ["--corpus", corpus, "--tokenizer", str(tokenizer), "--domain", "general"]
-    assert tokenize_corpus.main([*arguments, "--out", str(folder / "tokens")]) == 0
+    arguments += ["--out", str(folder / "tokens"), *spread]
+    assert tokenize_corpus.main(arguments) == 0
 
 
 def plain(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:

@@ -1,6 +1,6 @@
 # Text: sources to clean documents, a tokenizer, and flat token files.
 
-CORES = workflow.cores or 16  # all that there are; a cluster's job asks for 16
+CORES = workflow.resource_settings.cores or 8  # all there are; on a cluster, of a node
 
 
 rule prepare_corpus:
