@@ -49,7 +49,7 @@ INNER = {
 def stages() -> nx.DiGraph:
     """The graph of stages as Snakemake tells it, without edges that others imply."""
     told = subprocess.run(
-        ["snakemake", "--rulegraph", "dot", "--forceall", "--quiet", "all"],
+        ["snakemake", "--cores", "1", "--rulegraph", "dot", "--forceall", "--quiet", "all"],
         cwd=ROOT,
         capture_output=True,
         text=True,
