@@ -7,6 +7,7 @@ configfile: "config.yaml"
 
 include: "rules/common.smk"
 include: "rules/corpus.smk"
+include: "rules/learning_rate.smk"
 include: "rules/grid.smk"
 include: "rules/law.smk"
 include: "rules/final.smk"

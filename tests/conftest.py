@@ -14,6 +14,33 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 
+# The runs of a size so small that a training takes a second, over planted tokens.
+JOB = {
+    "split": "fit",
+    "shape": {
+        "vocabulary": 32,
+        "width": 8,
+        "layers": 2,
+        "heads": 2,
+        "intermediate": 12,
+        "context": 8,
+    },
+    "training": {
+        "batch_tokens": 32,
+        "warmup_tokens": 128,
+        "cooldown_fraction": 0.2,
+        "learning_rate": 0.003,
+        "reference_params": 1000,
+        "learning_rate_exponent": 0.0,
+        "weight_decay": 0.1,
+        "betas": [0.9, 0.95],
+        "clip": 1.0,
+    },
+    "cells": [[20, 40]],
+    "unsplit": [180],
+    "test_tokens": 100,
+}
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:

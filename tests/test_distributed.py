@@ -11,39 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import write_tokens
+from conftest import JOB, write_tokens
 
 ROOT = Path(__file__).parent.parent
-CONFIG = {
-    "split": "fit",
-    "shape": {
-        "vocabulary": 32,
-        "width": 8,
-        "layers": 2,
-        "heads": 2,
-        "intermediate": 12,
-        "context": 8,
-    },
-    "training": {
-        "batch_tokens": 32,
-        "warmup_tokens": 128,
-        "cooldown_fraction": 0.2,
-        "learning_rate": 0.003,
-        "reference_params": 1000,
-        "learning_rate_exponent": 0.0,
-        "weight_decay": 0.1,
-        "betas": [0.9, 0.95],
-        "clip": 1.0,
-    },
-    "cells": [[20, 40]],
-    "unsplit": [180],
-    "test_tokens": 100,
-}
 
 
 def command(results: Path, **execution) -> list[str]:
     execution = {"compile": False, "device": "cpu", **execution}
-    words = ["--config", json.dumps(CONFIG), "--size", "s", "--results", str(results)]
+    words = ["--config", json.dumps(JOB), "--size", "s", "--results", str(results)]
     words += ["--execution", json.dumps(execution), "--out", str(results / "runs/law/losses.csv")]
     script = str(ROOT / "workflow_scripts/specialize.py")
     return [sys.executable, script, *words, "--domain", "general", "--domains", "law"]

@@ -14,6 +14,10 @@ class UserError(Exception):
     """
 
 
+class Diverged(UserError):
+    """A training whose loss is not finite, or has left for good."""
+
+
 class CommandParser(argparse.ArgumentParser):
     """An argument parser that reports a wrong call in one line."""
 

@@ -22,6 +22,15 @@ from splitlaw.paths import GENERAL, Run
 
 Config = Mapping[str, Any]
 
+SIZE_KEYS = (
+    "holdout_sizes",
+    "final.size",
+    "compare.sizes",
+    "tune_learning_rate.sizes",
+    "execution.by_size",
+)
+"""Where the configuration names sizes."""
+
 
 def load_config(source: str) -> dict[str, Any]:
     """Configuration from inline JSON or from the path of a JSON or YAML file."""
@@ -73,7 +82,7 @@ def _check_sizes(config: Config, file: str) -> None:
                 f"{file}: sizes.{name} repeats sizes.{seen[shape]}; change or remove one of them"
             )
         seen[shape] = name
-    for key in ("holdout_sizes", "final.size", "compare.sizes", "execution.by_size"):
+    for key in SIZE_KEYS:
         value: Any = config
         for part in key.split("."):
             value = value.get(part, {})
@@ -135,6 +144,17 @@ def execution_of(config: Config, size: str | None = None) -> dict[str, Any]:
     execution = dict(config.get("execution", {}))
     by_size = execution.pop("by_size", {})
     return {**execution, **by_size.get(size, {})}
+
+
+def learning_rate_sweep(config: Config) -> dict[str, Any]:
+    """Sizes, rates and tokens of the sweep; without a word of it, what brackets the rate in use."""
+    rate = config["training"]["learning_rate"]
+    sweep = {
+        "sizes": [size for size in config["sizes"] if size not in config["holdout_sizes"]],
+        "rates": [rate * factor for factor in (0.25, 0.5, 1, 2, 4)],
+        "tokens": max(config["grid"]["fit"]["pretrain_tokens"]),
+    }
+    return {**sweep, **config.get("tune_learning_rate", {})}
 
 
 @dataclass(frozen=True, kw_only=True)

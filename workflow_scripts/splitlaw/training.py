@@ -24,7 +24,7 @@ from splitlaw import paths
 from splitlaw.checkpoints import State, Store
 from splitlaw.data import TokenStream, fingerprint
 from splitlaw.distributed import join, part_like, share, whole
-from splitlaw.errors import UserError
+from splitlaw.errors import Diverged, UserError
 from splitlaw.files import digest
 from splitlaw.model import Shape, build_model
 from splitlaw.paths import Path, start, stream_start
@@ -314,12 +314,12 @@ class Trainer:
 
     def _check(self, loss: float, step: int, watch: Watch) -> None:
         if not math.isfinite(loss):
-            raise UserError(
+            raise Diverged(
                 f"{self.store.root}: the loss at step {step} is {loss}; the states before it are "
                 "kept; lower training.learning_rate or lengthen training.warmup_tokens"
             )
         if watch.diverged(loss):
-            raise UserError(
+            raise Diverged(
                 f"{self.store.root}: at step {step} the loss has stayed above {watch.best:.2f}, "
                 f"its best, by more than {watch.RISE:.2f} for {watch.LAST * EVERY} steps; the "
                 "states before are kept; lower training.learning_rate or training.clip, or "

@@ -1,0 +1,48 @@
+# The rule from size to learning rate, measured on the user's own text; not a part of `all`.
+
+SWEEP = experiment.learning_rate_sweep(config)
+
+
+rule sweep_learning_rate:
+    input:
+        tokens=f"{RESULTS}/tokens/{GENERAL}/tokens.json",
+    output:
+        losses=f"{RESULTS}/learning_rate/{{size}}.csv",
+    log:
+        f"{RESULTS}/logs/learning_rate/{{size}}.log",
+    benchmark:
+        f"{RESULTS}/logs/learning_rate/{{size}}.tsv"
+    params:
+        config=final_config,
+        results=results_folder,
+        rates=SWEEP["rates"],
+        tokens=SWEEP["tokens"],
+    threads: 1
+    resources:
+        execution=execution,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/sweep_learning_rate.py --config {params.config:q}"
+        " --size {wildcards.size} --results {params.results} --execution {resources.execution:q}"
+        " --rates {params.rates} --tokens {params.tokens} --out {output.losses} 2> {log}"
+
+
+rule tune_learning_rate:
+    input:
+        tables=expand(rules.sweep_learning_rate.output.losses, size=SWEEP["sizes"]),
+    output:
+        rule=f"{RESULTS}/learning_rate/rule.json",
+        words=f"{RESULTS}/learning_rate/rule.yaml",
+    log:
+        f"{RESULTS}/logs/learning_rate/rule.log",
+    benchmark:
+        f"{RESULTS}/logs/learning_rate/rule.tsv"
+    params:
+        reference=config["training"]["reference_params"],
+    threads: 1
+    conda:
+        "../envs/law.yaml"
+    shell:
+        "python workflow_scripts/tune_learning_rate.py --tables {input.tables}"
+        " --reference-params {params.reference} --out {output.rule} > {output.words} 2> {log}"
