@@ -109,7 +109,8 @@ def plant_corpus(folder, domain):
         for name, n in (("train", 1000), ("validation", 50), ("test", 120))
     }
     dropped = {"near_duplicate": {"documents": 30, "bytes": 9000}}
-    card = {"domain": domain, "sources": ["planted"], "dropped": dropped, "splits": splits}
+    kept = {**splits, "train": {**splits["train"], "samples": ["Text & <b>its</b> start"]}}
+    card = {"domain": domain, "sources": ["planted"], "dropped": dropped, "splits": kept}
     write_json(folder / "corpus" / domain / "card.json", card)
     write_json(folder / "tokens" / domain / "tokens.json", {"splits": splits})
 

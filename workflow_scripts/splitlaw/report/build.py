@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from splitlaw import __version__
 from splitlaw.files import write_text
-from splitlaw.report import style, tables, words
+from splitlaw.report import corpora, style, tables, words
 from splitlaw.report.figures import PICTURES, Picture
 from splitlaw.report.inputs import FILES, Inputs, read_inputs
 from splitlaw.report.page import inline_svg, render
@@ -86,7 +86,9 @@ def page_content(
         "holdout_domains": tables.holdout_table(inputs, by_domain=True),
         "ranges": tables.ranges_table(inputs),
         "candidates": tables.candidates_table(inputs),
-        "corpus": tables.corpus_table(inputs),
+        "corpora": corpora.corpora_table(inputs),
+        "dropped": corpora.dropped_table(inputs),
+        "samples": corpora.samples(inputs),
         "cost": tables.cost_table(inputs),
         "benchmarks": tables.benchmarks_table(inputs),
         "provenance": tables.provenance_table(inputs),

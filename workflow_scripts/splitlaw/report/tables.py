@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from splitlaw.files import sha256_file
-from splitlaw.laws.table import GENERAL
 from splitlaw.report.inputs import FILES, Inputs
 from splitlaw.report.numerals import (
     TIE,
@@ -252,33 +251,6 @@ def candidates_table(inputs: Inputs) -> Table | None:
         "if that form were the truth, in nats per token."
     )
     return Table(title="The forms that competed", head=head, rows=rows, note=note)
-
-
-def corpus_table(inputs: Inputs) -> Table | None:
-    """What every domain's corpus holds and what was dropped."""
-    if not inputs.cards:
-        return None
-    rows = []
-    for domain in sorted(inputs.cards, key=lambda name: (name != GENERAL, name)):
-        card = inputs.cards[domain]
-        splits = card["splits"]
-        tokens = inputs.tokens.get(domain, {}).get("splits", {}).get("train", {}).get("tokens")
-        dropped = card.get("dropped", {})
-        near = dropped.get("near_duplicate", {}).get("documents", 0)
-        rows.append(
-            [
-                domain,
-                ", ".join(card.get("sources", [])),
-                *(f"{splits[name]['documents']:,}" for name in ("train", "validation", "test")),
-                f"{splits['train']['bytes'] / 1e6:.1f}",
-                "–" if tokens is None else count(tokens),
-                f"{near:,}",
-                f"{sum(d['documents'] for d in dropped.values()) - near:,}",
-            ]
-        )
-    head = ["Domain", "Sources", "Train documents", "Validation", "Test", "Train MB"]
-    head += ["Train tokens", "Near-duplicates dropped", "Otherwise dropped"]
-    return Table(title="The corpora", head=head, rows=rows)
 
 
 def cost_table(inputs: Inputs) -> Table | None:
