@@ -6,6 +6,9 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
+include: "rules/session.smk"
+include: "rules/cost.smk"
 include: "rules/corpus.smk"
 include: "rules/learning_rate.smk"
 include: "rules/grid.smk"

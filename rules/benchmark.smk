@@ -56,6 +56,9 @@ rule benchmark:
     threads: 1
     resources:
         execution=execution,
+        gpu=gpu,
+        gres=gres,
+        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
     shell:

@@ -193,8 +193,9 @@ def plan_of(wildcards):
 
 def execution(wildcards):
     """Where and how to compute; never a reason to run again."""
-    size = getattr(wildcards, "size", None)
-    return canonical_json(experiment.execution_of(config, size))
+    known = experiment.execution_of(config, getattr(wildcards, "size", None))
+    known.pop("flops_per_second", None)  # for the forecast alone
+    return canonical_json(known)
 
 
 def trained_domains(wildcards):

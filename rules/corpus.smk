@@ -19,6 +19,8 @@ rule prepare_corpus:
     threads: CORES
     conda:
         "../envs/train.yaml"
+    group:
+        "text"
     shell:
         "python workflow_scripts/prepare_corpus.py --config {params.config:q} --out {params.out}"
         " --workers {threads}"
@@ -42,6 +44,8 @@ rule train_tokenizer:
     threads: CORES
     conda:
         "../envs/train.yaml"
+    group:
+        "text"
     shell:
         "python workflow_scripts/train_tokenizer.py --config {params.config:q}"
         " --corpus {params.corpus} --out {params.out} 2> {log}"
@@ -66,6 +70,8 @@ rule tokenize_domain:
     threads: CORES
     conda:
         "../envs/train.yaml"
+    group:
+        "text"
     shell:
         "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"

@@ -14,12 +14,20 @@ rule final_trunk:
     params:
         config=final_config,
         results=results_folder,
-    threads: 1
+    threads: cpus
     priority: 1
     resources:
         execution=execution,
+        gpu=gpu,
+        gres=gres,
+        mem_mb=memory,
+        runs=1,
+        runtime=runtime,
+        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
+    group:
+        final_group
     shell:
         "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
@@ -41,11 +49,19 @@ rule final_strategy:
     params:
         config=final_config,
         results=results_folder,
-    threads: 1
+    threads: cpus
     resources:
         execution=execution,
+        gpu=gpu,
+        gres=gres,
+        mem_mb=memory,
+        runs=1,
+        runtime=runtime,
+        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
+    group:
+        final_group
     shell:
         "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
@@ -65,6 +81,7 @@ rule train_final:
     threads: 1
     conda:
         "../envs/law.yaml"
+    localrule: True
     shell:
         "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
         " 2> {log}"
@@ -82,6 +99,7 @@ rule seeds:
     threads: 1
     conda:
         "../envs/law.yaml"
+    localrule: True
     shell:
         "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
         " --spread > {log} 2>&1"

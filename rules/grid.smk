@@ -14,12 +14,20 @@ rule pretrain_size:
     params:
         config=job_config,
         results=results_folder,
-    threads: 1
+    threads: cpus
     priority: 1
     resources:
         execution=execution,
+        gpu=gpu,
+        gres=gres,
+        mem_mb=memory,
+        runs=1,
+        runtime=runtime,
+        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
+    group:
+        grid_group
     shell:
         "python workflow_scripts/pretrain.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
@@ -40,11 +48,19 @@ rule specialize_domain:
         config=job_config,
         results=results_folder,
         domains=evaluated_domains,
-    threads: 1
+    threads: cpus
     resources:
         execution=execution,
+        gpu=gpu,
+        gres=gres,
+        mem_mb=memory,
+        runs=1,
+        runtime=runtime,
+        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
+    group:
+        grid_group
     shell:
         "python workflow_scripts/specialize.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --domain {wildcards.domain} --domains {params.domains}"
@@ -84,6 +100,7 @@ rule evaluate:
     threads: 1
     conda:
         "../envs/law.yaml"
+    localrule: True
     shell:
         "python workflow_scripts/evaluate.py --losses {input.losses} --out {output.losses}"
         " --cost {output.cost} --cooldown-fraction {params.cooldown} --batch-tokens {params.batch}"

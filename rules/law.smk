@@ -18,6 +18,8 @@ rule fit_law:
     threads: 1
     conda:
         "../envs/law.yaml"
+    group:
+        "law"
     shell:
         "python workflow_scripts/fit_law.py --losses {input.losses} --out {output.fit}"
         " --law {params.law} --bootstrap {params.bootstrap} --seed {params.seed}"
@@ -43,6 +45,8 @@ rule choose_split:
     threads: 1
     conda:
         "../envs/law.yaml"
+    group:
+        "law"
     shell:
         "python workflow_scripts/choose_split.py --law {input.fit} --flops {params.flops}"
         " --params {params.params} --flops-per-token {params.per_token}"

@@ -1,0 +1,44 @@
+# What an experiment will cost, told before anything is submitted: snakemake cost
+
+
+rule calibrate:
+    output:
+        pace=CALIBRATION,
+    log:
+        f"{RESULTS}/logs/calibrate.log",
+    benchmark:
+        f"{RESULTS}/logs/calibrate.tsv"
+    params:
+        config=cost_config,
+    threads: cpus
+    resources:
+        gpu=gpu,
+        gres=gres,
+        mem_mb=largest_memory,
+        runtime=15,
+        slurm_partition=partition,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/calibrate.py --config {params.config:q} --out {output.pace}"
+        " 2> >(tee {log} >&2)"
+
+
+# Without an output, so that it answers whenever it is asked.
+rule cost:
+    input:
+        pace=[] if EXECUTION.get("flops_per_second") else rules.calibrate.output.pace,
+    log:
+        f"{RESULTS}/logs/cost.log",
+    params:
+        config=cost_config,
+        plan=f"{RESULTS}/split/plan.json",
+        device="--gpu" if ON_GPU else "",
+        table=f"{RESULTS}/forecast.csv",
+    threads: 1
+    conda:
+        "../envs/law.yaml"
+    localrule: True
+    shell:
+        "python workflow_scripts/cost.py --config {params.config:q} --calibration {input.pace}"
+        " --plan {params.plan} {params.device} --out {params.table} 2> >(tee {log} >&2)"

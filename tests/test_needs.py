@@ -1,0 +1,92 @@
+"""The forecast counts what the trainer trains, and asks for what a run needs."""
+
+import pytest
+
+from splitlaw import cost, needs
+from splitlaw.experiment import domain_names, shape_of
+from splitlaw.needs import Pace, Work
+
+PACE = Pace(
+    tokens_per_second=1000.0,
+    evaluated_tokens_per_second=4000.0,
+    start_seconds=10.0,
+    run_seconds=0.5,
+    memory_mb=800.0,
+)
+DEFAULT_TOKENS = {"w16": 21659648, "w24": 21495808, "w32": 21168128, "w56": 13238272}
+"""What cost.csv of the default run says was trained, counted from its rows."""
+
+
+def test_the_forecast_of_the_default_grid_is_what_was_trained(config):
+    for size, tokens in DEFAULT_TOKENS.items():
+        work = needs.grid_work(config, size, domain_names(config))
+        assert work.steps * config["training"]["batch_tokens"] == tokens
+
+
+def test_a_trunk_and_its_branches_train_nothing_twice(config):
+    domains = domain_names(config)
+    alone = needs.branch_work(config, "w16", "law", domains)
+    assert alone.runs == 12
+    assert alone.steps < alone.steps_independent
+    whole = needs.grid_work(config, "w16", domains)
+    assert whole.steps < 0.3 * whole.steps_independent
+    assert whole.jobs == 2 + len(domains)
+
+
+def test_no_strategy_takes_more_than_its_budget(config):
+    domains, batch = domain_names(config), config["training"]["batch_tokens"]
+    budget = config["final"]["budget_tokens"]
+    for share in needs.final_shares(None).values():
+        runs = needs.final_runs(config, share, domains)
+        tokens = batch * (runs[0].pretrain_steps + sum(run.specialize_steps for run in runs))
+        assert abs(tokens - budget) <= batch * len(domains)
+    work = {name: needs.final_work(config, name, domains) for name in needs.final_shares(None)}
+    assert all(part.steps * batch <= budget + batch for part in work.values())
+
+
+def test_seconds_are_those_of_the_parts():
+    work = Work(runs=2, steps=100, evaluated_tokens=8000, jobs=1)
+    assert work.seconds(PACE, 10) == pytest.approx(10 + 2 * 0.5 + 1 + 2)
+
+
+def test_time_and_memory_grow_with_the_attempt_up_to_the_limit():
+    assert [needs.minutes(600, attempt=n) for n in (1, 2)] == [23, 46]
+    assert needs.minutes(600, attempt=2, limit=30) == 30
+    first, second = (needs.memory_mb(PACE, attempt=n) for n in (1, 2))
+    assert first == 1300 and second == 1.5 * first
+
+
+def test_a_given_throughput_beats_a_measured_one(config):
+    measured = {"sizes": {"w16": vars(PACE)}, "device": "cpu"}
+    assert needs.pace_of(config, "w16", measured, gpu=False) == PACE
+    config["execution"] = {"flops_per_second": 1e9}
+    given = needs.pace_of(config, "w16", measured, gpu=False)
+    assert given.tokens_per_second == pytest.approx(1e9 / shape_of(config, "w16").flops_per_token)
+
+
+def test_a_small_model_on_a_gpu_is_not_believed_to_be_faster_than_its_launches(config):
+    pace = needs.pace_of(config, "w16", None, gpu=True)
+    assert pace.tokens_per_second <= config["training"]["batch_tokens"] / needs.LAUNCH_SECONDS
+
+
+def test_the_table_tells_hours_by_stage_and_what_sharing_saves(config):
+    paces = dict.fromkeys(config["sizes"], PACE)
+    table = cost.forecast(config, paces)
+    assert list(table["stage"].unique()) == ["pretrain", "specialize", "train_final"]
+    grid = table[table["stage"] != "train_final"]
+    assert grid["tokens"].sum() == sum(DEFAULT_TOKENS.values())
+    text = cost.describe(table, config, source="given", gpu=True, planned=False)
+    assert "GPU-hours" in text and "Sharing trunks saves 7" in text and "3.44M tokens" in text
+
+
+def test_the_plan_decides_the_final_training_once_it_stands(config):
+    domains = domain_names(config)
+    few = needs.final_work(config, "optimal", domains, {"fraction_general": 0.9})
+    many = needs.final_work(config, "optimal", domains, {"fraction_general": 0.1})
+    assert few.steps < many.steps
+
+
+def test_seeds_multiply(config):
+    one = cost.items(config)[0].work
+    config["grid"]["seeds"] = [0, 1, 2]
+    assert cost.items(config)[0].work.steps == 3 * one.steps

@@ -1,0 +1,38 @@
+"""Go on with a workflow that was killed: stop its jobs, take its lock away, and start it again.
+
+Words that are not options of this command go to snakemake: go_on.py --profile slurm report
+"""
+
+import argparse
+import os
+import sys
+
+from splitlaw.errors import CommandParser, exit_status
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, clean up, and become snakemake."""
+    parser = CommandParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--anyway", action="store_true", help="a workflow on another machine was killed, I know"
+    )
+    arguments, words = parser.parse_known_args(argv)
+
+    def action() -> None:
+        from splitlaw import session
+
+        for line in session.go_on(anyway=arguments.anyway):
+            print(line, file=sys.stderr)
+
+    status = exit_status(action)
+    if status:
+        return status
+    os.execvp("snakemake", ["snakemake", *words])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
