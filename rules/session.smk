@@ -37,7 +37,7 @@ def requests():
     alone = [job for job in jobs if workflow.dag.get_job_group(job) is None]
     for group in shared.values():
         rules_in_it = sorted({job.rule.name for job in group})
-        yield cluster.request(" with ".join(rules_in_it), group.resources)
+        yield cluster.request(" + ".join(rules_in_it), group.resources)
     for job in alone:
         yield cluster.request(job.rule.name, job.resources)
 

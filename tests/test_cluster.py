@@ -59,7 +59,7 @@ def test_what_fits_is_let_through():
         ({"partition": "cpu", "gpus": 1}, "cpu, which has none; set gpu_partition to gpu"),
         ({"partition": "gpu", "gpus": 8}, "the nodes of gpu have 4; lower execution.processes"),
         ({"partition": "gpu", "gpus": 1, "gpu_type": "h100"}, "gpu has a100, v100; set gpu_type"),
-        ({"partition": "cpu", "minutes": 90}, "allows 60; set max_runtime: 60"),
+        ({"partition": "cpu", "minutes": 90}, "allows 60; lower runtime, or set max_runtime: 60"),
         ({"partition": "cpu", "cpus": 5}, "the largest node of cpu has 4"),
         ({"partition": "cpu", "memory_mb": 9000}, "the largest node of cpu has 8000"),
     ],

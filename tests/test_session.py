@@ -58,7 +58,7 @@ def test_a_lock_left_behind_is_told_with_the_command_that_goes_on(folder):
 def test_a_lock_of_another_machine_is_not_taken_for_dead(folder):
     leave_lock(folder)
     leave_record("login-of-another-machine", 5)
-    with pytest.raises(UserError, match="a workflow on login-of-another-machine .* --anyway"):
+    with pytest.raises(UserError, match=r"a workflow on login-of-another-machine .* --anyway"):
         session.check_lock([])
     with pytest.raises(UserError, match="a workflow runs here on login-of-another-machine"):
         session.go_on(anyway=False)

@@ -70,7 +70,8 @@ JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 NodeName=c1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26830 CPUs=4 RealMemory=8000
 NodeName=c2 NodeHostname={host} NodeAddr=127.0.0.1 Port=26831 CPUs=4 RealMemory=8000
-NodeName=g1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26832 CPUs=4 RealMemory=8000 Gres=gpu:1
+NodeName=g1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26832 CPUs=4 RealMemory=64000 \
+Gres=gpu:1
 PartitionName=cpu Nodes=c[1-2] Default=YES MaxTime=1:00:00 DefaultTime=10 State=UP PriorityTier=10
 PartitionName=gpu Nodes=g1 MaxTime=1:00:00 DefaultTime=10 State=UP PriorityTier=10
 PartitionName=scavenge Nodes=c[1-2] MaxTime=1:00:00 DefaultTime=10 State=UP PriorityTier=1 \
@@ -168,7 +169,6 @@ class Cluster:
             self.wait_for(lambda: not self.ask("squeue", "-h"), "the end of all jobs", seconds=30)
         finally:
             for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"):
-                self.kill(name, signal.SIGTERM)
                 self.kill(name)
             SYSTEM_CONFIG.unlink(missing_ok=True)
 

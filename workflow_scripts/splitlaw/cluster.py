@@ -157,8 +157,8 @@ def _check_one(wanted: Request, here: Partition, known: Mapping[str, Partition])
     if wanted.minutes > here.minutes:
         raise UserError(
             f"{where} {wanted.minutes:.0f} minutes, the partition {here.name} allows "
-            f"{here.minutes:.0f}; set max_runtime: {here.minutes:.0f}, and longer trainings go on "
-            "in a retry"
+            f"{here.minutes:.0f}; lower runtime, or set max_runtime: {here.minutes:.0f} and a "
+            "training that needs longer goes on in a retry"
         )
     for what, number, most in (
         ("CPUs", wanted.cpus, here.cpus),

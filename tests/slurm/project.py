@@ -1,0 +1,109 @@
+"""A project of seconds on the test cluster: the repository's copy, two domains, two sizes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COPIED = (
+    "Snakefile config.schema.yaml config.yaml envs rules slurm local tasks workflow_scripts"
+).split()
+# The profile as a site would adapt it, with the polling that suits jobs of seconds.
+SITE = {
+    "slurm_partition": "cpu",
+    "mem_mb": "1500 * attempt",
+    "disk_mb": 1000,
+    "runtime": "5 * attempt",
+    "max_runtime": 60,
+}
+POLL_SECONDS = 5
+
+
+def tiny(**changes) -> dict:
+    """The smoke configuration with two domains, two sizes and few documents."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    smoke = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
+    for key, value in {**smoke, "experiment": "tiny", **changes}.items():
+        config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
+    domains = {name: config["corpus"]["domains"][name] for name in ("law", "medicine")}
+    for domain in domains.values():
+        domain["sources"] = [{**domain["sources"][0], "max_documents": 400}]
+    config["corpus"]["domains"] = domains
+    config["corpus"]["general"] = {
+        "sources": [{"package": "bbc_news", "max_documents": 400}],
+        "slices": dict.fromkeys(domains, 0.15),
+    }
+    config["sizes"] = {name: config["sizes"][name] for name in ("w16", "w24")}
+    config["holdout_sizes"] = ["w24"]
+    config["final"]["size"] = "w24"
+    return config
+
+
+class Project:
+    """A copy of the repository in `folder`, and Snakemake in it."""
+
+    def __init__(self, folder: Path, config: dict, environment: dict[str, str]) -> None:
+        self.folder = folder
+        path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        self.environment = {**environment, "PATH": path}
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = shutil.ignore_patterns("__pycache__")
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+            elif (ROOT / name).exists():
+                shutil.copy(ROOT / name, folder / name)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        self.adapt({})
+
+    def adapt(self, site: dict, **lines) -> None:
+        """Write the profile's block of the site, and other lines of the profile."""
+        profile = yaml.safe_load((ROOT / "slurm/profile.yaml").read_text())
+        profile["default-resources"] = {**SITE, **site}
+        profile["slurm-init-seconds-before-status-checks"] = POLL_SECONDS
+        profile["latency-wait"] = 10
+        profile.update(lines)
+        (self.folder / "slurm/profile.yaml").write_text(yaml.safe_dump(profile))
+
+    def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake to its end."""
+        return self.command("snakemake", *words)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project to its end."""
+        return subprocess.run(
+            words, cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command in the project, its words to output.txt."""
+        with (self.folder / "output.txt").open("a") as output:
+            return subprocess.Popen(
+                words, cwd=self.folder, env=self.environment, stdout=output, stderr=output
+            )
+
+    def output(self) -> str:
+        """What started commands have said."""
+        return (self.folder / "output.txt").read_text()
+
+    def losses(self) -> str:
+        """`losses.csv` as it stands."""
+        return (self.folder / "results/tiny/losses.csv").read_text()
+
+
+def wait(condition: Callable[[], object], what: str, *, seconds: float = 180) -> object:
+    """What `condition()` gives once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s for {what}")
+        time.sleep(0.2)
+    return found
