@@ -56,9 +56,9 @@ rule benchmark:
     threads: 1
     resources:
         execution=execution,
-        gpu=gpu,
-        gres=gres,
-        slurm_partition=partition,
+        gpu=one_gpu,
+        gres=one_gres,
+        slurm_partition=model_partition,
     conda:
         "../envs/train.yaml"
     shell:

@@ -27,13 +27,13 @@ rule calibrate:
 # Without an output, so that it answers whenever it is asked.
 rule cost:
     input:
-        pace=[] if EXECUTION.get("flops_per_second") else rules.calibrate.output.pace,
+        pace=calibration,
     log:
         f"{RESULTS}/logs/cost.log",
     params:
         config=cost_config,
         plan=f"{RESULTS}/split/plan.json",
-        device="--gpu" if ON_GPU else "",
+        device="--gpu" if on_gpu() else "",
         table=f"{RESULTS}/forecast.csv",
     threads: 1
     conda:

@@ -5,8 +5,6 @@ from functools import cache
 from splitlaw import needs
 
 CALIBRATION = f"{RESULTS}/calibration.json"
-EXECUTION = config.get("execution", {})
-PROCESSES = int(EXECUTION.get("processes", 1))
 SMALL_SECONDS, TINY_SECONDS = 1800, 80  # of all runs of a size and seed
 
 
@@ -26,15 +24,27 @@ def local_gpus():
     return int(offered(workflow.resource_settings.resources, "gpu") or 0)
 
 
-ON_GPU = EXECUTION.get("device") != "cpu" and bool(site("gpu_partition") or local_gpus())
-PACES = {
-    size: needs.pace_of(config, size, needs.read_calibration(Path(CALIBRATION), config), gpu=ON_GPU)
-    for size in SIZES
-}
+MEASURED = needs.read_calibration(Path(CALIBRATION), config)
+
+
+def processes(size):
+    """Processes of a run, one a GPU."""
+    return int(experiment.execution_of(config, size).get("processes", 1))
+
+
+def on_gpu(size=None):
+    """Whether a size is trained on GPUs here; without a size, whether models are asked there."""
+    wanted = experiment.execution_of(config, size).get("device") != "cpu"
+    return wanted and bool(site("gpu_partition") or local_gpus())
+
+
+@cache
+def pace(size):
+    return needs.pace_of(config, size, MEASURED, gpu=on_gpu(size))
 
 
 def seconds(size, work):
-    return work.seconds(PACES[size], config["training"]["batch_tokens"]) / PROCESSES
+    return work.seconds(pace(size), config["training"]["batch_tokens"])
 
 
 @cache
@@ -62,12 +72,16 @@ def runtime(wildcards, attempt):
 
 
 def memory(wildcards, attempt):
-    return needs.memory_mb(PACES[wildcards.size], processes=PROCESSES, attempt=attempt)
+    return needs.memory_mb(pace(wildcards.size), attempt=attempt)
 
 
 def largest_memory(wildcards, attempt):
-    pace = max(PACES.values(), key=lambda pace: pace.memory_mb)
-    return needs.memory_mb(pace, processes=PROCESSES, attempt=attempt)
+    return max(needs.memory_mb(pace(size), attempt=attempt) for size in SIZES)
+
+
+def calibration(wildcards):
+    """The measured pace, unless a throughput is given."""
+    return [] if config.get("execution", {}).get("flops_per_second") else CALIBRATION
 
 
 def cost_config(wildcards):
@@ -77,35 +91,66 @@ def cost_config(wildcards):
     return canonical_json({**named, "corpus": {"domains": dict.fromkeys(DOMAINS)}})
 
 
+def largest_size():
+    """The size that takes the most processes: what fits it fits all."""
+    return max(SIZES, key=processes)
+
+
+def size_in(wildcards):
+    return getattr(wildcards, "size", None) or largest_size()
+
+
 def cpus(wildcards):
     """One CPU a process, and three more that feed a GPU."""
-    return PROCESSES * (4 if ON_GPU else 1)
+    size = size_in(wildcards)
+    return processes(size) * (4 if on_gpu(size) else 1)
 
 
 def gpu(wildcards):
-    """GPUs on one machine; on a cluster `gres` says it."""
-    return PROCESSES if ON_GPU and not site("gpu_partition") else None
+    """GPUs of a machine without a scheduler."""
+    size = size_in(wildcards)
+    return processes(size) if on_gpu(size) and not site("gpu_partition") else None
 
 
 def gres(wildcards):
-    """GPUs on a cluster. Jobs of a group must agree on it and are given it once: they share it."""
-    if not ON_GPU or not site("gpu_partition"):
+    """GPUs of a cluster. Jobs of a group must agree on it and are given it once: they share it."""
+    size = size_in(wildcards)
+    if not on_gpu(size) or not site("gpu_partition"):
         return None
     kind = f":{site('gpu_type')}" if site("gpu_type") else ""
-    return f"gpu{kind}:{PROCESSES}"
+    return f"gpu{kind}:{processes(size)}"
 
 
 def partition(wildcards):
     """Where models are trained."""
-    return site("gpu_partition") if ON_GPU and site("gpu_partition") else site("slurm_partition")
+    on_cluster = on_gpu(size_in(wildcards)) and site("gpu_partition")
+    return on_cluster or site("slurm_partition")
+
+
+def one_gpu(wildcards):
+    """For what asks models in one process."""
+    return 1 if on_gpu() and not site("gpu_partition") else None
+
+
+def one_gres(wildcards):
+    kind = f":{site('gpu_type')}" if site("gpu_type") else ""
+    return f"gpu{kind}:1" if on_gpu() and site("gpu_partition") else None
+
+
+def model_partition(wildcards):
+    return (on_gpu() and site("gpu_partition")) or site("slurm_partition")
 
 
 def size_group(size, work):
-    """Runs so short that the scheduler's own seconds would count share a job."""
+    """Runs so short that the scheduler's own seconds would count share a job.
+
+    Jobs of several sizes share one only where they are computed in the same way.
+    """
     expected = seconds(size, work)
-    if PROCESSES > 1 or expected > SMALL_SECONDS:
+    if processes(size) > 1 or expected > SMALL_SECONDS:
         return None
-    return "tiny" if expected < TINY_SECONDS else "small"
+    alike = size not in config.get("execution", {}).get("by_size", {})
+    return "tiny" if expected < TINY_SECONDS and alike else "small"
 
 
 GRID_GROUPS = {size: size_group(size, needs.grid_work(config, size, DOMAINS)) for size in SIZES}

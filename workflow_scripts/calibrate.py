@@ -1,6 +1,7 @@
 """Measure how fast this machine trains each size, for the target cost and for the time limits."""
 
 import sys
+import time
 from pathlib import Path
 
 from splitlaw.errors import CommandParser, exit_status
@@ -13,15 +14,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", required=True, help="the experiment: inline JSON, or a file")
     parser.add_argument("--seconds", type=float, default=5.0, help="of training for each size")
     parser.add_argument("--out", type=Path, required=True, help="calibration.json to write")
+    parser.add_argument("--size", help="measure this size alone, in this process")
+    parser.add_argument("--began", type=float, default=time.time(), help="when it was started")
     arguments = parser.parse_args(argv)
+    status = 0
 
     def action() -> None:
-        from splitlaw.calibrate import calibrate
+        nonlocal status
+        from splitlaw import calibrate
 
         config = load_config(arguments.config)
-        calibrate(config, seconds=arguments.seconds, out=arguments.out)
+        seconds, out = arguments.seconds, arguments.out
+        if arguments.size:
+            status = calibrate.measure(
+                config, arguments.size, seconds=seconds, began=arguments.began, out=out
+            )
+            return
+        command = [sys.executable, __file__, "--config", arguments.config]
+        command += ["--seconds", str(seconds)]
+        calibrate.calibrate(config, out=out, command=command)
 
-    return exit_status(action)
+    return exit_status(action) or status
 
 
 if __name__ == "__main__":

@@ -7,18 +7,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from splitlaw import provenance
-from splitlaw.experiment import Config, shape_of
-from splitlaw.files import write_json
+from splitlaw.experiment import Config, execution_of, shape_of
+from splitlaw.files import read_json, write_json
 from splitlaw.needs import Pace, calibrated_config
 from splitlaw.paths import GENERAL, Run
+from splitlaw.progress import Progress
+
+if TYPE_CHECKING:
+    from splitlaw.training import Trainer
 
 DOCUMENT, DOCUMENTS = 800, 20
 """Tokens of a planted held-out document, and how many there are."""
@@ -27,44 +31,50 @@ WARM = 20
 """Steps before anything is measured; they compile."""
 
 
-def calibrate(
-    config: Config, *, seconds: float, out: Path, say: Callable[[str], None] = print
-) -> None:
-    """Measure the pace of every size for about `seconds` each and write it to `out`."""
-    from splitlaw.training import Execution
+def calibrate(config: Config, *, out: Path, command: Sequence[str]) -> None:
+    """Measure the pace of every size and write it to `out`.
 
-    wanted = dict(config.get("execution", {}))
-    wanted.pop("flops_per_second", None)
-    execution = Execution(**{**wanted, "repeat": True})
-    imports = import_seconds()
+    Each size is measured by a process of its own, `command --size NAME --out FILE`, so that its
+    start and its memory are those of a job.
+    """
     sizes: dict[str, Any] = {}
-    for size in config["sizes"]:
-        pace = measure(config, size, execution, seconds=seconds, imports=imports)
-        sizes[size] = asdict(pace)
-        say(f"{size}: {pace.tokens_per_second:,.0f} tokens/s, starts in {pace.start_seconds:.1f} s")
-    device = str(execution.resolve_device())
+    with tempfile.TemporaryDirectory() as folder:
+        for size in config["sizes"]:
+            file = Path(folder) / f"{size}.json"
+            began = ["--began", repr(time.time())]
+            subprocess.run([*command, "--size", size, "--out", str(file), *began], check=True)
+            measured = read_json(file)
+            device = measured["device"]
+            sizes[size] = measured["pace"]
+            say(size, Pace(**measured["pace"]))
     content = {"measured": calibrated_config(config), "device": device, "sizes": sizes}
     write_json(out, {**content, **provenance.environment()})
 
 
-def import_seconds() -> float:
-    """Seconds of a new process until it has what training needs."""
-    code = f"import sys; sys.path[:0] = {sys.path!r}; import splitlaw.runs"
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    return time.monotonic() - began
+def say(size: str, pace: Pace) -> None:
+    """One line of progress."""
+    line = f"{size}: {pace.tokens_per_second:,.0f} tokens/s, starts in {pace.start_seconds:.1f} s"
+    print(line, file=sys.stderr, flush=True)
 
 
-def measure(config: Config, size: str, execution: Any, *, seconds: float, imports: float) -> Pace:
-    """The pace of one size: the trainer's own steps, states and evaluation."""
+def measure(config: Config, size: str, *, seconds: float, began: float, out: Path) -> int:
+    """Write the pace of one size: the trainer's own steps, states and evaluation.
+
+    `began` is when the process was started, in seconds since the epoch. Gives the exit status.
+    """
+    from splitlaw import distributed
     from splitlaw.evaluation import cut_windows, evaluate
-    from splitlaw.training import Cost, Recipe, Trainer
+    from splitlaw.training import Cost, Execution, Recipe, Trainer
 
+    wanted = {**execution_of(config, size), "repeat": True, "trackers": ()}
+    wanted.pop("flops_per_second", None)
+    execution = Execution(**wanted)
+    if execution.processes > 1 and not distributed.launched():
+        return distributed.launch(execution.processes)
     shape, training = shape_of(config, size), config["training"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sidecar = plant(folder / "tokens" / GENERAL, vocabulary=shape.vocabulary)
-        began = time.monotonic()
         trainer = Trainer(
             shape=shape,
             recipe=Recipe(**{**training, "betas": tuple(training["betas"])}),
@@ -72,30 +82,43 @@ def measure(config: Config, size: str, execution: Any, *, seconds: float, import
             sidecars={GENERAL: sidecar},
             checkpoints=folder / "checkpoints",
             execution=execution,
-            report=lambda line: None,
+            progress=Progress(size, quiet=True),
         )
 
         fraction = training["cooldown_fraction"]
         trainer.reach(unsplit(WARM).path(fraction))
-        ready = time.monotonic() - began
+        ready = time.time() - began
         trainer.cost = Cost()
         trainer.reach(unsplit(2 * WARM).path(fraction))
         trainer.cost, step = Cost(), trainer.cost.seconds / trainer.cost.steps
-        began = time.monotonic()
+        start = time.monotonic()
         trainer.reach(unsplit(3 * WARM + round(seconds / step)).path(fraction))
-        taken = time.monotonic() - began
+        taken = time.monotonic() - start
         windows = cut_windows(sidecar, context=shape.context, limit=DOCUMENT * DOCUMENTS)
         evaluate(trainer.model, windows)
-        began = time.monotonic()
+        start = time.monotonic()
         evaluate(trainer.model, windows)
-        evaluation = time.monotonic() - began
-    return Pace(
+        evaluation = time.monotonic() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    pace = Pace(
         tokens_per_second=trainer.speed,
         evaluated_tokens_per_second=(DOCUMENT - 1) * DOCUMENTS / evaluation,
-        start_seconds=imports + ready,
+        start_seconds=ready,
         run_seconds=max(0.0, taken - trainer.cost.seconds),
-        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        memory_mb=memory * execution.processes,
     )
+    if trainer.world.main:
+        write_json(out, {"device": describe(trainer), "pace": asdict(pace)})
+    return 0
+
+
+def describe(trainer: Trainer) -> str:
+    """The device in words."""
+    if trainer.device.type != "cuda":
+        return trainer.device.type
+    import torch
+
+    return torch.cuda.get_device_name(trainer.device)
 
 
 def unsplit(steps: int) -> Run:

@@ -37,9 +37,11 @@ def run_job(arguments: Namespace, action: Callable[[Job, Execution], object]) ->
     """
 
     def work() -> None:
-        from splitlaw import distributed
+        from splitlaw import devices, distributed
 
         job, execution = _read(arguments)
+        if execution.device != "cpu":
+            devices.claim(execution.processes)
         if execution.processes > 1 and not distributed.launched():
             distributed.share(job.recipe.batch_tokens // job.shape.context, execution.processes)
             sys.exit(distributed.launch(execution.processes))

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from splitlaw import needs
-from splitlaw.experiment import Config, domain_names, shape_of
+from splitlaw.experiment import Config, domain_names, execution_of, shape_of
 from splitlaw.files import atomic_path
 from splitlaw.needs import Pace, Work
 from splitlaw.paths import GENERAL
@@ -58,13 +58,13 @@ def times(work: Work, count: int) -> Work:
 def forecast(
     config: Config, paces: Mapping[str, Pace], plan: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """A row a stage and size: runs, tokens, FLOPs, hours of one device, memory and disk."""
+    """A row a stage and size: runs, tokens, FLOPs, hours of all devices, memory and disk."""
     batch = config["training"]["batch_tokens"]
-    processes = int(config.get("execution", {}).get("processes", 1))
     rows = []
     for item in items(config, plan):
         flops = shape_of(config, item.size).flops_per_token
         pace, work = paces[item.size], item.work
+        devices = int(execution_of(config, item.size).get("processes", 1))
         rows.append(
             {
                 "stage": item.stage,
@@ -72,10 +72,10 @@ def forecast(
                 "runs": work.runs,
                 "tokens": work.steps * batch,
                 "flops": work.steps * batch * flops,
-                "hours": work.seconds(pace, batch) / 3600,
+                "hours": devices * work.seconds(pace, batch) / 3600,
                 "tokens_independent": work.steps_independent * batch,
                 "flops_independent": work.steps_independent * batch * flops,
-                "memory_mb": round(pace.memory_mb * processes),
+                "memory_mb": round(pace.memory_mb),
                 "disk_mb": round(work.disk_bytes / 1e6, 1),
             }
         )

@@ -13,9 +13,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from splitlaw import paths
-from splitlaw.experiment import Config, grid_of, shape_of
+from splitlaw.experiment import Config, execution_of, grid_of, shape_of
 from splitlaw.files import read_json
-from splitlaw.model import Shape
 from splitlaw.paths import GENERAL, Path, Run
 
 CPU_FLOPS, GPU_FLOPS = 1e10, 1e13
@@ -37,7 +36,7 @@ class Pace:
     """How one size trains on one kind of device."""
 
     tokens_per_second: float
-    """Tokens trained a second by one process."""
+    """Tokens trained a second by all processes of a run."""
     evaluated_tokens_per_second: float
     """Held-out tokens a second."""
     start_seconds: float
@@ -45,7 +44,7 @@ class Pace:
     run_seconds: float
     """Spent once a run besides its tokens: restoring a state, writing states."""
     memory_mb: float
-    """Peak of the host's memory."""
+    """Peak of the host's memory, of all processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Work:
         return Work(**{key: value + getattr(other, key) for key, value in asdict(self).items()})
 
     def seconds(self, pace: Pace, batch_tokens: int) -> float:
-        """Seconds of one process at a time."""
+        """Seconds of one job after another."""
         return (
             self.jobs * pace.start_seconds
             + self.runs * pace.run_seconds
@@ -84,30 +83,32 @@ class Work:
 def pace_of(config: Config, size: str, calibration: Mapping[str, Any] | None, *, gpu: bool) -> Pace:
     """The measured pace of a size where there is one, else a guess from FLOPs per second."""
     measured = (calibration or {}).get("sizes", {}).get(size)
-    given = config.get("execution", {}).get("flops_per_second")
+    execution = execution_of(config, size)
+    given, processes = execution.get("flops_per_second"), int(execution.get("processes", 1))
     if measured and not given:
         return Pace(**measured)
     shape = shape_of(config, size)
     batch = config["training"]["batch_tokens"]
-    flops = given or (GPU_FLOPS if gpu else CPU_FLOPS)
+    flops = processes * (given or (GPU_FLOPS if gpu else CPU_FLOPS))
     step = max(batch * shape.flops_per_token / flops, LAUNCH_SECONDS if gpu else 0.0)
     return Pace(
         tokens_per_second=batch / step,
         evaluated_tokens_per_second=2 * batch / step,
         start_seconds=START_SECONDS,
         run_seconds=0.1,
-        memory_mb=guessed_memory(config, shape) + (CUDA_MB if gpu else 0.0),
+        memory_mb=processes * (guessed_memory(config, size) + (CUDA_MB if gpu else 0.0)),
     )
 
 
-def guessed_memory(config: Config, shape: Shape) -> float:
-    """Peak memory in MB: the process, five copies of the weights, and a microbatch in flight.
+def guessed_memory(config: Config, size: str) -> float:
+    """Peak memory of a process in MB: itself, five copies of the weights, a microbatch in flight.
 
     The copies are weights, gradients, Adam's two moments and the initial weights, in float32. A
     token holds about 16 vectors of the width a layer and 3 rows of logits.
     """
-    rows = config["training"]["batch_tokens"] // shape.context
-    rows = min(rows, config.get("execution", {}).get("microbatch") or rows)
+    shape, execution = shape_of(config, size), execution_of(config, size)
+    rows = config["training"]["batch_tokens"] // shape.context // execution.get("processes", 1)
+    rows = min(rows, execution.get("microbatch") or rows)
     numbers = 16 * shape.layers * shape.width + 3 * shape.vocabulary
     return PROCESS_MB + (20 * shape.params + 4 * numbers * rows * shape.context) / 1e6
 
@@ -122,11 +123,14 @@ def read_calibration(file: FilePath, config: Config) -> dict[str, Any] | None:
 
 def calibrated_config(config: Config) -> dict[str, Any]:
     """The part of the configuration that a pace depends on."""
+    keys = ("compile", "device", "microbatch", "processes", "shard")
     return {
         "shapes": {size: asdict(shape_of(config, size)) for size in config["sizes"]},
         "batch_tokens": config["training"]["batch_tokens"],
-        "microbatch": config.get("execution", {}).get("microbatch"),
-        "compile": config.get("execution", {}).get("compile", True),
+        "execution": {
+            size: {key: value for key, value in execution_of(config, size).items() if key in keys}
+            for size in config["sizes"]
+        },
     }
 
 
@@ -246,7 +250,7 @@ def minutes(seconds: float, *, attempt: int = 1, limit: float = math.inf) -> int
     return int(min(math.ceil((SAFETY * seconds / 60 + 3) * attempt), limit))
 
 
-def memory_mb(pace: Pace, *, processes: int = 1, attempt: int = 1) -> int:
+def memory_mb(pace: Pace, *, attempt: int = 1) -> int:
     """Memory to ask for, half as much again with every attempt."""
-    need = 1.25 * pace.memory_mb * processes + SNAKEMAKE_MB
+    need = 1.25 * pace.memory_mb + SNAKEMAKE_MB
     return math.ceil(need * (1 + attempt) / 2)
