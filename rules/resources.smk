@@ -56,15 +56,16 @@ def training_seconds(size, part):
 
 
 @cache
-def final_seconds(strategy):
-    return seconds(config["final"]["size"], needs.final_work(config, strategy, DOMAINS))
+def final_work(size, budget, strategy):
+    return needs.final_work(config, strategy, DOMAINS, size=size, budget=int(budget))
 
 
 def runtime(wildcards, attempt):
     """Minutes of a training job, from the wildcards that its rule has."""
     names = dict(wildcards.items())
     if "budget" in names:
-        expected = final_seconds(names.get("strategy", "trunk"))
+        work = final_work(names["size"], names["budget"], names.get("strategy", "trunk"))
+        expected = seconds(names["size"], work)
     else:
         expected = training_seconds(names["size"], names.get("domain", "trunk"))
     limit = float(site("max_runtime") or "inf")
@@ -153,19 +154,18 @@ def size_group(size, work):
     return "tiny" if expected < TINY_SECONDS and alike else "small"
 
 
-GRID_GROUPS = {size: size_group(size, needs.grid_work(config, size, DOMAINS)) for size in SIZES}
-FINAL_GROUP = size_group(
-    config["final"]["size"],
-    sum(
-        (needs.final_work(config, strategy, DOMAINS) for strategy in ["trunk", *STRATEGIES]),
-        needs.Work(),
-    ),
-)
+@cache
+def group_of(size, budget=None):
+    """The group of a size's grid, or of its final models at a budget."""
+    if budget is None:
+        return size_group(size, needs.grid_work(config, size, DOMAINS))
+    parts = [final_work(size, budget, strategy) for strategy in ["trunk", *STRATEGIES]]
+    return size_group(size, sum(parts, needs.Work()))
 
 
 def grid_group(wildcards):
-    return GRID_GROUPS[wildcards.size]
+    return group_of(wildcards.size)
 
 
 def final_group(wildcards):
-    return FINAL_GROUP
+    return group_of(wildcards.size, wildcards.budget)

@@ -82,7 +82,7 @@ def test_no_strategy_takes_more_than_its_budget(config):
     domains, batch = domain_names(config), config["training"]["batch_tokens"]
     budget = config["final"]["budget_tokens"]
     for share in needs.final_shares(None).values():
-        runs = needs.final_runs(config, share, domains)
+        runs = needs.final_runs(config, share, domains, budget)
         tokens = batch * (runs[0].pretrain_steps + sum(run.specialize_steps for run in runs))
         assert abs(tokens - budget) <= batch * len(domains)
     work = {name: needs.final_work(config, name, domains) for name in needs.final_shares(None)}
@@ -126,8 +126,8 @@ def test_the_table_tells_hours_by_stage_and_what_sharing_saves(config):
 
 def test_the_plan_decides_the_final_training_once_it_stands(config):
     domains = domain_names(config)
-    few = needs.final_work(config, "optimal", domains, {"fraction_general": 0.9})
-    many = needs.final_work(config, "optimal", domains, {"fraction_general": 0.1})
+    few = needs.final_work(config, "optimal", domains, plan={"fraction_general": 0.9})
+    many = needs.final_work(config, "optimal", domains, plan={"fraction_general": 0.1})
     assert few.steps < many.steps
 
 

@@ -45,7 +45,7 @@ def items(config: Config, plan: Mapping[str, Any] | None = None) -> list[Item]:
         listed.append(Item(stage="pretrain", size=size, work=times(trunk, seeds)))
         listed.append(Item(stage="specialize", size=size, work=times(sum(branches, Work()), seeds)))
     strategies = ("trunk", *needs.final_shares(plan))
-    final = sum((needs.final_work(config, name, domains, plan) for name in strategies), Work())
+    final = sum((needs.final_work(config, name, domains, plan=plan) for name in strategies), Work())
     final = times(final, len(config["final"]["seeds"]))
     return [*listed, Item(stage="train_final", size=config["final"]["size"], work=final)]
 

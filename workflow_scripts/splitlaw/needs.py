@@ -219,9 +219,9 @@ def final_shares(plan: Mapping[str, Any] | None) -> dict[str, float]:
     return {"optimal": plan["fraction_general"] if plan else STAND_IN_FRACTION, **shares}
 
 
-def final_runs(config: Config, share: float, domains: Sequence[str]) -> list[Run]:
-    """The runs of a strategy that gives `share` of the budget to general text."""
-    batch, budget = config["training"]["batch_tokens"], config["final"]["budget_tokens"]
+def final_runs(config: Config, share: float, domains: Sequence[str], budget: int) -> list[Run]:
+    """The runs of a strategy that gives `share` of a budget in tokens to general text."""
+    batch = config["training"]["batch_tokens"]
     general = round(share * budget / batch)
     each = round((1 - share) * budget / batch / len(domains))
     if not each:
@@ -230,14 +230,28 @@ def final_runs(config: Config, share: float, domains: Sequence[str]) -> list[Run
 
 
 def final_work(
-    config: Config, strategy: str, domains: Sequence[str], plan: Mapping[str, Any] | None = None
+    config: Config,
+    strategy: str,
+    domains: Sequence[str],
+    *,
+    plan: Mapping[str, Any] | None = None,
+    size: str | None = None,
+    budget: int | None = None,
 ) -> Work:
-    """One strategy's final models for one seed, or `trunk` for what all of them share."""
-    size, shares = config["final"]["size"], final_shares(plan)
-    everything = [run for share in shares.values() for run in final_runs(config, share, domains)]
+    """One strategy's final models for one seed, or `trunk` for what all of them share.
+
+    Size and budget are those of `final` unless given.
+    """
+    size = size or str(config["final"]["size"])
+    budget = budget or int(config["final"]["budget_tokens"])
+    recipes = {
+        name: final_runs(config, share, domains, budget)
+        for name, share in final_shares(plan).items()
+    }
+    everything = [run for runs in recipes.values() for run in runs]
     if strategy == "trunk":
         return shared_work(config, size, everything)
-    runs = final_runs(config, shares[strategy], domains)
+    runs = recipes[strategy]
     work = runs_work(config, size, runs, behind=everything, evaluated=1 + len(domains))
     return work + Work(disk_bytes=4 * shape_of(config, size).params * len(runs))
 
