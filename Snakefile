@@ -16,6 +16,7 @@ include: "rules/law.smk"
 include: "rules/final.smk"
 include: "rules/benchmark.smk"
 include: "rules/report.smk"
+include: "rules/provenance.smk"
 include: "rules/compare.smk"
 include: "rules/new_experiment.smk"
 

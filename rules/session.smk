@@ -74,17 +74,3 @@ onsuccess:
 onerror:
     if workflow.is_main_process:
         finish()
-
-
-# Without an output, so that it answers whenever it is asked.
-rule check_provenance:
-    log:
-        f"{RESULTS}/logs/check_provenance.log",
-    params:
-        results=results_folder,
-    threads: 1
-    conda:
-        "../envs/train.yaml"
-    shell:
-        "python workflow_scripts/check_provenance.py --results {params.results}"
-        " 2> >(tee {log} >&2)"

@@ -19,8 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 SYSTEM_CONFIG = Path("/etc/slurm/slurm.conf")
@@ -70,7 +72,7 @@ JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 NodeName=c1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26830 CPUs=4 RealMemory=8000
 NodeName=c2 NodeHostname={host} NodeAddr=127.0.0.1 Port=26831 CPUs=4 RealMemory=8000
-NodeName=g1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26832 CPUs=4 RealMemory=64000 \
+NodeName=g1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26832 CPUs=16 RealMemory=64000 \
 Gres=gpu:1
 PartitionName=cpu Nodes=c[1-2] Default=YES MaxTime=1:00:00 DefaultTime=10 State=UP PriorityTier=10
 PartitionName=gpu Nodes=g1 MaxTime=1:00:00 DefaultTime=10 State=UP PriorityTier=10
@@ -152,6 +154,18 @@ class Cluster:
     def pid(self, name: str) -> int:
         """Process id of a daemon: munged, slurmctld or slurmd-NODE."""
         return int((self.folder / "run" / f"{name}.pid").read_text())
+
+    def kill_processes_of(self, node: str) -> None:
+        """End every process of a node's jobs at once, as a loss of power would."""
+        victims = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("SLURMD_NODENAME") == node:
+                    parents = process.parents()
+                    victims += [process, *(p for p in parents if "slurmstepd" in p.name())]
+        for process in victims:
+            with suppress(psutil.Error):
+                process.kill()
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """End a daemon and wait until it has gone."""

@@ -52,6 +52,7 @@ class Project:
 
     def __init__(self, folder: Path, config: dict, environment: dict[str, str]) -> None:
         self.folder = folder
+        self.process: subprocess.Popen[str] | None = None
         path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         self.environment = {**environment, "PATH": path}
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,9 +87,10 @@ class Project:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command in the project, its words to output.txt."""
         with (self.folder / "output.txt").open("a") as output:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 words, cwd=self.folder, env=self.environment, stdout=output, stderr=output
             )
+        return self.process
 
     def output(self) -> str:
         """What started commands have said."""
@@ -98,12 +100,13 @@ class Project:
         """`losses.csv` as it stands."""
         return (self.folder / "results/tiny/losses.csv").read_text()
 
-
-def wait(condition: Callable[[], object], what: str, *, seconds: float = 180) -> object:
-    """What `condition()` gives once that is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds} s for {what}")
-        time.sleep(0.2)
-    return found
+    def wait(self, condition: Callable[[], object], what: str, *, seconds: float = 180) -> object:
+        """What `condition()` gives once that is true, while what was started last still runs."""
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            ended = self.process is not None and self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                why = "it ended" if ended else f"{seconds} s passed"
+                raise TimeoutError(f"waited for {what}; {why}:\n{self.output()[-3000:]}")
+            time.sleep(0.2)
+        return found

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from project import Project, tiny, wait
+from project import Project, tiny
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -56,13 +56,13 @@ def test_through_a_requeue_and_the_death_of_the_workflow_to_the_same_losses(
     project.adapt({"gpu_partition": "gpu"})
     workflow = project.start("snakemake", "--profile", "slurm", "evaluate")
     state = "results/tiny/checkpoints/**/*.safetensors"
-    wait(lambda: list(project.folder.glob(state)), "the first state")
+    project.wait(lambda: list(project.folder.glob(state)), "the first state")
     grid = [number for number, what in jobs(cluster).items() if what.startswith("group_")]
     assert len(grid) == 1, "one GPU, so one of the two sizes at a time"
     about = cluster.ask("scontrol", "show", "job", grid[0])
     assert "Partition=gpu" in about and re.search(r"gres[:/]gpu[:=]1\b", about), about
     assert cluster.ask("scontrol", "requeue", grid[0]) is not None
-    wait(lambda: grid[0] in jobs(cluster), "the requeued job to run again")
+    project.wait(lambda: grid[0] in jobs(cluster), "the requeued job to run again")
 
     workflow.kill()
     workflow.wait()
