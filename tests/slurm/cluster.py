@@ -172,7 +172,7 @@ class Cluster:
         try:
             pid = self.pid(name)
             os.kill(pid, number)
-            self.wait_for(lambda: not Path(f"/proc/{pid}").exists(), f"the end of {name}")
+            self.wait_for(lambda: ended(pid), f"the end of {name}")
         except (OSError, ValueError):
             return
 
@@ -203,6 +203,14 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"waited {seconds} s for {what}; logs in {self.folder}/log")
             time.sleep(0.1)
+
+
+def ended(pid: int) -> bool:
+    """Whether a process has gone, or waits for no more than that its parent looks."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @contextmanager

@@ -169,7 +169,7 @@ class Campaign:
     def running(self) -> list[str]:
         """Numbers of the training jobs that run, of which one is struck."""
         listing = self.cluster.ask("squeue", "-h", "-t", "RUNNING", "-o", "%i %k") or ""
-        return [line.split()[0] for line in listing.splitlines() if "group_" in line]
+        return [line.split()[0] for line in listing.splitlines() if "pretrain_size" in line]
 
     def one(self, project: Project) -> str:
         """A running training job."""

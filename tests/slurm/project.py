@@ -44,6 +44,7 @@ def tiny(**changes) -> dict:
     config["sizes"] = {name: config["sizes"][name] for name in ("w16", "w24")}
     config["holdout_sizes"] = ["w24"]
     config["final"]["size"] = "w24"
+    config.pop("compare")
     return config
 
 

@@ -57,7 +57,7 @@ def test_through_a_requeue_and_the_death_of_the_workflow_to_the_same_losses(
     workflow = project.start("snakemake", "--profile", "slurm", "evaluate")
     state = "results/tiny/checkpoints/**/*.safetensors"
     project.wait(lambda: list(project.folder.glob(state)), "the first state")
-    grid = [number for number, what in jobs(cluster).items() if what.startswith("group_")]
+    grid = [number for number, what in jobs(cluster).items() if "pretrain_size" in what]
     assert len(grid) == 1, "one GPU, so one of the two sizes at a time"
     about = cluster.ask("scontrol", "show", "job", grid[0])
     assert "Partition=gpu" in about and re.search(r"gres[:/]gpu[:=]1\b", about), about
