@@ -10,8 +10,9 @@ rule calibrate:
         f"{RESULTS}/logs/calibrate.tsv"
     params:
         config=cost_config,
-    threads: cpus
+    threads: ranks
     resources:
+        cpus_per_task=cpus,
         gpu=gpu,
         gres=gres,
         mem_mb=largest_memory,

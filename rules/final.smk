@@ -14,9 +14,10 @@ rule final_trunk:
     params:
         config=final_config,
         results=results_folder,
-    threads: cpus
+    threads: ranks
     priority: 1
     resources:
+        cpus_per_task=cpus,
         execution=execution,
         gpu=gpu,
         gres=gres,
@@ -49,8 +50,9 @@ rule final_strategy:
     params:
         config=final_config,
         results=results_folder,
-    threads: cpus
+    threads: ranks
     resources:
+        cpus_per_task=cpus,
         execution=execution,
         gpu=gpu,
         gres=gres,

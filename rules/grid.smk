@@ -14,9 +14,10 @@ rule pretrain_size:
     params:
         config=job_config,
         results=results_folder,
-    threads: cpus
+    threads: ranks
     priority: 1
     resources:
+        cpus_per_task=cpus,
         execution=execution,
         gpu=gpu,
         gres=gres,
@@ -48,8 +49,9 @@ rule specialize_domain:
         config=job_config,
         results=results_folder,
         domains=evaluated_domains,
-    threads: cpus
+    threads: ranks
     resources:
+        cpus_per_task=cpus,
         execution=execution,
         gpu=gpu,
         gres=gres,

@@ -101,6 +101,11 @@ def size_in(wildcards):
     return getattr(wildcards, "size", None) or largest_size()
 
 
+def ranks(wildcards):
+    """A thread a process: on a CPU more threads would round sums in another order."""
+    return processes(size_in(wildcards))
+
+
 def cpus(wildcards):
     """One CPU a process, and three more that feed a GPU."""
     size = size_in(wildcards)

@@ -4,12 +4,12 @@ import os
 import time
 
 import pytest
-from safetensors.torch import save_file
 from torch import zeros
 
 from splitlaw import manifest
-from splitlaw.checkpoints import checksum
+from splitlaw.checkpoints import Store
 from splitlaw.errors import UserError
+from splitlaw.paths import Leg
 
 
 @pytest.fixture
@@ -19,9 +19,8 @@ def results(tmp_path):
     (tmp_path / "losses.csv").write_text("loss\n3.1\n")
     (tmp_path / "law/fit.json").write_text("{}")
     (tmp_path / "logs/fit.log").write_text("not an artifact")
-    state = {"weight": zeros(3)}
-    (tmp_path / "checkpoints").mkdir()
-    save_file(state, tmp_path / "checkpoints/1.safetensors", {"sha256": checksum(state)})
+    store = Store(root=tmp_path / "checkpoints/w16/seed0/abc", identity="abc", data={})
+    store.save((Leg(domain="general", total=None, stop=1),), {"weight": zeros(3)})
     manifest.record(tmp_path, since=0)
     return tmp_path
 
@@ -57,7 +56,7 @@ def test_a_file_changed_between_workflows_stays_suspect(results):
 
 
 def test_a_damaged_state_is_told(results):
-    file = results / "checkpoints/1.safetensors"
+    (file,) = manifest.states(results)
     damaged = bytearray(file.read_bytes())
     damaged[-2] ^= 1
     file.write_bytes(damaged)

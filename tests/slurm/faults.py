@@ -73,6 +73,7 @@ def config() -> dict:
     return tiny(
         grid={
             "trunk_tokens": 196608,
+            "min_tokens_per_param": 0,
             "fit": {**cells, "unsplit_tokens": [196608]},
             "holdout": cells,
         },

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from splitlaw.errors import UserError
 from splitlaw.files import read_json, sha256_file, write_json
 
@@ -70,7 +68,7 @@ def check(results: Path) -> list[str]:
     for path in artifacts(results):
         if str(path.relative_to(results)) not in known:
             wrong.append(f"{path}: no workflow recorded it")
-    wrong += [f"{path}: damaged" for path in states(results) if not whole(path)]
+    wrong += [f"{path}: damaged" for path in states(results) if not whole(path, results)]
     for sidecar in sorted(results.glob("tokens/*/tokens.json")):
         wrong += wrong_tokens(sidecar)
     return wrong
@@ -81,17 +79,16 @@ def states(results: Path) -> list[Path]:
     return sorted((results / "checkpoints").rglob("*.safetensors"))
 
 
-def whole(state: Path) -> bool:
-    """Whether a state's tensors have the checksum in its header."""
-    from splitlaw.checkpoints import checksum
+def whole(state: Path, results: Path) -> bool:
+    """Whether a state has the identity of its folder and its tensors the checksum in its header."""
+    from splitlaw.checkpoints import Store
 
+    size, seed, identity = state.relative_to(results / "checkpoints").parts[:3]
+    root = results / "checkpoints" / size / seed / identity
     try:
-        with safe_open(state, framework="pt") as opened:
-            header = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError):
+        return Store(root=root, identity=identity, data={}).load(state) is not None
+    except UserError:
         return False
-    return header.get("sha256") == checksum(tensors)
 
 
 def wrong_tokens(sidecar: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import time
@@ -85,11 +86,6 @@ def only_looks(words: list[str]) -> bool:
     return any(word.split("=")[0] in LOOKS for word in words) or any(
         word.startswith("-") and not word.startswith("--") and "n" in word for word in words
     )
-
-
-def on_slurm(words: list[str]) -> bool:
-    """Whether a Snakemake command line submits to Slurm."""
-    return "slurm" in words or "--executor=slurm" in words or "--profile=slurm" in words
 
 
 def check_lock(words: list[str]) -> None:
@@ -178,7 +174,7 @@ def _left() -> str:
 
 
 def _words(words: list[str]) -> str:
-    return "".join(f" {word}" for word in words)
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def _others_here() -> bool:
