@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import pytest
 
@@ -92,3 +93,11 @@ def test_numbers():
     assert power(2.871e12).replace("\u00a0", " ") == "2.87 × 10¹²"
     assert [percent(0.1234), percent(None), signed(-0.00001)] == ["12.3%", "–", "+0.00%"]
     assert listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_the_doubt_stands_with_the_answer(inputs):
+    told = words.doubt(inputs)
+    assert "the law is off by" in told
+    assert "The plan extrapolates: 2.6 times the largest N" in told
+    assert re.search(r"give \d+ warnings?\.$", told)
+    assert words.doubt(dataclasses.replace(inputs, fit=None)) == ""

@@ -74,6 +74,7 @@ def page_content(
         "version": __version__,
         "play": play(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
         "answer": words.answer(inputs, recipes),
+        "doubt": words.doubt(inputs),
         "outcome": words.outcome(recipes),
         "trust": words.trust(inputs),
         "warnings": words.warnings(inputs),

@@ -172,6 +172,17 @@ def trust(inputs: Inputs) -> list[str]:
     return [sentence for sentence in told if sentence]
 
 
+def doubt(inputs: Inputs) -> str:
+    """The trust in brief, to stand right below the answer; empty without a fit."""
+    if inputs.fit is None:
+        return ""
+    told = [_held_out(inputs), *_factors(inputs)]
+    number = len(warnings(inputs))
+    if number:
+        told.append(f"The fit and the plan give {number} warning{'s' if number > 1 else ''}.")
+    return " ".join(sentence for sentence in told if sentence)
+
+
 def warnings(inputs: Inputs) -> list[str]:
     """What the fit and the plan warn of."""
     told = list(inputs.fit.warnings) if inputs.fit is not None else []
