@@ -72,6 +72,17 @@ STAGES = {  # the stage that a rule is told under, where that is not its own nam
     "benchmark_items": "benchmark",
     "choose_split_at": "choose_split",
     "benchmark_at": "benchmark",
+    "sweep_learning_rate": "tune_learning_rate",
+}
+FINDINGS = {  # what a run says that ends with this stage
+    "fit_law": "logs/fit_law.log",
+    "choose_split": "logs/choose_split.log",
+    "seeds": "logs/final/seeds.log",
+    "benchmark": "benchmarks.md",
+    "compare": "compare/gains.md",
+    "tune_learning_rate": "learning_rate/rule.yaml",
+    "new_experiment": "logs/new_experiment.log",
+    "report": "summary.txt",
 }
 
 
@@ -95,17 +106,15 @@ shown = terminal.follow(workflow, stages=STAGES, work=job_work)
 
 
 def where_to_look():
-    """What a run says when it ends well: the report's summary, or what was written last."""
-    if shown is None:
+    """What a run says when it ends well: what its last stage found, and the files of that stage."""
+    if shown is None or shown.last is None:
         return
     shown.stop()
-    told = {"report": "summary.txt", "seeds": "logs/final/seeds.log"}
-    told["new_experiment"] = "logs/new_experiment.log"
-    files = [Path(RESULTS, told[stage]) for stage in shown.stages if stage in told]
-    if files:
-        print(f"\n{files[-1].read_text()}")
-    elif shown.last:
-        print("Written:", *shown.last.outputs[-3:])
+    stage = shown.last.name
+    if stage in FINDINGS:
+        print(f"\n{Path(RESULTS, FINDINGS[stage]).read_text().rstrip()}\n")
+    if stage != "report":
+        print("Written:", *shown.last.outputs[-4:])
 
 
 def package_code(part):

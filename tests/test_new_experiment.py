@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from test_workflow import Project
 
 import new_experiment as command
 from splitlaw.corpus.config import corpus_config
@@ -93,3 +94,20 @@ def test_a_file_of_the_user_s_is_not_overwritten(tmp_path, capsys):
 def test_names_become_plain():
     names = ["Law", "EU law (2024)", "2024", "discover", "übung"]
     assert [plain(n) for n in names] == ["law", "eu_law_2024", "text_2024", "text_discover", "bung"]
+
+
+@pytest.mark.slow
+def test_the_target_makes_a_configuration_that_plans_at_once(tmp_path, root):
+    (tmp_path / "project").mkdir()
+    project = Project(root, tmp_path / "project")
+    write(tmp_path / "contracts", files=10)
+    asked = ["new_experiment", "--config", f"text={tmp_path / 'contracts'}"]
+    done = project.run(*asked)
+    assert done.returncode == 0, done.stderr
+    assert "10 files" in done.stdout
+    jobs = project.planned("--configfile", "contracts.yaml")
+    assert jobs["tokenize_domain"] == 2
+    assert jobs["report"] == 1
+    refused = project.run("new_experiment")
+    assert refused.returncode == 1
+    assert "error: no folder is named" in refused.stderr

@@ -40,6 +40,7 @@ def tiny(root: Path) -> dict:
         "slices": {"law": 0.15, "medicine": 0.15},
     }
     config["sizes"] = {name: config["sizes"][name] for name in ("w16", "w24", "w56")}
+    config.pop("tune_learning_rate")  # it names sizes that are left out here
     return config
 
 
