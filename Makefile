@@ -13,9 +13,9 @@ SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --profile
 setup: $(STAMP)
 
 # The corpora's package and lm-eval pin old versions of what we use, and run well on ours.
-$(STAMP): envs/requirements.lock envs/corpora.lock envs/benchmarks.lock
+$(STAMP): envs/requirements.lock envs/trackers.lock envs/corpora.lock envs/benchmarks.lock
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -r envs/requirements.lock
+	$(PIP) -r envs/requirements.lock -r envs/trackers.lock
 	$(PIP) --no-deps -r envs/corpora.lock -r envs/benchmarks.lock
 	touch $(STAMP)
 

@@ -5,8 +5,9 @@ from splitlaw.data import TokenStream
 from splitlaw.errors import UserError
 
 
-def stream(tokens, seed=0, context=8, batch=4):
-    return TokenStream(tokens / "tokens/law/tokens.json", context=context, batch=batch, seed=seed)
+def stream(tokens, **other):
+    settings = {"vocabulary": 32, "seed": 0, "context": 8, "batch": 4, **other}
+    return TokenStream(tokens / "tokens/law/tokens.json", **settings)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(tokens):
@@ -23,6 +24,13 @@ def test_an_epoch_shows_every_window_once(tokens):
     windows = [tuple(whole[i * 8 : i * 8 + 9]) for i in range(data.windows)]
     assert sorted(seen) == sorted(windows)
     assert [tuple(data.read(step)[0]) for step in range(data.windows, data.windows + 5)] != seen[:5]
+
+
+def test_a_token_type_too_small_for_the_vocabulary_is_told(tokens):
+    file = tokens / "tokens/law/tokens.json"
+    file.write_text(file.read_text().replace('"vocabulary": 32', '"vocabulary": 70000'))
+    with pytest.raises(UserError, match="uint16 holds 65536 different tokens, the vocabulary has"):
+        stream(tokens, vocabulary=70000)
 
 
 def test_too_little_text_for_one_window_is_told(tokens):

@@ -2,14 +2,18 @@
 
 import os
 import signal
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 
-from splitlaw.errors import UserError
+from splitlaw.errors import Diverged, UserError, exit_status
 from splitlaw.model import Shape
-from splitlaw.paths import GENERAL, Run
+from splitlaw.paths import GENERAL, Leg, Run
 from splitlaw.progress import Progress
 from splitlaw.training import Execution, Recipe, Stopped, Trainer
 
@@ -145,6 +149,98 @@ def test_a_state_of_another_configuration_is_refused(tokens):
 def test_a_token_file_too_short_is_told(tokens):
     with pytest.raises(UserError, match="5992 training tokens of law"):
         trainer(tokens).reach(Run(domain="law", pretrain_steps=0, specialize_steps=190).path(0.2))
+
+
+def test_a_spike_that_does_not_come_back_stops_with_its_step(tokens):
+    """The rate rises through the one that is right, and on to one that is not."""
+    recipe = replace(RECIPE, learning_rate=30.0, warmup_tokens=32 * 2000)
+    broken = trainer(tokens, recipe=recipe, repeat=True)
+    with pytest.raises(Diverged, match=r"at step \d+ the loss has stayed above 2"):
+        broken.reach(Run(domain="law", pretrain_steps=0, specialize_steps=5000).path(0.2))
+    assert 300 < broken.cost.steps < 3000
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder])
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_the_last_state_still_opens(tokens, small_disk, capsys):
+    full = trainer(tokens, store=small_disk / "checkpoints")
+    full.reach(RUNS[1].path(0.2))
+    before = weights(full)
+    rest = small_disk / "rest"
+    with suppress(OSError), rest.open("wb") as stream:
+        stream.write(bytes(1 << 20))
+    assert exit_status(lambda: full.reach(RUNS[2].path(0.2))) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device; what was finished is whole" in told
+    again = trainer(tokens, store=small_disk / "checkpoints")
+    assert again._restore(RUNS[1].path(0.2)) == RUNS[1].total
+    assert same(weights(again), before)
+    rest.unlink()
+    again.reach(RUNS[2].path(0.2))
+    alone = trainer(tokens, store="alone")
+    alone.reach(RUNS[2].path(0.2))
+    assert same(weights(again), weights(alone))
+
+
+def test_states_are_the_same_bytes_whoever_wrote_them(tokens):
+    for store in ("one", "other"):
+        trainer(tokens, store=store).reach(RUNS[1].path(0.2))
+    files = sorted((tokens / "one").rglob("*.safetensors"))
+    assert len(files) == 3
+    for file in files:
+        assert (
+            file.read_bytes() == (tokens / "other" / file.relative_to(tokens / "one")).read_bytes()
+        )
+
+
+def test_memory_does_not_grow_with_the_length_of_a_run(tokens):
+    long = trainer(tokens, repeat=True)
+    rises = []
+    for stop in (300, 1500, 2700):
+        long.reach((Leg(domain="law", total=None, stop=stop),))
+        rises.append(psutil.Process().memory_info().rss)
+    assert rises[2] - rises[1] < 2 << 20
+
+
+def test_the_largest_microbatch_that_fits_is_found(tokens):
+    """In a process whose memory is bounded: a part of the batch fits, and the whole does not."""
+    script = f"""
+import resource, sys, psutil
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+import test_training as t
+from dataclasses import replace
+t.SHAPE = replace(t.SHAPE, width=64, intermediate=256, context=512)
+t.RECIPE = replace(t.RECIPE, batch_tokens=512 * 64)
+wide = t.trainer(Path({str(tokens)!r}), recipe=t.RECIPE, repeat=True, device="cpu")
+wide.microbatch = 1
+assert wide._fits()
+now = psutil.Process().memory_info().vms
+resource.setrlimit(resource.RLIMIT_AS, (now + (300 << 20), -1))
+wide.microbatch = 0
+wide._find_microbatch()
+print(wide.microbatch)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) in (2, 4, 8, 16, 32)
+
+
+def test_tokens_of_a_larger_vocabulary_than_the_models_are_refused(tokens):
+    file = tokens / "tokens" / "law" / "tokens.json"
+    file.write_text(file.read_text().replace('"vocabulary": 32', '"vocabulary": 40'))
+    with pytest.raises(UserError, match="a vocabulary of 40, the model has 32"):
+        trainer(tokens).reach(RUNS[1].path(0.2))
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_step(tokens):

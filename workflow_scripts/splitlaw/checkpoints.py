@@ -81,13 +81,10 @@ class Store:
         try:
             with atomic_path(file) as temporary:
                 save_file(state, temporary, metadata={HEADER: canonical_json(header)})
-        except (OSError, SafetensorError) as cause:
-            if not _no_space(cause):
+        except SafetensorError as cause:  # it gives the words of the system alone
+            if os.strerror(errno.ENOSPC) not in str(cause):
                 raise
-            raise UserError(
-                f"{file}: no space left on the device; the states before it are whole: make room, "
-                "and the same command goes on from there"
-            ) from None
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from None
         if resume:
             self.drop_resume(path, keep=2)
         return file
@@ -130,12 +127,6 @@ def checksum(state: State) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
-
-
-def _no_space(cause: Exception) -> bool:
-    """Whether a file could not be written for want of room; safetensors gives the words alone."""
-    told = str(cause)
-    return any(os.strerror(number) in told for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 def _spell(path: Path) -> list[list[str | int | None]]:

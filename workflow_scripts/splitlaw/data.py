@@ -21,8 +21,11 @@ class TokenStream:
     but the first is a target once an epoch. Each epoch has its own permutation.
     """
 
-    def __init__(self, sidecar: Path, *, context: int, batch: int, seed: int) -> None:
+    def __init__(
+        self, sidecar: Path, *, vocabulary: int, context: int, batch: int, seed: int
+    ) -> None:
         self.tokens = open_tokens(sidecar, "train")
+        check_vocabulary(sidecar, vocabulary)
         self.context = context
         self.batch = batch
         self.windows = (len(self.tokens) - 1) // context
@@ -52,6 +55,22 @@ class TokenStream:
             self._epoch, self._order = epoch, generator.permutation(self.windows)
         begin = int(self._order[place]) * self.context
         return self.tokens[begin : begin + self.context + 1]
+
+
+def check_vocabulary(sidecar: Path, vocabulary: int) -> None:
+    """Refuse tokens that a model of `vocabulary` entries does not know."""
+    content = read_json(sidecar)
+    held, largest = content["vocabulary"], np.iinfo(np.dtype(content["dtype"])).max
+    if held > vocabulary:
+        raise UserError(
+            f"{sidecar}: tokens of a vocabulary of {held}, the model has {vocabulary}; set "
+            "tokenizer.vocabulary to that, or tokenize again"
+        )
+    if held > largest + 1:
+        raise UserError(
+            f"{sidecar}: {content['dtype']} holds {largest + 1} different tokens, the vocabulary "
+            f"has {held}; tokenize again"
+        )
 
 
 def fingerprint(sidecar: Path) -> str:

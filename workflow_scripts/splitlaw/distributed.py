@@ -7,7 +7,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -33,11 +33,18 @@ class World:
     """Processes of the run."""
     device: torch.device
     """What this process computes on."""
+    parent: int = field(default_factory=os.getppid)
+    """The process that started this one."""
 
     @property
     def main(self) -> bool:
         """Whether this process writes files and speaks."""
         return self.rank == 0
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether what started these processes is gone, and another run of them may begin."""
+        return self.size > 1 and os.getppid() != self.parent
 
     def any(self, *flags: bool) -> list[bool]:
         """For each flag, whether it is set in some process."""
@@ -62,10 +69,10 @@ class World:
         if self.main:
             try:
                 held = [action()]
-            except UserError as mistake:
+            except (UserError, OSError) as mistake:
                 held = [mistake]
         dist.broadcast_object_list(held, src=0)
-        if isinstance(held[0], UserError):
+        if isinstance(held[0], (UserError, OSError)):
             raise held[0]
         return held[0]
 

@@ -1,10 +1,14 @@
 """A user's mistake is one line and exit status 2; our own mistakes keep their traceback."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""A device without space, a user without quota."""
 
 
 class UserError(Exception):
@@ -34,7 +38,16 @@ def exit_status(action: Callable[[], object]) -> int:
     try:
         action()
     except UserError as mistake:
-        if os.environ.get("RANK", "0") == "0":
-            print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
-        return 2
-    return 0
+        told = str(mistake)
+    except OSError as cause:
+        if cause.errno not in NO_ROOM:
+            raise
+        told = (
+            f"{cause.filename or 'the results'}: {os.strerror(cause.errno)}; what was finished is "
+            "whole: make room, and the same command goes on from there"
+        )
+    else:
+        return 0
+    if os.environ.get("RANK", "0") == "0":
+        print(f"error: {' '.join(told.split())}", file=sys.stderr)
+    return 2

@@ -196,13 +196,13 @@ class Trainer:
                 else:
                     self.progress.add(recipe.batch_tokens)
                 late = time.monotonic() - saved > self.execution.checkpoint_seconds
-                stop, save = self.world.any(bool(self._stop_signal), late and self.world.main)
+                stop, save = self.world.any(self._stopping, late and self.world.main)
                 if (save or stop) and step + 1 < leg.stop:
                     self._save_to_resume(path, step + 1)
                     saved = time.monotonic()
                     self._stop_if_asked(stop)
         self._save(path, weights_only=leg.stop == leg.total)
-        self._stop_if_asked(*self.world.any(bool(self._stop_signal)))
+        self._stop_if_asked(*self.world.any(self._stopping))
 
     def _accumulate_gradients(self, batch: npt.NDArray[np.int64]) -> torch.Tensor:
         """Mean loss of (rows, context + 1) token ids, its gradient left in the model.
@@ -360,6 +360,10 @@ class Trainer:
 
         self.world.decide(save)
 
+    @property
+    def _stopping(self) -> bool:
+        return bool(self._stop_signal) or self.world.orphaned
+
     def _stop_if_asked(self, asked: bool) -> None:
         if asked:
             number = self._stop_signal or signal.SIGTERM  # the others' signal may not be ours
@@ -408,7 +412,11 @@ class Trainer:
     def _open(self, domain: str) -> TokenStream:
         if domain not in self.streams:
             self.streams[domain] = TokenStream(
-                self.sidecars[domain], context=self.shape.context, batch=self.rows, seed=self.seed
+                self.sidecars[domain],
+                vocabulary=self.shape.vocabulary,
+                context=self.shape.context,
+                batch=self.rows,
+                seed=self.seed,
             )
         return self.streams[domain]
 
