@@ -30,11 +30,3 @@ rule all:
         rules.train_final.output,
         rules.benchmark.output,
         rules.report.output.page,
-
-
-onsuccess:
-    where_to_look()
-
-
-onerror:
-    print("What was finished is kept: the same command goes on from there.", file=sys.stderr)

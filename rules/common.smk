@@ -75,6 +75,8 @@ STAGES = {  # the stage that a rule is told under, where that is not its own nam
     "sweep_learning_rate": "tune_learning_rate",
 }
 FINDINGS = {  # what a run says that ends with this stage
+    "cost": "logs/cost.log",
+    "check_provenance": "logs/check_provenance.log",
     "fit_law": "logs/fit_law.log",
     "choose_split": "logs/choose_split.log",
     "seeds": "logs/final/seeds.log",
@@ -113,7 +115,7 @@ def where_to_look():
     stage = shown.last.name
     if stage in FINDINGS:
         print(f"\n{Path(RESULTS, FINDINGS[stage]).read_text().rstrip()}\n")
-    if stage != "report":
+    if stage != "report" and shown.last.outputs:
         print("Written:", *shown.last.outputs[-4:])
 
 

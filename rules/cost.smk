@@ -22,7 +22,7 @@ rule calibrate:
         "../envs/train.yaml"
     shell:
         "python workflow_scripts/calibrate.py --config {params.config:q} --out {output.pace}"
-        " 2> >(tee {log} >&2)"
+        " 2> {log}"
 
 
 # Without an output, so that it answers whenever it is asked.
@@ -42,4 +42,4 @@ rule cost:
     localrule: True
     shell:
         "python workflow_scripts/cost.py --config {params.config:q} --calibration {input.pace}"
-        " --plan {params.plan} {params.device} --out {params.table} 2> >(tee {log} >&2)"
+        " --plan {params.plan} {params.device} --out {params.table} > {log} 2>&1"

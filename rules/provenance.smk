@@ -12,4 +12,4 @@ rule check_provenance:
         "../envs/train.yaml"
     shell:
         "python workflow_scripts/check_provenance.py --results {params.results}"
-        " 2> >(tee {log} >&2)"
+        " > {log} 2>&1"

@@ -69,8 +69,10 @@ onstart:
 onsuccess:
     if workflow.is_main_process:
         finish()
+        where_to_look()
 
 
 onerror:
     if workflow.is_main_process:
         finish()
+        print("What was finished is kept: the same command goes on from there.", file=sys.stderr)

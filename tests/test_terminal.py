@@ -153,9 +153,19 @@ def test_snakemake_s_own_output_stays_where_it_was_asked_for(asked, monkeypatch)
         output_settings=SimpleNamespace(log_handler_settings={}, **settings),
     )
     handler = follow(workflow, stages={}, work=lambda rule, wildcards: 1.0)
-    assert (handler is None) == bool(asked)
+    assert (handler is None) == bool({"dryrun", "main"} & set(asked))
     assert (before in logger.handlers) == bool(asked)
     logger.handlers.clear()
+
+
+def test_what_was_done_is_noted_where_another_display_was_asked_for(shown):
+    shown.before = None
+    tell(shown, event="run_info", stats={"fit_law": 1})
+    begin(shown, 1, rule="fit_law")
+    tell(shown, logging.WARNING, message="the disk is nearly full")
+    tell(shown, event="job_finished", job_id=1)
+    assert text(shown) == ""
+    assert shown.last.name == "fit_law"
 
 
 def test_durations():

@@ -105,13 +105,16 @@ class StageHandler(logging.Handler):
 
     def __init__(
         self,
-        before: logging.Handler,
+        before: logging.Handler | None,
         *,
         stages: Mapping[str, str],
         work: Work = lambda rule, wildcards: 1.0,
         console: Console | None = None,
     ) -> None:
-        """`before`: Snakemake's own handler; `stages`: the stage of each rule that has another."""
+        """`before`: Snakemake's own handler, None where it goes on and this one only listens.
+
+        `stages`: the stage of each rule that has another.
+        """
         super().__init__()
         self.before, self.stage_of, self.work = before, stages, work
         self.console = console or Console(stderr=True, highlight=False)
@@ -140,7 +143,9 @@ class StageHandler(logging.Handler):
 
     def _pass_on(self, record: logging.LogRecord) -> None:
         """Print a message as Snakemake words it, once."""
-        text = self.before.format(record) if self.before.filter(record) else ""
+        if self.before is None or not self.before.filter(record):
+            return
+        text = self.before.format(record)
         if text and text not in self.told and not text.startswith(TOLD_BETTER):
             self.told.add(text)
             self.console.print(Text(text), soft_wrap=True)
@@ -153,7 +158,8 @@ class StageHandler(logging.Handler):
             if rule not in ("total", "all"):
                 name = self.stage_of.get(rule, rule)
                 self.stages.setdefault(name, Stage(name=name)).total += number
-        if self.console.is_terminal and self.stages and self.live is None:
+        shown = self.before is not None and self.console.is_terminal
+        if shown and self.stages and self.live is None:
             self.live = Live(get_renderable=self._table, console=self.console, refresh_per_second=4)
             self.live.start()
 
@@ -186,7 +192,7 @@ class StageHandler(logging.Handler):
         stage.busy += time.monotonic() - job.began
         if stage.done == stage.total:
             stage.ended, self.last = time.monotonic(), stage
-            if self.live is None:
+            if self.live is None and self.before is not None:
                 self.console.print(f"{stage.name}: {_jobs(stage.done)}, {clock(stage.seconds)}")
         if all(stage.ended for stage in self.stages.values()):
             self.stop()
@@ -196,6 +202,8 @@ class StageHandler(logging.Handler):
         if job is None or not job.stage.running.pop(record.jobid, None):  # type: ignore[attr-defined]
             return
         job.stage.failed = True
+        if self.before is None:
+            return
         self.console.print(f"[red]✗[/] [bold]{escape(job.name)}[/] failed", soft_wrap=True)
         for file in job.logs:
             self.console.print(Text(failure(file)), soft_wrap=True)
@@ -297,22 +305,21 @@ def clock(seconds: float) -> str:
 
 
 def follow(workflow: Any, *, stages: Mapping[str, str], work: Work) -> StageHandler | None:
-    """Show a run of `workflow` by stage.
+    """Show a run of `workflow` by stage; None for a dry run and for jobs within a run.
 
-    None, and Snakemake's own output, for a dry run, for jobs within a run, and where the user asked
-    for another logger, for shell commands, for details or for silence.
+    Where the user asked for another logger, for shell commands, for details or for silence,
+    Snakemake's own output stays as it is, and the handler only notes what was done.
     """
     wanted = workflow.output_settings
+    if not workflow.is_main_process or wanted.dryrun:
+        return None
     # Asked to be quiet about progress, Snakemake logs no event when a job ends.
     silent = {part.name for part in wanted.quiet or ()} & {"ALL", "PROGRESS"}
-    other = wanted.dryrun or wanted.verbose or wanted.printshellcmds or wanted.log_handler_settings
-    if not workflow.is_main_process or other or silent:
-        return None
+    other = wanted.verbose or wanted.printshellcmds or wanted.log_handler_settings or silent
     logger = logging.getLogger(LOGGER)
     before = next((handler for handler in logger.handlers if handler.name == DEFAULT), None)
-    if before is None:
-        return None
-    shown = StageHandler(before, stages=stages, work=work)
-    logger.removeHandler(before)
-    logger.addHandler(shown)
-    return shown
+    handler = StageHandler(None if other else before, stages=stages, work=work)
+    if handler.before is not None:
+        logger.removeHandler(handler.before)
+    logger.addHandler(handler)
+    return handler
