@@ -1,4 +1,4 @@
-"""Kill trainings at random moments and compare what they end in with undisturbed ones, byte by byte.
+"""Kill trainings at random moments; compare what they end in with undisturbed ones, byte by byte.
 
 python benchmarks/kills.py --tokens results/default/tokens --kills 40
 
@@ -148,7 +148,7 @@ def main() -> None:
         for place, (training, number) in enumerate(killed):
             count = arguments.kills // len(killed) + (place < arguments.kills % len(killed))
             # The first seconds are imports; kills are spread over all of the run, early ones too.
-            spread = [chance.uniform(0.2, 0.95) * lasts[training] for _ in range(count)]
+            spread = [chance.uniform(0.2, 0.8) * lasts[training] for _ in range(count)]
             kills = [(number, delay, chance.random() < 0.5) for delay in spread]
             print(f"{training[0]}, {training[1]} processes:", flush=True)
             run = prepare(folder, arguments.tokens, training, signal.Signals(number).name)
