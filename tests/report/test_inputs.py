@@ -1,3 +1,5 @@
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -11,6 +13,13 @@ def test_everything_is_read(planted):
     assert inputs.domains == ["law", "code"]
     assert {final.strategy for final in inputs.finals} >= {"optimal", "scratch", "no_split"}
     assert not inputs.rows["predicted"].isna().any()
+
+
+def test_final_models_of_another_budget_do_not_enter(results):
+    before = read_inputs(results).finals
+    (budget,) = (results / "final").glob("*/*/")
+    shutil.copytree(budget, budget.with_name("1"))
+    assert read_inputs(results).finals == before
 
 
 def test_what_is_missing_is_told_with_its_command(results):

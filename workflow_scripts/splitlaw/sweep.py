@@ -136,7 +136,7 @@ def loss_rows(inputs: Inputs) -> Iterator[dict[str, Any]]:
     for recipe in read_recipes(inputs):
         if recipe.strategy == OPTIMAL or recipe.gain is None:
             continue
-        predicted = recipe.predicted_gain or (np.nan, np.nan, np.nan)
+        predicted, low, high = recipe.predicted_gain or (np.nan, np.nan, np.nan)
         yield {
             "system": SPECIALISTS,
             "against": recipe.strategy,
@@ -145,7 +145,9 @@ def loss_rows(inputs: Inputs) -> Iterator[dict[str, Any]]:
             "gain": recipe.gain,
             "stderr": recipe.gain_stderr,
             "seed_spread": recipe.seed_spread,
-            **dict(zip(COLUMNS[13:16], predicted, strict=True)),
+            "predicted": predicted,
+            "predicted_low": low,
+            "predicted_high": high,
             "verdict": verdict(recipe.gain, recipe.gain_stderr),
         }
 
