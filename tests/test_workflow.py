@@ -79,9 +79,9 @@ class Project:
         """How many jobs of each rule a dry run would start."""
         done = self.run(*words, "--dry-run", "--quiet", "host")
         assert done.returncode == 0, done.stderr
-        rules = [
-            line for line in done.stdout.splitlines() if line.startswith(("rule ", "localrule "))
-        ]
+        # The jobs of a group stand indented.
+        lines = map(str.strip, done.stdout.splitlines())
+        rules = [line for line in lines if line.startswith(("rule ", "localrule "))]
         names = [line.split()[1].rstrip(":") for line in rules]
         return {name: names.count(name) for name in names if name != "all"}
 
