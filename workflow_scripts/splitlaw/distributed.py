@@ -12,7 +12,11 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+from transformers import LlamaForCausalLM
 
 from splitlaw.errors import UserError
 
@@ -98,6 +102,35 @@ def join(device: torch.device) -> World:
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
     return World(rank=rank, size=size, device=device)
+
+
+def spread_model(
+    model: LlamaForCausalLM, world: World, *, shard: bool, compile: bool
+) -> torch.nn.Module:
+    """What a batch goes through: the model, its replica (DDP), or the model in parts (FSDP2).
+
+    A model in parts is compiled layer by layer here; the others are compiled by whoever calls them.
+    """
+    if world.size == 1:
+        return model
+    if not shard:
+        cards = [world.device] if world.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=cards, gradient_as_bucket_view=True)
+    mesh = init_device_mesh(world.device.type, (world.size,))
+    for layer in model.model.layers:
+        if compile:
+            layer.compile()
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
+
+
+def exchange_gradients(replica: torch.nn.Module, wanted: bool) -> None:
+    """Whether the next backward pass sums gradients over the processes; the last of a step does."""
+    if isinstance(replica, DistributedDataParallel):
+        replica.require_backward_grad_sync = wanted
+    elif isinstance(replica, FSDPModule):
+        replica.set_requires_gradient_sync(wanted)
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:

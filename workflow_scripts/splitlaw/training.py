@@ -16,14 +16,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.nn.parallel import DistributedDataParallel
+from torch.distributed.fsdp import FSDPModule
 
 from splitlaw import paths
 from splitlaw.checkpoints import State, Store
 from splitlaw.data import TokenStream, fingerprint
-from splitlaw.distributed import join, part_like, share, whole
+from splitlaw.distributed import (
+    exchange_gradients,
+    join,
+    part_like,
+    share,
+    spread_model,
+    whole,
+)
 from splitlaw.errors import Diverged, UserError
 from splitlaw.files import digest
 from splitlaw.model import Shape, build_model
@@ -147,11 +152,13 @@ class Trainer:
         self.initial = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.model.to(device=self.device)  # type: ignore[call-arg, arg-type]
         self.compiled = self._can_compile()
-        self.replica = self._spread()
+        self.replica = spread_model(
+            self.model, self.world, shard=self.execution.shard, compile=self.compiled
+        )
         self.named = dict(self.model.named_parameters())
         self.optimizer = self._optimizer()
-        whole_step = self.compiled and not isinstance(self.replica, FSDPModule)
-        self.loss = torch.compile(self._loss, dynamic=False) if whole_step else self._loss
+        layers_compiled = isinstance(self.replica, FSDPModule) or not self.compiled
+        self.loss = self._loss if layers_compiled else torch.compile(self._loss, dynamic=False)
         self.microbatch = 0
         self.streams: dict[str, TokenStream] = {}
         self.store = self._store()
@@ -212,7 +219,7 @@ class Trainer:
         parts = torch.from_numpy(batch).to(self.device).split(self.microbatch)
         losses = []
         for part in parts:
-            self._communicate(part is parts[-1])
+            exchange_gradients(self.replica, part is parts[-1])
             loss = self.loss(part[:, :-1], part[:, 1:]) * (len(part) / len(batch))
             loss.backward()
             losses.append(loss.detach())
@@ -223,31 +230,7 @@ class Trainer:
             logits = self.replica(input_ids=inputs).logits
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
-    # ---- several processes ----------------------------------------------------------------
-
-    def _spread(self) -> torch.nn.Module:
-        """What a batch goes through: the model, its replica, or the model with its parts spread."""
-        if self.world.size == 1:
-            return self.model
-        if not self.execution.shard:
-            cards = [self.device] if self.device.type == "cuda" else None
-            return DistributedDataParallel(
-                self.model, device_ids=cards, gradient_as_bucket_view=True
-            )
-        mesh = init_device_mesh(self.device.type, (self.world.size,))
-        for layer in self.model.model.layers:
-            if self.compiled:
-                layer.compile()
-            fully_shard(layer, mesh=mesh)
-        fully_shard(self.model, mesh=mesh)
-        return self.model
-
-    def _communicate(self, last: bool) -> None:
-        """Let the processes exchange gradients with the last microbatch of a step alone."""
-        if isinstance(self.replica, DistributedDataParallel):
-            self.replica.require_backward_grad_sync = last
-        elif isinstance(self.replica, FSDPModule):
-            self.replica.set_requires_gradient_sync(last)
+    # ---- what surrounds it ----------------------------------------------------------------
 
     def _find_microbatch(self) -> None:
         """Halve the microbatch until a step fits in memory; the trial spoils the model's state."""
@@ -278,8 +261,6 @@ class Trainer:
         finally:
             self.optimizer.zero_grad(set_to_none=True)
         return True
-
-    # ---- what surrounds it ----------------------------------------------------------------
 
     @contextmanager
     def _record(self, path: Path, begin: int) -> Iterator[Any]:
