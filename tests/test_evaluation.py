@@ -10,8 +10,9 @@ from splitlaw.evaluation import (
     DocumentLosses,
     cut_windows,
     evaluate,
-    paired_difference,
+    paired_bootstrap,
     ratio_stderr,
+    resample,
 )
 from splitlaw.model import Shape, build_model
 
@@ -58,15 +59,23 @@ def test_the_standard_error_is_that_of_resampling_documents():
     assert ratio_stderr(nats, tokens) == pytest.approx(resampled.std(), rel=0.05)
 
 
-def test_a_paired_difference_is_sharper_than_two_losses():
+def test_a_paired_bootstrap_is_sharper_than_two_losses_and_agrees_with_the_paired_error():
     generator = np.random.default_rng(0)
-    tokens = np.full(100, 50.0)
-    hard = generator.normal(150, 40, size=100)
+    tokens = generator.integers(20, 80, size=100).astype(float)
+    hard = tokens * generator.normal(3, 0.8, size=100)
     one = DocumentLosses(nats=hard, tokens=tokens, bytes=tokens)
-    other = DocumentLosses(nats=hard + generator.normal(5, 1, 100), tokens=tokens, bytes=tokens)
-    difference, error = paired_difference(other, one)
-    assert difference == pytest.approx(0.1, abs=4 * error)
+    difference = tokens * generator.normal(0.1, 0.02, 100)
+    draws = paired_bootstrap(difference, tokens, resample(100, generator=generator))
+    error = ratio_stderr(difference, tokens)
+    assert draws.mean() == pytest.approx(difference.sum() / tokens.sum(), abs=0.2 * error)
+    assert draws.std() == pytest.approx(error, rel=0.1)
     assert error < one.stderr / 20
+
+
+def test_one_document_has_no_interval():
+    times = resample(1, generator=np.random.default_rng(0))
+    draws = paired_bootstrap(np.ones(1), np.ones(1), times)
+    assert np.isnan(draws).all()
 
 
 def test_an_empty_test_split_is_named_with_the_remedy(tokens):

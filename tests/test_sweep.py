@@ -11,10 +11,11 @@ from splitlaw.sweep import Cell, cell_rows, page, read_cells, system_rows, verdi
 def gains(*rows):
     """Rows of `benchmark_gains.csv`: seed, system, metric, difference, error."""
     told = [
-        ["optimal", system, "w16", 100, seed, "all_tasks", metric, difference, error, 10, ""]
+        ["optimal", system, "w16", 100, seed, "all_tasks", metric, difference, error,
+         difference - 1.6 * error, difference + 1.6 * error, 10, ""]
         for seed, system, metric, difference, error in rows
-    ]
-    other = ["half", "routed", "w16", 100, 0, "all_tasks", "acc", 9.0, 0.1, 10, ""]
+    ]  # fmt: skip
+    other = ["half", "routed", "w16", 100, 0, "all_tasks", "acc", 9.0, 0.1, 8.8, 9.2, 10, ""]
     return pd.DataFrame([*told, other], columns=GAIN_COLUMNS)
 
 

@@ -60,6 +60,26 @@ def test_equal_answers_differ_by_nothing():
     assert (row["difference"], row["stderr"], row["verdict"]) == (0.0, 0.0, INSIDE)
 
 
+def test_the_interval_is_that_of_resampling_items_by_hand():
+    random = np.random.default_rng(1)
+    base, other = random.exponential(8, 25), random.exponential(8, 25)  # few and skewed
+    row = gain_rows([bits(other)], [bits(base)])[0]
+    picks = random.integers(0, 25, size=(20000, 25))
+    by_hand = (other - base)[picks].sum(1) / 100
+    assert [row["low"], row["high"]] == pytest.approx(np.quantile(by_hand, (0.05, 0.95)), abs=0.06)
+    assert row["low"] < row["difference"] < row["high"]
+
+
+def test_a_mean_of_tasks_has_a_narrower_interval_than_each():
+    random = np.random.default_rng(2)
+    pairs = [(random.normal(8, 1, 60), f"t{number}") for number in range(9)]
+    ours = [bits(values + random.normal(0, 1, 60), task) for values, task in pairs]
+    rows = gain_rows(ours, [bits(values, task) for values, task in pairs])
+    widths = {row["task"]: row["high"] - row["low"] for row in rows}
+    mean = widths.pop(ALL_TASKS)
+    assert mean == pytest.approx(np.mean(list(widths.values())) / 3, rel=0.2)
+
+
 def test_means_weigh_tasks_and_domains_the_same():
     measures = [
         accuracy([1, 1, 1, 0], "a"),

@@ -58,10 +58,23 @@ def ratio_stderr(numerator: Array, denominator: Array) -> float:
     return float(np.sqrt(spread) / denominator.sum())
 
 
-def paired_difference(first: DocumentLosses, second: DocumentLosses) -> tuple[float, float]:
-    """Loss of `first` minus that of `second` on the same documents, and its standard error."""
-    assert np.array_equal(first.tokens, second.tokens), "the two saw different documents"
-    return first.loss - second.loss, ratio_stderr(first.nats - second.nats, first.tokens)
+def resample(count: int, *, generator: np.random.Generator, draws: int = 2000) -> Array:
+    """How often each of `count` documents is drawn in each sample with replacement.
+
+    `[draws, count]`; NaN for a single document, of which no other sample can be drawn.
+    """
+    if count < 2:
+        return np.full((draws, count), np.nan)
+    return generator.multinomial(count, np.full(count, 1 / count), size=draws).astype(float)
+
+
+def paired_bootstrap(difference: Array, denominator: Array, times: Array) -> Array:
+    """Draws of sum(difference) / sum(denominator), `[draws]`, for `times` of `resample`.
+
+    `difference` is what one model has above another on each document, `[documents]`, so that both
+    see the same documents in every draw (Efron and Tibshirani 1993, chapter 8).
+    """
+    return np.asarray((times @ difference) / (times @ denominator))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from splitlaw.benchmarks import tables
 from splitlaw.benchmarks.systems import ENSEMBLE, ORACLE, ROUTED
 from splitlaw.benchmarks.tables import (
     ACCURACY,
@@ -156,21 +157,21 @@ def system_rows(gains: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The optimal split's systems against the single model, averaged over seeds.
 
     Seeds are asked the same items: their errors are not independent, and the mean of them stands
-    for the error of the mean, which it cannot fall short of.
+    for the error of the mean, which it cannot fall short of; so do the means of their intervals.
     """
     ours = gains[gains["strategy"] == OPTIMAL]
     for (system, task, metric), part in ours.groupby(["system", "task", "metric"], sort=False):
         sign = 1 if metric in _HIGHER_IS_BETTER else -1
-        gain, error = sign * float(part["difference"].mean()), float(part["stderr"].mean())
+        mean = part[["difference", "stderr", "low", "high"]].mean().to_dict()
         yield {
             "system": system,
             "against": NO_SPLIT,
             "task": task,
             "metric": metric,
-            "gain": gain,
-            "stderr": error,
+            "gain": sign * mean["difference"],
+            "stderr": mean["stderr"],
             "seed_spread": part["difference"].std() if len(part) > 1 else None,
-            "verdict": BOUND if system == ORACLE else verdict(gain, error),
+            "verdict": BOUND if system == ORACLE else tables.verdict({**mean, "metric": metric}),
         }
 
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from splitlaw.evaluation import ratio_stderr
+from splitlaw.evaluation import paired_bootstrap, ratio_stderr, resample
 
 Array = npt.NDArray[np.float64]
 
 BITS, LOSS, ACCURACY, NORMALISED = "bits_per_byte", "loss", "acc", "acc_norm"
 ALL_TASKS, ALL_DOMAINS, HELD_OUT = "all_tasks", "all_domains", "heldout_"
 COLUMNS = "strategy system size budget seed task metric value stderr n chance".split()
-GAIN_COLUMNS = "strategy system size budget seed task metric difference stderr n verdict".split()
+GAIN_COLUMNS = (
+    "strategy system size budget seed task metric difference stderr low high n verdict"
+).split()
 QUANTILE = 1.6448536269514722
-"""Of the normal distribution: what bounds the 90% interval."""
+"""Of the normal distribution: what bounds the 90% interval of a value."""
+INTERVAL = (0.05, 0.95)
+"""Quantiles of the bootstrap that bound the 90% interval of a difference."""
 BETTER, WORSE, INSIDE, BOUND = "better", "worse", "inside its error", "a bound"
 
 
@@ -55,6 +61,17 @@ class Measure:
         error = ratio_stderr(self.numerator - other.numerator, self.denominator)
         return self.value - other.value, error
 
+    def drawn_minus(self, other: Measure) -> Array:
+        """The difference in every draw of a paired bootstrap, the same draws for every system."""
+        times = _times(self.task, len(self.numerator))
+        return paired_bootstrap(self.numerator - other.numerator, self.denominator, times)
+
+
+@lru_cache(maxsize=64)
+def _times(task: str, count: int) -> Array:
+    """Samples of a task's items: its own, whatever the system and the metric."""
+    return resample(count, generator=np.random.default_rng(crc32(task.encode())))
+
 
 def value_rows(measures: Sequence[Measure]) -> list[dict[str, Any]]:
     """Rows of `benchmarks.csv` for one system, means over tasks and over domains among them."""
@@ -78,10 +95,11 @@ def gain_rows(
 
     A `bound` knows the answers: its difference is no gain, and is called a bound.
     """
-    rows = []
+    rows, drawn = [], {}
     for ours, theirs in zip(measures, single, strict=True):
         assert (ours.task, ours.metric) == (theirs.task, theirs.metric)
         difference, error = ours.minus(theirs)
+        drawn[ours.task, ours.metric] = ours.drawn_minus(theirs)
         rows.append(
             {
                 "task": ours.task,
@@ -91,12 +109,35 @@ def gain_rows(
                 "n": len(ours.numerator),
             }
         )
-    return [{**row, "verdict": BOUND if bound else verdict(row)} for row in _with_means(rows)]
+    told = []
+    for row in _with_means(rows):
+        low, high = _interval(row, drawn)
+        row = {**row, "low": low, "high": high}
+        told.append({**row, "verdict": BOUND if bound else verdict(row)})
+    return told
+
+
+def _interval(
+    row: Mapping[str, Any], drawn: Mapping[tuple[str, str], Array]
+) -> tuple[float, float]:
+    """90% interval of a difference; of a mean of tasks, whose items are drawn independently."""
+    parts = [
+        draws
+        for (task, metric), draws in drawn.items()
+        if metric == row["metric"] and row["task"] in (task, _mean_of(task))
+    ]
+    low, high = np.quantile(np.mean(parts, axis=0), INTERVAL)
+    return float(low), float(high)
+
+
+def _mean_of(task: str) -> str:
+    """The mean that a task or domain enters."""
+    return ALL_DOMAINS if task.startswith(HELD_OUT) else ALL_TASKS
 
 
 def verdict(row: Mapping[str, Any]) -> str:
     """`better` or `worse` where the 90% interval of the difference leaves out 0."""
-    if not abs(row["difference"]) > QUANTILE * row["stderr"]:
+    if not (row["low"] > 0 or row["high"] < 0):
         return INSIDE
     higher_is_better = row["metric"] in (ACCURACY, NORMALISED)
     return BETTER if (row["difference"] > 0) == higher_is_better else WORSE
@@ -106,8 +147,8 @@ def _with_means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add means over the tasks and over the domains, which weigh the same and are independent."""
     listed = list(rows)
     result = []
-    for name, wanted in ((ALL_TASKS, False), (ALL_DOMAINS, True)):
-        part = [row for row in listed if row["task"].startswith(HELD_OUT) == wanted]
+    for name in (ALL_TASKS, ALL_DOMAINS):
+        part = [row for row in listed if _mean_of(row["task"]) == name]
         result += part
         for metric in dict.fromkeys(row["metric"] for row in part):
             same = pd.DataFrame([row for row in part if row["metric"] == metric])
