@@ -133,6 +133,15 @@ def test_a_narrow_screen_scrolls_in_one_direction(opened, file):
 
 
 @pytest.mark.parametrize("file", PAGES)
+def test_on_paper_nothing_is_cut_off_and_the_page_is_white(opened, file):
+    page = opened(file, width=703, scheme="dark").page  # A4 between margins of 12 mm
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 703
+    paper = page.locator("body").evaluate("node => getComputedStyle(node).backgroundColor")
+    assert paper == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("file", PAGES)
 def test_dark_and_light_follow_the_reader(opened, file):
     lightness = {}
     for scheme in ("light", "dark"):
