@@ -10,7 +10,10 @@ Snakemake measured around every job (`logs/**/*.tsv`), one job at a time.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_scripts"))
 
 import pandas as pd
 

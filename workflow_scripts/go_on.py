@@ -6,6 +6,7 @@ Words that are not options of this command go to snakemake: go_on.py --profile s
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from splitlaw.errors import CommandParser, exit_status
 
@@ -31,7 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     status = exit_status(action)
     if status:
         return status
-    os.execvp("snakemake", ["snakemake", *words])
+    own = Path(sys.executable).parent
+    os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from splitlaw.errors import UserError
 from splitlaw.files import canonical_json, read_json, write_json
 
 RECORDS, LOCKS = Path(".snakemake/splitlaw"), Path(".snakemake/locks")
-GO_ON = "python workflow_scripts/go_on.py"
+GO_ON = "workflow_scripts/go_on.py"
 LOOKS = (
     "-n --dry-run --dryrun --unlock --lint --list --list-rules --list-target-rules --dag "
     "--rulegraph --filegraph --d3dag --summary --detailed-summary --version --report"
@@ -99,12 +100,12 @@ def check_lock(words: list[str]) -> None:
     if elsewhere:
         raise UserError(
             f".snakemake/locks: a workflow on {elsewhere[0].host} (process {elsewhere[0].pid}) "
-            f"holds this folder; wait for it or, if it was killed, go on with: {GO_ON} --anyway"
+            f"holds this folder; wait for it or, if it was killed, go on with: {_go_on()} --anyway"
             f"{_words(words)}"
         )
     raise UserError(
         f".snakemake/locks: a workflow was killed here and left its lock{_left()}; go on with: "
-        f"{GO_ON}{_words(words)}"
+        f"{_go_on()}{_words(words)}"
     )
 
 
@@ -116,7 +117,7 @@ def check_orphans(words: list[str]) -> None:
     if orphans:
         raise UserError(
             f"squeue: jobs of a killed workflow are still there{name(orphans)}; stop them and go "
-            f"on with: {GO_ON}{_words(words)}"
+            f"on with: {_go_on()}{_words(words)}"
         )
 
 
@@ -171,6 +172,12 @@ def _left() -> str:
         return ""
     orphans = cluster.queued(str(Path.cwd()))
     return f", and {len(orphans)} jobs that are still there{name(orphans)}" if orphans else ""
+
+
+def _go_on() -> str:
+    """The command that goes on, with the project's own Python where it has one."""
+    own, here = Path(sys.executable), Path.cwd()
+    return f"{own.relative_to(here) if own.is_relative_to(here) else 'python'} {GO_ON}"
 
 
 def _words(words: list[str]) -> str:
