@@ -69,36 +69,37 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
     wanted = {**execution_of(config, size), "repeat": True, "trackers": ()}
     wanted.pop("flops_per_second", None)
     execution = Execution(**wanted)
-    if execution.processes > 1 and not distributed.launched():
-        return distributed.launch(execution.processes)
     shape, training = shape_of(config, size), config["training"]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        sidecar = plant(folder / "tokens" / GENERAL, vocabulary=shape.vocabulary)
-        trainer = Trainer(
-            shape=shape,
-            recipe=Recipe(**{**training, "betas": tuple(training["betas"])}),
-            seed=0,
-            sidecars={GENERAL: sidecar},
-            checkpoints=folder / "checkpoints",
-            execution=execution,
-            progress=Progress(size, quiet=True),
-        )
-
-        fraction = training["cooldown_fraction"]
-        trainer.reach(unsplit(WARM).path(fraction))
-        ready = time.time() - began
-        trainer.cost = Cost()
-        trainer.reach(unsplit(2 * WARM).path(fraction))
-        trainer.cost, step = Cost(), trainer.cost.seconds / trainer.cost.steps
-        start = time.monotonic()
-        trainer.reach(unsplit(3 * WARM + round(seconds / step)).path(fraction))
-        taken = time.monotonic() - start
-        windows = cut_windows(sidecar, context=shape.context, limit=DOCUMENT * DOCUMENTS)
-        evaluate(trainer.model, windows)
-        start = time.monotonic()
-        evaluate(trainer.model, windows)
-        evaluation = time.monotonic() - start
+    folder = out.with_suffix("")  # all processes of a run have one
+    sidecar = folder / "tokens" / GENERAL / "tokens.json"
+    if not distributed.launched():
+        plant(sidecar, vocabulary=shape.vocabulary)
+        if execution.processes > 1:
+            return distributed.launch(execution.processes)
+    trainer = Trainer(
+        shape=shape,
+        recipe=Recipe(**{**training, "betas": tuple(training["betas"])}),
+        seed=0,
+        sidecars={GENERAL: sidecar},
+        checkpoints=folder / "checkpoints",
+        execution=execution,
+        progress=Progress(size, quiet=True),
+    )
+    fraction = training["cooldown_fraction"]
+    trainer.reach(unsplit(WARM).path(fraction))
+    ready = time.time() - began
+    trainer.cost = Cost()
+    trainer.reach(unsplit(2 * WARM).path(fraction))
+    trainer.cost, step = Cost(), trainer.cost.seconds / trainer.cost.steps
+    steps = trainer.world.decide(lambda: round(seconds / step))  # the same for all
+    start = time.monotonic()
+    trainer.reach(unsplit(3 * WARM + steps).path(fraction))
+    taken = time.monotonic() - start
+    windows = cut_windows(sidecar, context=shape.context, limit=DOCUMENT * DOCUMENTS)
+    evaluate(trainer.model, windows)
+    start = time.monotonic()
+    evaluate(trainer.model, windows)
+    evaluation = time.monotonic() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     pace = Pace(
         tokens_per_second=trainer.speed,
@@ -126,8 +127,9 @@ def unsplit(steps: int) -> Run:
     return Run(domain=GENERAL, pretrain_steps=steps, specialize_steps=0)
 
 
-def plant(folder: Path, *, vocabulary: int) -> Path:
-    """Token files of random tokens, as `tokenize` writes them; gives the sidecar."""
+def plant(sidecar: Path, *, vocabulary: int) -> None:
+    """Token files of random tokens, as `tokenize` writes them, and the sidecar."""
+    folder = sidecar.parent
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
     dtype = "uint16" if vocabulary <= 2**16 else "uint32"
@@ -139,6 +141,4 @@ def plant(folder: Path, *, vocabulary: int) -> Path:
     lengths = np.array([[DOCUMENT, 4 * DOCUMENT]] * DOCUMENTS)
     np.save(folder / "test_documents.npy", lengths)
     splits["test"]["documents_file"] = "test_documents.npy"
-    sidecar = folder / "tokens.json"
     write_json(sidecar, {"dtype": dtype, "vocabulary": vocabulary, "splits": splits})
-    return sidecar
