@@ -14,20 +14,21 @@ setup: $(STAMP)
 
 # The corpora's package and lm-eval pin old versions of what we use, and run well on ours.
 $(STAMP): envs/requirements.lock envs/trackers.lock envs/corpora.lock envs/benchmarks.lock
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) -r envs/requirements.lock -r envs/trackers.lock
-	$(PIP) --no-deps -r envs/corpora.lock -r envs/benchmarks.lock
-	touch $(STAMP)
+	@echo "Installing into $(VENV); this takes about two minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -r envs/requirements.lock -r envs/trackers.lock
+	@$(PIP) --no-deps -r envs/corpora.lock -r envs/benchmarks.lock
+	@touch $(STAMP)
 
 demo: setup
-	$(SNAKEMAKE)
+	@$(SNAKEMAKE)
 
 smoke: setup
-	$(SNAKEMAKE) --configfile config.yaml tests/smoke.yaml
+	@$(SNAKEMAKE) --configfile config.yaml tests/smoke.yaml
 
 seeds: setup
-	$(SNAKEMAKE) seeds
-	$(SNAKEMAKE) --forcerun report
+	@$(SNAKEMAKE) seeds
+	@$(SNAKEMAKE) --forcerun report
 
 test: setup
 	$(BIN)/pytest

@@ -74,6 +74,8 @@ STAGES = {  # the stage that a rule is told under, where that is not its own nam
     "benchmark_at": "benchmark",
     "sweep_learning_rate": "tune_learning_rate",
 }
+ORDER = """prepare_corpus train_tokenizer tokenize pretrain specialize evaluate fit_law choose_split
+train_final benchmark report""".split()
 FINDINGS = {  # what a run says that ends with this stage
     "cost": "logs/cost.log",
     "check_provenance": "logs/check_provenance.log",
@@ -104,7 +106,7 @@ def job_work(name, wildcards):
     return flops[wildcards["size"]] * len(flops) / sum(flops.values())
 
 
-shown = terminal.follow(workflow, stages=STAGES, work=job_work)
+shown = terminal.follow(workflow, stages=STAGES, order=ORDER, work=job_work)
 
 
 def where_to_look():

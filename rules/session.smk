@@ -75,4 +75,6 @@ onsuccess:
 onerror:
     if workflow.is_main_process:
         finish()
-        print("What was finished is kept: the same command goes on from there.", file=sys.stderr)
+        print(
+            "What was finished is kept: the same command goes on from there.", file=sys.stderr
+        )

@@ -81,6 +81,12 @@ def test_a_terminal_gets_every_stage_with_its_progress(monkeypatch, tmp_path):
     assert any("fit_law" in line and "0/1" in line for line in last)
 
 
+def test_stages_stand_in_their_own_order(shown):
+    shown.order = ["pretrain", "fit_law"]
+    tell(shown, event="run_info", stats={"fit_law": 1, "new": 1, "pretrain_size": 2, "total": 4})
+    assert list(shown.stages) == ["pretrain", "fit_law", "new"]
+
+
 def test_time_left_goes_by_the_work_of_the_jobs():
     now = time.monotonic()
     stage = Stage(name="pretrain", total=4, done=1, done_work=0.5, busy=10.0, began=now)
@@ -152,7 +158,7 @@ def test_snakemake_s_own_output_stays_where_it_was_asked_for(asked, monkeypatch)
         is_main_process=asked.get("main", True),
         output_settings=SimpleNamespace(log_handler_settings={}, **settings),
     )
-    handler = follow(workflow, stages={}, work=lambda rule, wildcards: 1.0)
+    handler = follow(workflow, stages={}, order=(), work=lambda rule, wildcards: 1.0)
     assert (handler is None) == bool({"dryrun", "main"} & set(asked))
     assert (before in logger.handlers) == bool(asked)
     logger.handlers.clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,15 +108,17 @@ class StageHandler(logging.Handler):
         before: logging.Handler | None,
         *,
         stages: Mapping[str, str],
+        order: Sequence[str] = (),
         work: Work = lambda rule, wildcards: 1.0,
         console: Console | None = None,
     ) -> None:
         """`before`: Snakemake's own handler, None where it goes on and this one only listens.
 
-        `stages`: the stage of each rule that has another.
+        `stages`: the stage of each rule that has another; `order`: how stages stand below each
+        other, the rest in Snakemake's order.
         """
         super().__init__()
-        self.before, self.stage_of, self.work = before, stages, work
+        self.before, self.stage_of, self.order, self.work = before, stages, order, work
         self.console = console or Console(stderr=True, highlight=False)
         self.stages: dict[str, Stage] = {}
         self.jobs: dict[int, Job] = {}
@@ -154,7 +156,11 @@ class StageHandler(logging.Handler):
         """What is about to run; how that was found out is not told."""
         self.held = None
         counts: Mapping[str, int] = record.stats  # type: ignore[attr-defined]
-        for rule, number in counts.items():
+        last = len(self.order)
+        place = {stage: number for number, stage in enumerate(self.order)}
+        for rule, number in sorted(
+            counts.items(), key=lambda item: place.get(self.stage_of.get(item[0], item[0]), last)
+        ):
             if rule not in ("total", "all"):
                 name = self.stage_of.get(rule, rule)
                 self.stages.setdefault(name, Stage(name=name)).total += number
@@ -304,7 +310,9 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d} h"
 
 
-def follow(workflow: Any, *, stages: Mapping[str, str], work: Work) -> StageHandler | None:
+def follow(
+    workflow: Any, *, stages: Mapping[str, str], order: Sequence[str], work: Work
+) -> StageHandler | None:
     """Show a run of `workflow` by stage; None for a dry run and for jobs within a run.
 
     Where the user asked for another logger, for shell commands, for details or for silence,
@@ -318,7 +326,8 @@ def follow(workflow: Any, *, stages: Mapping[str, str], work: Work) -> StageHand
     other = wanted.verbose or wanted.printshellcmds or wanted.log_handler_settings or silent
     logger = logging.getLogger(LOGGER)
     before = next((handler for handler in logger.handlers if handler.name == DEFAULT), None)
-    handler = StageHandler(None if other else before, stages=stages, work=work)
+    shown = None if other else before
+    handler = StageHandler(shown, stages=stages, order=order, work=work)
     if handler.before is not None:
         logger.removeHandler(handler.before)
     logger.addHandler(handler)
