@@ -143,6 +143,23 @@ def test_warnings_are_passed_on_and_what_a_failed_job_says_better_is_not(shown):
     assert text(shown) == "the disk is nearly full\n"
 
 
+def test_a_run_that_is_stopped_says_so(shown):
+    tell(shown, event="run_info", stats={"fit_law": 1})
+    begin(shown, 1, rule="fit_law")
+    tell(shown, message="Select jobs to execute...")
+    for _ in range(2):
+        tell(shown, message="Will exit after finishing currently running jobs (scheduler).")
+    unfinished = "WorkflowError:\nAt least one job did not complete successfully."
+    tell(shown, logging.ERROR, message=unfinished)
+    assert text(shown).splitlines() == [
+        "Will exit after finishing currently running jobs (scheduler).",
+        *unfinished.splitlines(),
+    ]
+    tell(shown, logging.ERROR, event="job_error", jobid=1)
+    tell(shown, logging.ERROR, message=f"{unfinished} ")
+    assert text(shown).count("At least one job") == 1
+
+
 @pytest.mark.parametrize(
     "asked", [{}, {"dryrun": True}, {"printshellcmds": True}, {"quiet": "ALL"}, {"main": False}]
 )

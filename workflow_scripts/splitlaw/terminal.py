@@ -26,12 +26,15 @@ Work = Callable[[str, Mapping[str, str]], float]
 """What a job of a rule costs with these wildcards, where the mean over the rule's jobs is 1."""
 
 LOGGER, DEFAULT = "snakemake.logging", "DefaultStreamHandler"
-TOLD_BETTER = (
-    "RuleException:\nCalledProcessError",
+STOPPING = ("Will exit after finishing", "Terminating processes on user request")
+"""How messages begin that say why a run ends early."""
+
+OF_A_JOB = "RuleException:\nCalledProcessError"
+AFTER_IT = (
     "Exiting because a job execution failed",
     "WorkflowError:\nAt least one job did not complete successfully",
 )
-"""How messages begin that say less than the failed job's own."""
+"""How messages begin that say less than the failed job's own, before it and after it."""
 
 TAIL = 20
 """Lines that are shown of a failed job's log, where it does not end in a message of its own."""
@@ -136,7 +139,7 @@ class StageHandler(logging.Handler):
             take = getattr(self, f"_{event}", None) if event else None
             if take is not None:
                 take(record)
-            elif record.levelno >= logging.WARNING:
+            elif record.levelno >= logging.WARNING or record.getMessage().startswith(STOPPING):
                 self._pass_on(record)
             elif self.held is not None:
                 self.held.append(record)
@@ -148,7 +151,9 @@ class StageHandler(logging.Handler):
         if self.before is None or not self.before.filter(record):
             return
         text = self.before.format(record)
-        if text and text not in self.told and not text.startswith(TOLD_BETTER):
+        failed = any(stage.failed for stage in self.stages.values())
+        told_better = text.startswith(OF_A_JOB) or (failed and text.startswith(AFTER_IT))
+        if text and text not in self.told and not told_better:
             self.told.add(text)
             self.console.print(Text(text), soft_wrap=True)
 
