@@ -10,7 +10,7 @@ import pytest
 from conftest import JOB
 
 from splitlaw.errors import UserError
-from splitlaw.learning_rates import COLUMNS, optimum, power_rule, write_rule
+from splitlaw.learning_rates import COLUMNS, fit_rule, in_the_valley, write_rule
 
 RATES = [1e-3, 2e-3, 4e-3, 8e-3, 16e-3]
 
@@ -25,25 +25,20 @@ def planted(size, params, best, *, noise=0.0, rates=RATES):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def test_the_optimum_of_a_parabola_is_found_between_the_rates():
-    best = optimum(planted("a", 1000, 3e-3))
-    assert best.learning_rate == pytest.approx(3e-3, rel=1e-6)
-    assert best.loss == pytest.approx(3.0)
-    assert best.edge == ""
-
-
 def test_a_planted_rule_is_recovered(tmp_path):
     tables = []
     for params in (10_000, 20_000, 40_000):
         tables.append(tmp_path / f"{params}.csv")
-        rows = planted(f"s{params}", params, 4e-3 * (params / 20_000) ** -0.5, noise=1e-3)
+        rows = planted(f"s{params}", params, 4e-3 * (params / 20_000) ** -0.5, noise=5e-3)
         rows.to_csv(tables[-1], index=False)
     words = write_rule(tables, reference_params=20_000, out=tmp_path / "rule.json")
     rule = json.loads((tmp_path / "rule.json").read_text())
-    assert rule["learning_rate"] == pytest.approx(4e-3, rel=0.05)
-    assert rule["learning_rate_exponent"] == pytest.approx(-0.5, abs=0.08)
+    off = np.log(rule["learning_rate"] / 4e-3)
+    assert abs(off) < 3 * rule["learning_rate_error"] < 0.3
+    assert abs(rule["exponent"] + 0.5) < 3 * rule["exponent_error"] < 0.3
+    assert rule["curvature"] == pytest.approx(0.1, rel=0.2)
     assert rule["warnings"] == []
-    assert all(best["lost_by_the_rule"] < 1e-3 for best in rule["optima"])
+    assert rule["rates"]["s10000"] > rule["rates"]["s40000"]
     assert "learning_rate_exponent: -0." in words
     assert len(pd.read_csv(tmp_path / "rates.csv")) == 15
 
@@ -60,12 +55,12 @@ def test_rates_that_all_diverge_are_refused():
     rows = planted("a", 1000, 3e-3)
     rows.loc[2:, "loss"] = np.nan
     with pytest.raises(UserError, match="only 2 of them trained size a"):
-        optimum(rows)
+        in_the_valley(rows)
 
 
 def test_one_size_shows_no_rule():
     with pytest.raises(UserError, match="name two or more"):
-        power_rule([optimum(planted("a", 1000, 3e-3))], 1000)
+        fit_rule(planted("a", 1000, 3e-3), 1000)
 
 
 def test_a_sweep_trains_and_survives_a_rate_that_diverges(root, tokens):

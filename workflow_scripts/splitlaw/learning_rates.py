@@ -1,20 +1,22 @@
 """The rule from size to learning rate, measured on the user's own general text.
 
-Unsplit runs of several sizes are trained at several peak rates and cooled down. A parabola through
-the losses around the best rate, over the logarithm of the rate, gives each size's optimum; a power
-of N through the optima is the rule, the form that the training config takes.
+Unsplit runs of several sizes are trained at several peak rates and cooled down. Around its best
+rate a size's loss is a parabola over the logarithm of the rate. One curvature for all sizes, and
+lowest points on a power of N, are fitted to all of them together: single sizes are too noisy to
+show where their flat valleys are deepest. The rule has the form that the training config takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from splitlaw.errors import Diverged, UserError
 from splitlaw.files import atomic_path, write_json
@@ -25,26 +27,30 @@ if TYPE_CHECKING:
     from splitlaw.training import Execution, Trainer
 
 COLUMNS = ["size", "params", "learning_rate", "tokens", "loss", "loss_stderr"]
-AROUND = 2
-"""Rates on either side of the best one that the parabola goes through."""
+VALLEY = 4.5
+"""Losses count up to this factor from their size's best rate; further out it is no parabola."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimum:
-    """The best rate of a size."""
+class Rule:
+    """The learning rate as a power of N."""
 
-    size: str
-    """Its name."""
-    params: int
-    """Its parameters."""
     learning_rate: float
-    """The parabola's lowest point, or the best rate tried where that is the first or last."""
-    loss: float
-    """Loss there, nats per token."""
+    """Peak rate at `reference_params`."""
+    reference_params: int
+    """Parameters at which it holds."""
+    exponent: float
+    """The rate goes with N to this power."""
+    learning_rate_error: float
+    """Standard error of `learning_rate`, relative."""
+    exponent_error: float
+    """Standard error of `exponent`."""
     curvature: float
-    """The parabola's: loss lost at a rate that is off by a factor e; 0 at an edge."""
-    edge: str
-    """`smallest` or `largest` where the best rate was the first or the last tried, else empty."""
+    """Nats per token lost at a rate that is off by a factor e."""
+
+    def at(self, params: int) -> float:
+        """The peak rate of a model of `params` parameters."""
+        return self.learning_rate * (params / self.reference_params) ** self.exponent
 
 
 def sweep(
@@ -83,82 +89,84 @@ def read_rates(tables: Sequence[Path]) -> pd.DataFrame:
     return rows.sort_values(["params", "learning_rate"], ignore_index=True)
 
 
-def optimum(rows: pd.DataFrame) -> Optimum:
-    """The best rate of one size from its rows, which hold three rates or more."""
-    size, params = str(rows["size"].iloc[0]), int(rows["params"].iloc[0])
-    rows = rows.dropna(subset="loss")
-    if len(rows) < 3:
-        raise UserError(
-            f"tune_learning_rate.rates: only {len(rows)} of them trained size {size} without "
-            "diverging; give smaller ones"
-        )
-    rates, losses = np.log(rows["learning_rate"].to_numpy()), rows["loss"].to_numpy()
-    best = int(losses.argmin())
-    found = partial(Optimum, size=size, params=params)
-    if best in (0, len(rows) - 1):
-        edge = "largest" if best else "smallest"
-        rate, loss = float(np.exp(rates[best])), float(losses[best])
-        return found(learning_rate=rate, loss=loss, curvature=0.0, edge=edge)
-    near = slice(max(0, best - AROUND), best + AROUND + 1)
-    curve = np.polynomial.Polynomial.fit(rates[near], losses[near], 2).convert()
-    slope, curvature = float(curve.coef[1]), float(curve.coef[2])
-    # Its losses rise on both sides, so the parabola opens upwards; noise may yet move its lowest
-    # point past a neighbour, where it would be extrapolation.
-    lowest = -slope / (2 * curvature) if curvature > 0 else float(rates[best])
-    lowest = float(np.clip(lowest, rates[best - 1], rates[best + 1]))
-    return found(
-        learning_rate=float(np.exp(lowest)),
-        loss=float(curve(lowest)),
-        curvature=max(curvature, 0.0),
-        edge="",
-    )
+def in_the_valley(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose rate is near their size's best; a run that diverged has none."""
+    kept = []
+    for size, part in rows.dropna(subset="loss").groupby("size", sort=False):
+        if len(part) < 3:
+            raise UserError(
+                f"tune_learning_rate.rates: only {len(part)} of them trained size {size} without "
+                "diverging; give smaller ones"
+            )
+        best = part["learning_rate"][part["loss"].idxmin()]
+        kept.append(part[part["learning_rate"].between(best / VALLEY, best * VALLEY)])
+    return pd.concat(kept)
 
 
-def power_rule(optima: Sequence[Optimum], reference_params: int) -> tuple[float, float]:
-    """Rate at `reference_params` and exponent of N: least squares over logarithms."""
-    if len({best.params for best in optima}) < 2:
+def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
+    """Least squares over all sizes: a level each, one curvature, and lowest points on a power."""
+    rows = in_the_valley(rows)
+    sizes, index = np.unique(rows["params"], return_inverse=True)
+    if len(sizes) < 2:
         raise UserError(
             "tune_learning_rate.sizes: one size shows no rule from size to rate; name two or more"
         )
-    params = np.log([best.params / reference_params for best in optima])
-    rates = np.log([best.learning_rate for best in optima])
-    exponent, level = np.polyfit(params, rates, 1)
-    return float(np.exp(level)), float(exponent)
+    rate, loss = np.log(rows["learning_rate"].to_numpy()), rows["loss"].to_numpy()
+    params = np.log(rows["params"].to_numpy() / reference_params)
+
+    def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
+        level, exponent, curvature = point[:3]
+        off = rate - level - exponent * params
+        return loss - point[3 + index] - np.exp(curvature) * off**2
+
+    lowest = [loss[index == number].min() for number in range(len(sizes))]
+    middle = np.mean(
+        [rate[index == number][loss[index == number].argmin()] for number in range(len(sizes))]
+    )
+    found = least_squares(residuals, np.array([middle, -0.5, np.log(0.05), *lowest]))
+    spare = max(len(loss) - len(found.x), 1)
+    errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * 2 * found.cost / spare)
+    return Rule(
+        learning_rate=float(np.exp(found.x[0])),
+        reference_params=reference_params,
+        exponent=float(found.x[1]),
+        learning_rate_error=float(errors[0]),
+        exponent_error=float(errors[1]),
+        curvature=float(np.exp(found.x[2])),
+    )
+
+
+def edge_warnings(rows: pd.DataFrame) -> list[str]:
+    """Sizes whose best rate was the first or the last that was tried."""
+    warnings = []
+    for size, part in rows.groupby("size", sort=False):
+        tried = part["learning_rate"].to_numpy()
+        best = part["learning_rate"][part["loss"].idxmin()]
+        if best in (tried.min(), tried.max()):
+            edge = "smallest" if best == tried.min() else "largest"
+            warnings.append(
+                f"the best rate of {size} is the {edge} that was tried, {best:g}: widen "
+                "tune_learning_rate.rates"
+            )
+    return warnings
 
 
 def write_rule(tables: Sequence[Path], *, reference_params: int, out: Path) -> str:
     """Fit the rule, write it to `out` and the rates beside it; give it in the config's words."""
     rows = read_rates(tables)
-    optima = [optimum(part) for _, part in rows.groupby("params")]
-    rate, exponent = power_rule(optima, reference_params)
-
-    def lost(best: Optimum) -> float:
-        off = np.log(rate * (best.params / reference_params) ** exponent / best.learning_rate)
-        return float(best.curvature * off**2)
-
-    warnings = [
-        f"the best rate of {best.size} is the {best.edge} that was tried, "
-        f"{best.learning_rate:g}: widen tune_learning_rate.rates"
-        for best in optima
-        if best.edge
-    ]
+    rule, warnings = fit_rule(rows, reference_params), edge_warnings(rows)
     with atomic_path(out.with_name("rates.csv")) as temporary:
         rows.to_csv(temporary, index=False)
-    content = {
-        "learning_rate": float(f"{rate:.2g}"),
-        "reference_params": reference_params,
-        "learning_rate_exponent": round(exponent, 2),
-        "optima": [{**vars(best), "lost_by_the_rule": lost(best)} for best in optima],
-        "warnings": warnings,
-    }
-    write_json(out, content)
+    sizes = rows.drop_duplicates("size")[["size", "params"]].itertuples(index=False)
+    rates = {str(size): rule.at(int(params)) for size, params in sizes}
+    write_json(out, {**asdict(rule), "rates": rates, "warnings": warnings})
     return "\n".join(
         [
             "training:",
-            f"  learning_rate: {content['learning_rate']:.1e}",
+            f"  learning_rate: {rule.learning_rate:.1e}  # within {rule.learning_rate_error:.0%}",
             f"  reference_params: {reference_params}",
-            f"  learning_rate_exponent: {content['learning_rate_exponent']}",
-            *(f"# {best.size}: best {best.learning_rate:.2e}" for best in optima),
+            f"  learning_rate_exponent: {rule.exponent:.2f}  # within {rule.exponent_error:.2f}",
+            *(f"# {size}: {rate:.2e}" for size, rate in rates.items()),
             *(f"# {warning}" for warning in warnings),
         ]
     )
