@@ -101,7 +101,7 @@ class Project:
         """`losses.csv` as it stands."""
         return (self.folder / "results/tiny/losses.csv").read_text()
 
-    def wait(self, condition: Callable[[], object], what: str, *, seconds: float = 180) -> object:
+    def wait(self, condition: Callable[[], object], what: str, *, seconds: float = 400) -> object:
         """What `condition()` gives once that is true, while what was started last still runs."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
