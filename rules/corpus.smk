@@ -17,6 +17,8 @@ rule prepare_corpus:
         config=text_config,
         out=corpus_folder,
     threads: CORES
+    resources:
+        runs=4,  # alone in the job that the text rules share: each takes all its CPUs
     conda:
         "../envs/train.yaml"
     group:
@@ -42,6 +44,8 @@ rule train_tokenizer:
         corpus=corpus_folder,
         out=tokenizer_folder,
     threads: CORES
+    resources:
+        runs=4,  # alone in the job that the text rules share: each takes all its CPUs
     conda:
         "../envs/train.yaml"
     group:
@@ -68,6 +72,8 @@ rule tokenize_domain:
         tokenizer=tokenizer_folder,
         out=tokens_folder,
     threads: CORES
+    resources:
+        runs=4,  # alone in the job that the text rules share: each takes all its CPUs
     conda:
         "../envs/train.yaml"
     group:

@@ -70,8 +70,8 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
-NodeName=c1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26830 CPUs=4 RealMemory=8000
-NodeName=c2 NodeHostname={host} NodeAddr=127.0.0.1 Port=26831 CPUs=4 RealMemory=8000
+NodeName=c1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26830 CPUs=8 RealMemory=8000
+NodeName=c2 NodeHostname={host} NodeAddr=127.0.0.1 Port=26831 CPUs=8 RealMemory=8000
 NodeName=g1 NodeHostname={host} NodeAddr=127.0.0.1 Port=26832 CPUs=16 RealMemory=64000 \
 Gres=gpu:1
 PartitionName=cpu Nodes=c[1-2] Default=YES MaxTime=1:00:00 DefaultTime=10 State=UP PriorityTier=10

@@ -207,7 +207,7 @@ def preempt(campaign, project, workflow):
     """A job of a partition with priority wants every CPU."""
     campaign.one(project)
     for node in ("c1", "c2"):
-        wanted = ("-p", "cpu", "-w", node, "-c", "4", "--mem", "100", "-t", "1")
+        wanted = ("-p", "cpu", "-w", node, "-c", "8", "--mem", "100", "-t", "1")
         campaign.cluster.ask("sbatch", *wanted, "-o", "/dev/null", "--wrap", "sleep 3")
     return workflow
 
