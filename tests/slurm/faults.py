@@ -77,7 +77,7 @@ def config() -> dict:
             "fit": {**cells, "unsplit_tokens": [196608]},
             "holdout": cells,
         },
-        execution={"compile": False, "device": "cpu", "checkpoint_seconds": 1},
+        execution={"compile": False, "device": "cpu", "checkpoint_seconds": 1, "repeat": True},
     )
 
 
