@@ -285,12 +285,12 @@ FAULTS = (
         words="",
         site=(("slurm_partition", "scavenge"),),
     ),
-    Fault(name="time limit", strike=time_limit, words="SLURM status is: 'TIMEOUT'"),
-    Fault(name="cancelled job", strike=cancel, words="SLURM status is: 'CANCELLED'"),
+    Fault(name="time limit", strike=time_limit, words="Error in group"),
+    Fault(name="cancelled job", strike=cancel, words="Error in group"),
     Fault(
         name="out of memory",
         strike=nothing,
-        words="failed, SLURM status is",
+        words="Error in group",
         lines=(
             (
                 "set-resources",
