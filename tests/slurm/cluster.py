@@ -27,6 +27,7 @@ import psutil
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 SYSTEM_CONFIG = Path("/etc/slurm/slurm.conf")
 LOCK = Path(tempfile.gettempdir()) / "splitlaw-test-cluster.lock"
+PREFIX = "splitlaw-slurm-"
 NODES = ("c1", "c2", "g1")
 INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
 
@@ -97,6 +98,8 @@ def missing() -> str | None:
 
 class Cluster:
     """The daemons of one cluster, all of which live in `folder`."""
+
+    daemons = (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged")
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -182,7 +185,7 @@ class Cluster:
         try:
             self.wait_for(lambda: not self.ask("squeue", "-h"), "the end of all jobs", seconds=30)
         finally:
-            for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"):
+            for name in self.daemons:
                 self.kill(name)
             SYSTEM_CONFIG.unlink(missing_ok=True)
 
@@ -213,12 +216,24 @@ def ended(pid: int) -> bool:
         return True
 
 
+def clear_leftovers() -> None:
+    """End the daemons of clusters whose program was killed; called while no other can run."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        left = Cluster(folder)
+        for name in left.daemons:
+            left.kill(name)
+        for node in NODES:
+            left.kill_processes_of(node)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def running() -> Iterator[Cluster]:
     """A cluster for the length of a block; a second one on the machine waits for the first."""
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with tempfile.TemporaryDirectory(prefix="splitlaw-slurm-") as folder:
+        clear_leftovers()
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
             cluster = Cluster(Path(folder))
             try:
                 cluster.start()
