@@ -137,16 +137,10 @@ def calibrated_config(config: Config) -> dict[str, Any]:
 # ---- work -----------------------------------------------------------------------------------
 
 
-def shared_history(path: Path) -> Path:
-    """What a trunk's job trains of a run: its general text; of an unsplit one, to the cooldown."""
-    everything_general = all(leg.domain == GENERAL for leg in path)
-    return path[:-1] if everything_general else paths.general_part(path)
-
-
 def trunk_histories(config: Config, runs: Iterable[Run]) -> list[Path]:
     """What a trunk's job trains for `runs`."""
     fraction = config["training"]["cooldown_fraction"]
-    return [part for run in runs if (part := shared_history(run.path(fraction)))]
+    return [part for run in runs if (part := paths.trunk_part(run.path(fraction)))]
 
 
 def shared_work(config: Config, size: str, runs: Iterable[Run]) -> Work:

@@ -95,6 +95,12 @@ def general_part(path: Path) -> Path:
     return tuple(leg for leg in path if leg.domain == GENERAL)
 
 
+def trunk_part(path: Path) -> Path:
+    """What a trunk's job trains of a run: its general text; of an unsplit one, to the cooldown."""
+    unsplit = path[-1].domain == GENERAL
+    return path[:-1] if unsplit else general_part(path)
+
+
 def ordered(paths: Iterable[Path]) -> list[Path]:
     """Depth first with shorter prefixes before longer ones, so that each finds its parent ready."""
 

@@ -96,13 +96,8 @@ class Job:
 
 def trunk_paths(runs: Sequence[Run], cooldown_fraction: float) -> list[Path]:
     """The histories on general text that runs leave from: the trunk's and the shared cooldowns'."""
-    wanted = set()
-    for run in runs:
-        path = run.path(cooldown_fraction)
-        shared = path[:-1] if run.domain == GENERAL else paths.general_part(path)
-        if shared:
-            wanted.add(shared)
-    return paths.ordered(wanted)
+    parts = (paths.trunk_part(run.path(cooldown_fraction)) for run in runs)
+    return paths.ordered(filter(None, parts))
 
 
 def pretrain(job: Job, *, execution: Execution, out: FilePath) -> None:
