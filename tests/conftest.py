@@ -1,45 +1,17 @@
 """What the tests share: the repository, its configurations, and small planted token files."""
 
 import copy
-import json
 import os
 from pathlib import Path
 
 # Models of a few thousand parameters lose more to threads than they gain.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import numpy as np
 import pytest
 import yaml
+from planted_tokens import write_tokens
 
 ROOT = Path(__file__).parent.parent
-
-# The runs of a size so small that a training takes a second, over planted tokens.
-JOB = {
-    "split": "fit",
-    "shape": {
-        "vocabulary": 32,
-        "width": 8,
-        "layers": 2,
-        "heads": 2,
-        "intermediate": 12,
-        "context": 8,
-    },
-    "training": {
-        "batch_tokens": 32,
-        "warmup_tokens": 128,
-        "cooldown_fraction": 0.2,
-        "learning_rate": 0.003,
-        "reference_params": 1000,
-        "learning_rate_exponent": 0.0,
-        "weight_decay": 0.1,
-        "betas": [0.9, 0.95],
-        "clip": 1.0,
-    },
-    "cells": [[20, 40]],
-    "unsplit": [180],
-    "test_tokens": 100,
-}
 
 
 @pytest.fixture(scope="session")
@@ -56,45 +28,6 @@ def schema() -> dict:
 def config() -> dict:
     """A copy of the default configuration that a test may change."""
     return copy.deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text()))
-
-
-def write_tokens(folder: Path, *, train: int, documents: list[int], seed: int) -> Path:
-    """Plant token files of a first-order Markov chain over 31 words and the end of text, 0."""
-    folder.mkdir(parents=True)
-    generator = np.random.default_rng(seed)
-    likely = generator.integers(1, 32, size=32)
-
-    def text(length: int) -> np.ndarray:
-        words = generator.integers(1, 32, size=length)
-        follow = generator.random(length) < 0.8
-        for place in range(1, length):
-            if follow[place]:
-                words[place] = likely[words[place - 1]]
-        words[0] = 0
-        return words.astype("<u2")
-
-    parts = [text(length) for length in documents]
-    training = text(train)
-    training.tofile(folder / "train.bin")
-    np.concatenate(parts).tofile(folder / "test.bin")
-    np.save(folder / "test_documents.npy", np.array([[n, 3 * (n - 1)] for n in documents]))
-    entry = {"documents": 1, "bytes": 3 * train, "sha256": f"{folder.name}-{seed}-{train}"}
-    sidecar = {
-        "dtype": "uint16",
-        "vocabulary": 32,
-        "splits": {
-            "train": {"file": "train.bin", "tokens": train, **entry},
-            "test": {
-                **entry,
-                "file": "test.bin",
-                "tokens": sum(documents),
-                "documents": len(documents),
-                "documents_file": "test_documents.npy",
-            },
-        },
-    }
-    (folder / "tokens.json").write_text(json.dumps(sidecar))
-    return folder / "tokens.json"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import JOB, write_tokens
+from planted_tokens import JOB, write_tokens
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import JOB
+from planted_tokens import JOB
 
 from splitlaw.errors import UserError
 from splitlaw.learning_rates import COLUMNS, fit_rule, in_the_valley, write_rule
