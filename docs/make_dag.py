@@ -49,7 +49,18 @@ INNER = {
 def stages() -> nx.DiGraph:
     """The graph of stages as Snakemake tells it, without edges that others imply."""
     told = subprocess.run(
-        ["snakemake", "--cores", "1", "--rulegraph", "dot", "--forceall", "--quiet", "all"],
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "1",
+            "--rulegraph",
+            "dot",
+            "--forceall",
+            "--quiet",
+            "all",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
