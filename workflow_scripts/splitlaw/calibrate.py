@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ DOCUMENT, DOCUMENTS = 800, 20
 TRAIN_TOKENS = 2_000_000
 WARM = 20
 """Steps before anything is measured; they compile."""
+STRETCHES = 5
+"""The fastest of so many counts: a neighbour's burst is no property of the machine."""
 
 
 def calibrate(config: Config, *, out: Path, command: Sequence[str]) -> None:
@@ -90,22 +92,22 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
     ready = time.time() - began
     trainer.cost = Cost()
     trainer.reach(unsplit(2 * WARM).path(fraction))
-    trainer.cost, step = Cost(), trainer.cost.seconds / trainer.cost.steps
-    steps = trainer.world.decide(lambda: round(seconds / step))  # the same for all
-    start = time.monotonic()
-    trainer.reach(unsplit(3 * WARM + steps).path(fraction))
-    taken = time.monotonic() - start
+    step = trainer.cost.seconds / trainer.cost.steps
+    steps = trainer.world.decide(lambda: WARM + round(seconds / step / STRETCHES))  # same for all
+    speeds, besides = [], []
+    for stretch in range(STRETCHES):
+        trainer.cost, start = Cost(), time.monotonic()
+        trainer.reach(unsplit(2 * WARM + (stretch + 1) * steps).path(fraction))
+        speeds.append(trainer.speed)
+        besides.append(time.monotonic() - start - trainer.cost.seconds)
     windows = cut_windows(sidecar, context=shape.context, limit=DOCUMENT * DOCUMENTS)
-    evaluate(trainer.model, windows)
-    start = time.monotonic()
-    evaluate(trainer.model, windows)
-    evaluation = time.monotonic() - start
+    evaluations = [seconds_of(lambda: evaluate(trainer.model, windows)) for _ in range(STRETCHES)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     pace = Pace(
-        tokens_per_second=trainer.speed,
-        evaluated_tokens_per_second=(DOCUMENT - 1) * DOCUMENTS / evaluation,
+        tokens_per_second=max(speeds),
+        evaluated_tokens_per_second=(DOCUMENT - 1) * DOCUMENTS / min(evaluations),
         start_seconds=ready,
-        run_seconds=max(0.0, taken - trainer.cost.seconds),
+        run_seconds=max(0.0, min(besides)),
         memory_mb=memory * execution.processes,
     )
     if trainer.world.main:
@@ -120,6 +122,13 @@ def describe(trainer: Trainer) -> str:
     import torch
 
     return torch.cuda.get_device_name(trainer.device)
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    """Wall time of `action`."""
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start
 
 
 def unsplit(steps: int) -> Run:
