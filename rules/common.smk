@@ -163,8 +163,8 @@ def job_of(size, **runs):
 
 
 def job_config(wildcards):
-    """The grid of a size."""
-    grid = experiment.grid_of(config, wildcards.size)
+    """The grid of a size and seed."""
+    grid = experiment.grid_of(config, wildcards.size, int(wildcards.seed))
     split = "holdout" if wildcards.size in config["holdout_sizes"] else "fit"
     return job_of(wildcards.size, split=split, cells=grid.cells, unsplit=grid.unsplit)
 

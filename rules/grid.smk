@@ -72,7 +72,7 @@ rule specialize_domain:
 
 rule pretrain:
     input:
-        expand(rules.pretrain_size.output.run, size=SIZES, seed=config["grid"]["seeds"]),
+        expand(rules.pretrain_size.output.run, size=SIZES, seed=experiment.grid_seeds(config)),
 
 
 rule specialize:
@@ -80,7 +80,7 @@ rule specialize:
         expand(
             rules.specialize_domain.output.losses,
             size=SIZES,
-            seed=config["grid"]["seeds"],
+            seed=experiment.grid_seeds(config),
             domain=[GENERAL, *DOMAINS],
         ),
 

@@ -1,7 +1,14 @@
 import pytest
 
 from splitlaw.errors import UserError
-from splitlaw.experiment import check_config, execution_of, grid_of, load_config, shape_of
+from splitlaw.experiment import (
+    check_config,
+    execution_of,
+    grid_of,
+    grid_seeds,
+    load_config,
+    shape_of,
+)
 from splitlaw.paths import Run, trained_steps
 
 
@@ -37,6 +44,8 @@ def spoil(config, path, value):
             {"procesess": 2},
             "unknown key procesess in execution; did you mean processes",
         ),
+        ("grid.repeat", {"seeds": [0], "pretrain_tokens": [983040]}, "which grid.seeds has too"),
+        ("grid.repeat", {"seeds": [1], "pretrain_tokens": [7]}, "grid.fit.pretrain_tokens lacks"),
         ("training.batch_tokens", 2000, "give a multiple of model.context"),
     ],
 )
@@ -87,6 +96,32 @@ def test_sharing_pays_in_the_default_grid(config):
         shared += trained_steps(run.path(0.2) for run in runs)
         alone += sum(run.total for run in runs)
     assert shared <= 0.25 * alone
+
+
+def test_a_further_seed_repeats_a_part_of_the_grid(config, schema):
+    config["grid"]["repeat"] = {"seeds": [7], "pretrain_tokens": [983040]}
+    check_config(config, schema)
+    assert grid_seeds(config) == [0, 7]
+    whole, part = grid_of(config, "w16", 0), grid_of(config, "w16", 7)
+    assert whole == grid_of(config, "w16")
+    assert {pretrain for pretrain, _ in part.cells} == {960}
+    assert part.cells == tuple(cell for cell in whole.cells if cell[0] == 960)
+    assert part.unsplit == tuple(sorted(sum(cell) for cell in part.cells))
+
+
+def test_the_reference_experiment_keeps_its_promises(root, schema):
+    config = load_config(str(root / "configs/reference.yaml"))
+    check_config(config, schema)
+    params = [shape_of(config, size).params for size in config["sizes"]]
+    assert len(params) >= 5
+    assert max(params) >= 15 * min(params)
+    assert len(config["corpus"]["domains"]) >= 6
+    first, again = ([len(grid_of(config, s, n).cells) for s in config["sizes"]] for n in (0, 1))
+    assert 3 * sum(again) >= sum(first)
+    smallest = grid_of(config, "w16").cells
+    assert len({pretrain for pretrain, _ in smallest}) >= 5
+    assert len({specialize for _, specialize in smallest}) >= 4
+    assert config["grid"]["min_tokens_per_param"] >= 5
 
 
 def test_a_file_that_is_no_yaml_is_told(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from splitlaw import needs
-from splitlaw.experiment import Config, domain_names, execution_of, shape_of
+from splitlaw.experiment import Config, domain_names, execution_of, grid_seeds, shape_of
 from splitlaw.files import atomic_path
 from splitlaw.needs import Pace, Work
 from splitlaw.paths import GENERAL
@@ -35,24 +35,21 @@ class Item:
 def items(config: Config, plan: Mapping[str, Any] | None = None) -> list[Item]:
     """The grid's stages by size, and the final training, over all their seeds."""
     domains = domain_names(config)
-    seeds = len(config["grid"]["seeds"])
+    seeds = grid_seeds(config)
     listed = []
     for size in config["sizes"]:
+        trunks = [needs.trunk_work(config, size, domains, seed) for seed in seeds]
         branches = [
-            needs.branch_work(config, size, domain, domains) for domain in (GENERAL, *domains)
+            needs.branch_work(config, size, domain, domains, seed)
+            for seed in seeds
+            for domain in (GENERAL, *domains)
         ]
-        trunk = needs.trunk_work(config, size, domains)
-        listed.append(Item(stage="pretrain", size=size, work=times(trunk, seeds)))
-        listed.append(Item(stage="specialize", size=size, work=times(sum(branches, Work()), seeds)))
+        listed.append(Item(stage="pretrain", size=size, work=sum(trunks, Work())))
+        listed.append(Item(stage="specialize", size=size, work=sum(branches, Work())))
     strategies = ("trunk", *needs.final_shares(plan))
     final = sum((needs.final_work(config, name, domains, plan=plan) for name in strategies), Work())
-    final = times(final, len(config["final"]["seeds"]))
+    final = sum([final] * len(config["final"]["seeds"]), Work())
     return [*listed, Item(stage="train_final", size=config["final"]["size"], work=final)]
-
-
-def times(work: Work, count: int) -> Work:
-    """The same work `count` times."""
-    return sum([work] * count, Work())
 
 
 def forecast(

@@ -103,11 +103,28 @@ def _check_grid(config: Config, file: str) -> None:
                     f"{file}: grid.{key}.{column} has {longest}, beyond grid.trunk_tokens, "
                     f"which is {trunk}; lower the one or raise the other"
                 )
+    _check_repeat(config, file)
     batch, context = config["training"]["batch_tokens"], config["model"]["context"]
     if batch % context:
         raise UserError(
             f"{file}: training.batch_tokens is {batch}; give a multiple of model.context, {context}"
         )
+
+
+def _check_repeat(config: Config, file: str) -> None:
+    grid = config["grid"]
+    repeat = grid.get("repeat", {"seeds": [], "pretrain_tokens": []})
+    for seed in set(repeat["seeds"]) & set(grid["seeds"]):
+        raise UserError(
+            f"{file}: grid.repeat.seeds has {seed}, which grid.seeds has too; name another seed"
+        )
+    for key in ("fit", "holdout"):
+        if not set(repeat["pretrain_tokens"]) <= set(grid[key]["pretrain_tokens"]):
+            known = ", ".join(map(str, grid[key]["pretrain_tokens"]))
+            raise UserError(
+                f"{file}: grid.repeat.pretrain_tokens has a value that grid.{key}.pretrain_tokens "
+                f"lacks; choose among {known}"
+            )
 
 
 def domain_names(config: Config) -> list[str]:
@@ -181,14 +198,25 @@ class Grid:
         ]
 
 
-def grid_of(config: Config, size: str) -> Grid:
+def grid_seeds(config: Config) -> list[int]:
+    """The seeds of the grid, those that repeat a part of it last."""
+    return [*config["grid"]["seeds"], *config["grid"].get("repeat", {}).get("seeds", [])]
+
+
+def grid_of(config: Config, size: str, seed: int | None = None) -> Grid:
     """The grid of a size, without cells that are too short for it to say anything.
+
+    A seed of `grid.repeat` has the cells at its D and the unsplit runs of their totals.
 
     Cells of fewer than `grid.min_tokens_per_param` tokens per parameter are left out: such runs are
     far from any power law and spoil every form. The unsplit runs have the totals of the cells
     that a trunk reaches, and `unsplit_tokens`.
     """
     part = config["grid"]["holdout" if size in config["holdout_sizes"] else "fit"]
+    repeat = config["grid"].get("repeat", {})
+    if seed in repeat.get("seeds", []):
+        kept = sorted(set(part["pretrain_tokens"]) & set(repeat["pretrain_tokens"]))
+        part = {"pretrain_tokens": kept, "specialize_tokens": part["specialize_tokens"]}
     batch = config["training"]["batch_tokens"]
     least = config["grid"]["min_tokens_per_param"] * shape_of(config, size).params
     cells = sorted(

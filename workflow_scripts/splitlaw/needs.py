@@ -179,24 +179,28 @@ def states_bytes(config: Config, size: str, nodes: Iterable[Path]) -> int:
     return sum(params * (4 if node[-1].stop == node[-1].total else 12) for node in nodes)
 
 
-def grid_runs(config: Config, size: str, domains: Sequence[str]) -> list[Run]:
-    """Every run of a size."""
-    grid = grid_of(config, size)
+def grid_runs(
+    config: Config, size: str, domains: Sequence[str], seed: int | None = None
+) -> list[Run]:
+    """Every run of a size for one seed."""
+    grid = grid_of(config, size, seed)
     return [run for domain in (GENERAL, *domains) for run in grid.runs(domain)]
 
 
-def trunk_work(config: Config, size: str, domains: Sequence[str]) -> Work:
+def trunk_work(config: Config, size: str, domains: Sequence[str], seed: int | None = None) -> Work:
     """A size's general text for one seed."""
-    return shared_work(config, size, grid_runs(config, size, domains))
+    return shared_work(config, size, grid_runs(config, size, domains, seed))
 
 
-def branch_work(config: Config, size: str, domain: str, domains: Sequence[str]) -> Work:
+def branch_work(
+    config: Config, size: str, domain: str, domains: Sequence[str], seed: int | None = None
+) -> Work:
     """A size's branches on a domain, or its unsplit runs, for one seed."""
     return runs_work(
         config,
         size,
-        grid_of(config, size).runs(domain),
-        behind=grid_runs(config, size, domains),
+        grid_of(config, size, seed).runs(domain),
+        behind=grid_runs(config, size, domains, seed),
         evaluated=1 + len(domains) if domain == GENERAL else 1,
     )
 
