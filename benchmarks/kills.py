@@ -10,6 +10,7 @@ training is killed several times over before it may finish.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import itertools
 import json
@@ -20,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,20 +112,50 @@ def send(run: subprocess.Popen, number: int, alone: bool) -> None:
     os.kill(run.pid, number) if alone else os.killpg(run.pid, number)
 
 
-def disturb(training: Training, kills: Sequence[tuple[int, float, bool]]) -> int:
-    """Start it and kill it, again and again; how many of the kills found it running."""
-    met = 0
-    for number, delay, alone in kills:
-        run = training.start()
-        time.sleep(delay)
-        if run.poll() is None:
-            send(run, number, alone)
-            met += 1
-        status = run.wait()
-        print(
-            f"    {signal.Signals(number).name} after {delay:4.1f} s: status {status}", flush=True
-        )
-    return met
+def disturb(folder: Path, tokens: Path, training: tuple[str, int], kills: Kills) -> list[Training]:
+    """Kill one training again and again, and another like it once it has ended.
+
+    A kill that comes after the end is none. Gives the trainings, all of them finished.
+    """
+    begun: list[Training] = []
+    while kills.left:
+        name = f"{signal.Signals(kills.number).name}-{len(begun)}"
+        begun.append(prepare(folder, tokens, training, name))
+        ended = False
+        while kills.left and not ended:
+            delay, alone = kills.draw()
+            run = begun[-1].start()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.wait(timeout=delay)
+            ended = run.poll() is not None
+            if not ended:
+                send(run, kills.number, alone)
+                kills.left -= 1
+            status = run.wait()
+            print(f"    {name} after {delay:4.1f} s: status {status}", flush=True)
+    for run_to_end in begun:
+        run_to_end.finish()
+    return begun
+
+
+@dataclass(kw_only=True)
+class Kills:
+    """Signals at random moments."""
+
+    number: int
+    """The signal."""
+    left: int
+    """Those that have yet to meet a running training."""
+    seconds: float
+    """What the undisturbed training took."""
+    chance: random.Random
+
+    def draw(self) -> tuple[float, bool]:
+        """Seconds to wait, and whether the first process is struck alone.
+
+        The first seconds are imports; kills are spread over all of the run, early ones too.
+        """
+        return self.chance.uniform(0.2, 0.8) * self.seconds, self.chance.random() < 0.5
 
 
 def main() -> None:
@@ -136,7 +166,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     trainings = list(itertools.product(("trunk", "branch"), (1, 2)))
-    met = same = 0
+    ended = same = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wanted, lasts = {}, {}
@@ -147,17 +177,14 @@ def main() -> None:
         killed = list(itertools.product(trainings, (signal.SIGKILL, signal.SIGTERM)))
         for place, (training, number) in enumerate(killed):
             count = arguments.kills // len(killed) + (place < arguments.kills % len(killed))
-            # The first seconds are imports; kills are spread over all of the run, early ones too.
-            spread = [chance.uniform(0.2, 0.8) * lasts[training] for _ in range(count)]
-            kills = [(number, delay, chance.random() < 0.5) for delay in spread]
-            print(f"{training[0]}, {training[1]} processes:", flush=True)
-            run = prepare(folder, arguments.tokens, training, signal.Signals(number).name)
-            met += disturb(run, kills)
-            run.finish()
-            same += run.states() == wanted[training]
-    print(f"{met} of {arguments.kills} kills met a running training")
-    print(f"{same} of {len(killed)} trainings ended in the bytes of the undisturbed one")
-    sys.exit(same != len(killed))
+            kills = Kills(number=number, left=count, seconds=lasts[training], chance=chance)
+            print(f"{training[0]}, {training[1]} processes, {count} kills:", flush=True)
+            finished = disturb(folder, arguments.tokens, training, kills)
+            ended += len(finished)
+            same += sum(run.states() == wanted[training] for run in finished)
+    print(f"{arguments.kills} kills met a running training")
+    print(f"{same} of {ended} trainings ended in the bytes of the undisturbed one")
+    sys.exit(same != ended)
 
 
 if __name__ == "__main__":
