@@ -15,7 +15,7 @@ from splitlaw.laws.holdout import Errors, kind_of, measure, rows_of
 from splitlaw.laws.points import Array
 from splitlaw.laws.repeat import repetition_constant
 from splitlaw.laws.result import FitResult, Member
-from splitlaw.laws.select import Candidate, candidates, choose, stand_ins
+from splitlaw.laws.select import Candidate, candidates, near_best, stand_ins
 from splitlaw.laws.table import Table, read_table
 from splitlaw.laws.warn import bias_warnings, fit_warnings
 
@@ -54,7 +54,7 @@ def fit_table(
     fit = replace(reading.fit, repetitions=worth)
     apart = reading.holdout and replace(reading.holdout, repetitions=worth)
     found, notes = candidates(fit, law, share)
-    chosen = choose(found)
+    chosen = near_best(found)
     rng = np.random.default_rng(seed)
     drawn = [_draw(c.estimate, fit, bootstrap, rng) for c in chosen]
     corners = stand_ins(found, chosen)

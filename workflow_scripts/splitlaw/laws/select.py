@@ -87,7 +87,7 @@ def candidates(
 def _candidate(
     form: Form, table: Table, sharings: list[str], kinds: dict[str, Mask], compared: Mask
 ) -> Candidate:
-    """The sharing that predicts best what is held out."""
+    """The simplest sharing within one standard error of the one that predicts best."""
     estimates = fit_sharings(form, table, sharings)
     errors = hold_out(form, table, list(estimates), kinds, compared)
     tried = []
@@ -102,7 +102,7 @@ def _candidate(
                 standard_error=spread,
             )
         )
-    return min(tried, key=_rank)
+    return near_best(tried)[0]
 
 
 def _rank(candidate: Candidate) -> tuple[bool, int, float]:
@@ -126,7 +126,7 @@ def stand_ins(found: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[C
     return sorted({id(c): c for c in picked}.values(), key=_rank)
 
 
-def choose(found: Sequence[Candidate]) -> list[Candidate]:
+def near_best(found: Sequence[Candidate]) -> list[Candidate]:
     """The candidates within one standard error of the best, the simplest first."""
     best = min(found, key=_rank)
     if np.isnan(best.mre):
