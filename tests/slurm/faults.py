@@ -145,7 +145,7 @@ class Campaign:
         project.wait(lambda: self.trained(name) > moment, "steps")
         at = self.trained(name)
         workflow = fault.strike(self, project, workflow)
-        finished = workflow.wait(timeout=400) == 0
+        finished = workflow.wait(timeout=1200) == 0
         steps = pd.read_csv(f"{project.folder}.steps", sep=" ", header=None)
         steps[2] = steps[2].str.replace(f"/{name}/", "/undisturbed/")
         row = {
@@ -331,6 +331,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--out", type=Path, required=True, help="table to write, as CSV")
     arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the cluster is stopped all the same
     rows = []
     folder = Path(tempfile.mkdtemp(prefix="splitlaw-faults-"))
     with slurm.running() as cluster:
