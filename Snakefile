@@ -18,6 +18,7 @@ include: "rules/benchmark.smk"
 include: "rules/report.smk"
 include: "rules/provenance.smk"
 include: "rules/compare.smk"
+include: "rules/frontier.smk"
 include: "rules/new_experiment.smk"
 
 

@@ -73,6 +73,7 @@ STAGES = {  # the stage that a rule is told under, where that is not its own nam
     "choose_split_at": "choose_split",
     "benchmark_at": "benchmark",
     "sweep_learning_rate": "tune_learning_rate",
+    "frontier_seed": "frontier",
 }
 ORDER = """prepare_corpus train_tokenizer tokenize pretrain specialize evaluate fit_law choose_split
 train_final benchmark report""".split()
@@ -84,6 +85,7 @@ FINDINGS = {  # what a run says that ends with this stage
     "seeds": "logs/final/seeds.log",
     "benchmark": "benchmarks.md",
     "compare": "compare/gains.md",
+    "frontier": "logs/frontier.log",
     "tune_learning_rate": "learning_rate/rule.yaml",
     "new_experiment": "logs/new_experiment.log",
     "report": "summary.txt",

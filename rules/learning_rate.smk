@@ -3,6 +3,11 @@
 SWEEP = experiment.learning_rate_sweep(config)
 
 
+def sweep_minutes(wildcards, attempt):
+    tokens, runs = SWEEP["tokens"] * len(SWEEP["rates"]), len(SWEEP["rates"])
+    return minutes_for(steps_seconds(wildcards.size, tokens, runs), attempt)
+
+
 rule sweep_learning_rate:
     input:
         tokens=f"{RESULTS}/tokens/{GENERAL}/tokens.json",
@@ -17,9 +22,16 @@ rule sweep_learning_rate:
         results=results_folder,
         rates=SWEEP["rates"],
         tokens=SWEEP["tokens"],
-    threads: 1
+    threads: ranks
     resources:
+        cpus_per_task=cpus,
         execution=execution,
+        gpu=gpu,
+        gres=gres,
+        mem_mb=memory,
+        runs=1,
+        runtime=sweep_minutes,
+        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
     shell:

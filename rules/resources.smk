@@ -68,8 +68,18 @@ def runtime(wildcards, attempt):
         expected = seconds(names["size"], work)
     else:
         expected = training_seconds(names["size"], names.get("domain", "trunk"))
+    return minutes_for(expected, attempt)
+
+
+def minutes_for(expected, attempt):
     limit = float(site("max_runtime") or "inf")
     return needs.minutes(expected, attempt=attempt, limit=limit)
+
+
+def steps_seconds(size, tokens, runs):
+    """Expected seconds of one job that trains so many tokens and ends so many runs."""
+    steps = round(tokens / config["training"]["batch_tokens"])
+    return seconds(size, needs.Work(steps=steps, runs=runs, jobs=1))
 
 
 def memory(wildcards, attempt):

@@ -26,6 +26,7 @@ SIZE_KEYS = (
     "holdout_sizes",
     "final.size",
     "compare.sizes",
+    "frontier.size",
     "tune_learning_rate.sizes",
     "execution.by_size",
 )

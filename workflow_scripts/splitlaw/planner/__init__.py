@@ -4,8 +4,8 @@
 >>> plan(fit, flops=1e15, params=1e6).fraction_general                   # doctest: +SKIP
 """
 
-from splitlaw.planner.frontier import frontier
+from splitlaw.planner.frontier import frontier, splits_at
 from splitlaw.planner.inverse import least_compute
 from splitlaw.planner.plan import Plan, plan
 
-__all__ = ["Plan", "frontier", "least_compute", "plan"]
+__all__ = ["Plan", "frontier", "least_compute", "plan", "splits_at"]

@@ -45,6 +45,32 @@ def frontier(
     return table.loc[np.isfinite(table["loss"]), order].reset_index(drop=True)
 
 
+def splits_at(
+    fit: FitResult, *, flops: float, params: float, fractions: Array, **options: Any
+) -> pd.DataFrame:
+    """The best split of a budget at each general fraction, in tokens.
+
+    One row per fraction and domain: `fraction_general`, `domain`, `pretrain_tokens`,
+    `specialize_tokens`, `predicted_loss` (nats per token). `options` are those of `plan`.
+    """
+    task = make_task(fit, **options)
+    constraint, surface = task.constraint(flops, params), task.point(params)
+    grid = np.asarray(fractions, dtype=float)
+    general = (grid * constraint.tokens / constraint.trunks)[None]
+    special = losses_at(surface, constraint, general)[1]
+    losses = surface.losses(general, special)[0]
+    count = len(task.setting.domains)
+    return pd.DataFrame(
+        {
+            "fraction_general": np.repeat(grid, count),
+            "domain": task.setting.domains * len(grid),
+            "pretrain_tokens": np.repeat(general[0], count),
+            "specialize_tokens": special[0].ravel(),
+            "predicted_loss": losses.ravel(),
+        }
+    )
+
+
 def _curve(
     surface: Surface, draws: list[Surface], constraint: Constraint, grid: Array
 ) -> pd.DataFrame:

@@ -1,0 +1,83 @@
+# The measured frontier: the best split at several general fractions of one size and budget, and what
+# the plan lost against the best of them.
+
+FRONTIER = {
+    "size": config["final"]["size"],
+    "budget_tokens": BUDGET,
+    "fractions": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9],
+    "seeds": config["final"]["seeds"],
+    **config.get("frontier", {}),
+}
+FRONTIER_PLAN = plan_file(FRONTIER["size"], FRONTIER["budget_tokens"])
+
+
+def frontier_config(wildcards):
+    return job_of(wildcards.size, split="frontier", cells=[], unsplit=[])
+
+
+def frontier_minutes(wildcards, attempt):
+    """Every fraction costs a budget at most: what they share is trained once."""
+    count = len(FRONTIER["fractions"]) + 1
+    tokens, runs = count * int(wildcards.budget), count * len(DOMAINS)
+    return minutes_for(steps_seconds(wildcards.size, tokens, runs), attempt)
+
+
+rule frontier_seed:
+    input:
+        fit=rules.fit_law.output.fit,
+        plan=plan_of,
+        tokens=rules.tokenize.input,
+    output:
+        losses=f"{RESULTS}/frontier/{{size}}/{{budget}}/seed{{seed}}/losses.csv",
+    log:
+        f"{RESULTS}/logs/frontier/{{size}}-{{budget}}-seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/logs/frontier/{{size}}-{{budget}}-seed{{seed}}.tsv"
+    params:
+        config=frontier_config,
+        results=results_folder,
+        fractions=FRONTIER["fractions"],
+    threads: ranks
+    resources:
+        cpus_per_task=cpus,
+        execution=execution,
+        gpu=gpu,
+        gres=gres,
+        mem_mb=memory,
+        runs=1,
+        runtime=frontier_minutes,
+        slurm_partition=partition,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/train_frontier.py --config {params.config:q} --size {wildcards.size}"
+        " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
+        " --law {input.fit} --plan {input.plan} --budget {wildcards.budget}"
+        " --fractions {params.fractions} --out {output.losses} 2> {log}"
+
+
+rule frontier:
+    input:
+        fit=rules.fit_law.output.fit,
+        plan=FRONTIER_PLAN,
+        tables=expand(
+            rules.frontier_seed.output.losses,
+            size=FRONTIER["size"],
+            budget=FRONTIER["budget_tokens"],
+            seed=FRONTIER["seeds"],
+        ),
+        code=[f"{PACKAGE}/frontier.py", f"{PACKAGE}/report/figures_frontier.py"],
+    output:
+        table=f"{RESULTS}/frontier/frontier.csv",
+        figure=f"{RESULTS}/frontier/frontier.svg",
+        picture=f"{RESULTS}/frontier/frontier.png",
+    log:
+        f"{RESULTS}/logs/frontier.log",
+    benchmark:
+        f"{RESULTS}/logs/frontier.tsv"
+    threads: 1
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python workflow_scripts/frontier.py --tables {input.tables} --law {input.fit}"
+        " --plan {input.plan} --out {output.table} > {log} 2>&1"
