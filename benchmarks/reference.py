@@ -1,0 +1,269 @@
+"""What a grid says of the law and of the split: the questions of the reference experiment.
+
+python benchmarks/reference.py forms --losses reference/losses.csv
+python benchmarks/reference.py subsets --losses reference/losses.csv
+python benchmarks/reference.py optimum --losses reference/losses.csv
+
+`forms`: every form fitted without the largest sizes, D, D' or their corner, and measured there.
+`subsets`: how many runs a plan needs. `optimum`: how the best split moves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_scripts"))
+
+import numpy as np
+import pandas as pd
+
+from splitlaw.errors import UserError
+from splitlaw.laws import FORMS, FitResult
+from splitlaw.laws.api import fit_table
+from splitlaw.planner import plan, splits_at
+
+DRAWS = 1000
+REGRET = 0.002
+"""Share of the loss that a plan may lose."""
+
+
+def read(file: Path) -> pd.DataFrame:
+    """Rows of a domain's own runs, and of unsplit runs on it; none is marked as held out."""
+    table = pd.read_csv(file).drop(columns="split", errors="ignore")
+    own = (table["train_domain"] == table["domain"]) | (table["specialize_tokens"] == 0)
+    return table[own & (table["domain"] != "general")].reset_index(drop=True)
+
+
+# ---- which form predicts best ---------------------------------------------------------------
+
+
+def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
+    """Rows to fit and rows to predict of each question."""
+    sizes = np.sort(table["params"].unique())
+    deep = np.sort(table.loc[table["specialize_tokens"] > 0, "specialize_tokens"].unique())
+    split = table["specialize_tokens"] > 0
+    wide = np.sort(table.loc[split, "pretrain_tokens"].unique())
+    large = table["params"] > sizes[min(2, len(sizes) - 2)]
+    top = table["pretrain_tokens"] >= wide[-1]
+    four = table["specialize_tokens"] >= min(4 * deep[-3], deep[-1])
+    short = table["specialize_tokens"] <= deep[-3] if len(deep) > 3 else ~four
+    corner = split & (table["pretrain_tokens"] >= wide[-2])
+    corner &= table["specialize_tokens"] >= deep[-2]
+    everything = pd.Series(True, index=table.index)
+    return {
+        "in-sample": (everything, everything),
+        "largest sizes": (~large, large),
+        "largest D": (~top, top & split),
+        "D' four times beyond": (short, four),
+        "corner": (~corner, corner),
+    }
+
+
+def errors_of(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> pd.DataFrame:
+    """Signed relative errors of a law fitted to some rows and asked for others."""
+    fit = fit_table(table[seen], law=law, bootstrap=0)
+    told = fit.predict(table[asked])
+    error = told["loss"] / table.loc[asked, "loss"] - 1
+    found = table.loc[asked, ["trunk", "domain"]].assign(error=error)
+    return found[np.isfinite(found["error"])]
+
+
+def forms(table: pd.DataFrame) -> None:
+    """A line a form, a column a question: mean relative error with its 90% interval, bias."""
+    questions = hold_outs(table)
+    counts = {name: (int(a.sum()), int(b.sum())) for name, (a, b) in questions.items()}
+    print(f"rows fitted and asked: {counts}\n")
+    print("| form | " + " | ".join(questions) + " |")
+    print("|---" * (len(questions) + 1) + "|")
+    names = ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]
+    for law in names:
+        cells = [cell(table, law, *rows) for rows in questions.values()]
+        print(f"| {law} | " + " | ".join(cells) + " |", flush=True)
+
+
+def cell(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> str:
+    """Mean relative error, its interval over trunks, the bias, and rows where it is finite."""
+    try:
+        found = errors_of(table, law, seen, asked)
+    except UserError:
+        return "-"
+    if found.empty:
+        return "-"
+    by_trunk = found["error"].abs().groupby(found["trunk"]).agg(["sum", "size"]).to_numpy()
+    rng = np.random.default_rng(0)
+    drawn = by_trunk[rng.integers(len(by_trunk), size=(DRAWS, len(by_trunk)))].sum(axis=1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.05, 0.95])
+    mean, bias = found["error"].abs().mean(), found["error"].mean()
+    part = "" if len(found) == asked.sum() else f", {len(found)} rows"
+    return f"{mean:.2%} ({low:.2%} to {high:.2%}; {bias:+.2%}{part})"
+
+
+# ---- how few runs are enough ----------------------------------------------------------------
+
+
+def subsets(table: pd.DataFrame, *, size: float, budget: float, seeds: int) -> None:
+    """Regret of plans from a part of the runs, under the law of all of them."""
+    whole = fit_table(table, bootstrap=0)
+    per_token = per_token_at(table, size)
+    about = {"flops": budget * per_token, "params": size, "flops_per_token": per_token}
+    print(
+        f"{table['run'].nunique()} runs; regret at {size:,.0f} parameters, {budget:,.0f} tokens\n"
+    )
+    print("| runs kept | regret, median | largest | general fraction |\n|---|---|---|---|")
+    cases = itertools.chain(
+        ((name, [part]) for name, part in by_rule(table)), at_random(table, seeds)
+    )
+    for name, parts in cases:
+        told = [regret_of(part, whole, about) for part in parts]
+        regrets, fractions = np.array([one for one in told if one]).T if any(told) else ([], [])
+        failed = sum(one is None for one in told)
+        words = f"{np.median(regrets):.3%} | {np.max(regrets):.3%}" if len(regrets) else "- | -"
+        spread = f"{np.min(fractions):.0%} to {np.max(fractions):.0%}" if len(fractions) else "-"
+        note = f"; {failed} of {len(told)} could not be fitted" if failed else ""
+        runs = parts[0]["run"].nunique()
+        print(f"| {name} ({runs}{note}) | {words} | {spread} |", flush=True)
+
+
+def per_token_at(table: pd.DataFrame, size: float) -> float:
+    """Training FLOPs per token of a measured size."""
+    return float(table.loc[table["params"] == size, "flops_per_token"].iloc[0])
+
+
+def regret_of(
+    part: pd.DataFrame, whole: FitResult, about: dict[str, float]
+) -> tuple[float, float] | None:
+    """What the plan of a part loses under the law of the whole, as a share of the loss."""
+    try:
+        made = plan(fit_table(part, bootstrap=0), **about)
+    except UserError:
+        return None
+    best = plan(whole, **about)
+    points = pd.DataFrame(
+        {
+            "domain": list(made.specialize_tokens),
+            "params": about["params"],
+            "pretrain_tokens": made.pretrain_tokens,
+            "specialize_tokens": list(made.specialize_tokens.values()),
+        }
+    )
+    loss = whole.predict(points)["loss"].mean()
+    lost = max(0.0, loss / best.predicted_mean_loss[0] - 1)
+    return lost, made.fraction_general
+
+
+def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Parts of a grid that someone would choose."""
+    sizes = np.sort(table["params"].unique())
+    general = np.sort(table["pretrain_tokens"][table["specialize_tokens"] > 0].unique())
+    special = np.sort(table["specialize_tokens"].unique())[1:]
+    yield "all runs", table
+    if "seed" in table and table["seed"].nunique() > 1:
+        yield "one seed", table[table["seed"] == table["seed"].min()]
+    yield "without unsplit runs", table[table["specialize_tokens"] > 0]
+    yield "without D = 0", table[table["pretrain_tokens"] > 0]
+    for count in range(2, len(sizes)):
+        yield f"the {count} smallest sizes", table[table["params"].isin(sizes[:count])]
+    for left in general[1:]:
+        yield f"without D = {left:,.0f}", table[table["pretrain_tokens"] != left]
+    for left in special:
+        yield f"without D' = {left:,.0f}", table[table["specialize_tokens"] != left]
+    ends = table["pretrain_tokens"].isin(general[[0, -1]]) | (table["specialize_tokens"] == 0)
+    yield "the first and last D", table[ends]
+    ends = table["specialize_tokens"].isin([0, special[0], special[-1]])
+    yield "the first and last D'", table[ends]
+
+
+def at_random(table: pd.DataFrame, seeds: int) -> Iterator[tuple[str, list[pd.DataFrame]]]:
+    """Random parts of the runs, of falling size."""
+    runs = table["run"].unique()
+    for share in (0.7, 0.5, 0.35, 0.25, 0.15):
+        parts = []
+        for seed in range(seeds):
+            rng = np.random.default_rng(seed)
+            kept = rng.choice(runs, size=round(share * len(runs)), replace=False)
+            parts.append(table[table["run"].isin(kept)])
+        yield f"{share:.0%} at random, {seeds} draws", parts
+
+
+# ---- how the best split moves ---------------------------------------------------------------
+
+
+def optimum(table: pd.DataFrame, *, budgets: list[float]) -> None:
+    """General fractions of the optimum by size, budget, number of domains and unique tokens."""
+    fit = fit_table(table, bootstrap=100)
+    sizes = np.sort(table["params"].unique())
+    print("General fraction of the optimum (90%), by size and budget in tokens\n")
+    print("| parameters | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
+    print("|---" * (len(budgets) + 1) + "|")
+    for size in sizes:
+        told = [fraction(at(fit, table, size, budget)) for budget in budgets]
+        print(f"| {size:,.0f} | " + " | ".join(told) + " |", flush=True)
+    middle = budgets[len(budgets) // 2]
+    print("\nWith fewer domains (the first K), and with scarce domain tokens\n")
+    for count in range(1, len(fit.domains) + 1):
+        made = at(fit, table, sizes[-1], middle, domains=fit.domains[:count])
+        print(f"- K = {count}: {fraction(made)}")
+    for unique in (1e5, 3e5, 1e6, 3e6):
+        scarce = dict.fromkeys(fit.domains, unique)
+        made = at(fit, table, sizes[-1], middle, unique_tokens=scarce)
+        print(f"- {unique:,.0f} unique tokens a domain: {fraction(made)}")
+    print("\nLoss of using the general fraction of one size (row) at another (column)\n")
+    best = {size: at(fit, table, size, middle) for size in sizes}
+    print("| | " + " | ".join(f"{size:,.0f}" for size in sizes) + " |")
+    print("|---" * (len(sizes) + 1) + "|")
+    for ours in sizes:
+        lost = [borrowed(fit, table, best[ours], best[theirs], theirs, middle) for theirs in sizes]
+        print(f"| {ours:,.0f} | " + " | ".join(f"{one:.3%}" for one in lost) + " |")
+
+
+def at(fit: FitResult, table: pd.DataFrame, size: float, budget: float, **options):
+    """The plan of a size and a budget in tokens."""
+    per_token = per_token_at(table, size)
+    return plan(fit, flops=budget * per_token, params=size, flops_per_token=per_token, **options)
+
+
+def fraction(made) -> str:
+    """The general fraction of a plan with its interval."""
+    low, high = made.interval["fraction_general"]
+    return f"{made.fraction_general:.0%} ({low:.0%} to {high:.0%})"
+
+
+def borrowed(fit, table, ours, theirs, size: float, budget: float) -> float:
+    """What a size loses with another size's general fraction, as a share of its loss."""
+    per_token = per_token_at(table, size)
+    split = splits_at(
+        fit,
+        flops=budget * per_token,
+        params=size,
+        flops_per_token=per_token,
+        fractions=np.array([ours.fraction_general]),
+    )
+    return max(0.0, split["predicted_loss"].mean() / theirs.predicted_mean_loss[0] - 1)
+
+
+def main() -> None:
+    """Answer one question."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("question", choices=["forms", "subsets", "optimum"])
+    parser.add_argument("--losses", type=Path, required=True, help="losses.csv of a grid")
+    parser.add_argument("--draws", type=int, default=10, help="random subsets of each size")
+    arguments = parser.parse_args()
+    table = read(arguments.losses)
+    largest = table["params"].max()
+    budgets = [4.0 * largest * factor for factor in (2, 4, 8)]
+    questions: dict[str, Callable[[], None]] = {
+        "forms": lambda: forms(table),
+        "subsets": lambda: subsets(table, size=largest, budget=budgets[1], seeds=arguments.draws),
+        "optimum": lambda: optimum(table, budgets=budgets),
+    }
+    questions[arguments.question]()
+
+
+if __name__ == "__main__":
+    main()
