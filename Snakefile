@@ -25,6 +25,7 @@ include: "rules/new_experiment.smk"
 rule all:
     default_target: True
     input:  # by name, so that one that was deleted is made again with all that follows from it
+        rules.prepare_corpus.output,
         rules.evaluate.output,
         rules.fit_law.output,
         rules.choose_split.output,

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from splitlaw import experiment, terminal
 from splitlaw.corpus.config import corpus_config
-from splitlaw.corpus.presence import check_presence
+from splitlaw.corpus.presence import check_presence, listing
 from splitlaw.errors import UserError, exit_status
 from splitlaw.files import canonical_json
 from splitlaw.new_experiment import plain
@@ -136,6 +136,11 @@ def corpus_folder(wildcards):
     return f"{RESULTS}/corpus"
 
 
+def needed(wildcards):
+    """Tokens that the grid asks of a domain; a check, never a reason to run again."""
+    return experiment.needed_tokens(config, wildcards.domain)
+
+
 def tokenizer_folder(wildcards):
     return f"{RESULTS}/tokenizer"
 
@@ -145,7 +150,10 @@ def tokens_folder(wildcards):
 
 
 def text_config(wildcards):
-    return canonical_json({key: config[key] for key in ("corpus", "evaluation")})
+    """What the corpus depends on: the configuration, and which files of text there are."""
+    files = listing(corpus_config(config["corpus"]))
+    parts = {key: config[key] for key in ("corpus", "evaluation")}
+    return canonical_json({**parts, "files": files} if files else parts)
 
 
 def tokenizer_config(wildcards):

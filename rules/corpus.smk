@@ -72,7 +72,9 @@ rule tokenize_domain:
         tokenizer=tokenizer_folder,
         out=tokens_folder,
     threads: CORES
+    priority: 2  # before any training: what is too short for it is told first
     resources:
+        needed=needed,
         runs=4,  # alone in the job that the text rules share: each takes all its CPUs
     conda:
         "../envs/train.yaml"
@@ -81,7 +83,7 @@ rule tokenize_domain:
     shell:
         "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"
-        " --out {params.out} --workers {threads} 2> {log}"
+        " --out {params.out} --workers {threads} --needed {resources.needed} 2> {log}"
 
 
 rule tokenize:

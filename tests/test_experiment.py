@@ -7,6 +7,7 @@ from splitlaw.experiment import (
     grid_of,
     grid_seeds,
     load_config,
+    needed_tokens,
     shape_of,
 )
 from splitlaw.paths import Run, trained_steps
@@ -96,6 +97,13 @@ def test_sharing_pays_in_the_default_grid(config):
         shared += trained_steps(run.path(0.2) for run in runs)
         alone += sum(run.total for run in runs)
     assert shared <= 0.25 * alone
+
+
+def test_a_domain_needs_the_tokens_of_its_longest_run(config):
+    assert needed_tokens(config, "law") == max(config["grid"]["fit"]["specialize_tokens"])
+    assert needed_tokens(config, "general") == config["grid"]["trunk_tokens"]
+    config["execution"] = {"repeat": True}
+    assert needed_tokens(config, "law") == 0
 
 
 def test_a_further_seed_repeats_a_part_of_the_grid(config, schema):

@@ -112,6 +112,16 @@ def test_a_failed_job_says_why_and_where_its_log_is(shown, tmp_path):
     assert "reading" not in told
 
 
+def test_a_job_that_was_stopped_has_not_failed(shown, tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text("w16: 3 of 9\nstopped: the same command goes on\n")
+    tell(shown, event="run_info", stats={"pretrain_size": 1})
+    begin(shown, 1, log=[log], size="16")
+    tell(shown, logging.ERROR, event="job_error", jobid=1)
+    assert "pretrain_size 16 stopped" in text(shown)
+    assert "failed" not in text(shown)
+
+
 def test_a_bug_s_traceback_is_shown(tmp_path):
     log = tmp_path / "job.log"
     log.write_text("Traceback\n  File x\nValueError: y\n")

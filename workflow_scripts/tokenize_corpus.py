@@ -19,6 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of the token files")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--needed", type=int, default=0, help="training tokens that there must be at least"
+    )
     options = parser.parse_args(argv)
 
     def run() -> None:
@@ -32,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             held_out,
             options.out,
             workers=options.workers,
+            needed=options.needed,
         )
 
     return exit_status(run)

@@ -2,7 +2,7 @@ import pytest
 
 from splitlaw.corpus import packages
 from splitlaw.corpus.config import corpus_config
-from splitlaw.corpus.presence import check_presence
+from splitlaw.corpus.presence import check_presence, listing
 from splitlaw.errors import UserError
 
 
@@ -59,3 +59,16 @@ def test_an_embedding_model_that_is_not_there_is_named_with_its_key():
 def test_a_package_that_does_not_exist_is_refused():
     with pytest.raises(UserError, match=r"corpus\.domains\.law\.sources: .*no such built-in"):
         check_presence(given({"package": "laws"}))
+
+
+def test_a_file_that_comes_or_grows_is_noticed_and_one_that_is_touched_is_not(tmp_path):
+    config = given({"files": f"{tmp_path}/*.txt"})
+    (tmp_path / "a.txt").write_text("text")
+    before = listing(config)
+    (tmp_path / "a.txt").write_text("TEXT")
+    assert listing(config) == before
+    (tmp_path / "a.txt").write_text("more text")
+    grown = listing(config)
+    (tmp_path / "b.txt").write_text("text")
+    assert len({before, grown, listing(config)}) == 3
+    assert listing(given({"package": "licenses"})) == ""

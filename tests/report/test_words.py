@@ -7,6 +7,7 @@ from splitlaw.report import tables, words
 from splitlaw.report.inputs import read_inputs
 from splitlaw.report.numerals import count, listing, percent, power, signed
 from splitlaw.report.recipes import read_recipes
+from splitlaw.report.summary import summarise
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,13 @@ def test_the_doubt_stands_with_the_answer(inputs):
     assert "The plan extrapolates: 2.6 times the largest N" in told
     assert re.search(r"give \d+ warnings?\.$", told)
     assert words.doubt(dataclasses.replace(inputs, fit=None)) == ""
+
+
+def test_runs_too_short_to_mean_a_thing_are_told_before_the_answer(inputs, recipes, tmp_path):
+    assert words.caution(inputs) == ""
+    losses = inputs.losses.assign(pretrain_tokens=10, specialize_tokens=10)
+    short = dataclasses.replace(inputs, losses=losses)
+    told = words.caution(short)
+    assert told.startswith("These numbers mean nothing yet: 100%")
+    shown = summarise(short, recipes, tmp_path / "report.html")
+    assert shown.startswith("These numbers mean nothing yet")

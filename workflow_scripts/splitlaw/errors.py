@@ -33,12 +33,17 @@ class CommandParser(argparse.ArgumentParser):
 def exit_status(action: Callable[[], object]) -> int:
     """Run `action` and give the exit status of the command: 0, or 2 after a user's mistake.
 
+    130 after Ctrl-C.
+
     Of several processes that make the same mistake, the first alone tells it.
     """
     try:
         action()
     except UserError as mistake:
         told = str(mistake)
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on", file=sys.stderr)
+        return 130
     except OSError as cause:
         if cause.errno not in NO_ROOM:
             raise

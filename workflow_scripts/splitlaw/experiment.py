@@ -199,6 +199,17 @@ class Grid:
         ]
 
 
+def needed_tokens(config: Config, domain: str) -> int:
+    """Training tokens that the grid's longest run reads of a domain; 0 where it may repeat text."""
+    longest = 0
+    for size in config["sizes"]:
+        runs = grid_of(config, size).runs(domain)
+        steps = [run.pretrain_steps if domain == GENERAL else run.specialize_steps for run in runs]
+        if not execution_of(config, size).get("repeat"):
+            longest = max(longest, *steps)
+    return longest * int(config["training"]["batch_tokens"])
+
+
 def grid_seeds(config: Config) -> list[int]:
     """The seeds of the grid, those that repeat a part of it last."""
     return [*config["grid"]["seeds"], *config["grid"].get("repeat", {}).get("seeds", [])]

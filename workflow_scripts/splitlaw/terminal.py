@@ -36,6 +36,9 @@ AFTER_IT = (
 )
 """How messages begin that say less than the failed job's own, before it and after it."""
 
+STOPPED = "stopped: "
+"""How the message of a job begins that was told to end."""
+
 TAIL = 20
 """Lines that are shown of a failed job's log, where it does not end in a message of its own."""
 
@@ -215,6 +218,9 @@ class StageHandler(logging.Handler):
         job.stage.failed = True
         if self.before is None:
             return
+        if any(failure(file).startswith(STOPPED) for file in job.logs):
+            self.console.print(f"[yellow]■[/] [bold]{escape(job.name)}[/] stopped", soft_wrap=True)
+            return
         self.console.print(f"[red]✗[/] [bold]{escape(job.name)}[/] failed", soft_wrap=True)
         for file in job.logs:
             self.console.print(Text(failure(file)), soft_wrap=True)
@@ -300,7 +306,7 @@ def last_lines(file: Path, number: int) -> list[str]:
 def failure(file: Path) -> str:
     """Why a job failed: the message to the user that its log ends with, or the end of its log."""
     lines = last_lines(file, TAIL)
-    if lines and lines[-1].startswith("error: "):
+    if lines and lines[-1].startswith(("error: ", STOPPED)):
         return lines[-1]
     return "\n".join(lines) or "it left no message"
 

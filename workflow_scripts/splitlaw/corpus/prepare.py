@@ -110,9 +110,11 @@ def _check_sizes(config: CorpusConfig, placement: Placement, dropped: dict[str, 
             if not count:
                 gone = [f"{count} {reason}" for reason, (count, _) in dropped[name].items()]
                 told = f" (dropped: {', '.join(sorted(gone))})" if gone else ""
+                size = placement.index.size[mine].sum()
                 raise UserError(
-                    f"domain {name}: {mine.sum()} documents{told} leave none for {split}; "
-                    "give it more text, or raise corpus.splits"
+                    f"domain {name}: {size:,} bytes of text in {mine.sum()} documents or passages"
+                    f"{told} leave none for {split}; give it more text, or raise corpus.splits, "
+                    "which draws the held-out text of every domain anew"
                 )
 
 

@@ -1,6 +1,7 @@
 """Whether the sources are there at all, asked before anything is planned."""
 
 import glob
+import hashlib
 from pathlib import Path
 
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
@@ -24,6 +25,26 @@ def check_presence(config: CorpusConfig) -> None:
         skip = config.cleaning.on_bad_input == "skip" and any(map(_files_are_there, listed))
         for source in listed:
             _check(source, key, skip=skip)
+
+
+def listing(config: CorpusConfig) -> str:
+    """A digest of the names and sizes of all files that sources name; empty where none does.
+
+    It changes when a file comes, goes, or has another length, not when one is touched.
+    """
+    patterns = {
+        source.files
+        for listed in (config.general, *config.domains.values())
+        for source in listed
+        if source.files
+    }
+    found = {
+        (file, Path(file).stat().st_size)
+        for pattern in patterns
+        for file in glob.iglob(pattern, recursive=True)  # noqa: PTH207
+        if Path(file).is_file()
+    }
+    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16] if patterns else ""
 
 
 def _files_are_there(source: Source) -> bool:

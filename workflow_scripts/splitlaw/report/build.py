@@ -73,6 +73,7 @@ def page_content(
         "name": inputs.folder.resolve().name,
         "version": __version__,
         "play": play(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
+        "caution": words.caution(inputs),
         "answer": words.answer(inputs, recipes),
         "doubt": words.doubt(inputs),
         "outcome": words.outcome(recipes),

@@ -13,7 +13,8 @@ WIDTH = 88
 
 def summarise(inputs: Inputs, recipes: list[Recipe], page: Path) -> str:
     """The summary as text."""
-    parts = [textwrap.fill(words.answer(inputs, recipes), WIDTH)]
+    opening = (words.caution(inputs), words.answer(inputs, recipes))
+    parts = [textwrap.fill(sentence, WIDTH) for sentence in opening if sentence]
     if recipes:
         parts.append("\n".join(_table(recipes)))
     parts += [textwrap.fill(sentence, WIDTH) for sentence in words.outcome(recipes)]

@@ -90,7 +90,7 @@ def _recipes_note(recipes: list[Recipe]) -> str:
     elif compared:
         note += "Losses by document are missing, so standard errors are unpaired and too wide. "
     if any(recipe.too_few_tokens for recipe in recipes):
-        note += "† has models of fewer than 5 tokens per parameter."
+        note += "† has models of fewer than 5 tokens per parameter. "
     return note
 
 

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from splitlaw.report.inputs import Inputs
+from splitlaw.report.inputs import Inputs, law_rows
 from splitlaw.report.numerals import bounds, count, error, listing, loss, percent, power, signed
 from splitlaw.report.recipes import CLEAR, OPTIMAL, Recipe
+
+TOO_SHORT, MOST = 5, 0.5
+"""Tokens per parameter below which a run says little, and the share of such runs that is told."""
 
 EVEN = 0.005
 """Shares of the tokens that differ by less than this are told as one."""
@@ -23,6 +26,22 @@ def answer(inputs: Inputs, recipes: list[Recipe]) -> str:
     budget = f"With {power(plan['flops'])} FLOPs ({count(total)} tokens at {_size(inputs)})"
     expect = f"; expect {_expected(best)}" if best.predicted else ""
     return f"{budget}, {_how(plan, best, total)}{expect}{_below(recipes)}."
+
+
+def caution(inputs: Inputs) -> str:
+    """What must be read before the answer: that the runs were too short for it to mean a thing."""
+    if inputs.losses is None:
+        return ""
+    rows = law_rows(inputs.losses)
+    seen = rows["pretrain_tokens"] + rows["specialize_tokens"]
+    short = float((seen < TOO_SHORT * rows["params"]).mean())
+    if not len(rows) or short < MOST:
+        return ""
+    return (
+        f"These numbers mean nothing yet: {percent(short, 0)} of the grid's losses are of runs "
+        f"with fewer than {TOO_SHORT} tokens per parameter, where no law of this kind holds. "
+        "They show that the workflow runs."
+    )
 
 
 def plan_tokens(plan: Mapping[str, Any]) -> float:
@@ -145,9 +164,10 @@ def _verdicts(measured: list[Recipe]) -> str:
     good = [r for r in tested if r.verdict == "as predicted"]
     bad = [f"{r.prose}: {r.verdict}" for r in tested if r.verdict != "as predicted"]
     rest = f" ({'; '.join(bad)})" if bad else ""
+    have = "has" if len(good) == 1 else "have"
     return (
-        f"Of {len(tested)} predicted gains over {CLEAR:.0f} standard errors, {len(good)} have the "
-        f"predicted sign and a size within a factor of two{rest}."
+        f"Of {len(tested)} predicted gains over {CLEAR:.0f} standard errors, {len(good)} {have} "
+        f"the predicted sign and a size within a factor of two{rest}."
     )
 
 
@@ -155,7 +175,7 @@ def _few_tokens(measured: list[Recipe]) -> str:
     few = [r for r in measured if r.too_few_tokens]
     if not few:
         return ""
-    told = listing([f"{r.prose} ({r.tokens_per_param:.1f})" for r in few])
+    told = listing([f"{r.prose} ({r.tokens_per_param:.2g})" for r in few])
     return (
         "† Some models of these recipes see fewer than 5 tokens per parameter, where no law of "
         f"this kind was measured: {told}."

@@ -50,11 +50,12 @@ def tokenize_domain(
     out: Path,
     *,
     workers: int = 1,
+    needed: int = 0,
 ) -> None:
     """Write `{train,validation,test}.bin`, the held-out tables and `tokens.json` into `out`.
 
     The bytes do not depend on `workers`. Raises `UserError` for a held-out split that is too short
-    to measure a loss on.
+    to measure a loss on, or a train split of fewer than `needed` tokens.
     """
     encoder = Encoder(tokenizer_folder)
     out.mkdir(parents=True, exist_ok=True)
@@ -66,6 +67,7 @@ def tokenize_domain(
             path = Path(name) / f"{split}.bin"
             splits[split] = _write_split(encoder, documents, path, workers)
             _check_tokens(domain, split, splits[split]["tokens"], held_out)
+        _check_need(domain, splits["train"]["tokens"], needed)
         for path in Path(name).iterdir():
             path.replace(out / path.name)
     write_json(
@@ -87,6 +89,15 @@ def _check_tokens(domain: str, split: str, tokens: int, held_out: HeldOut) -> No
         raise UserError(
             f"domain {domain}: {split} has {tokens} tokens, fewer than evaluation.minimum_tokens "
             f"{held_out.minimum_tokens}; give it more documents"
+        )
+
+
+def _check_need(domain: str, tokens: int, needed: int) -> None:
+    if tokens < needed:
+        raise UserError(
+            f"domain {domain}: {tokens:,} training tokens, but the grid's longest run reads "
+            f"{needed:,}; give it about {needed / max(tokens, 1):.1f} times the text, ask for "
+            "fewer tokens in grid, or set execution.repeat to true"
         )
 
 
