@@ -59,6 +59,14 @@ COMPARE = config.get(
     "compare",
     {"sizes": [config["final"]["size"]], "budgets": [BUDGET], "seeds": config["final"]["seeds"]},
 )
+FRONTIER = {
+    "size": config["final"]["size"],
+    "budget_tokens": BUDGET,
+    "fractions": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9],
+    "seeds": config["final"]["seeds"],
+    **config.get("frontier", {}),
+}
+SWEEP = experiment.learning_rate_sweep(config)
 CELLS = expand("{size}/{budget}", size=COMPARE["sizes"], budget=COMPARE["budgets"])
 LOCAL_TASKS = [task for task in config["benchmarks"]["tasks"] if task.startswith("local_")]
 LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]
@@ -182,6 +190,10 @@ def job_config(wildcards):
 def final_config(wildcards):
     """The final models, which do not depend on the grid but through the plan."""
     return job_of(wildcards.size, split="final", cells=[], unsplit=[])
+
+
+def frontier_config(wildcards):
+    return job_of(wildcards.size, split="frontier", cells=[], unsplit=[])
 
 
 def planned_shape(wildcards):

@@ -1,26 +1,6 @@
 # The measured frontier: the best split at several general fractions of one size and budget, and what
 # the plan lost against the best of them.
 
-FRONTIER = {
-    "size": config["final"]["size"],
-    "budget_tokens": BUDGET,
-    "fractions": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9],
-    "seeds": config["final"]["seeds"],
-    **config.get("frontier", {}),
-}
-FRONTIER_PLAN = plan_file(FRONTIER["size"], FRONTIER["budget_tokens"])
-
-
-def frontier_config(wildcards):
-    return job_of(wildcards.size, split="frontier", cells=[], unsplit=[])
-
-
-def frontier_minutes(wildcards, attempt):
-    """Every fraction costs a budget at most: what they share is trained once."""
-    count = len(FRONTIER["fractions"]) + 1
-    tokens, runs = count * int(wildcards.budget), count * len(DOMAINS)
-    return minutes_for(steps_seconds(wildcards.size, tokens, runs), attempt)
-
 
 rule frontier_seed:
     input:
@@ -59,7 +39,7 @@ rule frontier_seed:
 rule frontier:
     input:
         fit=rules.fit_law.output.fit,
-        plan=FRONTIER_PLAN,
+        plan=plan_file(FRONTIER["size"], FRONTIER["budget_tokens"]),
         tables=expand(
             rules.frontier_seed.output.losses,
             size=FRONTIER["size"],

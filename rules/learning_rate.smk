@@ -1,12 +1,5 @@
 # The rule from size to learning rate, measured on the user's own text; not a part of `all`.
 
-SWEEP = experiment.learning_rate_sweep(config)
-
-
-def sweep_minutes(wildcards, attempt):
-    tokens, runs = SWEEP["tokens"] * len(SWEEP["rates"]), len(SWEEP["rates"])
-    return minutes_for(steps_seconds(wildcards.size, tokens, runs), attempt)
-
 
 rule sweep_learning_rate:
     input:

@@ -82,6 +82,18 @@ def steps_seconds(size, tokens, runs):
     return seconds(size, needs.Work(steps=steps, runs=runs, jobs=1))
 
 
+def sweep_minutes(wildcards, attempt):
+    tokens, runs = SWEEP["tokens"] * len(SWEEP["rates"]), len(SWEEP["rates"])
+    return minutes_for(steps_seconds(wildcards.size, tokens, runs), attempt)
+
+
+def frontier_minutes(wildcards, attempt):
+    """Every fraction costs a budget at most: what they share is trained once."""
+    count = len(FRONTIER["fractions"]) + 1
+    tokens, runs = count * int(wildcards.budget), count * len(DOMAINS)
+    return minutes_for(steps_seconds(wildcards.size, tokens, runs), attempt)
+
+
 def memory(wildcards, attempt):
     return needs.memory_mb(pace(wildcards.size), attempt=attempt)
 
