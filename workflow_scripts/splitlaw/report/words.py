@@ -130,7 +130,7 @@ def _winner(ours: Recipe, best: Recipe, measured: list[Recipe]) -> str:
     return (
         f"Trained at equal compute, the optimal split did not win: {best.prose} has the "
         f"lowest mean loss of the {number} recipes, {loss(best.measured)} against "
-        f"{loss(ours.measured)} nats per token (optimal minus {best.prose}: {_gain(best)})."
+        f"{loss(ours.measured)} nats per token; optimal minus {best.prose}: {_gain(best)}."
     )
 
 
