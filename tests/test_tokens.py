@@ -149,6 +149,17 @@ def test_a_held_out_split_that_is_too_short(made: Path, capsys: pytest.CaptureFi
     assert not list((made / "short/law").iterdir())
 
 
+def test_too_little_text_for_the_grid_is_told(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = '{"minimum_tokens": 100}'
+    assert tokenize(made, config, "law", "little", "--needed", "1000000") == 2
+    told = capsys.readouterr().err
+    assert "domain law: " in told
+    assert "the grid's longest run reads 1,000,000" in told
+    assert not list((made / "little/law").iterdir())
+
+
 def test_missing_inputs_are_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tokenize(made, "{}", domain="physics") == 2
     assert "run prepare_corpus with domain physics first" in capsys.readouterr().err
