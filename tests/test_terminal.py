@@ -112,6 +112,36 @@ def test_a_failed_job_says_why_and_where_its_log_is(shown, tmp_path):
     assert "reading" not in told
 
 
+def fail_together(shown, tmp_path, *, job, slurm):
+    (tmp_path / "job.log").write_text(job)
+    (tmp_path / "slurm.log").write_text(slurm)
+    tell(shown, event="run_info", stats={"pretrain_size": 2})
+    for number in (1, 2):
+        begin(shown, number, log=[tmp_path / "job.log"], size=str(number))
+    info = [{"jobid": 1}, {"jobid": 2}]
+    logs = [str(tmp_path / "slurm.log")]
+    tell(shown, logging.ERROR, event="group_error", aux_logs=logs, job_error_info=info)
+    for number in (1, 2):
+        tell(shown, logging.ERROR, event="job_error", jobid=number)
+    return text(shown)
+
+
+def test_jobs_that_the_scheduler_ended_together_are_told_once_with_its_reason(shown, tmp_path):
+    reason = "slurmstepd-c1: error: *** JOB 4 ON c1 CANCELLED AT noon DUE TO TIME LIMIT ***\n"
+    slurm = "resources: mem=1\n" + reason + "what Snakemake says of it\n" * 50
+    told = fail_together(shown, tmp_path, job="w16: 3 of 9\n", slurm=slurm)
+    assert told.count("JOB 4 ON c1 CANCELLED AT noon DUE TO TIME LIMIT") == 1
+    assert told.count("failed") == 1
+    assert "pretrain_size 1, pretrain_size 2" in told
+    assert str(tmp_path / "slurm.log") in told
+    assert "it left no message" not in told
+
+
+def test_a_mistake_in_a_shared_job_is_told_in_its_own_words(shown, tmp_path):
+    told = fail_together(shown, tmp_path, job="error: a.csv: no rows; add some\n", slurm="x\n")
+    assert told.count("error: a.csv: no rows; add some") == 1
+
+
 def test_a_job_that_was_stopped_has_not_failed(shown, tmp_path):
     log = tmp_path / "job.log"
     log.write_text("w16: 3 of 9\nstopped: the same command goes on\n")

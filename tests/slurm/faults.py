@@ -285,12 +285,12 @@ FAULTS = (
         words="",
         site=(("slurm_partition", "scavenge"),),
     ),
-    Fault(name="time limit", strike=time_limit, words="Error in group"),
-    Fault(name="cancelled job", strike=cancel, words="Error in group"),
+    Fault(name="time limit", strike=time_limit, words="DUE TO TIME LIMIT"),
+    Fault(name="cancelled job", strike=cancel, words="CANCELLED AT"),
     Fault(
         name="out of memory",
         strike=nothing,
-        words="Error in group",
+        words="xceeded job memory limit",
         lines=(
             (
                 "set-resources",

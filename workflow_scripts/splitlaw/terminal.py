@@ -42,6 +42,9 @@ STOPPED = "stopped: "
 TAIL = 20
 """Lines that are shown of a failed job's log, where it does not end in a message of its own."""
 
+LOG = 2000
+"""Lines of a scheduler's log that are searched for its own; Snakemake's follow them."""
+
 SPINNER = Spinner("dots")
 NOW_WIDTH = 110
 """Columns from which on a running job's last line is shown beside its stage."""
@@ -226,6 +229,28 @@ class StageHandler(logging.Handler):
             self.console.print(Text(failure(file)), soft_wrap=True)
             self.console.print(Text(f"log: {file}", style="dim"), soft_wrap=True)
 
+    def _group_error(self, record: logging.LogRecord) -> None:
+        """A scheduler's job that several of ours share: why it ended, once for all of them.
+
+        Snakemake leaves out what the scheduler calls the end, but the scheduler wrote it into the
+        job's own log.
+        """
+        about: Any = record
+        ended = [self.jobs[info["jobid"]] for info in about.job_error_info]
+        for job, info in zip(ended, about.job_error_info, strict=True):
+            job.stage.running.pop(info["jobid"], None)
+            job.stage.failed = True
+        if self.before is None:
+            return
+        files = [Path(file) for file in about.aux_logs]
+        told = [failure(file) for job in ended for file in job.logs]
+        ours = [message for message in told if message.startswith("error: ")]
+        reasons = list(dict.fromkeys(ours)) or scheduler_reasons(files)[:1] or map(failure, files)
+        names = ", ".join(job.name for job in ended)
+        self.console.print(f"[red]✗[/] a job failed: [bold]{escape(names)}[/]", soft_wrap=True)
+        for line in [*reasons, *(f"log: {file}" for file in files)]:
+            self.console.print(Text(line), soft_wrap=True)
+
     def _nothing(self, record: logging.LogRecord) -> None:
         """An event that the lines above tell already."""
 
@@ -309,6 +334,13 @@ def failure(file: Path) -> str:
     if lines and lines[-1].startswith(("error: ", STOPPED)):
         return lines[-1]
     return "\n".join(lines) or "it left no message"
+
+
+def scheduler_reasons(files: Sequence[Path]) -> list[str]:
+    """What Slurm wrote into the logs of its job when it ended it, the cause first."""
+    lines = [line for file in files for line in last_lines(file, LOG)]
+    said = [line.partition("error: ")[2] for line in lines if line.startswith("slurmstepd")]
+    return list(dict.fromkeys(reason.strip("* ") for reason in said))
 
 
 def clock(seconds: float) -> str:
