@@ -115,8 +115,10 @@ def send(run: subprocess.Popen, number: int, alone: bool) -> None:
 def disturb(folder: Path, tokens: Path, training: tuple[str, int], kills: Kills) -> list[Training]:
     """Kill one training again and again, and another like it once it has ended.
 
-    A kill that comes after the end is none. Gives the trainings, all of them finished.
+    A kill that comes after the end is none. Gives the trainings that were killed, all of them
+    finished.
     """
+    killed: set[Training] = set()
     begun: list[Training] = []
     while kills.left:
         name = f"{signal.Signals(kills.number).name}-{len(begun)}"
@@ -131,11 +133,13 @@ def disturb(folder: Path, tokens: Path, training: tuple[str, int], kills: Kills)
             if not ended:
                 send(run, kills.number, alone)
                 kills.left -= 1
+                killed.add(begun[-1])
             status = run.wait()
             print(f"    {name} after {delay:4.1f} s: status {status}", flush=True)
-    for run_to_end in begun:
+    struck = [run for run in begun if run in killed]
+    for run_to_end in struck:
         run_to_end.finish()
-    return begun
+    return struck
 
 
 @dataclass(kw_only=True)
@@ -183,7 +187,7 @@ def main() -> None:
             ended += len(finished)
             same += sum(run.states() == wanted[training] for run in finished)
     print(f"{arguments.kills} kills met a running training")
-    print(f"{same} of {ended} trainings ended in the bytes of the undisturbed one")
+    print(f"{same} of {ended} killed trainings ended in the bytes of the undisturbed one")
     sys.exit(same != ended)
 
 

@@ -29,8 +29,6 @@ from splitlaw.laws.api import fit_table
 from splitlaw.planner import plan, splits_at
 
 DRAWS = 1000
-REGRET = 0.002
-"""Share of the loss that a plan may lose."""
 
 
 def read(file: Path) -> pd.DataFrame:

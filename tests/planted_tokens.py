@@ -5,6 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from splitlaw.experiment import Grid
+from splitlaw.model import Shape
+from splitlaw.runs import Job
+from splitlaw.training import Recipe
+
 JOB = {
     "split": "fit",
     "shape": {
@@ -30,6 +35,30 @@ JOB = {
     "unsplit": [180],
     "test_tokens": 100,
 }
+
+
+def job_of(results: Path, split: str) -> Job:
+    """A job that trains models of one layer on the planted tokens in `results`."""
+    return Job(
+        size="tiny",
+        split=split,
+        seed=0,
+        shape=Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=16),
+        recipe=Recipe(
+            batch_tokens=64,
+            warmup_tokens=128,
+            cooldown_fraction=0.2,
+            learning_rate=1e-2,
+            reference_params=1000,
+            learning_rate_exponent=0.0,
+            weight_decay=0.1,
+            betas=(0.9, 0.95),
+            clip=1.0,
+        ),
+        grid=Grid(batch_tokens=64, cells=(), unsplit=()),
+        results=results,
+        test_tokens=10**6,
+    )
 
 
 def write_tokens(folder: Path, *, train: int, documents: list[int], seed: int) -> Path:

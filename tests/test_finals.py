@@ -3,27 +3,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from planted_tokens import job_of
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from splitlaw.evaluation import evaluate
-from splitlaw.experiment import Grid
 from splitlaw.finals import COLUMNS, load_documents, read_recipes, train_shared, train_strategy
-from splitlaw.model import Shape
-from splitlaw.runs import Job
-from splitlaw.training import Execution, Recipe
+from splitlaw.training import Execution
 
-SHAPE = Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=16)
-RECIPE = Recipe(
-    batch_tokens=64,
-    warmup_tokens=128,
-    cooldown_fraction=0.2,
-    learning_rate=1e-2,
-    reference_params=1000,
-    learning_rate_exponent=0.0,
-    weight_decay=0.1,
-    betas=(0.9, 0.95),
-    clip=1.0,
-)
 PLAN = {
     "trunk": "shared",
     "law": "additive",
@@ -58,16 +44,7 @@ def plan(tokens):
 def job(tokens):
     (tokens / "tokenizer").mkdir()
     (tokens / "tokenizer/tokenizer.json").write_text("{}")
-    return Job(
-        size="tiny",
-        split="final",
-        seed=0,
-        shape=SHAPE,
-        recipe=RECIPE,
-        grid=Grid(batch_tokens=64, cells=(), unsplit=()),
-        results=tokens,
-        test_tokens=10**6,
-    )
+    return job_of(tokens, "final")
 
 
 def train(job, plan, strategy):
@@ -117,7 +94,7 @@ def test_the_card_says_what_was_read_what_it_costs_and_how_it_was_made(job, plan
     card = (job.results / "final/tiny/1301/seed0/optimal/law/README.md").read_text()
     assert "| general | 640 | 11% |  |" in card
     assert "| law | 640 | 11% | b 75%, a 25% |" in card
-    assert f"{1280 * SHAPE.flops_per_token:.3g} FLOPs" in card
+    assert f"{1280 * job.shape.flops_per_token:.3g} FLOPs" in card
     assert "2.9000 (2.8000 to 3.0000)" in card and "3.1000" not in card
     name = job.results.name
     assert f"snakemake --cores 1 results/{name}/final/tiny/1301/seed0/optimal/losses.csv" in card

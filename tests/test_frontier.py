@@ -4,15 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from laws.planted import law, with_draws
+from planted_tokens import job_of
 
 from splitlaw.errors import UserError
-from splitlaw.experiment import Grid
 from splitlaw.files import read_json
 from splitlaw.frontier import COLUMNS, gather, mean_losses, measure, regret, smooth
-from splitlaw.model import Shape
 from splitlaw.planner import plan
-from splitlaw.runs import Job
-from splitlaw.training import Execution, Recipe
+from splitlaw.training import Execution
 
 FRACTIONS = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9])
 
@@ -75,26 +73,7 @@ def test_too_few_fractions_are_told():
 
 @pytest.fixture
 def job(tokens):
-    return Job(
-        size="tiny",
-        split="frontier",
-        seed=0,
-        shape=Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=16),
-        recipe=Recipe(
-            batch_tokens=64,
-            warmup_tokens=128,
-            cooldown_fraction=0.2,
-            learning_rate=1e-2,
-            reference_params=1000,
-            learning_rate_exponent=0.0,
-            weight_decay=0.1,
-            betas=(0.9, 0.95),
-            clip=1.0,
-        ),
-        grid=Grid(batch_tokens=64, cells=(), unsplit=()),
-        results=tokens,
-        test_tokens=10**6,
-    )
+    return job_of(tokens, "frontier")
 
 
 def test_every_fraction_is_trained_at_the_plans_compute(job, tmp_path):

@@ -33,7 +33,7 @@ def jobs(cluster, state="RUNNING"):
     [
         ({"slurm_partition": "cup"}, "goes to the partition cup, which does not exist"),
         ({"gpu_partition": "cpu"}, "asks for a GPU on the partition cpu, which has none"),
-        ({"runtime": 90}, "minutes, the partition cpu allows 60; lower runtime"),
+        ({"runtime": 90}, "asks for 450 minutes, the partition cpu allows 60; lower runtime"),
     ],
 )
 def test_what_the_site_does_not_have_stops_everything_in_one_line(project, site, words):

@@ -126,8 +126,8 @@ def request(job: str, resources: Mapping[str, object]) -> Request:
 
 
 def check(requests: Iterable[Request], known: Mapping[str, Partition]) -> None:
-    """Refuse the first request that no node of its partition could ever serve."""
-    for wanted in requests:
+    """Refuse a request that no node of its partition could ever serve; the longest comes first."""
+    for wanted in sorted(requests, key=lambda each: (-each.minutes, each.job)):
         if not wanted.partition:
             continue  # the site's default partition
         if wanted.partition not in known:

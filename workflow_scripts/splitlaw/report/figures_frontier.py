@@ -9,11 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from splitlaw.report import style
+from splitlaw.report.figures_plan import OURS, THEIRS
 
 if TYPE_CHECKING:
     from splitlaw.frontier import Regret, Smooth
-
-OURS, THEIRS = "#de8f05", "#0173b2"
 
 
 def measured(means: pd.DataFrame, predicted: pd.DataFrame, curve: Smooth, found: Regret) -> Figure:

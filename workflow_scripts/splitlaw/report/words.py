@@ -7,10 +7,10 @@ import numpy as np
 
 from splitlaw.report.inputs import Inputs, law_rows
 from splitlaw.report.numerals import bounds, count, error, listing, loss, percent, power, signed
-from splitlaw.report.recipes import CLEAR, OPTIMAL, Recipe
+from splitlaw.report.recipes import CLEAR, MIN_TOKENS_PER_PARAM, OPTIMAL, Recipe
 
-TOO_SHORT, MOST = 5, 0.5
-"""Tokens per parameter below which a run says little, and the share of such runs that is told."""
+MOST = 0.5
+"""Share of runs too short to say much from which on it is told before anything else."""
 
 EVEN = 0.005
 """Shares of the tokens that differ by less than this are told as one."""
@@ -34,13 +34,13 @@ def caution(inputs: Inputs) -> str:
         return ""
     rows = law_rows(inputs.losses)
     seen = rows["pretrain_tokens"] + rows["specialize_tokens"]
-    short = float((seen < TOO_SHORT * rows["params"]).mean())
+    short = float((seen < MIN_TOKENS_PER_PARAM * rows["params"]).mean())
     if not len(rows) or short < MOST:
         return ""
     return (
         f"These numbers mean nothing yet: {percent(short, 0)} of the grid's losses are of runs "
-        f"with fewer than {TOO_SHORT} tokens per parameter, where no law of this kind holds. "
-        "They show that the workflow runs."
+        f"with fewer than {MIN_TOKENS_PER_PARAM} tokens per parameter, where no law of this kind "
+        "holds. They show that the workflow runs."
     )
 
 
