@@ -15,10 +15,10 @@ from splitlaw.learning_rates import COLUMNS, fit_rule, in_the_valley, write_rule
 RATES = [1e-3, 2e-3, 4e-3, 8e-3, 16e-3]
 
 
-def planted(size, params, best, *, noise=0.0, rates=RATES):
+def planted(size, params, best, *, noise=0.0, rates=RATES, curvature=0.1):
     generator = np.random.default_rng(params)
     off = np.log(np.array(rates) / best)
-    losses = 3.0 + 0.1 * off**2 + noise * generator.normal(size=len(rates))
+    losses = 3.0 + curvature * off**2 + noise * generator.normal(size=len(rates))
     rows = [
         (size, params, rate, 1000, loss, 0.01) for rate, loss in zip(rates, losses, strict=True)
     ]
@@ -41,6 +41,24 @@ def test_a_planted_rule_is_recovered(tmp_path):
     assert rule["rates"]["s10000"] > rule["rates"]["s40000"]
     assert "learning_rate_exponent: -0." in words
     assert len(pd.read_csv(tmp_path / "rates.csv")) == 15
+
+
+def test_valleys_that_are_steeper_for_large_models_do_not_bend_the_rule():
+    rows = [
+        planted(f"s{n}", n, 4e-3 * (n / 20_000) ** -0.5, curvature=0.1 * n / 20_000, noise=1e-3)
+        for n in (5_000, 20_000, 80_000)
+    ]
+    rule = fit_rule(pd.concat(rows), 20_000)
+    assert rule.at(80_000) == pytest.approx(2e-3, rel=0.03)
+    assert rule.at(5_000) == pytest.approx(8e-3, rel=0.1)
+    assert rule.curvature_exponent == pytest.approx(1, abs=0.1)
+
+
+def test_two_sizes_are_enough():
+    rows = [planted(f"s{n}", n, 4e-3 * (n / 20_000) ** -0.5) for n in (10_000, 40_000)]
+    rule = fit_rule(pd.concat(rows), 20_000)
+    assert rule.exponent == pytest.approx(-0.5, abs=0.01)
+    assert rule.curvature_exponent == 0
 
 
 def test_a_best_rate_at_the_edge_is_told(tmp_path):

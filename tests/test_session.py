@@ -78,8 +78,17 @@ def test_a_results_folder_of_another_configuration_is_refused(tmp_path):
     session.check_results(tmp_path / "r", IDENTITY)
     added = {**IDENTITY, "sizes": {**IDENTITY["sizes"], "w24": {"width": 24}}}
     session.check_results(tmp_path / "r", added)
+    (tmp_path / "r/runs").mkdir()
     with pytest.raises(UserError, match=r"training.clip was 1.0, is 2.0\); give `experiment`"):
         session.check_results(tmp_path / "r", {**added, "training": {"clip": 2.0}})
+
+
+def test_a_sweep_may_change_the_rates_until_a_grid_is_trained(tmp_path):
+    session.check_results(tmp_path / "r", IDENTITY)
+    session.check_results(tmp_path / "r", {**IDENTITY, "training": {"clip": 2.0}})
+    (tmp_path / "r/runs").mkdir()
+    with pytest.raises(UserError, match=r"training\.clip was 2\.0, is 1\.0"):
+        session.check_results(tmp_path / "r", IDENTITY)
 
 
 def test_a_results_folder_that_cannot_be_written_is_told(tmp_path):

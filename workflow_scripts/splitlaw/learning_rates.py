@@ -1,9 +1,10 @@
 """The rule from size to learning rate, measured on the user's own general text.
 
 Unsplit runs of several sizes are trained at several peak rates and cooled down. Around its best
-rate a size's loss is a parabola over the logarithm of the rate. One curvature for all sizes, and
-lowest points on a power of N, are fitted to all of them together: single sizes are too noisy to
-show where their flat valleys are deepest. The rule has the form that the training config takes.
+rate a size's loss is a parabola over the logarithm of the rate. Lowest points and curvatures, each
+on a power of N, are fitted to all sizes together: single sizes are too noisy to show where their
+flat valleys are deepest, and the valleys of large models are steeper. The rule has the form that
+the training config takes.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Rule:
     exponent_error: float
     """Standard error of `exponent`."""
     curvature: float
-    """Nats per token lost at a rate that is off by a factor e."""
+    """Nats per token lost at `reference_params` with a rate that is off by a factor e."""
+    curvature_exponent: float
+    """The curvature goes with N to this power; 0 where two sizes only were swept."""
 
     def at(self, params: int) -> float:
         """The peak rate of a model of `params` parameters."""
@@ -104,7 +107,7 @@ def in_the_valley(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
-    """Least squares over all sizes: a level each, one curvature, and lowest points on a power."""
+    """Least squares over all sizes: a level each; lowest points and curvatures on powers of N."""
     rows = in_the_valley(rows)
     sizes, index = np.unique(rows["params"], return_inverse=True)
     if len(sizes) < 2:
@@ -113,18 +116,20 @@ def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
         )
     rate, loss = np.log(rows["learning_rate"].to_numpy()), rows["loss"].to_numpy()
     params = np.log(rows["params"].to_numpy() / reference_params)
+    of_size = [index == number for number in range(len(sizes))]
+    steeper = int(len(sizes) > 2)  # six runs of two sizes leave nothing to tell it from
 
     def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
         level, exponent, curvature = point[:3]
+        slope = point[3] if steeper else 0.0
         off = rate - level - exponent * params
-        return loss - point[3 + index] - np.exp(curvature) * off**2
+        return loss - point[3 + steeper + index] - np.exp(curvature + slope * params) * off**2
 
-    lowest = [loss[index == number].min() for number in range(len(sizes))]
-    middle = np.mean(
-        [rate[index == number][loss[index == number].argmin()] for number in range(len(sizes))]
-    )
-    found = least_squares(residuals, np.array([middle, -0.5, np.log(0.05), *lowest]))
-    spare = max(len(loss) - len(found.x), 1)
+    lowest = [loss[one].min() for one in of_size]
+    middle = np.mean([rate[one][loss[one].argmin()] for one in of_size])
+    start = np.array([middle, -0.5, np.log(0.05), *[0.0] * steeper, *lowest])
+    found = least_squares(residuals, start)
+    spare = max(len(loss) - len(start), 1)
     errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * 2 * found.cost / spare)
     return Rule(
         learning_rate=float(np.exp(found.x[0])),
@@ -133,6 +138,7 @@ def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
         learning_rate_error=float(errors[0]),
         exponent_error=float(errors[1]),
         curvature=float(np.exp(found.x[2])),
+        curvature_exponent=float(found.x[3]) if steeper else 0.0,
     )
 
 

@@ -196,7 +196,10 @@ def _others_here() -> bool:
 
 
 def check_results(folder: Path, identity: dict[str, Any]) -> None:
-    """Refuse a results folder that cannot be written, or that another configuration filled."""
+    """Refuse a results folder that cannot be written, or that another configuration filled.
+
+    Until a grid is trained, a sweep may still change the rule of the learning rate.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
@@ -208,7 +211,10 @@ def check_results(folder: Path, identity: dict[str, Any]) -> None:
         ) from None
     record = folder / "experiment.json"
     if record.exists():
-        difference = first_difference(read_json(record), identity)
+        before = read_json(record)
+        if not (folder / "runs").exists():
+            before = {key: value for key, value in before.items() if key != "training"}
+        difference = first_difference(before, identity)
         if difference:
             raise UserError(
                 f"{folder}: made by another configuration ({difference}); give `experiment` "
