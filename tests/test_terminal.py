@@ -69,7 +69,7 @@ def test_a_terminal_gets_every_stage_with_its_progress(monkeypatch, tmp_path):
     handler = make(monkeypatch, tty=True, width=130)
     tell(handler, event="run_info", stats={"pretrain_size": 3, "fit_law": 1})
     begin(handler, 1, log=[log])
-    handler.stages["pretrain"].began -= 65
+    handler.stages["pretrain"].since -= 65
     begin(handler, 2, log=[log])
     tell(handler, event="job_finished", job_id=1)
     handler.console.print(handler._table())
@@ -89,7 +89,7 @@ def test_stages_stand_in_their_own_order(shown):
 
 def test_time_left_goes_by_the_work_of_the_jobs():
     now = time.monotonic()
-    stage = Stage(name="pretrain", total=4, done=1, done_work=0.5, busy=10.0, began=now)
+    stage = Stage(name="pretrain", total=4, done=1, done_work=0.5, busy=10.0)
     stage.running = {1: Job(stage=stage, work=1.5, name="", logs=[], began=now)}
     assert stage.seconds_left == pytest.approx(70, abs=0.5)
     stage.running[1].began -= 10
@@ -110,6 +110,23 @@ def test_a_failed_job_says_why_and_where_its_log_is(shown, tmp_path):
     assert "pretrain_size 16 failed" in told
     assert str(log) in told
     assert "reading" not in told
+
+
+def test_a_stages_clock_stands_still_while_it_waits_for_others(shown, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    tell(shown, event="run_info", stats={"pretrain_size": 3})
+    begin(shown, 1)
+    now += 5
+    begin(shown, 2)
+    now += 5
+    for number in (1, 2):
+        tell(shown, event="job_finished", job_id=number)
+    now += 1000
+    begin(shown, 3)
+    now += 7
+    tell(shown, event="job_finished", job_id=3)
+    assert "pretrain: 3 jobs, 17 s" in text(shown)
 
 
 def fail_together(shown, tmp_path, *, job, slurm):

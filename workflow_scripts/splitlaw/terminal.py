@@ -58,7 +58,7 @@ class Job:
     work: float
     name: str
     logs: list[Path]
-    began: float = field(default_factory=time.monotonic)
+    began: float
 
 
 @dataclass(kw_only=True)
@@ -71,18 +71,40 @@ class Stage:
     done_work: float = 0.0
     busy: float = 0.0
     """Seconds of its finished jobs, added up."""
-    began: float | None = None
-    ended: float | None = None
+    clocked: float = 0.0
+    """Seconds with at least one job, up to the last moment without any."""
+    since: float | None = None
+    """When the first of the jobs now running began, or of those that ran without a gap before."""
     failed: bool = False
     running: dict[int, Job] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
 
+    def enter(self, number: int, job: Job) -> None:
+        """A job begins."""
+        self.since = self.since or job.began
+        self.running[number] = job
+
+    def leave(self, number: int) -> Job | None:
+        """A job ends, however it does; None where it had ended before."""
+        job = self.running.pop(number, None)
+        if self.since is not None and not self.running:
+            self.clocked, self.since = self.seconds, None
+        return job
+
+    @property
+    def begun(self) -> bool:
+        """Whether a job of it has ever been started."""
+        return bool(self.running or self.done or self.failed)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it is done."""
+        return self.done == self.total
+
     @property
     def seconds(self) -> float:
-        """Seconds since its first job began."""
-        if self.began is None:
-            return 0.0
-        return (self.ended or time.monotonic()) - self.began
+        """Seconds in which at least one of its jobs ran; waiting for other stages is none."""
+        return self.clocked + (time.monotonic() - self.since if self.since is not None else 0.0)
 
     @property
     def share(self) -> float:
@@ -187,15 +209,16 @@ class StageHandler(logging.Handler):
         if stage is None:
             return
         wildcards = dict(about.wildcards or {})
-        stage.began = stage.began or time.monotonic()
         stage.outputs += [str(file) for file in about.output or []]
         job = Job(
             stage=stage,
             work=self.work(about.rule_name, wildcards),
             name=" ".join([about.rule_name, *map(str, wildcards.values())]),
             logs=[Path(str(file)) for file in about.log or []],
+            began=time.monotonic(),
         )
-        self.jobs[about.jobid] = stage.running[about.jobid] = job
+        self.jobs[about.jobid] = job
+        stage.enter(about.jobid, job)
 
     def _job_finished(self, record: logging.LogRecord) -> None:
         number = record.job_id  # type: ignore[attr-defined]
@@ -203,12 +226,12 @@ class StageHandler(logging.Handler):
         if job is None:
             return
         stage = job.stage
-        stage.running.pop(number, None)
+        stage.leave(number)
         stage.done += 1
         stage.done_work += job.work
         stage.busy += time.monotonic() - job.began
-        if stage.done == stage.total:
-            stage.ended, self.last = time.monotonic(), stage
+        if stage.ended:
+            self.last = stage
             if self.live is None and self.before is not None:
                 self.console.print(f"{stage.name}: {_jobs(stage.done)}, {clock(stage.seconds)}")
         if all(stage.ended for stage in self.stages.values()):
@@ -216,7 +239,7 @@ class StageHandler(logging.Handler):
 
     def _job_error(self, record: logging.LogRecord) -> None:
         job = self.jobs.get(record.jobid)  # type: ignore[attr-defined]
-        if job is None or not job.stage.running.pop(record.jobid, None):  # type: ignore[attr-defined]
+        if job is None or not job.stage.leave(record.jobid):  # type: ignore[attr-defined]
             return
         job.stage.failed = True
         if self.before is None:
@@ -238,7 +261,7 @@ class StageHandler(logging.Handler):
         about: Any = record
         ended = [self.jobs[info["jobid"]] for info in about.job_error_info]
         for job, info in zip(ended, about.job_error_info, strict=True):
-            job.stage.running.pop(info["jobid"], None)
+            job.stage.leave(info["jobid"])
             job.stage.failed = True
         if self.before is None:
             return
@@ -276,7 +299,7 @@ class StageHandler(logging.Handler):
         count = f"{stage.done}/{stage.total}"
         if stage.ended:
             return [Text(f"✓ {stage.name}", style="green"), "", count, clock(stage.seconds), "", ""]
-        if stage.began is None:
+        if not stage.begun:
             return [Text(f"  {stage.name}", style="dim"), "", Text(count, style="dim"), "", "", ""]
         if stage.failed and not stage.running:
             return [Text(f"✗ {stage.name}", style="red"), "", count, clock(stage.seconds), "", ""]
