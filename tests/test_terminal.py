@@ -154,6 +154,12 @@ def test_jobs_that_the_scheduler_ended_together_are_told_once_with_its_reason(sh
     assert "it left no message" not in told
 
 
+def test_a_shared_job_that_ended_without_a_reason_is_told_as_that(shown, tmp_path):
+    told = fail_together(shown, tmp_path, job="w16: 3 of 9\n", slurm="all is done\n" * 50)
+    assert told.count("the scheduler ended it and gave no reason") == 1
+    assert "all is done" not in told
+
+
 def test_a_mistake_in_a_shared_job_is_told_in_its_own_words(shown, tmp_path):
     told = fail_together(shown, tmp_path, job="error: a.csv: no rows; add some\n", slurm="x\n")
     assert told.count("error: a.csv: no rows; add some") == 1

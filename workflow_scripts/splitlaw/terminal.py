@@ -45,6 +45,9 @@ TAIL = 20
 LOG = 2000
 """Lines of a scheduler's log that are searched for its own; Snakemake's follow them."""
 
+NO_REASON = "the scheduler ended it and gave no reason"
+"""As where a job has just done its work when its time limit comes."""
+
 SPINNER = Spinner("dots")
 NOW_WIDTH = 110
 """Columns from which on a running job's last line is shown beside its stage."""
@@ -268,7 +271,7 @@ class StageHandler(logging.Handler):
         files = [Path(file) for file in about.aux_logs]
         told = [failure(file) for job in ended for file in job.logs]
         ours = [message for message in told if message.startswith("error: ")]
-        reasons = list(dict.fromkeys(ours)) or scheduler_reasons(files)[:1] or map(failure, files)
+        reasons = list(dict.fromkeys(ours)) or scheduler_reasons(files)[:1] or [NO_REASON]
         names = ", ".join(job.name for job in ended)
         self.console.print(f"[red]✗[/] a job failed: [bold]{escape(names)}[/]", soft_wrap=True)
         for line in [*reasons, *(f"log: {file}" for file in files)]:
