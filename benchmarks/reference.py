@@ -4,8 +4,9 @@ python benchmarks/reference.py forms --losses reference/losses.csv
 python benchmarks/reference.py subsets --losses reference/losses.csv
 python benchmarks/reference.py optimum --losses reference/losses.csv
 
-`forms`: every form fitted without the largest sizes, D, D' or their corner, and measured there.
-`subsets`: how many runs a plan needs. `optimum`: how the best split moves.
+`forms`: every form fitted without the largest sizes, D, D' or their corner, and measured there; with
+`--out` also as a table, which a test holds today's fitter to. `subsets`: how many runs a plan needs.
+`optimum`: how the best split moves.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def read(file: Path) -> pd.DataFrame:
 
 
 def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
-    """Rows to fit and rows to predict of each question."""
+    """Rows to fit and rows to predict of each question; all forms are finite on the latter."""
     sizes = np.sort(table["params"].unique())
     deep = np.sort(table.loc[table["specialize_tokens"] > 0, "specialize_tokens"].unique())
     split = table["specialize_tokens"] > 0
@@ -54,13 +55,15 @@ def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
     corner = split & (table["pretrain_tokens"] >= wide[-2])
     corner &= table["specialize_tokens"] >= deep[-2]
     everything = pd.Series(True, index=table.index)
-    return {
+    questions = {
         "in-sample": (everything, everything),
         "largest sizes": (~large, large),
-        "largest D": (~top, top & split),
+        "largest D": (~top, top),
         "D' four times beyond": (short, four),
         "corner": (~corner, corner),
     }
+    both = split & (table["pretrain_tokens"] > 0)
+    return {name: (seen, asked & both) for name, (seen, asked) in questions.items()}
 
 
 def errors_of(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> pd.DataFrame:
@@ -72,34 +75,39 @@ def errors_of(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) 
     return found[np.isfinite(found["error"])]
 
 
-def forms(table: pd.DataFrame) -> None:
+def forms(table: pd.DataFrame, out: Path | None) -> None:
     """A line a form, a column a question: mean relative error with its 90% interval, bias."""
     questions = hold_outs(table)
     counts = {name: (int(a.sum()), int(b.sum())) for name, (a, b) in questions.items()}
     print(f"rows fitted and asked: {counts}\n")
     print("| form | " + " | ".join(questions) + " |")
     print("|---" * (len(questions) + 1) + "|")
-    names = ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]
-    for law in names:
-        cells = [cell(table, law, *rows) for rows in questions.values()]
-        print(f"| {law} | " + " | ".join(cells) + " |", flush=True)
+    found = []
+    for law in ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]:
+        cells = [measured(table, law, *rows) for rows in questions.values()]
+        print(f"| {law} | " + " | ".join(map(words, cells)) + " |", flush=True)
+        found += [
+            {"form": law, "question": name, **cell}
+            for name, cell in zip(questions, cells, strict=True)
+        ]
+    if out:
+        pd.DataFrame(found).to_csv(out, index=False, float_format="%.6f")
 
 
-def cell(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> str:
-    """Mean relative error, its interval over trunks, the bias, and rows where it is finite."""
-    try:
-        found = errors_of(table, law, seen, asked)
-    except UserError:
-        return "-"
-    if found.empty:
-        return "-"
+def measured(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> dict[str, float]:
+    """Mean relative error, its 90% interval over trunks, and the bias, as shares of the loss."""
+    found = errors_of(table, law, seen, asked)
     by_trunk = found["error"].abs().groupby(found["trunk"]).agg(["sum", "size"]).to_numpy()
     rng = np.random.default_rng(0)
     drawn = by_trunk[rng.integers(len(by_trunk), size=(DRAWS, len(by_trunk)))].sum(axis=1)
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.05, 0.95])
-    mean, bias = found["error"].abs().mean(), found["error"].mean()
-    part = "" if len(found) == asked.sum() else f", {len(found)} rows"
-    return f"{mean:.2%} ({low:.2%} to {high:.2%}; {bias:+.2%}{part})"
+    mre, bias = found["error"].abs().mean(), found["error"].mean()
+    return {"rows": len(found), "mre": mre, "low": low, "high": high, "bias": bias}
+
+
+def words(cell: dict[str, float]) -> str:
+    """A cell of the table."""
+    return f"{cell['mre']:.2%} ({cell['low']:.2%} to {cell['high']:.2%}; {cell['bias']:+.2%})"
 
 
 # ---- how few runs are enough ----------------------------------------------------------------
@@ -250,13 +258,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("question", choices=["forms", "subsets", "optimum"])
     parser.add_argument("--losses", type=Path, required=True, help="losses.csv of a grid")
+    parser.add_argument("--out", type=Path, help="where `forms` writes its table, CSV")
     parser.add_argument("--draws", type=int, default=10, help="random subsets of each size")
     arguments = parser.parse_args()
     table = read(arguments.losses)
     largest = table["params"].max()
     budgets = [4.0 * largest * factor for factor in (2, 4, 8)]
     questions: dict[str, Callable[[], None]] = {
-        "forms": lambda: forms(table),
+        "forms": lambda: forms(table, arguments.out),
         "subsets": lambda: subsets(table, size=largest, budget=budgets[1], seeds=arguments.draws),
         "optimum": lambda: optimum(table, budgets=budgets),
     }
