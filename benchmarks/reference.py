@@ -4,9 +4,9 @@ python benchmarks/reference.py forms --losses reference/losses.csv
 python benchmarks/reference.py subsets --losses reference/losses.csv
 python benchmarks/reference.py optimum --losses reference/losses.csv
 
-`forms`: every form fitted without the largest sizes, D, D' or their corner, and measured there; with
-`--out` also as a table, which a test holds today's fitter to. `subsets`: how many runs a plan needs.
-`optimum`: how the best split moves.
+`forms`: every form fitted without the largest sizes, D, D' or their corner, and measured there;
+with `--out` also as a table, which a test holds today's fitter to. `subsets`: how many runs a plan
+needs. `optimum`: how the best split moves.
 """
 
 from __future__ import annotations

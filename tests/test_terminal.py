@@ -112,6 +112,16 @@ def test_a_failed_job_says_why_and_where_its_log_is(shown, tmp_path):
     assert "reading" not in told
 
 
+def test_jobs_that_found_their_models_trained_are_counted(shown, tmp_path):
+    tell(shown, event="run_info", stats={"pretrain_size": 2})
+    for number, end in enumerate(["all was trained before", "9,000 tokens/s"]):
+        log = tmp_path / f"{number}.log"
+        log.write_text(f"w16 trunk: done, 0.10M tokens, {end}\n")
+        begin(shown, number, log=[log])
+        tell(shown, event="job_finished", job_id=number)
+    assert text(shown).splitlines() == ["pretrain: 2 jobs, 0 s, 1 trained before"]
+
+
 def test_a_stages_clock_stands_still_while_it_waits_for_others(shown, monkeypatch):
     now = 100.0
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now)

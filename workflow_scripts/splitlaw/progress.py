@@ -8,6 +8,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+NOTHING_NEW = "all was trained before"
+"""How the log of a job ends that found the models it was to train."""
+
 
 class Progress:
     """Tokens trained of those that a process has to train, with speed, loss and time left."""

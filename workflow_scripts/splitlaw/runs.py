@@ -16,7 +16,7 @@ from splitlaw.experiment import Grid
 from splitlaw.files import atomic_path, read_json, write_json
 from splitlaw.model import Shape
 from splitlaw.paths import GENERAL, Path, Run
-from splitlaw.progress import Progress
+from splitlaw.progress import NOTHING_NEW, Progress
 from splitlaw.training import Execution, Recipe, Trainer
 
 COLUMNS = (
@@ -257,5 +257,5 @@ def finish(trainer: Trainer) -> None:
     """Take the bar away and say what this process has done."""
     progress, trained = trainer.progress, trainer.cost.steps * trainer.recipe.batch_tokens
     progress.close()
-    pace = f"{trainer.speed:,.0f} tokens/s" if trained else "all was trained before"
+    pace = f"{trainer.speed:,.0f} tokens/s" if trained else NOTHING_NEW
     progress.say(f"{progress.name}: done, {trained / 1e6:.2f}M tokens, {pace}")

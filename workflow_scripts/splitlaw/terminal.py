@@ -22,6 +22,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from splitlaw.progress import NOTHING_NEW
+
 Work = Callable[[str, Mapping[str, str]], float]
 """What a job of a rule costs with these wildcards, where the mean over the rule's jobs is 1."""
 
@@ -72,6 +74,8 @@ class Stage:
     total: int = 0
     done: int = 0
     done_work: float = 0.0
+    nothing_new: int = 0
+    """Jobs that found their models trained."""
     busy: float = 0.0
     """Seconds of its finished jobs, added up."""
     clocked: float = 0.0
@@ -231,12 +235,14 @@ class StageHandler(logging.Handler):
         stage = job.stage
         stage.leave(number)
         stage.done += 1
+        stage.nothing_new += any(NOTHING_NEW in "".join(last_lines(log, 1)) for log in job.logs)
         stage.done_work += job.work
         stage.busy += time.monotonic() - job.began
         if stage.ended:
             self.last = stage
             if self.live is None and self.before is not None:
-                self.console.print(f"{stage.name}: {_jobs(stage.done)}, {clock(stage.seconds)}")
+                told = [_jobs(stage.done), clock(stage.seconds), *_idle(stage)]
+                self.console.print(f"{stage.name}: {', '.join(told)}")
         if all(stage.ended for stage in self.stages.values()):
             self.stop()
 
@@ -301,7 +307,8 @@ class StageHandler(logging.Handler):
     def _row(self, stage: Stage) -> list[Any]:
         count = f"{stage.done}/{stage.total}"
         if stage.ended:
-            return [Text(f"✓ {stage.name}", style="green"), "", count, clock(stage.seconds), "", ""]
+            head, idle = Text(f"✓ {stage.name}", style="green"), " ".join(_idle(stage))
+            return [head, Text(idle, style="dim"), count, clock(stage.seconds), "", ""]
         if not stage.begun:
             return [Text(f"  {stage.name}", style="dim"), "", Text(count, style="dim"), "", "", ""]
         if stage.failed and not stage.running:
@@ -332,6 +339,11 @@ class StageHandler(logging.Handler):
 
 def _jobs(number: int) -> str:
     return f"{number} job{'' if number == 1 else 's'}"
+
+
+def _idle(stage: Stage) -> list[str]:
+    """How many of its jobs had nothing to train, if any."""
+    return [f"{stage.nothing_new} trained before"] if stage.nothing_new else []
 
 
 def _now(stage: Stage) -> str:
