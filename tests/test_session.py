@@ -84,11 +84,16 @@ def test_a_results_folder_of_another_configuration_is_refused(tmp_path):
 
 
 def test_a_sweep_may_change_the_rates_until_a_grid_is_trained(tmp_path):
-    session.check_results(tmp_path / "r", IDENTITY)
-    session.check_results(tmp_path / "r", {**IDENTITY, "training": {"clip": 2.0}})
+    def at(rate, clip=1.0):
+        return {**IDENTITY, "training": {"clip": clip, "learning_rate": rate}}
+
+    session.check_results(tmp_path / "r", at(1e-3))
+    session.check_results(tmp_path / "r", at(2e-3))
+    with pytest.raises(UserError, match=r"training\.clip was 1\.0, is 2\.0"):
+        session.check_results(tmp_path / "r", at(2e-3, clip=2.0))
     (tmp_path / "r/runs").mkdir()
-    with pytest.raises(UserError, match=r"training\.clip was 2\.0, is 1\.0"):
-        session.check_results(tmp_path / "r", IDENTITY)
+    with pytest.raises(UserError, match=r"training\.learning_rate was 0\.002, is 0\.003"):
+        session.check_results(tmp_path / "r", at(3e-3))
 
 
 def test_a_results_folder_that_cannot_be_written_is_told(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import time
 from types import SimpleNamespace
 
@@ -90,7 +91,7 @@ def test_stages_stand_in_their_own_order(shown):
 def test_time_left_goes_by_the_work_of_the_jobs():
     now = time.monotonic()
     stage = Stage(name="pretrain", total=4, done=1, done_work=0.5, busy=10.0)
-    stage.running = {1: Job(stage=stage, work=1.5, name="", logs=[], began=now)}
+    stage.running = {1: Job(stage=stage, work=1.5, name="", logs=[], began=now, clock_time=0)}
     assert stage.seconds_left == pytest.approx(70, abs=0.5)
     stage.running[1].began -= 10
     assert stage.seconds_left == pytest.approx(60, abs=0.5)
@@ -113,13 +114,17 @@ def test_a_failed_job_says_why_and_where_its_log_is(shown, tmp_path):
 
 
 def test_jobs_that_found_their_models_trained_are_counted(shown, tmp_path):
-    tell(shown, event="run_info", stats={"pretrain_size": 2})
-    for number, end in enumerate(["all was trained before", "9,000 tokens/s"]):
+    before, now = (
+        "s: done, 0 tokens, all was trained before\n",
+        "s: done, 1 token, 9,000 tokens/s\n",
+    )
+    tell(shown, event="run_info", stats={"pretrain_size": 3})
+    for number, told in enumerate([before + before, now, now + before]):
         log = tmp_path / f"{number}.log"
-        log.write_text(f"w16 trunk: done, 0.10M tokens, {end}\n")
+        log.write_text(told)
         begin(shown, number, log=[log])
         tell(shown, event="job_finished", job_id=number)
-    assert text(shown).splitlines() == ["pretrain: 2 jobs, 0 s, 1 trained before"]
+    assert text(shown).splitlines() == ["pretrain: 3 jobs, 0 s, 1 trained before"]
 
 
 def test_a_stages_clock_stands_still_while_it_waits_for_others(shown, monkeypatch):
@@ -139,29 +144,37 @@ def test_a_stages_clock_stands_still_while_it_waits_for_others(shown, monkeypatc
     assert "pretrain: 3 jobs, 17 s" in text(shown)
 
 
-def fail_together(shown, tmp_path, *, job, slurm):
-    (tmp_path / "job.log").write_text(job)
+SLURMS = "slurmstepd-c1: error: *** JOB 4 ON c1 CANCELLED AT noon DUE TO TIME LIMIT ***\n"
+
+
+def fail_together(shown, tmp_path, *, job, slurm, numbers=(1, 2)):
+    """Jobs that share one of Slurm's fail; the first of them has written `job` into its log."""
     (tmp_path / "slurm.log").write_text(slurm)
-    tell(shown, event="run_info", stats={"pretrain_size": 2})
-    for number in (1, 2):
-        begin(shown, number, log=[tmp_path / "job.log"], size=str(number))
-    info = [{"jobid": 1}, {"jobid": 2}]
+    tell(shown, event="run_info", stats={"pretrain_size": len(numbers)})
+    for number in numbers:
+        begin(shown, number, log=[tmp_path / f"{number}.log"], size=str(number))
+    (tmp_path / "1.log").write_text(job)
+    info = [{"jobid": number} for number in (*numbers, 99)]  # 99 is of a rule without a stage
     logs = [str(tmp_path / "slurm.log")]
     tell(shown, logging.ERROR, event="group_error", aux_logs=logs, job_error_info=info)
-    for number in (1, 2):
+    for number in numbers:
         tell(shown, logging.ERROR, event="job_error", jobid=number)
     return text(shown)
 
 
 def test_jobs_that_the_scheduler_ended_together_are_told_once_with_its_reason(shown, tmp_path):
-    reason = "slurmstepd-c1: error: *** JOB 4 ON c1 CANCELLED AT noon DUE TO TIME LIMIT ***\n"
-    slurm = "resources: mem=1\n" + reason + "what Snakemake says of it\n" * 50
-    told = fail_together(shown, tmp_path, job="w16: 3 of 9\n", slurm=slurm)
-    assert told.count("JOB 4 ON c1 CANCELLED AT noon DUE TO TIME LIMIT") == 1
-    assert told.count("failed") == 1
-    assert "pretrain_size 1, pretrain_size 2" in told
-    assert str(tmp_path / "slurm.log") in told
-    assert "it left no message" not in told
+    slurm = "resources: mem=1\n" + SLURMS + "what Snakemake says of it\n" * 50
+    told = fail_together(shown, tmp_path, job="w16: 3 of 9\nstopped: go on\n", slurm=slurm)
+    assert told.splitlines() == [
+        "✗ pretrain_size 1, pretrain_size 2 failed",
+        "JOB 4 ON c1 CANCELLED AT noon DUE TO TIME LIMIT",
+        f"log: {tmp_path / 'slurm.log'}",
+    ]
+
+
+def test_of_many_jobs_that_end_together_the_first_are_named(shown, tmp_path):
+    told = fail_together(shown, tmp_path, job="", slurm=SLURMS, numbers=range(1, 10))
+    assert "pretrain_size 4 and 5 more failed" in told
 
 
 def test_a_shared_job_that_ended_without_a_reason_is_told_as_that(shown, tmp_path):
@@ -170,9 +183,38 @@ def test_a_shared_job_that_ended_without_a_reason_is_told_as_that(shown, tmp_pat
     assert "all is done" not in told
 
 
-def test_a_mistake_in_a_shared_job_is_told_in_its_own_words(shown, tmp_path):
-    told = fail_together(shown, tmp_path, job="error: a.csv: no rows; add some\n", slurm="x\n")
-    assert told.count("error: a.csv: no rows; add some") == 1
+@pytest.mark.parametrize(
+    ("job", "last"),
+    [
+        ("error: a.csv: no rows; add some\n", "error: a.csv: no rows; add some"),
+        (
+            "Traceback (most recent call last):\n" + "  at\n" * 50 + "KeyError: 'a'\n",
+            "KeyError: 'a'",
+        ),
+    ],
+)
+def test_a_mistake_in_a_shared_job_is_told_in_its_own_words(job, last, shown, tmp_path):
+    told = fail_together(shown, tmp_path, job=job, slurm="x\n")
+    assert told.count(last) == 1
+    assert told.endswith(f"log: {tmp_path / '1.log'}\n")
+
+
+def test_what_an_attempt_before_has_left_in_a_log_is_not_told_again(shown, tmp_path):
+    (tmp_path / "2.log").write_text("error: mended long ago\n")
+    os.utime(tmp_path / "2.log", (0, 0))
+    told = fail_together(shown, tmp_path, job="w16: 3 of 9\n", slurm=SLURMS)
+    assert "mended long ago" not in told
+    assert "DUE TO TIME LIMIT" in told
+
+
+def test_slurms_reason_is_told_of_a_job_that_has_one_of_its_own(shown, tmp_path):
+    tell(shown, event="run_info", stats={"pretrain_size": 1})
+    begin(shown, 1, log=[tmp_path / "1.log"])
+    (tmp_path / "1.log").write_text("stopped: go on\n")
+    (tmp_path / "slurm.log").write_text(SLURMS)
+    logs = [str(tmp_path / "1.log"), str(tmp_path / "slurm.log")]
+    tell(shown, logging.ERROR, event="job_error", jobid=1, log=logs)
+    assert "✗ pretrain_size failed\nJOB 4 ON c1 CANCELLED" in text(shown)
 
 
 def test_a_job_that_was_stopped_has_not_failed(shown, tmp_path):

@@ -126,7 +126,10 @@ def request(job: str, resources: Mapping[str, object]) -> Request:
 
 
 def check(requests: Iterable[Request], known: Mapping[str, Partition]) -> None:
-    """Refuse a request that no node of its partition could ever serve; the longest comes first."""
+    """Refuse a request that no node of its partition could ever serve.
+
+    The longest comes first, so that a runtime that serves it serves all.
+    """
     for wanted in sorted(requests, key=lambda each: (-each.minutes, each.job)):
         if not wanted.partition:
             continue  # the site's default partition

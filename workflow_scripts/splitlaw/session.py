@@ -213,7 +213,7 @@ def check_results(folder: Path, identity: dict[str, Any]) -> None:
     if record.exists():
         before = read_json(record)
         if not (folder / "runs").exists():
-            before = {key: value for key, value in before.items() if key != "training"}
+            before["training"] = {**before.get("training", {}), **rates_of(identity)}
         difference = first_difference(before, identity)
         if difference:
             raise UserError(
@@ -221,6 +221,12 @@ def check_results(folder: Path, identity: dict[str, Any]) -> None:
                 "another name, or move the folder away"
             )
     write_json(record, identity)
+
+
+def rates_of(identity: dict[str, Any]) -> dict[str, Any]:
+    """The rule of the learning rate, which a sweep is there to change."""
+    keys = ("learning_rate", "reference_params", "learning_rate_exponent")
+    return {key: value for key, value in identity["training"].items() if key in keys}
 
 
 def first_difference(before: Any, now: Any, key: str = "") -> str:

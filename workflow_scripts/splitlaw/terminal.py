@@ -45,7 +45,10 @@ TAIL = 20
 """Lines that are shown of a failed job's log, where it does not end in a message of its own."""
 
 LOG = 2000
-"""Lines of a scheduler's log that are searched for its own; Snakemake's follow them."""
+"""Lines of a log that are searched for a message, which others follow."""
+
+SOME = 4
+"""Jobs that are named where many end together."""
 
 NO_REASON = "the scheduler ended it and gave no reason"
 """As where a job has just done its work when its time limit comes."""
@@ -64,6 +67,9 @@ class Job:
     name: str
     logs: list[Path]
     began: float
+    """By a clock that is never set."""
+    clock_time: float
+    """The same by the clock that files are dated by, in seconds since the epoch."""
 
 
 @dataclass(kw_only=True)
@@ -79,7 +85,7 @@ class Stage:
     busy: float = 0.0
     """Seconds of its finished jobs, added up."""
     clocked: float = 0.0
-    """Seconds with at least one job, up to the last moment without any."""
+    """Seconds with a job under way, up to the last moment without any."""
     since: float | None = None
     """When the first of the jobs now running began, or of those that ran without a gap before."""
     failed: bool = False
@@ -110,7 +116,7 @@ class Stage:
 
     @property
     def seconds(self) -> float:
-        """Seconds in which at least one of its jobs ran; waiting for other stages is none."""
+        """Seconds with a job under way, in a cluster's queue too; waiting for others is none."""
         return self.clocked + (time.monotonic() - self.since if self.since is not None else 0.0)
 
     @property
@@ -223,6 +229,7 @@ class StageHandler(logging.Handler):
             name=" ".join([about.rule_name, *map(str, wildcards.values())]),
             logs=[Path(str(file)) for file in about.log or []],
             began=time.monotonic(),
+            clock_time=time.time(),
         )
         self.jobs[about.jobid] = job
         stage.enter(about.jobid, job)
@@ -235,7 +242,7 @@ class StageHandler(logging.Handler):
         stage = job.stage
         stage.leave(number)
         stage.done += 1
-        stage.nothing_new += any(NOTHING_NEW in "".join(last_lines(log, 1)) for log in job.logs)
+        stage.nothing_new += had_nothing_to_train(job.logs)
         stage.done_work += job.work
         stage.busy += time.monotonic() - job.began
         if stage.ended:
@@ -247,41 +254,34 @@ class StageHandler(logging.Handler):
             self.stop()
 
     def _job_error(self, record: logging.LogRecord) -> None:
-        job = self.jobs.get(record.jobid)  # type: ignore[attr-defined]
-        if job is None or not job.stage.leave(record.jobid):  # type: ignore[attr-defined]
-            return
-        job.stage.failed = True
-        if self.before is None:
-            return
-        if any(failure(file).startswith(STOPPED) for file in job.logs):
-            self.console.print(f"[yellow]■[/] [bold]{escape(job.name)}[/] stopped", soft_wrap=True)
-            return
-        self.console.print(f"[red]✗[/] [bold]{escape(job.name)}[/] failed", soft_wrap=True)
-        for file in job.logs:
-            self.console.print(Text(failure(file)), soft_wrap=True)
-            self.console.print(Text(f"log: {file}", style="dim"), soft_wrap=True)
+        about: Any = record
+        job = self.jobs.get(about.jobid)
+        if job is not None and job.stage.leave(about.jobid):
+            logs = [Path(str(file)) for file in getattr(about, "log", None) or []]
+            self._failed([job], [file for file in logs if file not in job.logs])
 
     def _group_error(self, record: logging.LogRecord) -> None:
-        """A scheduler's job that several of ours share: why it ended, once for all of them.
-
-        Snakemake leaves out what the scheduler calls the end, but the scheduler wrote it into the
-        job's own log.
-        """
+        """Jobs that share one of the scheduler's end together; its words are in that one's log."""
         about: Any = record
-        ended = [self.jobs[info["jobid"]] for info in about.job_error_info]
-        for job, info in zip(ended, about.job_error_info, strict=True):
-            job.stage.leave(info["jobid"])
+        numbers = [info["jobid"] for info in about.job_error_info if info["jobid"] in self.jobs]
+        jobs = [self.jobs[number] for number in numbers]
+        for job, number in zip(jobs, numbers, strict=True):
+            job.stage.leave(number)
+        self._failed(jobs, [Path(file) for file in about.aux_logs])
+
+    def _failed(self, jobs: list[Job], scheduled: list[Path]) -> None:
+        """Say once why jobs ended: in their own words, else in the scheduler's from its logs."""
+        for job in jobs:
             job.stage.failed = True
         if self.before is None:
             return
-        files = [Path(file) for file in about.aux_logs]
-        told = [failure(file) for job in ended for file in job.logs]
-        ours = [message for message in told if message.startswith("error: ")]
-        reasons = list(dict.fromkeys(ours)) or scheduler_reasons(files)[:1] or [NO_REASON]
-        names = ", ".join(job.name for job in ended)
-        self.console.print(f"[red]✗[/] a job failed: [bold]{escape(names)}[/]", soft_wrap=True)
-        for line in [*reasons, *(f"log: {file}" for file in files)]:
+        end = why(jobs, scheduled)
+        sign, word = ("[yellow]■[/]", "stopped") if end.stopped else ("[red]✗[/]", "failed")
+        self.console.print(f"{sign} [bold]{escape(named(jobs))}[/] {word}", soft_wrap=True)
+        for line in end.words:
             self.console.print(Text(line), soft_wrap=True)
+        for file in end.logs:
+            self.console.print(Text(f"log: {file}", style="dim"), soft_wrap=True)
 
     def _nothing(self, record: logging.LogRecord) -> None:
         """An event that the lines above tell already."""
@@ -366,6 +366,53 @@ def last_lines(file: Path, number: int) -> list[str]:
     return [line.rstrip().rsplit("\r", 1)[-1] for line in lines]
 
 
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """Why jobs ended, what to print of it, and where to read on."""
+
+    words: Sequence[str]
+    logs: Sequence[Path]
+    stopped: bool = False
+
+
+def why(jobs: Sequence[Job], scheduled: Sequence[Path]) -> End:
+    """Why jobs of one scheduler's job ended; without a scheduler, why a job did."""
+    logs = [log for job in jobs for log in job.logs if not scheduled or written_since(log, job)]
+    told = {log: failure(log) for log in logs}
+    ours = {log: words for log, words in told.items() if of_its_own(log)}
+    if ours:
+        return End(words=list(dict.fromkeys(ours.values())), logs=list(ours))
+    if reasons := scheduler_reasons(scheduled):
+        return End(words=reasons[:1], logs=scheduled)
+    if any(words.startswith(STOPPED) for words in told.values()):
+        return End(words=[], logs=[], stopped=True)
+    if scheduled:
+        return End(words=[NO_REASON], logs=scheduled)
+    return End(words=list(told.values()), logs=logs)
+
+
+def named(jobs: Sequence[Job]) -> str:
+    """The first few jobs in words."""
+    names = sorted(job.name for job in jobs)
+    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
+    return ", ".join(names[:SOME]) + more
+
+
+def written_since(log: Path, job: Job) -> bool:
+    """Whether a log is of this attempt; jobs that it never came to have those of the one before."""
+    try:
+        return log.stat().st_mtime >= job.clock_time
+    except OSError:
+        return False
+
+
+def of_its_own(log: Path) -> bool:
+    """Whether a log ends in a mistake, the user's or ours."""
+    lines = last_lines(log, LOG) or [""]
+    traced = any(line.startswith("Traceback (most recent call last)") for line in lines)
+    return lines[-1].startswith("error: ") or (traced and not lines[-1].startswith(STOPPED))
+
+
 def failure(file: Path) -> str:
     """Why a job failed: the message to the user that its log ends with, or the end of its log."""
     lines = last_lines(file, TAIL)
@@ -379,6 +426,12 @@ def scheduler_reasons(files: Sequence[Path]) -> list[str]:
     lines = [line for file in files for line in last_lines(file, LOG)]
     said = [line.partition("error: ")[2] for line in lines if line.startswith("slurmstepd")]
     return list(dict.fromkeys(reason.strip("* ") for reason in said))
+
+
+def had_nothing_to_train(logs: Sequence[Path]) -> bool:
+    """Whether every training that a job tells of had been done before."""
+    lines = [line for log in logs for line in last_lines(log, LOG) if ": done, " in line]
+    return bool(lines) and all(line.endswith(NOTHING_NEW) for line in lines)
 
 
 def clock(seconds: float) -> str:
