@@ -17,6 +17,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_scripts"))
 
+from splitlaw.errors import UserError, exit_status
 from splitlaw.files import read_json
 from splitlaw.gather import gather
 
@@ -26,12 +27,10 @@ REFERENCE = ROOT / "reference"
 COPIED = (
     "learning_rate/rates.csv",
     "law/fit.json",
-    "split/*/plan.json",
-    "final/comparison.csv",
-    "final/seeds.csv",
-    "compare/gains.csv",
-    "frontier/*.csv",
-    "frontier/*.json",
+    "split/**/plan.json",
+    "final/*.csv",
+    "compare/gains.*",
+    "frontier/frontier.*",
     "figures/*.svg",
 )
 
@@ -52,8 +51,11 @@ def tables(results: Path, config: dict) -> list[Path]:
 def rows(results: Path) -> None:
     """`losses.csv` and `cost.csv` of what is complete."""
     config = yaml.safe_load(CONFIG.read_text())
+    complete = tables(results, config)
+    if not complete:
+        raise UserError(f"{results}/runs: no size is complete; train the grid first")
     gather(
-        tables(results, config),
+        complete,
         losses_out=REFERENCE / "losses.csv",
         cost_out=REFERENCE / "cost.csv",
         cooldown_fraction=config["training"]["cooldown_fraction"],
@@ -62,11 +64,10 @@ def rows(results: Path) -> None:
 
 
 def hours(results: Path) -> float:
-    """Processor hours of the grid's jobs, as Snakemake measured them."""
-    logs = [
-        log for stage in ("pretrain", "specialize") for log in results.glob(f"logs/{stage}/*.tsv")
-    ]
-    return sum(float(log.read_text().split()[-1]) for log in logs) / 3600
+    """Processor hours of the last attempt of each of the grid's jobs, as Snakemake measured it."""
+    logs = [*results.glob("logs/pretrain/*.tsv"), *results.glob("logs/specialize/*.tsv")]
+    told = [log.read_text().split()[-1] for log in logs]
+    return sum(float(seconds) for seconds in told if seconds != "NA") / 3600
 
 
 def text(results: Path) -> str:
@@ -80,10 +81,8 @@ def text(results: Path) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--results", type=Path, default=Path("results/reference"))
-    results = parser.parse_args().results
+def collect(results: Path) -> None:
+    """Rows, copies, and the numbers of the card."""
     rows(results)
     for pattern in COPIED:
         for file in results.glob(pattern):
@@ -91,7 +90,15 @@ def main() -> None:
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, there)
     print(text(results))
-    print(f"\n{hours(results):.1f} processor hours")
+    print(f"\n{hours(results):.1f} processor hours of the grid")
+
+
+def main() -> None:
+    """Collect, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--results", type=Path, default=Path("results/reference"))
+    results = parser.parse_args().results
+    sys.exit(exit_status(lambda: collect(results)))
 
 
 if __name__ == "__main__":

@@ -71,8 +71,7 @@ def errors_of(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) 
     fit = fit_table(table[seen], law=law, bootstrap=0)
     told = fit.predict(table[asked])
     error = told["loss"] / table.loc[asked, "loss"] - 1
-    found = table.loc[asked, ["trunk", "domain"]].assign(error=error)
-    return found[np.isfinite(found["error"])]
+    return table.loc[asked, ["trunk", "domain"]].assign(error=error)
 
 
 def forms(table: pd.DataFrame, out: Path | None) -> None:
@@ -129,11 +128,11 @@ def subsets(table: pd.DataFrame, *, size: float, budget: float, seeds: int) -> N
         told = [regret_of(part, whole, about) for part in parts]
         regrets, fractions = np.array([one for one in told if one]).T if any(told) else ([], [])
         failed = sum(one is None for one in told)
-        words = f"{np.median(regrets):.3%} | {np.max(regrets):.3%}" if len(regrets) else "- | -"
+        lost = f"{np.median(regrets):.3%} | {np.max(regrets):.3%}" if len(regrets) else "- | -"
         spread = f"{np.min(fractions):.0%} to {np.max(fractions):.0%}" if len(fractions) else "-"
         note = f"; {failed} of {len(told)} could not be fitted" if failed else ""
         runs = parts[0]["run"].nunique()
-        print(f"| {name} ({runs}{note}) | {words} | {spread} |", flush=True)
+        print(f"| {name} ({runs}{note}) | {lost} | {spread} |", flush=True)
 
 
 def per_token_at(table: pd.DataFrame, size: float) -> float:

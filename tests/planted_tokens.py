@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splitlaw.experiment import Grid
-from splitlaw.model import Shape
-from splitlaw.runs import Job
-from splitlaw.training import Recipe
+if TYPE_CHECKING:
+    from splitlaw.runs import Job
 
 JOB = {
     "split": "fit",
@@ -37,8 +36,13 @@ JOB = {
 }
 
 
-def job_of(results: Path, split: str) -> Job:
+def job_of(results: Path, split: str) -> "Job":
     """A job that trains models of one layer on the planted tokens in `results`."""
+    from splitlaw.experiment import Grid  # torch, which most tests have no need of
+    from splitlaw.model import Shape
+    from splitlaw.runs import Job
+    from splitlaw.training import Recipe
+
     return Job(
         size="tiny",
         split=split,

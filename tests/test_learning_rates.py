@@ -76,6 +76,13 @@ def test_rates_that_all_diverge_are_refused():
         in_the_valley(rows)
 
 
+def test_too_few_runs_near_the_best_are_refused_and_not_told_as_certain():
+    far = [1e-3, 5e-3, 25e-3]
+    rows = [planted(f"s{n}", n, 5e-3, rates=far) for n in (10_000, 20_000, 40_000)]
+    with pytest.raises(UserError, match="only 3 runs lie near the best rate of their size, and 7"):
+        fit_rule(pd.concat(rows), 20_000)
+
+
 def test_one_size_shows_no_rule():
     with pytest.raises(UserError, match="name two or more"):
         fit_rule(planted("a", 1000, 3e-3), 1000)

@@ -31,6 +31,9 @@ COLUMNS = ["size", "params", "learning_rate", "tokens", "loss", "loss_stderr"]
 VALLEY = 4.5
 """Losses count up to this factor from their size's best rate; further out it is no parabola."""
 
+MIN_SPARE = 3
+"""Runs more than parameters from which on the curvature may go with N."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
@@ -49,7 +52,9 @@ class Rule:
     curvature: float
     """Nats per token lost at `reference_params` with a rate that is off by a factor e."""
     curvature_exponent: float
-    """The curvature goes with N to this power; 0 where two sizes only were swept."""
+    """The curvature goes with N to this power; 0 where too few runs were swept to tell."""
+    curvature_exponent_error: float
+    """Standard error of `curvature_exponent`."""
 
     def at(self, params: int) -> float:
         """The peak rate of a model of `params` parameters."""
@@ -117,7 +122,13 @@ def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
     rate, loss = np.log(rows["learning_rate"].to_numpy()), rows["loss"].to_numpy()
     params = np.log(rows["params"].to_numpy() / reference_params)
     of_size = [index == number for number in range(len(sizes))]
-    steeper = int(len(sizes) > 2)  # six runs of two sizes leave nothing to tell it from
+    spare = len(loss) - len(sizes) - 3
+    if spare < 1:
+        raise UserError(
+            f"tune_learning_rate.rates: only {len(loss)} runs lie near the best rate of their "
+            f"size, and {len(sizes) + 4} are needed; give more rates, each twice the one before"
+        )
+    steeper = int(len(sizes) > 2 and spare > MIN_SPARE)
 
     def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
         level, exponent, curvature = point[:3]
@@ -129,8 +140,8 @@ def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
     middle = np.mean([rate[one][loss[one].argmin()] for one in of_size])
     start = np.array([middle, -0.5, np.log(0.05), *[0.0] * steeper, *lowest])
     found = least_squares(residuals, start)
-    spare = max(len(loss) - len(start), 1)
-    errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * 2 * found.cost / spare)
+    variance = 2 * found.cost / (spare - steeper)
+    errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * variance)
     return Rule(
         learning_rate=float(np.exp(found.x[0])),
         reference_params=reference_params,
@@ -139,6 +150,7 @@ def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
         exponent_error=float(errors[1]),
         curvature=float(np.exp(found.x[2])),
         curvature_exponent=float(found.x[3]) if steeper else 0.0,
+        curvature_exponent_error=float(errors[3]) if steeper else 0.0,
     )
 
 
