@@ -25,6 +25,7 @@ AT_MIDDLE = {
     "phi": 0.3,
     "beta": 0.35,
     "kappa": np.log(0.4),
+    "rho": np.log(0.6),
     "gamma": 0.75,
     "delta": 0.1,
 }
@@ -42,8 +43,7 @@ def law(form: str, domains: int = 2, **changes: float) -> FitResult:
             if n in FORMS[form].names
         }
         told = FORMS[form].rescale(values, MIDDLE)
-        if "kappa" in told:
-            told["kappa"] = np.log(told["kappa"])
+        told |= {name: np.log(told[name]) for name in FORMS[form].logs & set(told)}
         rows.append([float(told[name]) for name in FORMS[form].names])
     member = Member(
         law=form,

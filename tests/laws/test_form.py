@@ -18,11 +18,11 @@ def theta_of(name):
     return {n: np.array(values[n]) for n in FORMS[name].nonlinear}
 
 
-def test_the_eight_forms_stand_under_their_names():
+def test_the_nine_forms_stand_under_their_names():
     leading = ["two_skills", "effective_tokens"]
     others = {"additive", "multiplicative", "transfer_gap", "interaction", "transferred_data"}
     assert list(FORMS)[:2] == leading
-    assert set(FORMS) >= others | {"chinchilla"}
+    assert set(FORMS) >= others | {"coupled", "chinchilla"}
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -57,8 +57,7 @@ def test_rescaling_keeps_every_loss(name):
     form, units = FORMS[name], Units(params=2e7, tokens=3e9, loss=2.5)
     inner = {**{n: np.array(AT_MIDDLE[n]) for n in form.linear}, **theta_of(name)}
     outer = form.rescale(inner, units)
-    if "kappa" in outer:
-        outer["kappa"] = np.log(outer["kappa"])
+    outer |= {name: np.log(outer[name]) for name in form.logs & set(outer)}
     there = Points.of(N * 2e7, D * 3e9, S * 3e9)
     as_array = [np.array([float(v[n]) for n in form.names]) for v in (inner, outer)]
     expected = evaluate(form, as_array[0], Points.of(N, D, S)) * 2.5
@@ -79,6 +78,13 @@ def test_two_skills_is_the_formula_of_the_documentation():
     loss = evaluate(FORMS["two_skills"], values, Points.of(1e6, 2e6, 3e5))
     expected = 2 + 5 * 1e6**-0.3 + 7 * 2.3e6**-0.4 + 9 * (3e5 + 3 * 2e6**0.8) ** -0.5
     assert loss == pytest.approx(expected, rel=1e-12)
+
+
+def test_coupled_at_a_power_of_one_is_transfer_gap():
+    values = np.array([2.0, 9.0, np.log(4.0), 0.3, 0.4, np.log(0.05), 0.35, 1.0])
+    loss = evaluate(FORMS["coupled"], values, Points.of(N, D, S))
+    same = np.array([2.0, 36.0, 9.0, 0.45, 0.3, 0.4, 0.35])
+    np.testing.assert_allclose(loss, evaluate(FORMS["transfer_gap"], same, Points.of(N, D, S)))
 
 
 def test_adding_a_form_takes_one_object():

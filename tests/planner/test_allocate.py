@@ -45,7 +45,9 @@ def brute_force(surface, constraint, points=41):
     return min(found[0], float(end.fun))
 
 
-@pytest.mark.parametrize("name", [*LEADING, "interaction", "transfer_gap", "transferred_data"])
+@pytest.mark.parametrize(
+    "name", [*LEADING, "interaction", "transfer_gap", "transferred_data", "coupled"]
+)
 @pytest.mark.parametrize("trunks", [1, 2])
 def test_plans_are_as_good_as_brute_force(name, trunks):
     surface = surface_of(law(name), weights=(1.0, 2.0))

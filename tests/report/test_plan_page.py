@@ -46,6 +46,7 @@ SHAPES = {
     "transfer_gap": {"F": 900.0, "G": 8.0},
     "interaction": {"B": 90_000.0, "phi": 0.6, "beta": 0.5, "gamma": 0.02},
     "transferred_data": {"kappa": 0.4, "gamma": 0.3, "phi": 0.6, "delta": 0.05},
+    "coupled": {"B": 300.0, "rho": 0.02, "G": 0.01, "gamma": 0.6},
     "chinchilla": {},
 }
 """Parameters of each law that are far from its neighbours'."""
@@ -57,7 +58,9 @@ def member(law, weight):
     for hard in (1.0, 1.2):
         told = {**COMMON, **SHAPES[law]}
         told |= {name: hard * told[name] for name in ("A", "B")}
-        told["kappa"] = np.log(told["kappa"] / hard**4) if "kappa" in told else 0.0
+        if "kappa" in told:
+            told["kappa"] /= hard**4
+        told |= {name: np.log(told[name]) for name in FORMS[law].logs & set(told)}
         values.append([told[name] for name in FORMS[law].names])
     values = np.array(values)
     return Member(
@@ -113,7 +116,9 @@ def test_the_page_s_arithmetic_is_the_planner_s(fits):
         )
         assert ours["mean"] == pytest.approx(theirs.predicted_mean_loss[0], rel=1e-3)
         # The valley is flat: splits may differ a little more than the losses that they give.
-        assert ours["share"] == pytest.approx(theirs.fraction_general, abs=5e-3)
+        # Under a law of one stage all splits of a trunk that nobody shares are alike.
+        if question["trunk"] == "shared" or fit.members[0].form.stages == 2:
+            assert ours["share"] == pytest.approx(theirs.fraction_general, abs=5e-3)
         for baseline in theirs.baselines:
             expected = baseline["predicted_mean_loss"][0]
             if expected is not None:

@@ -4,7 +4,7 @@
 >>> fit = fit_table("losses.csv")                                        # doctest: +SKIP
 """
 
-from splitlaw.laws import leading, others  # noqa: F401  (forms register themselves)
+from splitlaw.laws import coupled, leading, others  # noqa: F401  (forms register themselves)
 from splitlaw.laws.api import fit_table
 from splitlaw.laws.form import FORMS, Form, register
 from splitlaw.laws.result import FitResult, Member

@@ -108,11 +108,11 @@ def _reference(estimate: Estimate, domains: tuple[str, ...]) -> dict[str, Any]:
 
 
 def in_user_scale(estimate: Estimate, values: Array) -> Array:
-    """Parameters [..., domains, names] from the units of the fit, kappa as its logarithm."""
+    """Parameters [..., domains, names] in the user's scale, the form's `logs` as logarithms."""
     form = estimate.form
     named = dict(zip(form.names, np.moveaxis(values, -1, 0), strict=True))
     told = form.rescale(named, estimate.units)
-    held = [np.log(told[n]) if n == "kappa" else told[n] for n in form.names]
+    held = [np.log(told[n]) if n in form.logs else told[n] for n in form.names]
     return np.stack(np.broadcast_arrays(*held), axis=-1)
 
 

@@ -20,6 +20,7 @@ Gradients = dict[tuple[str, str], Array]
 EXPONENT = (0.02, 3.0)
 CONCAVE = (0.05, 1.0)
 LOG_KAPPA = (-14.0, 6.0)
+LOG_RATIO = (-14.0, 14.0)
 SIZE_EXPONENT = (-1.5, 1.5)
 INTERACTION = (-0.5, 0.5)
 
@@ -30,8 +31,9 @@ FORMS: dict[str, "Form"] = {}
 class Form(ABC):
     """A law L(N, D, D') = sum over terms of (linear parameter) * (term of the nonlinear ones).
 
-    Linear parameters are not negative. `kappa` is held as its logarithm inside a fit and told
-    as itself. Subclasses are stateless; an instance given to `register` is all a form needs.
+    Linear parameters are not negative. Those in `logs` are held as their logarithms inside a
+    fit and told as themselves. Subclasses are stateless; an instance given to `register` is all
+    a form needs.
     """
 
     name: str
@@ -41,10 +43,13 @@ class Form(ABC):
     """Linear parameters, each with one term, in nats per token at N = D = D' = 1."""
 
     bounds: ClassVar[Bounds]
-    """Nonlinear parameters and their bounds at the units of the fit; kappa's are of its log."""
+    """Nonlinear parameters and their bounds at the units of the fit; those of `logs` of the log."""
 
     search: ClassVar[Bounds] = MappingProxyType({})
     """Where starts are drawn from, where that is narrower than the bounds."""
+
+    logs: frozenset[str] = frozenset({"kappa"})
+    """Coefficients among the nonlinear parameters: positive, and each domain's own."""
 
     needs_general = False
     """Whether the loss is infinite at D = 0."""
@@ -77,8 +82,8 @@ class Form(ABC):
 
     @property
     def exponents(self) -> frozenset[str]:
-        """Parameters that can be shared across domains: all nonlinear ones but kappa."""
-        return frozenset(self.nonlinear) - {"kappa"}
+        """Parameters that can be shared across domains: the nonlinear ones but coefficients."""
+        return frozenset(self.nonlinear) - self.logs
 
     @abstractmethod
     def terms(self, theta: Theta, x: Points) -> list[Array]:
@@ -86,7 +91,7 @@ class Form(ABC):
 
     @abstractmethod
     def gradients(self, theta: Theta, x: Points, terms: list[Array]) -> Gradients:
-        """Derivatives of the terms by the nonlinear parameters (by log kappa for kappa)."""
+        """Derivatives of the terms by the nonlinear parameters (by the log of `logs`)."""
 
     @abstractmethod
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
@@ -97,7 +102,7 @@ class Form(ABC):
 
     @abstractmethod
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
-        """Parameters fitted in `units`, told in the user's scale (kappa as itself)."""
+        """Parameters fitted in `units`, told in the user's scale (`logs` as themselves)."""
 
     def usable(self, general: Array, domain: Array) -> Mask:
         """Which rows the form is finite on, as booleans."""

@@ -31,7 +31,7 @@ class Member:
     """Share of the mean that this member has in predictions and plans."""
 
     values: Array
-    """Parameters [domains, names] in the user's scale, kappa as its logarithm."""
+    """Parameters [domains, names] in the user's scale, the form's `logs` as logarithms."""
 
     draws: Array
     """The same of each bootstrap draw [draws, domains, names]."""
@@ -47,9 +47,9 @@ class Member:
         return evaluate(self.form, values, x)
 
     def told(self, values: Array) -> dict[str, Array]:
-        """Parameters by name, kappa as itself."""
+        """Parameters by name, the form's `logs` as themselves."""
         named = dict(zip(self.form.names, np.moveaxis(values, -1, 0), strict=True))
-        return {n: np.exp(v) if n == "kappa" else v for n, v in named.items()}
+        return {n: np.exp(v) if n in self.form.logs else v for n, v in named.items()}
 
     def to_json(self, domains: tuple[str, ...]) -> dict[str, Any]:
         """The member with its draws."""
@@ -70,14 +70,14 @@ class Member:
     @classmethod
     def from_json(cls, content: Mapping[str, Any], domains: tuple[str, ...]) -> "Member":
         """The reverse of `to_json`."""
-        names = FORMS[content["law"]].names
+        form = FORMS[content["law"]]
 
         def held(values: Mapping[str, Any], name: str) -> Array:
             array = np.asarray(values[name], dtype=float)
-            return np.log(np.maximum(array, 1e-300)) if name == "kappa" else array
+            return np.log(np.maximum(array, 1e-300)) if name in form.logs else array
 
         def stack(part: Mapping[str, Any]) -> Array:
-            by_domain = [[held(part[d], name) for name in names] for d in domains]
+            by_domain = [[held(part[d], name) for name in form.names] for d in domains]
             return np.moveaxis(np.array(by_domain), (0, 1), (-2, -1))
 
         return cls(

@@ -130,12 +130,11 @@ def _weak(estimate: Estimate, draws: Array, domains: tuple[str, ...]) -> list[st
         return []
     form = estimate.form
     low, high = interval(draws)
-    positive = [j for j, n in enumerate(form.names) if n not in ("kappa", "delta")]
+    positive = [j for j, n in enumerate(form.names) if n not in form.logs | {"delta"}]
     weak = np.zeros(low.shape, dtype=bool)
     weak[:, positive] = high[:, positive] > FACTOR * np.maximum(low[:, positive], 1e-9)
-    if "kappa" in form.names:
-        j = form.names.index("kappa")
-        weak[:, j] = high[:, j] - low[:, j] > np.log(FACTOR)
+    logs = [j for j, n in enumerate(form.names) if n in form.logs]
+    weak[:, logs] = high[:, logs] - low[:, logs] > np.log(FACTOR)
     names_of = {k: _names(form.names, np.flatnonzero(weak[k])) for k in range(len(domains))}
     groups: dict[str, list[str]] = {}
     for k, names in names_of.items():

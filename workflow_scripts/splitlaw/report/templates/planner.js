@@ -5,7 +5,8 @@ const planner = (() => {
   const ROUNDS = 14, TAIL = 1.5, ZOOM = 7;
 
   /* Each law at fixed N and D, as a function of D' = s:
-     constant + sum of c * (shift + s + k * s^g)^-p, with terms [c, shift, p, k, g]. */
+     constant + sum of c * (floor + (shift + s + k * s^g)^-p)^q, with terms [c, shift, p, k, g] and,
+     where they are not 0 and 1, floor and q. */
   const LAWS = {
     two_skills: (v, n, d) => [
       [v.F, d, v.phi, 0, 1], [v.B, v.kappa * d ** v.gamma, v.beta, 0, 1]],
@@ -17,8 +18,12 @@ const planner = (() => {
     interaction: (v, n, d) => [[v.B * d ** -v.phi, 0, v.beta - v.gamma * Math.log(d), 0, 1]],
     transferred_data: (v, n, d) => [
       [v.B, 0, v.beta, v.kappa * d ** v.phi * n ** (v.delta || 0), v.gamma]],
+    coupled: (v, n, d) => {
+      const gap = d ** -v.phi + v.G;
+      return [[v.B * gap ** v.gamma, 0, v.beta, 0, 1, v.rho * n ** -v.alpha / gap, v.gamma]];
+    },
   };
-  const NEEDS_GENERAL = new Set(["additive", "multiplicative", "transfer_gap", "interaction"]);
+  const NEEDS_GENERAL = new Set(["additive", "multiplicative", "transfer_gap", "interaction", "coupled"]);
   const NEEDS_DOMAIN = new Set([...NEEDS_GENERAL, "transferred_data"]);
 
   /* What t tokens of which u differ are worth, and what one more of them is. */
@@ -55,17 +60,18 @@ const planner = (() => {
         const s = effective(special, unique, task.repetitions);
         if (!finite || (needsDomain && !(s > 0)) || !(d + s > 0)) return Infinity;
         let sum = constant;
-        for (const [c, shift, p, extra, g] of terms)
-          sum += c * (shift + (p ? s : 0) + (extra ? extra * s ** g : 0)) ** -p;
+        for (const [c, shift, p, extra, g, floor = 0, q = 1] of terms)
+          sum += c * (floor + (shift + (p ? s : 0) + (extra ? extra * s ** g : 0)) ** -p) ** q;
         return sum;
       };
       const worth = (special) => {
         const s = effective(special, unique, task.repetitions);
         let sum = 0;
-        for (const [c, shift, p, extra, g] of terms) {
+        for (const [c, shift, p, extra, g, floor = 0, q = 1] of terms) {
           if (!p) continue;
+          const tokens = shift + s + (extra ? extra * s ** g : 0);
           const rate = extra ? 1 + extra * g * s ** (g - 1) : 1;
-          sum += c * p * rate * (shift + s + (extra ? extra * s ** g : 0)) ** (-p - 1);
+          sum += c * p * rate * tokens ** (-p - 1) * q * (floor + tokens ** -p) ** (q - 1);
         }
         sum *= task.weights[k] * marginal(special, unique, task.repetitions);
         return Math.min(Math.max(Number.isFinite(sum) ? sum : sum > 0 ? 1e200 : 0, 1e-200), 1e200);
