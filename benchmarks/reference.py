@@ -3,10 +3,12 @@
 python benchmarks/reference.py forms --losses reference/losses.csv
 python benchmarks/reference.py subsets --losses reference/losses.csv
 python benchmarks/reference.py optimum --losses reference/losses.csv
+python benchmarks/reference.py surface --losses reference/losses.csv
 
 `forms`: every form fitted without the largest sizes, D, D' or their corner, and measured there;
-with `--out` also as a table, which a test holds today's fitter to. `subsets`: how many runs a plan
-needs. `optimum`: how the best split moves.
+with `--out` also as a table, which a test holds today's fitter to, and a figure beside it.
+`subsets`: how many runs a plan needs. `optimum`: how the best split moves. `surface`: the same
+without any law, from a smooth surface through the losses of each size.
 """
 
 from __future__ import annotations
@@ -17,17 +19,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_scripts"))
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from splitlaw.errors import UserError
 from splitlaw.laws import FORMS, FitResult
 from splitlaw.laws.api import fit_table
 from splitlaw.planner import plan, splits_at
+from splitlaw.report import style
 
 DRAWS = 1000
 
@@ -66,14 +71,6 @@ def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
     return {name: (seen, asked & both) for name, (seen, asked) in questions.items()}
 
 
-def errors_of(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> pd.DataFrame:
-    """Signed relative errors of a law fitted to some rows and asked for others."""
-    fit = fit_table(table[seen], law=law, bootstrap=0)
-    told = fit.predict(table[asked])
-    error = told["loss"] / table.loc[asked, "loss"] - 1
-    return table.loc[asked, ["trunk", "domain"]].assign(error=error)
-
-
 def forms(table: pd.DataFrame, out: Path | None) -> None:
     """A line a form, a column a question: mean relative error with its 90% interval, bias."""
     questions = hold_outs(table)
@@ -91,20 +88,54 @@ def forms(table: pd.DataFrame, out: Path | None) -> None:
         ]
     if out:
         pd.DataFrame(found).to_csv(out, index=False, float_format="%.6f")
+        figure = errors_figure(pd.DataFrame(found))
+        figure.savefig(out.with_suffix(".svg"), metadata={"Date": None})
 
 
-def measured(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> dict[str, float]:
-    """Mean relative error, its 90% interval over trunks, and the bias, as shares of the loss."""
-    found = errors_of(table, law, seen, asked)
-    by_trunk = found["error"].abs().groupby(found["trunk"]).agg(["sum", "size"]).to_numpy()
+def errors_figure(found: pd.DataFrame) -> Figure:
+    """A panel a question, a row a form: mean relative error with its 90% interval."""
+    style.set_theme()
+    laws, questions = list(found["form"].unique()), list(found["question"].unique())
+    figure = Figure(figsize=(1.7 * style.WIDTH, 2.6))
+    axes = figure.subplots(1, len(questions), sharey=True)
+    for axis, question in zip(axes, questions, strict=True):
+        part = found[found["question"] == question].set_index("form").loc[laws]
+        around = 100 * np.stack([part["mre"] - part["low"], part["high"] - part["mre"]])
+        axis.errorbar(100 * part["mre"], laws, xerr=around, fmt="o", ms=4, color=style.INK, lw=1)
+        axis.set(title=question, xlim=(0, None))
+        axis.grid(visible=False, axis="x")
+    axes[0].invert_yaxis()
+    figure.supxlabel("mean relative error (%) and its 90% interval", fontsize=9)
+    return figure
+
+
+def measured(
+    table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series, *, share: str = "auto"
+) -> dict[str, Any]:
+    """A law fitted to the rows `seen`, and its errors on those `asked`, as shares of the loss.
+
+    Mean relative error, its 90% interval over trunks, and bias; the form that was chosen, what
+    its domains share, and the objective of its fit.
+    """
+    fit = fit_table(table[seen], law=law, share=share, bootstrap=0)
+    error = fit.predict(table[asked])["loss"] / table.loc[asked, "loss"] - 1
+    by_trunk = error.abs().groupby(table.loc[asked, "trunk"]).agg(["sum", "size"]).to_numpy()
     rng = np.random.default_rng(0)
     drawn = by_trunk[rng.integers(len(by_trunk), size=(DRAWS, len(by_trunk)))].sum(axis=1)
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.05, 0.95])
-    mre, bias = found["error"].abs().mean(), found["error"].mean()
-    return {"rows": len(found), "mre": mre, "low": low, "high": high, "bias": bias}
+    return {
+        "rows": len(error),
+        "mre": error.abs().mean(),
+        "low": low,
+        "high": high,
+        "bias": error.mean(),
+        "law": fit.members[0].law,
+        "sharing": fit.members[0].sharing,
+        "objective": fit.objective,
+    }
 
 
-def words(cell: dict[str, float]) -> str:
+def words(cell: dict[str, Any]) -> str:
     """A cell of the table."""
     return f"{cell['mre']:.2%} ({cell['low']:.2%} to {cell['high']:.2%}; {cell['bias']:+.2%})"
 
@@ -227,6 +258,53 @@ def optimum(table: pd.DataFrame, *, budgets: list[float]) -> None:
         print(f"| {ours:,.0f} | " + " | ".join(f"{one:.3%}" for one in lost) + " |")
 
 
+def surface(table: pd.DataFrame, *, budgets: list[float]) -> None:
+    """Best general fraction on a quadratic surface of each size and domain, budget shared evenly.
+
+    Log loss against log D and log D'. A dash where the best lies outside the measured D or D'.
+    """
+    both = table[(table["pretrain_tokens"] > 0) & (table["specialize_tokens"] > 0)]
+    print("| parameters | residual | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
+    print("|---" * (len(budgets) + 2) + "|")
+    fractions = np.arange(0.02, 0.9, 0.001)
+    for size, rows in both.groupby("params"):
+        fitted = [quadratic(part) for _, part in rows.groupby("domain")]
+        residual = np.sqrt(np.mean(np.concatenate([left for _, left in fitted]) ** 2))
+        told = []
+        for budget in budgets:
+            general, special = fractions * budget, (1 - fractions) * budget / len(fitted)
+            loss = sum(
+                np.exp(design(general, special) @ coefficients) for coefficients, _ in fitted
+            )
+            best = int(np.argmin(loss))
+            told.append(
+                f"{fractions[best]:.0%}" if within(rows, general[best], special[best]) else "-"
+            )
+        print(f"| {size:,.0f} | {residual:.2%} | " + " | ".join(told) + " |", flush=True)
+
+
+def design(general: np.ndarray, special: np.ndarray) -> np.ndarray:
+    """Monomials up to degree two of log D and log D' [n, 6]."""
+    x, y = np.log(general / 1e6), np.log(special / 1e6)
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+
+
+def quadratic(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares coefficients [6] of log loss, and residuals [rows]."""
+    columns = rows["pretrain_tokens"].to_numpy(float), rows["specialize_tokens"].to_numpy(float)
+    terms, log_loss = design(*columns), np.log(rows["loss"].to_numpy())
+    coefficients = np.linalg.lstsq(terms, log_loss, rcond=None)[0]
+    return coefficients, log_loss - terms @ coefficients
+
+
+def within(rows: pd.DataFrame, general: float, special: float) -> bool:
+    """Whether D and D' lie among those that were measured."""
+    return all(
+        rows[name].min() <= value <= rows[name].max()
+        for name, value in (("pretrain_tokens", general), ("specialize_tokens", special))
+    )
+
+
 def at(fit: FitResult, table: pd.DataFrame, size: float, budget: float, **options):
     """The plan of a size and a budget in tokens."""
     per_token = per_token_at(table, size)
@@ -255,11 +333,13 @@ def borrowed(fit, table, ours, theirs, size: float, budget: float) -> float:
 def main() -> None:
     """Answer one question."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("question", choices=["forms", "subsets", "optimum"])
+    parser.add_argument("question", choices=["forms", "subsets", "optimum", "surface"])
     parser.add_argument("--losses", type=Path, required=True, help="losses.csv of a grid")
     parser.add_argument("--out", type=Path, help="where `forms` writes its table, CSV")
     parser.add_argument("--draws", type=int, default=10, help="random subsets of each size")
     arguments = parser.parse_args()
+    if arguments.out and arguments.question != "forms":
+        parser.error("--out is for `forms`; the others print")
     table = read(arguments.losses)
     largest = table["params"].max()
     budgets = [4.0 * largest * factor for factor in (2, 4, 8)]
@@ -267,6 +347,7 @@ def main() -> None:
         "forms": lambda: forms(table, arguments.out),
         "subsets": lambda: subsets(table, size=largest, budget=budgets[1], seeds=arguments.draws),
         "optimum": lambda: optimum(table, budgets=budgets),
+        "surface": lambda: surface(table, budgets=budgets),
     }
     questions[arguments.question]()
 
