@@ -29,8 +29,8 @@ COPIED = (
     "law/fit.json",
     "split/**/plan.json",
     "final/*.csv",
-    "compare/gains.*",
-    "frontier/frontier.*",
+    *(f"compare/gains.{suffix}" for suffix in ("csv", "md", "svg")),
+    *(f"frontier/frontier.{suffix}" for suffix in ("csv", "svg")),
     "figures/*.svg",
 )
 
