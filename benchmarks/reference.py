@@ -218,7 +218,7 @@ def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def at_random(table: pd.DataFrame, seeds: int) -> Iterator[tuple[str, list[pd.DataFrame]]]:
     """Random parts of the runs, of falling size."""
     runs = table["run"].unique()
-    for share in (0.7, 0.5, 0.35, 0.25, 0.15):
+    for share in (0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.06):
         parts = []
         for seed in range(seeds):
             rng = np.random.default_rng(seed)
