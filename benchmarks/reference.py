@@ -36,6 +36,9 @@ from splitlaw.report import style
 
 DRAWS = 1000
 
+FRACTIONS = np.arange(0.02, 0.9, 0.001)
+"""General fractions at which a surface is searched for its lowest point."""
+
 
 def read(file: Path) -> pd.DataFrame:
     """Rows of a domain's own runs, and of unsplit runs on it; none is marked as held out."""
@@ -264,23 +267,37 @@ def surface(table: pd.DataFrame, *, budgets: list[float]) -> None:
     Log loss against log D and log D'. A dash where the best lies outside the measured D or D'.
     """
     both = table[(table["pretrain_tokens"] > 0) & (table["specialize_tokens"] > 0)]
+    sizes = dict(iter(both.groupby("params")))  # a frame a size
+    fitted = {
+        size: [quadratic(part) for _, part in rows.groupby("domain")]
+        for size, rows in sizes.items()
+    }
+    valleys = {
+        size: [valley([one for one, _ in parts], budget) for budget in budgets]
+        for size, parts in fitted.items()
+    }
     print("| parameters | residual | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
     print("|---" * (len(budgets) + 2) + "|")
-    fractions = np.arange(0.02, 0.9, 0.001)
-    for size, rows in both.groupby("params"):
-        fitted = [quadratic(part) for _, part in rows.groupby("domain")]
-        residual = np.sqrt(np.mean(np.concatenate([left for _, left in fitted]) ** 2))
+    for size, parts in fitted.items():
+        residual = np.sqrt(np.mean(np.concatenate([left for _, left in parts]) ** 2))
         told = []
-        for budget in budgets:
-            general, special = fractions * budget, (1 - fractions) * budget / len(fitted)
-            loss = sum(
-                np.exp(design(general, special) @ coefficients) for coefficients, _ in fitted
-            )
-            best = int(np.argmin(loss))
-            told.append(
-                f"{fractions[best]:.0%}" if within(rows, general[best], special[best]) else "-"
-            )
-        print(f"| {size:,.0f} | {residual:.2%} | " + " | ".join(told) + " |", flush=True)
+        for budget, losses in zip(budgets, valleys[size], strict=True):
+            best = FRACTIONS[np.argmin(losses)]
+            inside = within(sizes[size], best * budget, (1 - best) * budget / len(parts))
+            told.append(f"{best:.0%}" if inside else "-")
+        print(f"| {size:,.0f} | {residual:.2%} | " + " | ".join(told) + " |")
+    print("\nLargest loss of using another size's general fraction, of all sizes but the largest\n")
+    for number, budget in enumerate(budgets):
+        losses = np.stack([valleys[size][number] for size in sorted(sizes)[:-1]])
+        taken = losses[:, losses.argmin(axis=1)] / losses.min(axis=1, keepdims=True) - 1
+        print(f"- {budget / 1e6:.3g}M: {taken.max():.2%}")
+
+
+def valley(surfaces: list[np.ndarray], budget: float) -> np.ndarray:
+    """Mean loss of the domains' surfaces at each of `FRACTIONS` of a budget in tokens."""
+    general, special = FRACTIONS * budget, (1 - FRACTIONS) * budget / len(surfaces)
+    losses: np.ndarray = np.exp(np.stack([design(general, special) @ one for one in surfaces]))
+    return losses.mean(axis=0)
 
 
 def design(general: np.ndarray, special: np.ndarray) -> np.ndarray:
