@@ -31,7 +31,7 @@ COPIED = (
     "final/*.csv",
     *(f"compare/gains.{suffix}" for suffix in ("csv", "md", "svg")),
     *(f"frontier/frontier.{suffix}" for suffix in ("csv", "svg")),
-    "figures/*.svg",
+    *(f"figures/{name}.svg" for name in ("comparison", "predicted_measured", "split", "transfer")),
 )
 
 
