@@ -7,9 +7,10 @@ import pytest
 
 from splitlaw.laws import FORMS
 
-TOLERANCE = {"largest sizes": 0.1, "D' four times beyond": 0.35}
-"""Relative. Two levels of D' hardly tell its power: fits that differ by 0.1% of the objective, and
-machines whose rounding leads to one or the other, differ by 20% of the error four times beyond."""
+QUESTIONS = ("largest sizes", "D' four times beyond")
+FLAT = {("auto", QUESTIONS[1]), ("coupled", QUESTIONS[1]), ("interaction", QUESTIONS[1])}
+"""Two levels of D' do not tell how these go on: fits within 0.5% of each other's objective, one on
+each machine, differ by up to 35% of the error four times beyond. There the objective must agree."""
 
 LAWS = ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]
 
@@ -33,7 +34,7 @@ def before(root):
     return pd.read_csv(root / "reference" / "forms.csv").set_index(["form", "question"])
 
 
-@pytest.mark.parametrize("question", TOLERANCE)
+@pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("law", LAWS)
 def test_fits_and_errors_on_rows_held_out_are_those_recorded(
     law, question, reference, table, before
@@ -48,6 +49,10 @@ def test_fits_and_errors_on_rows_held_out_are_those_recorded(
     share = "auto" if law == "auto" else recorded["sharing"]
     found = reference.measured(table, law, seen, asked, share=share)
     assert found["rows"] == recorded["rows"]
-    assert found["mre"] == pytest.approx(recorded["mre"], rel=TOLERANCE[question])
+    if (law, question) in FLAT:
+        assert found["mre"] == pytest.approx(recorded["mre"], rel=0.35)
+    else:
+        assert found["mre"] == pytest.approx(recorded["mre"], abs=5e-4)
+        assert found["bias"] == pytest.approx(recorded["bias"], abs=5e-4)
     if law != "auto":
-        assert found["objective"] == pytest.approx(recorded["objective"], rel=0.02)
+        assert found["objective"] == pytest.approx(recorded["objective"], rel=0.01)
