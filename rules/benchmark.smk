@@ -5,7 +5,7 @@ rule benchmark_items:
     input:
         cards=rules.prepare_corpus.output.cards,
         tokenizer=rules.train_tokenizer.output.tokenizer,
-        code=package_code("benchmarks"),
+        code=package_code("zero_shot"),
     output:
         questions=LOCAL_ITEMS,
         counts=f"{RESULTS}/benchmarks/items/items.json",
@@ -39,7 +39,7 @@ rule benchmark:
         router=rules.prepare_corpus.output.router,
         questions=rules.benchmark_items.output.questions,
         tasks=list(map(str, sorted(Path("tasks").glob("*.yaml")))),
-        code=package_code("benchmarks"),
+        code=package_code("zero_shot"),
     output:
         table=f"{RESULTS}/benchmarks.csv",
         gains=f"{RESULTS}/benchmark_gains.csv",

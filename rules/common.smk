@@ -8,13 +8,14 @@ import yaml
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
-from splitlaw import experiment, terminal
+from splitlaw.experiment import config as experiment
+from splitlaw.workflow import terminal
 from splitlaw.corpus.config import corpus_config
 from splitlaw.corpus.presence import check_presence, listing
-from splitlaw.errors import UserError, exit_status
-from splitlaw.files import canonical_json
-from splitlaw.new_experiment import plain
-from splitlaw.paths import GENERAL
+from splitlaw.common.errors import UserError, exit_status
+from splitlaw.common.files import canonical_json
+from splitlaw.stages.new_experiment import plain
+from splitlaw.experiment.lineage import GENERAL
 
 # The folder that `new_experiment` makes a configuration for; no part of an experiment.
 TEXT = str(config.pop("text", ""))

@@ -17,7 +17,7 @@ use rule benchmark as benchmark_at with:
         router=rules.prepare_corpus.output.router,
         questions=rules.benchmark_items.output.questions,
         tasks=list(map(str, sorted(Path("tasks").glob("*.yaml")))),
-        code=package_code("benchmarks"),
+        code=package_code("zero_shot"),
     output:
         table=f"{FINAL}/benchmarks.csv",
         gains=f"{FINAL}/benchmark_gains.csv",
@@ -35,7 +35,7 @@ rule compare:
         plans=[plan_file(*cell.split("/")) for cell in CELLS],
         tables=[compared(f"{strategy}/losses.csv") for strategy in STRATEGIES],
         gains=compared("benchmark_gains.csv"),
-        code=[f"{PACKAGE}/sweep.py", f"{PACKAGE}/report/figures_sweep.py"],
+        code=[f"{PACKAGE}/stages/compare.py", f"{PACKAGE}/report/figures_sweep.py"],
     output:
         table=f"{RESULTS}/compare/gains.csv",
         page=f"{RESULTS}/compare/gains.md",

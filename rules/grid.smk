@@ -88,7 +88,7 @@ rule specialize:
 rule evaluate:
     input:
         losses=rules.specialize.input,
-        code=f"{PACKAGE}/gather.py",
+        code=f"{PACKAGE}/stages/gather.py",
     output:
         losses=f"{RESULTS}/losses.csv",
         cost=f"{RESULTS}/cost.csv",

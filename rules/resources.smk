@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from splitlaw import needs
+from splitlaw.scheduling import resources as needs
 
 CALIBRATION = f"{RESULTS}/calibration.json"
 SMALL_SECONDS, TINY_SECONDS = 1800, 80  # of all runs of a size and seed

@@ -1,6 +1,8 @@
 # Around the jobs: what must hold before any is submitted, and what is recorded when all have ended.
 
-from splitlaw import cluster, manifest, session
+from splitlaw.scheduling import slurm as cluster
+from splitlaw.workflow import manifest
+from splitlaw.workflow import session
 
 WORDS = sys.argv[1:]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from splitlaw.runs import Job
+    from splitlaw.stages.grid import Job
 
 JOB = {
     "split": "fit",
@@ -38,10 +38,10 @@ JOB = {
 
 def job_of(results: Path, split: str) -> "Job":
     """A job that trains models of one layer on the planted tokens in `results`."""
-    from splitlaw.experiment import Grid  # torch, which most tests have no need of
-    from splitlaw.model import Shape
-    from splitlaw.runs import Job
-    from splitlaw.training import Recipe
+    from splitlaw.experiment.config import Grid  # torch, which most tests have no need of
+    from splitlaw.experiment.shape import Shape
+    from splitlaw.stages.grid import Job
+    from splitlaw.training.loop import Recipe
 
     return Job(
         size="tiny",

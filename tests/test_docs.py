@@ -58,7 +58,7 @@ def test_commands_name_what_there_is(page):
     rules = "\n".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
     known = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
     for block in re.findall(r"```(?:\w*)\n(.*?)```", text, re.DOTALL):
-        for script in re.findall(r"python ((?:workflow_scripts|docs|benchmarks)/\w+\.py)", block):
+        for script in re.findall(r"python ((?:workflow_scripts|docs|perf)/\w+\.py)", block):
             assert (ROOT / script).exists(), script
         for line in re.findall(r"^snakemake (.*)$", block, re.MULTILINE):
             words = re.sub(r"\s#.*|--[\w-]+ \S+|&&.*", "", line).split()

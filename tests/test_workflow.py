@@ -112,7 +112,7 @@ def test_losses_are_those_of_the_grid(project):
 
 def test_nothing_is_done_twice(project):
     assert project.planned("evaluate") == {}
-    for file in ("config.yaml", "rules/grid.smk", "workflow_scripts/splitlaw/gather.py"):
+    for file in ("config.yaml", "rules/grid.smk", "workflow_scripts/splitlaw/stages/gather.py"):
         (project.folder / file).touch()
     assert project.planned("evaluate") == {}
 

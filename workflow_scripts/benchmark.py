@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
-from splitlaw.experiment import load_config
+from splitlaw.common.errors import CommandParser, exit_status
+from splitlaw.experiment.config import load_config
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,8 +28,8 @@ def main(argv: list[str] | None = None) -> int:
 
     def action() -> None:
         config = load_config(arguments.config)
-        from splitlaw.benchmarks.run import BenchmarkConfig, benchmark
-        from splitlaw.training import Execution
+        from splitlaw.training.loop import Execution
+        from splitlaw.zero_shot.run import BenchmarkConfig, benchmark
 
         benchmark(
             BenchmarkConfig(**config),

@@ -4,8 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
-from splitlaw.experiment import load_config
+from splitlaw.common.errors import CommandParser, exit_status
+from splitlaw.experiment.config import load_config
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def action() -> None:
         nonlocal status
-        from splitlaw import calibrate
+        from splitlaw.stages import calibrate
 
         config = load_config(arguments.config)
         seconds, out = arguments.seconds, arguments.out

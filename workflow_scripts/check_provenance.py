@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, UserError, exit_status
+from splitlaw.common.errors import CommandParser, UserError, exit_status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw import manifest
+        from splitlaw.workflow import manifest
 
         wrong = manifest.check(arguments.results)
         for line in wrong[1:]:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.common.errors import CommandParser, exit_status
 from splitlaw.planner.command import choose_split
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.common.errors import CommandParser, exit_status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw.gather import compare, spread
+        from splitlaw.stages.gather import compare, spread
 
         comparison = compare(arguments.tables, out=arguments.out)
         if arguments.spread:

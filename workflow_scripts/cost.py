@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
-from splitlaw.experiment import load_config
+from splitlaw.common.errors import CommandParser, exit_status
+from splitlaw.experiment.config import load_config
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,8 +20,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw import cost, needs
-        from splitlaw.files import read_json
+        from splitlaw.common.files import read_json
+        from splitlaw.scheduling import forecast as cost
+        from splitlaw.scheduling import resources as needs
 
         config = load_config(arguments.config)
         measured = arguments.calibration and needs.read_calibration(arguments.calibration, config)

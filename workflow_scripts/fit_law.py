@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.common.errors import CommandParser, exit_status
 from splitlaw.laws import FORMS, fit_table
 from splitlaw.laws.api import DRAWS
 from splitlaw.laws.fit import SHARINGS

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.common.errors import CommandParser, exit_status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,8 +16,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw.frontier import gather
         from splitlaw.laws import FitResult
+        from splitlaw.stages.frontier import gather
 
         fit = FitResult.load(arguments.law)
         print(gather(arguments.tables, plan_file=arguments.plan, fit=fit, out=arguments.out))

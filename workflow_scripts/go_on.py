@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.common.errors import CommandParser, exit_status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments, words = parser.parse_known_args(argv)
 
     def action() -> None:
-        from splitlaw import session
+        from splitlaw.workflow import session
 
         for line in session.go_on(anyway=arguments.anyway):
             print(line, file=sys.stderr)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.common.errors import CommandParser, exit_status
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,8 +17,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw.errors import UserError
-        from splitlaw.new_experiment import plain, write_new_experiment
+        from splitlaw.common.errors import UserError
+        from splitlaw.stages.new_experiment import plain, write_new_experiment
 
         if not arguments.text:
             raise UserError("no folder is named; snakemake new_experiment --config text=FOLDER")

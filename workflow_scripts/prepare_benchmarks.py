@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.common.errors import CommandParser, exit_status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw.benchmarks.prepare import ItemConfig, prepare_items
+        from splitlaw.zero_shot.prepare import ItemConfig, prepare_items
 
         config = ItemConfig(
             tasks=arguments.tasks,

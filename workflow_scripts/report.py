@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, UserError, exit_status
+from splitlaw.common.errors import CommandParser, UserError, exit_status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

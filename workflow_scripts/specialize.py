@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from splitlaw.command import job_parser, run_job
+from splitlaw.cli.training_job import job_parser, run_job
 
 if TYPE_CHECKING:
-    from splitlaw.runs import Job
-    from splitlaw.training import Execution
+    from splitlaw.stages.grid import Job
+    from splitlaw.training.loop import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action(job: Job, execution: Execution) -> None:
-        from splitlaw.runs import specialize
+        from splitlaw.stages.grid import specialize
 
         domains = arguments.domains.split(",")
         specialize(job, arguments.domain, domains, execution=execution, out=arguments.out)

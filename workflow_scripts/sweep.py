@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
+from splitlaw.common.errors import CommandParser, exit_status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def action() -> None:
         from splitlaw.laws import FitResult
-        from splitlaw.sweep import read_cells, sweep
+        from splitlaw.stages.compare import read_cells, sweep
 
         sweep(
             read_cells(arguments.cells, arguments.plans),

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from splitlaw.common.errors import CommandParser, exit_status
 from splitlaw.corpus.config import load_section
-from splitlaw.errors import CommandParser, exit_status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splitlaw.command import job_parser, run_job
+from splitlaw.cli.training_job import job_parser, run_job
 
 if TYPE_CHECKING:
-    from splitlaw.runs import Job
-    from splitlaw.training import Execution
+    from splitlaw.stages.grid import Job
+    from splitlaw.training.loop import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action(job: Job, execution: Execution) -> None:
-        from splitlaw import frontier
         from splitlaw.laws import FitResult
+        from splitlaw.stages import frontier
 
         frontier.measure(
             job,

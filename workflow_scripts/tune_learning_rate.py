@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from splitlaw.errors import CommandParser, exit_status
-from splitlaw.learning_rates import write_rule
+from splitlaw.common.errors import CommandParser, exit_status
+from splitlaw.stages.learning_rates import write_rule
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import prepare_corpus
+from splitlaw.common.errors import UserError
 from splitlaw.corpus.clusters import fit_clusters, top_words
 from splitlaw.corpus.embedding import Embedding
 from splitlaw.corpus.router import Router, load_router, measure, train_router
-from splitlaw.errors import UserError
 
 
 class Topics:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from splitlaw.common.errors import UserError
 from splitlaw.corpus.config import Source
 from splitlaw.corpus.sources import documents
 from splitlaw.corpus.trouble import Trouble
-from splitlaw.errors import UserError
 
 datasets = pytest.importorskip("datasets")
 TEXTS = [f"row {i}" for i in range(20)]

@@ -1,9 +1,9 @@
 import pytest
 
+from splitlaw.common.errors import UserError
 from splitlaw.corpus import packages
 from splitlaw.corpus.config import corpus_config
 from splitlaw.corpus.presence import check_presence, listing
-from splitlaw.errors import UserError
 
 
 def given(law, general=None):

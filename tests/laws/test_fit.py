@@ -4,7 +4,7 @@ import pytest
 from scipy.optimize import minimize
 
 from laws.planted import cells, law, table
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws import FORMS
 from splitlaw.laws.fit import Effort, fit_form, fit_sharings, layout_for
 from splitlaw.laws.problem import Problem

@@ -17,7 +17,7 @@ LAWS = ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]
 
 @pytest.fixture(scope="module")
 def reference(root):
-    file = root / "benchmarks" / "reference.py"
+    file = root / "perf" / "reference.py"
     spec = importlib.util.spec_from_file_location("reference", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -39,7 +39,7 @@ def before(root):
 def test_fits_and_errors_on_rows_held_out_are_those_recorded(
     law, question, reference, table, before
 ):
-    """A better fitter may change them: then `benchmarks/reference.py forms --out` records anew.
+    """A better fitter may change them: then `perf/reference.py forms --out` records anew.
 
     What is shared is fixed to what was recorded: sharings lie within a standard error of each
     other, so that a machine's rounding decides between them.

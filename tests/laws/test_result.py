@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from laws.planted import cells, law, table
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws import FitResult, fit_table
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from laws.planted import GENERAL, SIZES, SPECIAL, law, table
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws import FitResult, fit_table
 from splitlaw.laws.bootstrap import draw_weights
 from splitlaw.laws.holdout import held_out_rows

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from laws.planted import law, table
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws import fit_table
 from splitlaw.laws.repetition import effective_tokens, marginal_worth
 from splitlaw.laws.table import read_table

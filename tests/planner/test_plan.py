@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from laws.planted import MIDDLE, law, with_draws
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.planner import frontier, least_compute, plan
 
 N = MIDDLE.params

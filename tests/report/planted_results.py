@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from splitlaw.files import write_json
-from splitlaw.gather import size_cost
+from splitlaw.common.files import write_json
 from splitlaw.laws import FitResult, fit_table
 from splitlaw.planner import plan
+from splitlaw.stages.gather import size_cost
 
 SIZES = {"w16": 25_328, "w24": 42_792, "w32": 59_232, "w56": 151_816}
 HELD_OUT = "w56"

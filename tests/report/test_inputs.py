@@ -3,7 +3,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.report.inputs import law_rows, read_inputs
 
 

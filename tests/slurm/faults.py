@@ -38,7 +38,7 @@ import importlib.abc, importlib.util, os, sys, time
 
 class Note(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "splitlaw.training":
+        if name != "splitlaw.training.loop":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

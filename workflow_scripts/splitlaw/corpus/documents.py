@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from splitlaw.errors import UserError
-from splitlaw.files import atomic_path
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import atomic_path
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
 Documents = tuple[list[str], list[str], list[bytes]]

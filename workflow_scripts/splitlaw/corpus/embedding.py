@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
+from splitlaw.common.errors import UserError
 from splitlaw.corpus.features import SEEN
-from splitlaw.errors import UserError
 
 _BATCH = 32
 _LONGEST = 512

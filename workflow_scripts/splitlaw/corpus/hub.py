@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from splitlaw.common.errors import UserError
 from splitlaw.corpus.config import Source
 from splitlaw.corpus.trouble import Trouble
-from splitlaw.errors import UserError
 
 
 def read_dataset(source: Source, trouble: Trouble) -> Iterator[tuple[str, str]]:

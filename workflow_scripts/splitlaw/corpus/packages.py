@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 
 Reader = Callable[[], Iterator[str]]
 

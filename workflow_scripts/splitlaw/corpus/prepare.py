@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import write_json
 from splitlaw.corpus.benchmarks import benchmark_items, item_words
 from splitlaw.corpus.card import Dropped, write_card
 from splitlaw.corpus.cleaning import clean_numbered
@@ -24,8 +26,6 @@ from splitlaw.corpus.sources import batches, check_shared_files, documents
 from splitlaw.corpus.splitting import SPLITS, arrange
 from splitlaw.corpus.store import Index, Store
 from splitlaw.corpus.trouble import Trouble
-from splitlaw.errors import UserError
-from splitlaw.files import write_json
 
 _ROW_GROUP_BYTES = 16 << 20
 

@@ -4,9 +4,9 @@ import glob
 import hashlib
 from pathlib import Path
 
+from splitlaw.common.errors import UserError
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.packages import read_package
-from splitlaw.errors import UserError
 
 
 def check_presence(config: CorpusConfig) -> None:

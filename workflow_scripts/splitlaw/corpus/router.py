@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.naive_bayes import MultinomialNB
 
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import atomic_path, read_json, write_json
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.features import BITS, COLUMNS, SEEN, word_counts
-from splitlaw.errors import UserError
-from splitlaw.files import atomic_path, read_json, write_json
 
 _DOMAIN_BYTES = 8 << 20
 _SMOOTHING = 0.1

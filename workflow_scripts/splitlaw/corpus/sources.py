@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 
+from splitlaw.common.errors import UserError
 from splitlaw.corpus.config import Source
 from splitlaw.corpus.hub import read_dataset
 from splitlaw.corpus.packages import read_package
 from splitlaw.corpus.readers import LONGEST, TOO_LONG, read_files, resolve
 from splitlaw.corpus.trouble import Trouble
-from splitlaw.errors import UserError
 
 BATCH_CHARACTERS = 2_000_000
 _BATCH_DOCUMENTS = 4096

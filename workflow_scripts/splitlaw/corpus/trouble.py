@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 
 _SHOWN = 10
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.bootstrap import bootstrap as draw
 from splitlaw.laws.fit import Estimate
 from splitlaw.laws.holdout import Errors, kind_of, measure, rows_of

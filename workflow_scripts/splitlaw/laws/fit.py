@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.form import Form
 from splitlaw.laws.minimise import Minimum, minimise
 from splitlaw.laws.points import Array, Indices, Points, Units

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.fit import QUICK, Estimate, fit_sharings
 from splitlaw.laws.form import Form
 from splitlaw.laws.points import Array, Indices, Mask

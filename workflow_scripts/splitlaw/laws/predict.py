@@ -2,7 +2,7 @@
 
 import os
 
-from splitlaw.files import write_text
+from splitlaw.common.files import write_text
 from splitlaw.laws.result import FitResult
 from splitlaw.laws.table import read_points
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.fit import QUICK, fit_form
 from splitlaw.laws.form import FORMS
 from splitlaw.laws.repetition import REPETITIONS

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from splitlaw.errors import UserError
-from splitlaw.files import read_json, write_json
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import read_json, write_json
 from splitlaw.laws.fit import evaluate
 from splitlaw.laws.form import FORMS, Form
 from splitlaw.laws.points import Array, Indices, Points

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.fit import SHARINGS, Estimate, fit_sharings, shared_names
 from splitlaw.laws.form import FORMS, Form
 from splitlaw.laws.holdout import Errors, held_out_rows, hold_out, score

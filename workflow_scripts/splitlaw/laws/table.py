@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.points import Array, Indices, Mask, Points, Units
 from splitlaw.laws.repetition import REPETITIONS, effective_tokens
 

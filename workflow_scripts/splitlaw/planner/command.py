@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.inverse import least_compute
 from splitlaw.planner.plan import plan

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.allocate import best_split
 from splitlaw.planner.plan import Plan, plan

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from splitlaw.errors import UserError
-from splitlaw.files import write_json
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import write_json
 from splitlaw.laws.points import Array
 from splitlaw.laws.result import FitResult, interval
 from splitlaw.planner.allocate import CLOSE, Constraint, Split, best_split, optimality_gap

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.allocate import Constraint, best_split
 from splitlaw.planner.surface import Surface

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from splitlaw.errors import UserError
+from splitlaw.common.errors import UserError
 from splitlaw.laws.points import Indices
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.allocate import Constraint

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from splitlaw import __version__
-from splitlaw.files import write_text
+from splitlaw.common.files import write_text
 from splitlaw.report import corpora, style, tables, words
 from splitlaw.report.figures import PICTURES, Picture
 from splitlaw.report.inputs import FILES, Inputs, read_inputs

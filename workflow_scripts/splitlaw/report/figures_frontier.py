@@ -12,7 +12,7 @@ from splitlaw.report import style
 from splitlaw.report.figures_plan import OURS, THEIRS
 
 if TYPE_CHECKING:
-    from splitlaw.frontier import Regret, Smooth
+    from splitlaw.stages.frontier import Regret, Smooth
 
 
 def measured(means: pd.DataFrame, predicted: pd.DataFrame, curve: Smooth, found: Regret) -> Figure:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from splitlaw.errors import UserError
-from splitlaw.files import read_json
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import read_json
 from splitlaw.laws import FitResult
 from splitlaw.laws.table import GENERAL, REQUIRED
 

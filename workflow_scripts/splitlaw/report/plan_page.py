@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from splitlaw import __version__
-from splitlaw.files import write_text
+from splitlaw.common.files import write_text
 from splitlaw.laws import FitResult, Member
 from splitlaw.planner.costs import flops_per_token_at
 from splitlaw.report.page import render

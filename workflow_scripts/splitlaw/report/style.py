@@ -16,7 +16,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from splitlaw.files import atomic_path
+from splitlaw.common.files import atomic_path
 from splitlaw.report.numerals import count
 
 INK = "#262626"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from splitlaw.files import sha256_file
+from splitlaw.common.files import sha256_file
 from splitlaw.report.inputs import FILES, Inputs
 from splitlaw.report.numerals import (
     TIE,

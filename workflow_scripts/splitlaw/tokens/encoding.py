@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from splitlaw.errors import UserError
-from splitlaw.files import read_json
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import read_json
 
 Encoded = tuple[NDArray[Any], NDArray[np.int64]]
 """Tokens, `[tokens]`, and the tokens and UTF-8 bytes of each document, `int64 [documents, 2]`."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitlaw.errors import UserError
-from splitlaw.files import read_json
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import read_json
 
 
 @dataclass(frozen=True, kw_only=True)

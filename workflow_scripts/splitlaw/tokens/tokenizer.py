@@ -7,10 +7,10 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import atomic_path, write_json
 from splitlaw.corpus.config import GENERAL
 from splitlaw.corpus.documents import read_documents
-from splitlaw.errors import UserError
-from splitlaw.files import atomic_path, write_json
 
 END_OF_TEXT = "<|endoftext|>"
 _BYTES = 256

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import sha256_file, write_json
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.parallel import ordered_map
 from splitlaw.corpus.progress import progress
 from splitlaw.corpus.splitting import SPLITS
-from splitlaw.errors import UserError
-from splitlaw.files import sha256_file, write_json
 from splitlaw.tokens.encoding import Encoder
 
 _BATCH_CHARACTERS = 1_000_000

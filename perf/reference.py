@@ -1,0 +1,373 @@
+"""What a grid says of the law and of the split: the questions of the reference experiment.
+
+python perf/reference.py forms --losses reference/losses.csv
+python perf/reference.py subsets --losses reference/losses.csv
+python perf/reference.py optimum --losses reference/losses.csv
+python perf/reference.py surface --losses reference/losses.csv
+
+`forms`: every form fitted without the largest sizes, D, D' or their corner, and measured there;
+with `--out` also as a table, which a test holds today's fitter to, and a figure beside it.
+`subsets`: how many runs a plan needs. `optimum`: how the best split moves. `surface`: the same
+without any law, from a smooth surface through the losses of each size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_scripts"))
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from splitlaw.common.errors import UserError
+from splitlaw.laws import FORMS, FitResult
+from splitlaw.laws.api import fit_table
+from splitlaw.planner import plan, splits_at
+from splitlaw.report import style
+
+DRAWS = 1000
+
+FRACTIONS = np.arange(0.02, 0.9, 0.001)
+"""General fractions at which a surface is searched for its lowest point."""
+
+
+def read(file: Path) -> pd.DataFrame:
+    """Rows of a domain's own runs, and of unsplit runs on it; none is marked as held out."""
+    table = pd.read_csv(file).drop(columns="split", errors="ignore")
+    own = (table["train_domain"] == table["domain"]) | (table["specialize_tokens"] == 0)
+    return table[own & (table["domain"] != "general")].reset_index(drop=True)
+
+
+# ---- which form predicts best ---------------------------------------------------------------
+
+
+def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
+    """Rows to fit and rows to predict of each question; all forms are finite on the latter."""
+    sizes = np.sort(table["params"].unique())
+    deep = np.sort(table.loc[table["specialize_tokens"] > 0, "specialize_tokens"].unique())
+    split = table["specialize_tokens"] > 0
+    wide = np.sort(table.loc[split, "pretrain_tokens"].unique())
+    large = table["params"] > sizes[min(2, len(sizes) - 2)]
+    top = table["pretrain_tokens"] >= wide[-1]
+    four = table["specialize_tokens"] >= min(4 * deep[-3], deep[-1])
+    short = table["specialize_tokens"] <= deep[-3] if len(deep) > 3 else ~four
+    corner = split & (table["pretrain_tokens"] >= wide[-2])
+    corner &= table["specialize_tokens"] >= deep[-2]
+    everything = pd.Series(True, index=table.index)
+    questions = {
+        "in-sample": (everything, everything),
+        "largest sizes": (~large, large),
+        "largest D": (~top, top),
+        "D' four times beyond": (short, four),
+        "corner": (~corner, corner),
+    }
+    both = split & (table["pretrain_tokens"] > 0)
+    return {name: (seen, asked & both) for name, (seen, asked) in questions.items()}
+
+
+def forms(table: pd.DataFrame, out: Path | None) -> None:
+    """A line a form, a column a question: mean relative error with its 90% interval, bias."""
+    questions = hold_outs(table)
+    counts = {name: (int(a.sum()), int(b.sum())) for name, (a, b) in questions.items()}
+    print(f"rows fitted and asked: {counts}\n")
+    print("| form | " + " | ".join(questions) + " |")
+    print("|---" * (len(questions) + 1) + "|")
+    found = []
+    for law in ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]:
+        cells = [measured(table, law, *rows) for rows in questions.values()]
+        print(f"| {law} | " + " | ".join(map(words, cells)) + " |", flush=True)
+        found += [
+            {"form": law, "question": name, **cell}
+            for name, cell in zip(questions, cells, strict=True)
+        ]
+    if out:
+        pd.DataFrame(found).to_csv(out, index=False, float_format="%.6f")
+        figure = errors_figure(pd.DataFrame(found))
+        figure.savefig(out.with_suffix(".svg"), metadata={"Date": None})
+
+
+def errors_figure(found: pd.DataFrame) -> Figure:
+    """A panel a question, a row a form: mean relative error with its 90% interval."""
+    style.set_theme()
+    laws, questions = list(found["form"].unique()), list(found["question"].unique())
+    figure = Figure(figsize=(1.7 * style.WIDTH, 2.6))
+    axes = figure.subplots(1, len(questions), sharey=True)
+    for axis, question in zip(axes, questions, strict=True):
+        part = found[found["question"] == question].set_index("form").loc[laws]
+        around = 100 * np.stack([part["mre"] - part["low"], part["high"] - part["mre"]])
+        axis.errorbar(100 * part["mre"], laws, xerr=around, fmt="o", ms=4, color=style.INK, lw=1)
+        axis.set(title=question, xlim=(0, None))
+        axis.grid(visible=False, axis="x")
+    axes[0].invert_yaxis()
+    figure.supxlabel("mean relative error (%) and its 90% interval", fontsize=9)
+    return figure
+
+
+def measured(
+    table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series, *, share: str = "auto"
+) -> dict[str, Any]:
+    """A law fitted to the rows `seen`, and its errors on those `asked`, as shares of the loss.
+
+    Mean relative error, its 90% interval over trunks, and bias; the form that was chosen, what
+    its domains share, and the objective of its fit.
+    """
+    fit = fit_table(table[seen], law=law, share=share, bootstrap=0)
+    error = fit.predict(table[asked])["loss"] / table.loc[asked, "loss"] - 1
+    by_trunk = error.abs().groupby(table.loc[asked, "trunk"]).agg(["sum", "size"]).to_numpy()
+    rng = np.random.default_rng(0)
+    drawn = by_trunk[rng.integers(len(by_trunk), size=(DRAWS, len(by_trunk)))].sum(axis=1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.05, 0.95])
+    return {
+        "rows": len(error),
+        "mre": error.abs().mean(),
+        "low": low,
+        "high": high,
+        "bias": error.mean(),
+        "law": fit.members[0].law,
+        "sharing": fit.members[0].sharing,
+        "objective": fit.objective,
+    }
+
+
+def words(cell: dict[str, Any]) -> str:
+    """A cell of the table."""
+    return f"{cell['mre']:.2%} ({cell['low']:.2%} to {cell['high']:.2%}; {cell['bias']:+.2%})"
+
+
+# ---- how few runs are enough ----------------------------------------------------------------
+
+
+def subsets(table: pd.DataFrame, *, size: float, budget: float, seeds: int) -> None:
+    """Regret of plans from a part of the runs, under the law of all of them."""
+    whole = fit_table(table, bootstrap=0)
+    per_token = per_token_at(table, size)
+    about = {"flops": budget * per_token, "params": size, "flops_per_token": per_token}
+    print(
+        f"{table['run'].nunique()} runs; regret at {size:,.0f} parameters, {budget:,.0f} tokens\n"
+    )
+    print("| runs kept | regret, median | largest | general fraction |\n|---|---|---|---|")
+    cases = itertools.chain(
+        ((name, [part]) for name, part in by_rule(table)), at_random(table, seeds)
+    )
+    for name, parts in cases:
+        told = [regret_of(part, whole, about) for part in parts]
+        regrets, fractions = np.array([one for one in told if one]).T if any(told) else ([], [])
+        failed = sum(one is None for one in told)
+        lost = f"{np.median(regrets):.3%} | {np.max(regrets):.3%}" if len(regrets) else "- | -"
+        spread = f"{np.min(fractions):.0%} to {np.max(fractions):.0%}" if len(fractions) else "-"
+        note = f"; {failed} of {len(told)} could not be fitted" if failed else ""
+        runs = parts[0]["run"].nunique()
+        print(f"| {name} ({runs}{note}) | {lost} | {spread} |", flush=True)
+
+
+def per_token_at(table: pd.DataFrame, size: float) -> float:
+    """Training FLOPs per token of a measured size."""
+    return float(table.loc[table["params"] == size, "flops_per_token"].iloc[0])
+
+
+def regret_of(
+    part: pd.DataFrame, whole: FitResult, about: dict[str, float]
+) -> tuple[float, float] | None:
+    """What the plan of a part loses under the law of the whole, as a share of the loss."""
+    try:
+        made = plan(fit_table(part, bootstrap=0), **about)
+    except UserError:
+        return None
+    best = plan(whole, **about)
+    points = pd.DataFrame(
+        {
+            "domain": list(made.specialize_tokens),
+            "params": about["params"],
+            "pretrain_tokens": made.pretrain_tokens,
+            "specialize_tokens": list(made.specialize_tokens.values()),
+        }
+    )
+    loss = whole.predict(points)["loss"].mean()
+    lost = max(0.0, loss / best.predicted_mean_loss[0] - 1)
+    return lost, made.fraction_general
+
+
+def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Parts of a grid that someone would choose."""
+    sizes = np.sort(table["params"].unique())
+    general = np.sort(table["pretrain_tokens"][table["specialize_tokens"] > 0].unique())
+    special = np.sort(table["specialize_tokens"].unique())[1:]
+    yield "all runs", table
+    if "seed" in table and table["seed"].nunique() > 1:
+        yield "one seed", table[table["seed"] == table["seed"].min()]
+    yield "without unsplit runs", table[table["specialize_tokens"] > 0]
+    yield "without D = 0", table[table["pretrain_tokens"] > 0]
+    for count in range(2, len(sizes)):
+        yield f"the {count} smallest sizes", table[table["params"].isin(sizes[:count])]
+    for left in general[1:]:
+        yield f"without D = {left:,.0f}", table[table["pretrain_tokens"] != left]
+    for left in special:
+        yield f"without D' = {left:,.0f}", table[table["specialize_tokens"] != left]
+    ends = table["pretrain_tokens"].isin(general[[0, -1]]) | (table["specialize_tokens"] == 0)
+    yield "the first and last D", table[ends]
+    ends = table["specialize_tokens"].isin([0, special[0], special[-1]])
+    yield "the first and last D'", table[ends]
+
+
+def at_random(table: pd.DataFrame, seeds: int) -> Iterator[tuple[str, list[pd.DataFrame]]]:
+    """Random parts of the runs, of falling size."""
+    runs = table["run"].unique()
+    for share in (0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.06):
+        parts = []
+        for seed in range(seeds):
+            rng = np.random.default_rng(seed)
+            kept = rng.choice(runs, size=round(share * len(runs)), replace=False)
+            parts.append(table[table["run"].isin(kept)])
+        yield f"{share:.0%} at random, {seeds} draws", parts
+
+
+# ---- how the best split moves ---------------------------------------------------------------
+
+
+def optimum(table: pd.DataFrame, *, budgets: list[float]) -> None:
+    """General fractions of the optimum by size, budget, number of domains and unique tokens."""
+    fit = fit_table(table, bootstrap=100)
+    sizes = np.sort(table["params"].unique())
+    print("General fraction of the optimum (90%), by size and budget in tokens\n")
+    print("| parameters | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
+    print("|---" * (len(budgets) + 1) + "|")
+    for size in sizes:
+        told = [fraction(at(fit, table, size, budget)) for budget in budgets]
+        print(f"| {size:,.0f} | " + " | ".join(told) + " |", flush=True)
+    middle = budgets[len(budgets) // 2]
+    print("\nWith fewer domains (the first K), and with scarce domain tokens\n")
+    for count in range(1, len(fit.domains) + 1):
+        made = at(fit, table, sizes[-1], middle, domains=fit.domains[:count])
+        print(f"- K = {count}: {fraction(made)}")
+    for unique in (1e5, 3e5, 1e6, 3e6):
+        scarce = dict.fromkeys(fit.domains, unique)
+        made = at(fit, table, sizes[-1], middle, unique_tokens=scarce)
+        print(f"- {unique:,.0f} unique tokens a domain: {fraction(made)}")
+    print("\nLoss of using the general fraction of one size (row) at another (column)\n")
+    best = {size: at(fit, table, size, middle) for size in sizes}
+    print("| | " + " | ".join(f"{size:,.0f}" for size in sizes) + " |")
+    print("|---" * (len(sizes) + 1) + "|")
+    for ours in sizes:
+        lost = [borrowed(fit, table, best[ours], best[theirs], theirs, middle) for theirs in sizes]
+        print(f"| {ours:,.0f} | " + " | ".join(f"{one:.3%}" for one in lost) + " |")
+
+
+def surface(table: pd.DataFrame, *, budgets: list[float]) -> None:
+    """Best general fraction on a quadratic surface of each size and domain, budget shared evenly.
+
+    Log loss against log D and log D'. A dash where the best lies outside the measured D or D'.
+    """
+    both = table[(table["pretrain_tokens"] > 0) & (table["specialize_tokens"] > 0)]
+    sizes = dict(iter(both.groupby("params")))  # a frame a size
+    fitted = {
+        size: [quadratic(part) for _, part in rows.groupby("domain")]
+        for size, rows in sizes.items()
+    }
+    valleys = {
+        size: [valley([one for one, _ in parts], budget) for budget in budgets]
+        for size, parts in fitted.items()
+    }
+    print("| parameters | residual | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
+    print("|---" * (len(budgets) + 2) + "|")
+    for size, parts in fitted.items():
+        residual = np.sqrt(np.mean(np.concatenate([left for _, left in parts]) ** 2))
+        told = []
+        for budget, losses in zip(budgets, valleys[size], strict=True):
+            best = FRACTIONS[np.argmin(losses)]
+            inside = within(sizes[size], best * budget, (1 - best) * budget / len(parts))
+            told.append(f"{best:.0%}" if inside else "-")
+        print(f"| {size:,.0f} | {residual:.2%} | " + " | ".join(told) + " |")
+    print("\nLargest loss of using another size's general fraction, of all sizes but the largest\n")
+    for number, budget in enumerate(budgets):
+        losses = np.stack([valleys[size][number] for size in sorted(sizes)[:-1]])
+        taken = losses[:, losses.argmin(axis=1)] / losses.min(axis=1, keepdims=True) - 1
+        print(f"- {budget / 1e6:.3g}M: {taken.max():.2%}")
+
+
+def valley(surfaces: list[np.ndarray], budget: float) -> np.ndarray:
+    """Mean loss of the domains' surfaces at each of `FRACTIONS` of a budget in tokens."""
+    general, special = FRACTIONS * budget, (1 - FRACTIONS) * budget / len(surfaces)
+    losses: np.ndarray = np.exp(np.stack([design(general, special) @ one for one in surfaces]))
+    return losses.mean(axis=0)
+
+
+def design(general: np.ndarray, special: np.ndarray) -> np.ndarray:
+    """Monomials up to degree two of log D and log D' [n, 6]."""
+    x, y = np.log(general / 1e6), np.log(special / 1e6)
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+
+
+def quadratic(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares coefficients [6] of log loss, and residuals [rows]."""
+    columns = rows["pretrain_tokens"].to_numpy(float), rows["specialize_tokens"].to_numpy(float)
+    terms, log_loss = design(*columns), np.log(rows["loss"].to_numpy())
+    coefficients = np.linalg.lstsq(terms, log_loss, rcond=None)[0]
+    return coefficients, log_loss - terms @ coefficients
+
+
+def within(rows: pd.DataFrame, general: float, special: float) -> bool:
+    """Whether D and D' lie among those that were measured."""
+    return all(
+        rows[name].min() <= value <= rows[name].max()
+        for name, value in (("pretrain_tokens", general), ("specialize_tokens", special))
+    )
+
+
+def at(fit: FitResult, table: pd.DataFrame, size: float, budget: float, **options):
+    """The plan of a size and a budget in tokens."""
+    per_token = per_token_at(table, size)
+    return plan(fit, flops=budget * per_token, params=size, flops_per_token=per_token, **options)
+
+
+def fraction(made) -> str:
+    """The general fraction of a plan with its interval."""
+    low, high = made.interval["fraction_general"]
+    return f"{made.fraction_general:.0%} ({low:.0%} to {high:.0%})"
+
+
+def borrowed(fit, table, ours, theirs, size: float, budget: float) -> float:
+    """What a size loses with another size's general fraction, as a share of its loss."""
+    per_token = per_token_at(table, size)
+    split = splits_at(
+        fit,
+        flops=budget * per_token,
+        params=size,
+        flops_per_token=per_token,
+        fractions=np.array([ours.fraction_general]),
+    )
+    return max(0.0, split["predicted_loss"].mean() / theirs.predicted_mean_loss[0] - 1)
+
+
+def main() -> None:
+    """Answer one question."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("question", choices=["forms", "subsets", "optimum", "surface"])
+    parser.add_argument("--losses", type=Path, required=True, help="losses.csv of a grid")
+    parser.add_argument("--out", type=Path, help="where `forms` writes its table, CSV")
+    parser.add_argument("--draws", type=int, default=10, help="random subsets of each size")
+    arguments = parser.parse_args()
+    if arguments.out and arguments.question != "forms":
+        parser.error("--out is for `forms`; the others print")
+    table = read(arguments.losses)
+    largest = table["params"].max()
+    budgets = [4.0 * largest * factor for factor in (2, 4, 8)]
+    questions: dict[str, Callable[[], None]] = {
+        "forms": lambda: forms(table, arguments.out),
+        "subsets": lambda: subsets(table, size=largest, budget=budgets[1], seeds=arguments.draws),
+        "optimum": lambda: optimum(table, budgets=budgets),
+        "surface": lambda: surface(table, budgets=budgets),
+    }
+    questions[arguments.question]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""Tokens a second of three training loops on the same model, data and batch, in alternation.
+
+Ours, a loop in the style of nanoGPT, and `transformers.Trainer`, each in a process of its own that
+waits while another one works. Written from their public descriptions: nanoGPT's README and the
+documentation of `Trainer`. Start-up (imports, building, compilation, first steps) is counted apart.
+
+    python perf/train_throughput.py --sizes w16 w56
+    python perf/train_throughput.py --device cuda --width 768 --layers 12 --heads 12 \\
+        --intermediate 2048 --context 1024 --vocabulary 32768 --rows 32
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "workflow_scripts"))
+WARMUP = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What every loop trains."""
+
+    shape: dict[str, int]
+    rows: int
+    steps: int
+    device: str
+    compile: bool
+    threads: int
+    tokens: str
+
+    @property
+    def batch_tokens(self) -> int:
+        return self.rows * self.shape["context"]
+
+
+def ours(task: Task) -> Iterator[None]:
+    from splitlaw.common.progress import Progress
+    from splitlaw.experiment.lineage import GENERAL, Leg
+    from splitlaw.experiment.shape import Shape
+    from splitlaw.training.loop import Execution, Recipe, Trainer
+
+    trainer = Trainer(
+        shape=Shape(**task.shape),
+        recipe=Recipe(
+            batch_tokens=task.batch_tokens,
+            warmup_tokens=100 * task.batch_tokens,
+            cooldown_fraction=0.2,
+            learning_rate=1e-3,
+            reference_params=1_000_000,
+            learning_rate_exponent=0.0,
+            weight_decay=0.1,
+            betas=(0.9, 0.95),
+            clip=1.0,
+        ),
+        seed=0,
+        sidecars={GENERAL: Path(task.tokens)},
+        checkpoints=Path(task.tokens).parent / "a" / "b" / "checkpoints",
+        execution=Execution(device=task.device, compile=task.compile, repeat=True),
+        progress=Progress("ours", quiet=True),
+    )
+    done = WARMUP
+    while True:
+        trainer.reach((Leg(domain=GENERAL, total=None, stop=done),))
+        yield
+        done += task.steps
+
+
+def nanogpt_style(task: Task) -> Iterator[None]:
+    """A memory map, random crops, gradient clipping, AdamW, fused where there is a GPU."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+
+    from splitlaw.experiment.shape import Shape, build_model
+
+    shape = Shape(**task.shape)
+    device = torch.device(task.device)
+    data = np.memmap(Path(task.tokens).with_name("train.bin"), dtype=np.uint16, mode="r")
+    autocast = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+    class WithLoss(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = build_model(shape, seed=0)
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            logits = self.model(input_ids=x).logits
+            return F.cross_entropy(logits.view(-1, logits.size(-1)), y.reshape(-1))
+
+    def batch() -> tuple[torch.Tensor, torch.Tensor]:
+        places = torch.randint(len(data) - shape.context, (task.rows,))
+        crops = [data[i : i + shape.context + 1].astype(np.int64) for i in places.tolist()]
+        rows = torch.stack([torch.from_numpy(crop) for crop in crops])
+        x, y = rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+        if device.type == "cuda":
+            x, y = (part.pin_memory().to(device, non_blocking=True) for part in (x, y))
+        return x, y
+
+    plain = WithLoss().to(device)
+    decayed = [p for p in plain.parameters() if p.dim() >= 2]
+    others = [p for p in plain.parameters() if p.dim() < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
+        lr=1e-3,
+        betas=(0.9, 0.95),
+        fused=device.type == "cuda",
+    )
+    model = torch.compile(plain) if task.compile else plain
+    x, y = batch()
+    step, until = 0, WARMUP
+    while True:
+        while step < until:
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-3 * min(1.0, (step + 1) / 100)
+            with autocast:
+                loss = model(x, y)
+            x, y = batch()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if step % 10 == 0:
+                loss.item()
+            step += 1
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        yield
+        until += task.steps
+
+
+def hf_trainer(task: Task, pause: Callable[[], None]) -> None:
+    """`transformers.Trainer` with its defaults but for the batch, the rates and the clipping."""
+    import numpy as np
+    import torch
+    import transformers
+
+    from splitlaw.experiment.shape import Shape, build_model
+
+    shape = Shape(**task.shape)
+    data = np.memmap(Path(task.tokens).with_name("train.bin"), dtype=np.uint16, mode="r")
+
+    class Windows(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return (len(data) - 1) // shape.context
+
+        def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+            begin = index * shape.context
+            row = torch.from_numpy(data[begin : begin + shape.context].astype(np.int64))
+            return {"input_ids": row, "labels": row}
+
+    class Pause(transformers.TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step >= WARMUP and (state.global_step - WARMUP) % task.steps == 0:
+                pause()
+
+    arguments = transformers.TrainingArguments(
+        output_dir=str(Path(task.tokens).parent / "hf"),
+        per_device_train_batch_size=task.rows,
+        max_steps=10**9,
+        learning_rate=1e-3,
+        weight_decay=0.1,
+        adam_beta2=0.95,
+        max_grad_norm=1.0,
+        logging_steps=10,
+        logging_strategy="steps",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=task.device == "cpu",
+        bf16=task.device == "cuda",
+        torch_compile=task.compile,
+    )
+    transformers.logging.set_verbosity_error()
+    model = build_model(shape, seed=0)
+    transformers.Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=Windows(),
+        callbacks=[Pause()],
+    ).train()
+
+
+LOOPS: dict[str, Any] = {"ours": ours, "nanogpt_style": nanogpt_style}
+NAMES = (*LOOPS, "hf_trainer")
+
+
+def work(name: str, task: Task, pipe: Any) -> None:
+    """Start a loop; then, whenever asked, train `task.steps` steps and tell the seconds."""
+    began = time.perf_counter()
+    import torch
+
+    torch.set_num_threads(task.threads)
+    sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115 - Trainer prints its losses
+
+    def pause() -> None:
+        nonlocal began
+        pipe.send(time.perf_counter() - began)
+        if pipe.recv() == "stop":
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            if task.device == "cuda":
+                memory = torch.cuda.max_memory_allocated()
+            pipe.send(memory)
+            raise SystemExit
+        began = time.perf_counter()
+
+    if name == "hf_trainer":
+        hf_trainer(task, pause)
+    for _ in LOOPS[name](task):
+        pause()
+
+
+def matrix_rate(device: str, threads: int) -> float:
+    """FLOPs a second of a large matrix product, bf16 on a GPU and float32 on a CPU."""
+    import torch
+
+    torch.set_num_threads(threads)
+    side, kind = (8192, torch.bfloat16) if device == "cuda" else (1024, torch.float32)
+    a = torch.randn(side, side, device=device, dtype=kind)
+    best = 0.0
+    for _ in range(12):
+        began = time.perf_counter()
+        a @ a
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2 * side**3 / (time.perf_counter() - began))
+    return best
+
+
+def plant_tokens(folder: Path, vocabulary: int, count: int = 4_000_000) -> Path:
+    """A token file of random words, and its sidecar."""
+    import numpy as np
+
+    words = np.random.default_rng(0).integers(1, vocabulary, size=count).astype("<u2")
+    words.tofile(folder / "train.bin")
+    entry = {"file": "train.bin", "tokens": count, "documents": 1, "bytes": count, "sha256": "x"}
+    content = {"dtype": "uint16", "vocabulary": vocabulary, "splits": {"train": entry}}
+    (folder / "tokens.json").write_text(json.dumps(content))
+    return folder / "tokens.json"
+
+
+def compare(task: Task, rounds: int) -> dict[str, Any]:
+    """Alternate the loops; medians over the rounds, ratios within each round."""
+    context = multiprocessing.get_context("spawn")
+    pipes, startup = {}, {}
+    for name in NAMES:
+        pipes[name], other = context.Pipe()
+        context.Process(target=work, args=(name, task, other), daemon=True).start()
+        startup[name] = pipes[name].recv()
+    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
+    for number in range(rounds):
+        for name in NAMES if number % 2 else reversed(NAMES):
+            pipes[name].send("go")
+            seconds[name].append(pipes[name].recv())
+    memory = {}
+    for name in NAMES:
+        pipes[name].send("stop")
+        memory[name] = pipes[name].recv()
+    tokens = task.steps * task.batch_tokens
+    speed = {name: tokens / statistics.median(times) for name, times in seconds.items()}
+    ratios = {
+        name: statistics.median(
+            other / own for other, own in zip(seconds[name], seconds["ours"], strict=True)
+        )
+        for name in NAMES
+    }
+    return {"speed": speed, "ratio": ratios, "startup": startup, "memory": memory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", nargs="*", default=[], help="sizes of config.yaml")
+    for name in ("vocabulary", "width", "layers", "heads", "intermediate", "context", "rows"):
+        parser.add_argument(f"--{name}", type=int)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--eager", action="store_true", help="nothing is compiled")
+    parser.add_argument("--steps", type=int, default=200, help="in a round")
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    for name, shape, rows in shapes(arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            task = Task(
+                shape=asdict(shape),
+                rows=rows,
+                steps=arguments.steps,
+                device=arguments.device,
+                compile=not arguments.eager,
+                threads=arguments.threads,
+                tokens=str(plant_tokens(Path(folder), shape.vocabulary)),
+            )
+            result = compare(task, arguments.rounds)
+        rate = matrix_rate(arguments.device, arguments.threads)
+        how = "eager" if arguments.eager else "compiled"
+        print(f"{name}: {shape.params:,} parameters, batch {task.batch_tokens:,} tokens, {how}")
+        for loop in NAMES:
+            speed, memory = result["speed"][loop], result["memory"][loop] / 2**20
+            mfu = speed * shape.flops_per_token / rate
+            print(
+                f"  {loop:14} {speed:10,.0f} tokens/s   MFU {mfu:6.1%}"
+                f"   {memory:7,.0f} MiB   start-up {result['startup'][loop]:5.1f} s   "
+                f"ours is {result['ratio'][loop]:.2f} times as fast",
+                flush=True,
+            )
+
+
+def shapes(arguments: argparse.Namespace) -> Iterator[tuple[str, Any, int]]:
+    """The shapes to measure, with the windows of a batch."""
+    import yaml
+
+    from splitlaw.experiment.config import shape_of
+    from splitlaw.experiment.shape import Shape
+
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for size in arguments.sizes:
+        yield size, shape_of(config, size), config["training"]["batch_tokens"] // 128
+    if arguments.width:
+        names = ("vocabulary", "width", "layers", "heads", "intermediate", "context")
+        shape = Shape(**{name: getattr(arguments, name) for name in names})
+        yield f"width {shape.width}", shape, arguments.rows
+
+
+if __name__ == "__main__":
+    main()

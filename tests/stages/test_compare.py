@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from splitlaw.common.errors import UserError
+from splitlaw.stages.compare import Cell, cell_rows, page, read_cells, system_rows, verdict
+from splitlaw.zero_shot.tables import GAIN_COLUMNS
+
+
+def gains(*rows):
+    """Rows of `benchmark_gains.csv`: seed, system, metric, difference, error."""
+    told = [
+        ["optimal", system, "w16", 100, seed, "all_tasks", metric, difference, error,
+         difference - 1.6 * error, difference + 1.6 * error, 10, ""]
+        for seed, system, metric, difference, error in rows
+    ]  # fmt: skip
+    other = ["half", "routed", "w16", 100, 0, "all_tasks", "acc", 9.0, 0.1, 8.8, 9.2, 10, ""]
+    return pd.DataFrame([*told, other], columns=GAIN_COLUMNS)
+
+
+def test_a_gain_is_an_improvement_whatever_the_metric():
+    rows = {
+        row["metric"]: row
+        for row in system_rows(
+            gains((0, "routed", "bits_per_byte", -0.2, 0.05), (0, "routed", "acc", -0.2, 0.05))
+        )
+    }
+    assert (rows["bits_per_byte"]["gain"], rows["bits_per_byte"]["verdict"]) == (0.2, "better")
+    assert (rows["acc"]["gain"], rows["acc"]["verdict"]) == (-0.2, "worse")
+
+
+def test_seeds_are_averaged_and_make_no_error_smaller():
+    (row,) = system_rows(gains((0, "routed", "acc", 0.1, 0.04), (1, "routed", "acc", 0.3, 0.06)))
+    assert (row["gain"], row["stderr"]) == (pytest.approx(0.2), pytest.approx(0.05))
+    assert row["seed_spread"] == pytest.approx(0.2 / 2**0.5)
+
+
+def test_the_oracle_gets_no_verdict():
+    (row,) = system_rows(gains((0, "oracle", "acc", 0.5, 0.01)))
+    assert row["verdict"] == "a bound"
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "said"),
+    [(0.17, 0.1, "better"), (-0.17, 0.1, "worse"), (0.16, 0.1, "inside its error"),
+     (0.5, float("nan"), "inside its error")],
+)  # fmt: skip
+def test_a_difference_inside_its_90_percent_interval_is_called_that(gain, error, said):
+    assert verdict(gain, error) == said
+
+
+def test_the_page_has_a_row_a_cell_in_the_order_of_sizes_and_budgets():
+    about = {"fraction_general": 0.25, "seeds": 1, "against": "half", "system": "specialists"}
+    about |= {"task": "all_domains", "metric": "loss", "stderr": 0.01, "predicted": 0.05}
+    cells = [("w56", 172_000, 200), ("w16", 25_000, 200), ("w16", 25_000, 100)]
+    rows = [
+        {**about, "size": size, "params": params, "budget": budget, "gain": budget / 1000,
+         "verdict": "better"}
+        for size, params, budget in cells
+    ]  # fmt: skip
+    lines = [line for line in page(pd.DataFrame(rows)).splitlines() if line.startswith("| w")]
+    assert [line.split(" | ")[:3] for line in lines] == [
+        ["| w16", "25k", "100"],
+        ["| w16", "25k", "200"],
+        ["| w56", "172k", "200"],
+    ]
+    assert "0.200 ± 0.010 (0.050) **better**" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "plans", "said"),
+    [(["w16"], ["p"], "write size/budget"), (["w16/1", "w16/2"], ["p"], "pair them")],
+)
+def test_cells_that_cannot_be_read_are_refused(cells, plans, said):
+    with pytest.raises(UserError, match=said):
+        read_cells(cells, [Path(plan) for plan in plans])
+
+
+def test_a_cell_that_was_not_trained_names_its_table(tmp_path):
+    plan = tmp_path / "plan.json"
+    plan.write_text('{"params": 1, "flops": 1, "fraction_general": 0.5}')
+    cell = Cell(size="w16", budget="100", plan=plan)
+    with pytest.raises(UserError, match=r"seed0/optimal/losses.csv: cannot be read .*compare"):
+        list(cell_rows(cell, [0], results=tmp_path, fit=None))

@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted_tokens import job_of
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from splitlaw.stages.final import (
+    COLUMNS,
+    load_documents,
+    read_recipes,
+    train_shared,
+    train_strategy,
+)
+from splitlaw.training.evaluation import evaluate
+from splitlaw.training.loop import Execution
+
+PLAN = {
+    "trunk": "shared",
+    "law": "additive",
+    "pretrain_tokens": 650,
+    "specialize_tokens": {"law": 650, "medicine": 1},
+    "predicted_loss": {"law": [2.9, 2.8, 3.0], "medicine": [3.1, 3.0, 3.2]},
+    "candidates": [
+        {"law": "additive", "weight": 0.5},
+        {"law": "two_skills", "weight": 0.5},
+        {"law": "chinchilla", "weight": 0.0},
+    ],
+    "baselines": [
+        {
+            "strategy": "no_split",
+            "law": "additive",
+            "pretrain_tokens": 1301,
+            "specialize_tokens": {"law": 0, "medicine": 0},
+            "predicted_loss": {"law": [None] * 3, "medicine": [None] * 3},
+        }
+    ],
+}
+
+
+@pytest.fixture
+def plan(tokens):
+    file = tokens / "plan.json"
+    file.write_text(json.dumps(PLAN))
+    return file
+
+
+@pytest.fixture
+def job(tokens):
+    (tokens / "tokenizer").mkdir()
+    (tokens / "tokenizer/tokenizer.json").write_text("{}")
+    return job_of(tokens, "final")
+
+
+def train(job, plan, strategy):
+    out = job.results / "final/tiny/1301/seed0" / strategy / "losses.csv"
+    execution = Execution(compile=False, device="cpu")
+    train_strategy(job, strategy, plan, budget="1301", execution=execution, out=out)
+    return pd.read_csv(out)
+
+
+def test_recipes_are_whole_steps_and_name_their_law(plan):
+    recipes = read_recipes(plan, batch_tokens=64)
+    assert recipes["optimal"].specialize_steps == {"law": 10, "medicine": 0}
+    assert recipes["optimal"].law == "the mean of additive and two_skills"
+    assert recipes["optimal"].interval["law"] == (2.8, 3.0)
+
+
+def test_a_recipe_that_no_law_predicts_is_trained_all_the_same(job, plan):
+    table = train(job, plan, "no_split")
+    assert table["predicted_loss"].isna().all() and table["loss"].notna().all()
+    card = (job.results / "final/tiny/1301/seed0/no_split/general/README.md").read_text()
+    assert "nan" not in card
+
+
+def test_every_model_is_evaluated_on_every_domain_and_its_folder_opens(job, plan):
+    train_shared(job, plan, execution=Execution(compile=False), out=job.results / "trunk.json")
+    table = train(job, plan, "optimal").set_index("domain")
+    assert list(table.reset_index()[list(COLUMNS)].columns) == list(COLUMNS)
+    folder = job.results / "final/tiny/1301/seed0/optimal/law"
+    run = json.loads((folder / "run.json").read_text())
+    assert set(run["losses"]) == {"general", "law", "medicine"}
+    assert run["losses"]["law"]["loss"] == table.loc["law", "loss"]
+    # Medicine has no step of its own: the trunk answers for it, cooled down at its own length.
+    assert table.loc["medicine", "specialize_tokens"] == 0
+    model = AutoModelForCausalLM.from_pretrained(folder).requires_grad_(False)
+    windows = job.windows(["medicine"])["medicine"]
+    kept = load_documents(folder / "documents.npz")["medicine"]
+    np.testing.assert_allclose(evaluate(model, windows).nats, kept.nats, rtol=1e-6)
+    generation = GenerationConfig.from_pretrained(folder)
+    assert (generation.eos_token_id, generation.max_new_tokens) == (0, 8)
+
+
+def test_the_card_says_what_was_read_what_it_costs_and_how_it_was_made(job, plan):
+    source = {"splits": {"train": {"by_source": {"a": {"bytes": 10}, "b": {"bytes": 30}}}}}
+    (job.results / "corpus/law").mkdir(parents=True)
+    (job.results / "corpus/law/card.json").write_text(json.dumps(source))
+    train(job, plan, "optimal")
+    card = (job.results / "final/tiny/1301/seed0/optimal/law/README.md").read_text()
+    assert "| general | 640 | 11% |  |" in card
+    assert "| law | 640 | 11% | b 75%, a 25% |" in card
+    assert f"{1280 * job.shape.flops_per_token:.3g} FLOPs" in card
+    assert "2.9000 (2.8000 to 3.0000)" in card and "3.1000" not in card
+    name = job.results.name
+    assert f"snakemake --cores 1 results/{name}/final/tiny/1301/seed0/optimal/losses.csv" in card

@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from laws.planted import law, with_draws
+from planted_tokens import job_of
+
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import read_json
+from splitlaw.planner import plan
+from splitlaw.stages.frontier import COLUMNS, gather, mean_losses, measure, regret, smooth
+from splitlaw.training.loop import Execution
+
+FRACTIONS = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9])
+
+
+def valley(x):
+    """A convex curve that is no polynomial, with its minimum near 0.28."""
+    return 3 + 0.05 * x**-0.4 + 0.3 * (1 - x) ** -0.35
+
+
+def planted(noise, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "size": "tiny",
+            "budget": 1,
+            "seed": number,
+            "fraction_general": f,
+            "domain": name,
+            "predicted_loss": valley(f),
+            "loss": valley(f) + 0.01 * number + noise * rng.standard_normal(),
+        }
+        for number in (0, 1)
+        for f in FRACTIONS
+        for name in ("law", "code")
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_minimum_is_that_of_the_curve_and_not_of_the_luckiest_loss():
+    grid = np.linspace(0.05, 0.9, 1000)
+    best = grid[valley(grid).argmin()]
+    found = [regret(planted(0.004, seed), best)[1] for seed in range(20)]
+    assert np.mean([abs(one.best - best) for one in found]) < 0.08
+    assert np.mean([one.regret for one in found]) < 0.002
+    inside = [one.best_interval[0] <= best <= one.best_interval[1] for one in found]
+    assert np.mean(inside) > 0.6
+
+
+def test_a_plan_beside_the_minimum_pays_for_it():
+    _, found = regret(planted(0.0005), 0.7)
+    truth = valley(0.7) - valley(np.linspace(0.05, 0.9, 1000)).min()
+    assert found.regret == pytest.approx(truth, rel=0.15)
+    low, high = found.regret_interval
+    assert low <= found.regret <= high
+    assert "70%" in found.words()
+
+
+def test_seeds_have_levels_of_their_own():
+    means = mean_losses(planted(0.0))
+    x, y, seeds = (means[name].to_numpy() for name in ("fraction_general", "loss", "seed"))
+    apart = smooth(x, y + 0.5 * seeds, seeds)
+    assert apart.minimum[0] == pytest.approx(smooth(x, y, seeds).minimum[0], abs=1e-3)
+
+
+def test_too_few_fractions_are_told():
+    few = planted(0.0).query("fraction_general < 0.35")
+    with pytest.raises(UserError, match="give at least 7"):
+        regret(few, 0.2)
+
+
+@pytest.fixture
+def job(tokens):
+    return job_of(tokens, "frontier")
+
+
+def test_every_fraction_is_trained_at_the_plans_compute(job, tmp_path):
+    fit = replace(with_draws(law("two_skills", 2), 20), domains=("law", "medicine"))
+    made = plan(fit, flops=6e3 * 6400, params=1e3, flops_per_token=6e3)
+    file = tmp_path / "plan.json"
+    made.save(file)
+    out = tmp_path / "seed0/losses.csv"
+    execution = Execution(compile=False, device="cpu", repeat=True)
+    fractions = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    measure(job, fit, file, fractions, budget="6400", execution=execution, out=out)
+    table = pd.read_csv(out)
+    assert list(table) == COLUMNS
+    assert set(table["fraction_general"]) == {*fractions, read_json(file)["fraction_general"]}
+    spent = table.groupby("fraction_general").agg(
+        {"pretrain_tokens": "first", "specialize_tokens": "sum"}
+    )
+    assert np.allclose(spent.sum(axis=1), 6400, atol=3 * 64)
+    assert table["loss"].between(0.5, 5).all()
+    words = gather([out], plan_file=file, fit=fit, out=tmp_path / "frontier.csv")
+    assert "regret" in words
+    assert (tmp_path / "frontier.svg").exists()

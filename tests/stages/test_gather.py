@@ -1,0 +1,45 @@
+import pandas as pd
+import pytest
+
+from splitlaw.experiment.lineage import trained_steps
+from splitlaw.stages.gather import size_cost, spread
+
+
+def grid_table():
+    cells = [("general", 40, 0), ("law", 20, 20), ("code", 20, 20), ("law", 0, 20)]
+    return pd.DataFrame(
+        {
+            "run": [f"{domain}-{d}-{s}" for domain, d, s in cells],
+            "size": "w16",
+            "seed": 0,
+            "flops_per_token": 10,
+            "train_domain": [cell[0] for cell in cells],
+            "pretrain_tokens": [cell[1] * 100 for cell in cells],
+            "specialize_tokens": [cell[2] * 100 for cell in cells],
+        }
+    )
+
+
+def test_cost_counts_shared_stretches_once():
+    pretrain, specialize = size_cost("w16", grid_table(), 0.2, 100)
+    assert pretrain["tokens"] == 40 * 100
+    assert pretrain["tokens_independent"] == (40 + 20 + 20) * 100
+    assert specialize["tokens"] == specialize["tokens_independent"] == 60 * 100
+    assert specialize["flops"] == 60 * 100 * 10
+    assert (pretrain["runs"], specialize["runs"]) == (1, 3)
+
+
+def test_spread_pairs_the_seeds():
+    rows = [
+        ("optimal", 0, 3.0), ("optimal", 1, 3.2), ("half", 0, 3.1), ("half", 1, 3.3),
+        ("scratch", 0, 2.9), ("scratch", 1, 3.5),
+    ]  # fmt: skip
+    table = spread(pd.DataFrame(rows, columns=["strategy", "seed", "loss"]))
+    assert list(table.index) == ["optimal", "half", "scratch"]
+    assert table.loc["half", "excess"] == pytest.approx(0.1)
+    assert table.loc["half", "excess_sd"] == pytest.approx(0, abs=1e-12)
+    assert table.loc["scratch", "seeds_won"] == 1
+
+
+def test_nothing_is_trained_for_nothing():
+    assert trained_steps([]) == 0

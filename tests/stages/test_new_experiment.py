@@ -1,0 +1,113 @@
+"""A starting configuration: what is found in a folder, and that the result is a configuration."""
+
+import pytest
+import yaml
+from test_workflow import Project
+
+import new_experiment as command
+from splitlaw.corpus.config import corpus_config
+from splitlaw.corpus.presence import check_presence
+from splitlaw.experiment.config import check_config
+from splitlaw.stages.new_experiment import plain
+
+
+def write(folder, files=3, size=2_000, suffix=".txt"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(files):
+        (folder / f"{number}{suffix}").write_text("All parties agree. " * (size // 19))
+    return folder
+
+
+def made(tmp_path, text, *words):
+    out = tmp_path / "made.yaml"
+    assert command.main(["--text", str(text), "--out", str(out), *words]) == 0
+    return yaml.safe_load(out.read_text())
+
+
+def test_a_folder_of_files_is_one_domain(tmp_path, schema, config, capsys):
+    text = write(tmp_path / "Our Contracts", files=10)
+    got = made(tmp_path, text)
+    check_config(got, schema)
+    check_presence(corpus_config(got["corpus"]))
+    assert list(got["corpus"]["domains"]) == ["our_contracts"]
+    assert got["experiment"] == "made"
+    assert got["execution"] == {"repeat": True}
+    untouched = set(config) - {"experiment", "corpus"}
+    assert {key: got[key] for key in untouched} == {key: config[key] for key in untouched}
+    told = capsys.readouterr().out
+    assert "10 files" in told
+    assert "--configfile" in told
+
+
+def test_folders_are_domains_and_general_is_the_mixture(tmp_path, schema):
+    for name in ("law", "general", "2024 notes"):
+        write(tmp_path / "text" / name, files=50)
+    write(tmp_path / "text" / "law" / "more", suffix=".jsonl")
+    got = made(tmp_path, tmp_path / "text", "--name", "mine")["corpus"]
+    check_presence(corpus_config(got))
+    assert list(got["domains"]) == ["text_2024_notes", "law"]
+    assert [s["files"].rsplit("/", 1)[1] for s in got["domains"]["law"]["sources"]] == [
+        "*.jsonl",
+        "*.txt",
+    ]
+    assert got["general"]["sources"] == [{"files": f"{tmp_path}/text/general/*.txt"}]
+    assert got["general"]["slices"] == {"law": 0.15, "text_2024_notes": 0.15}
+
+
+def test_enough_text_is_not_repeated(tmp_path):
+    got = made(tmp_path, write(tmp_path / "long", files=60, size=400_000))
+    assert "execution" not in got
+    assert got["corpus"]["general"]["slices"] == {"long": 0.15}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((), "holds no text"),
+        (("general/a.txt",), "holds no text of a domain"),
+        (("law/a.txt", "b.txt"), "loose files such as b.txt"),
+        (("a b/x.txt", "a-b/x.txt"), "two folders would be called a_b"),
+    ],
+)
+def test_what_cannot_be_a_corpus_is_told_in_one_line(tmp_path, capsys, names, words):
+    text = tmp_path / "text"
+    text.mkdir()
+    for name in names:
+        (text / name).parent.mkdir(exist_ok=True)
+        (text / name).write_text("Some text.")
+    assert command.main(["--text", str(text), "--out", str(tmp_path / "x.yaml")]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_a_file_of_the_user_s_is_not_overwritten(tmp_path, capsys):
+    out = tmp_path / "mine.yaml"
+    out.write_text("mine")
+    text = write(tmp_path / "law")
+    assert command.main(["--text", str(text), "--out", str(out)]) == 2
+    assert out.read_text() == "mine"
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_names_become_plain():
+    names = ["Law", "EU law (2024)", "2024", "discover", "übung"]
+    assert [plain(n) for n in names] == ["law", "eu_law_2024", "text_2024", "text_discover", "bung"]
+
+
+@pytest.mark.slow
+def test_the_target_makes_a_configuration_that_plans_at_once(tmp_path, root):
+    (tmp_path / "project").mkdir()
+    project = Project(root, tmp_path / "project")
+    write(tmp_path / "contracts", files=10)
+    asked = ["new_experiment", "--config", f"text={tmp_path / 'contracts'}"]
+    done = project.run(*asked)
+    assert done.returncode == 0, done.stderr
+    assert "10 files" in done.stdout
+    jobs = project.planned("--configfile", "contracts.yaml")
+    assert jobs["tokenize_domain"] == 2
+    assert jobs["report"] == 1
+    refused = project.run("new_experiment")
+    assert refused.returncode == 1
+    assert "error: no folder is named" in refused.stderr

@@ -1,0 +1,201 @@
+import json
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tokenize_corpus
+import train_tokenizer
+from splitlaw.common.errors import UserError
+from splitlaw.corpus.documents import read_documents, split_path, write_documents
+from splitlaw.tokens import open_documents, open_tokens
+from splitlaw.tokens.encoding import load
+from splitlaw.tokens.tokenizer import END_OF_TEXT
+
+TEXTS = [
+    "the quick brown fox jumps over the lazy dog, again and again and again",
+    "naïve façade — 深層学習 🧪 \u200b and the end <|endoftext|> of text",
+    *(f"number {i} of the documents has {i * i} in it, and then {i**3} too" for i in range(80)),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of two domains, its tokenizer, and the tokens of one."""
+    root = tmp_path_factory.mktemp("made")
+    for domain in ("general", "law"):
+        for split, texts in (("train", TEXTS), ("validation", TEXTS[:9]), ("test", TEXTS[9:30])):
+            encoded = [text.encode() for text in texts]
+            batch = ([f"{i:032x}" for i in range(len(texts))], ["made"] * len(texts), encoded)
+            write_documents(split_path(root / "corpus", domain, split), [batch])
+    assert train(root, '{"vocabulary": 400}') == 0
+    assert tokenize(root, '{"characters_per_document": 50, "minimum_tokens": 100}') == 0
+    return root
+
+
+def train(root: Path, config: str, name: str = "tokenizer") -> int:
+    folder = str(root / name)
+    return train_tokenizer.main(
+        ["--corpus", str(root / "corpus"), "--config", config, "--out", folder]
+    )
+
+
+def tokenize(
+    root: Path, config: str, domain: str = "law", name: str = "tokens", *extra: str
+) -> int:
+    arguments = ["--corpus", str(root / "corpus"), "--tokenizer", str(root / "tokenizer")]
+    arguments += [
+        "--domain",
+        domain,
+        "--config",
+        config,
+        "--out",
+        str(root / name / domain),
+        *extra,
+    ]
+    return tokenize_corpus.main(arguments)
+
+
+def test_the_vocabulary_is_exact_and_any_text_survives(made: Path) -> None:
+    tokenizer, end = load(made / "tokenizer")
+    assert tokenizer.get_vocab_size() == 400
+    assert tokenizer.id_to_token(end) == END_OF_TEXT
+    strange = "\u0000\u0007 ÿ 𝔘𝔫𝔦 \U0010ffff \n\t  " + TEXTS[1]
+    ids = tokenizer.encode(strange, add_special_tokens=False).ids
+    assert tokenizer.decode(ids, skip_special_tokens=False) == strange
+    assert end not in ids
+
+
+def test_auto_tokenizer_opens_it(made: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(made / "tokenizer")
+    assert len(tokenizer) == 400
+    assert tokenizer.eos_token_id == tokenizer.bos_token_id == tokenizer.pad_token_id
+    assert tokenizer.eos_token == END_OF_TEXT
+    assert tokenizer.decode(tokenizer(TEXTS[0])["input_ids"]) == TEXTS[0]
+
+
+def test_training_again_gives_the_same_bytes(made: Path) -> None:
+    train(made, '{"vocabulary": 400}', "again")
+    for path in (made / "tokenizer").iterdir():
+        assert path.read_bytes() == (made / "again" / path.name).read_bytes()
+
+
+def test_a_tokenizer_is_taken_from_a_folder(made: Path) -> None:
+    pytest.importorskip("transformers")
+    assert train(made, json.dumps({"path": str(made / "tokenizer")}), "taken") == 0
+    taken, end = load(made / "taken")
+    assert taken.encode(TEXTS[0]).ids == load(made / "tokenizer")[0].encode(TEXTS[0]).ids
+    assert taken.id_to_token(end) == END_OF_TEXT
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('{"vocabulary": 100}', "give over 256 tokens"),
+        ('{"vocabulary": 100000}', "gives only"),
+        ("{}", "give vocabulary, to train one, or path"),
+        ('{"words": 3}', "words"),
+        ('{"path": "/nowhere/at/all"}', "tokenizer.path /nowhere/at/all"),
+    ],
+)
+def test_wrong_settings_of_the_tokenizer(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str, message: str
+) -> None:
+    arguments = ["--corpus", str(made / "corpus"), "--config", config]
+    assert train_tokenizer.main([*arguments, "--out", str(tmp_path / "t")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "t").exists() or not list((tmp_path / "t").iterdir())
+
+
+def test_training_tokens_are_the_documents_in_their_order(made: Path) -> None:
+    tokens = open_tokens(made / "tokens/law/tokens.json", "train")
+    tokenizer, end = load(made / "tokenizer")
+    expected = [[end, *tokenizer.encode(text).ids] for text in TEXTS]
+    assert tokens.tolist() == list(chain.from_iterable(expected))
+    assert tokens.dtype == np.dtype("<u2")
+    sidecar = json.loads((made / "tokens/law/tokens.json").read_text())
+    assert sidecar["schema_version"] == 1
+    assert sidecar["splits"]["train"]["bytes"] == sum(len(text.encode()) for text in TEXTS)
+    assert sidecar["splits"]["train"]["tokens_by_source"] == {"made": tokens.size}
+
+
+def test_held_out_documents_are_cut_and_bounded(made: Path) -> None:
+    tokens, offsets, size = open_documents(made / "tokens/law/tokens.json", "validation")
+    tokenizer, end = load(made / "tokenizer")
+    assert offsets.size == 10
+    assert (tokens[offsets[:-1]] == end).all()
+    for i, text in enumerate(TEXTS[:9]):
+        document = tokens[offsets[i] + 1 : offsets[i + 1]].tolist()
+        assert tokenizer.decode(document, skip_special_tokens=False) == text[:50]
+        assert size[i] == len(text[:50].encode())
+
+
+def test_tokenizing_again_gives_the_same_bytes(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = '{"characters_per_document": 50, "minimum_tokens": 100}'
+    monkeypatch.setattr("splitlaw.tokens.writing._BATCH_CHARACTERS", 100)
+    for workers in ("1", "2"):
+        assert tokenize(made, config, "law", workers, "--workers", workers) == 0
+        for path in (made / "tokens/law").iterdir():
+            assert path.read_bytes() == (made / workers / "law" / path.name).read_bytes()
+
+
+def test_a_held_out_split_that_is_too_short(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tokenize(made, '{"minimum_tokens": 100000}', name="short") == 2
+    assert "domain law: validation has" in capsys.readouterr().err
+    assert not list((made / "short/law").iterdir())
+
+
+def test_too_little_text_for_the_grid_is_told(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = '{"minimum_tokens": 100}'
+    assert tokenize(made, config, "law", "little", "--needed", "1000000") == 2
+    told = capsys.readouterr().err
+    assert "domain law: " in told
+    assert "the grid's longest run reads 1,000,000" in told
+    assert not list((made / "little/law").iterdir())
+
+
+def test_missing_inputs_are_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tokenize(made, "{}", domain="physics") == 2
+    assert "run prepare_corpus with domain physics first" in capsys.readouterr().err
+
+
+def test_damaged_files_are_told(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "law"
+    folder.mkdir()
+    for path in (made / "tokens/law").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match="no split 'all'"):
+        open_tokens(folder / "tokens.json", "all")
+    with pytest.raises(UserError, match="no table of documents"):
+        open_documents(folder / "tokens.json", "train")
+    (folder / "test.bin").write_bytes(b"xx")
+    with pytest.raises(UserError, match=r"test\.bin: has 2 bytes"):
+        open_tokens(folder / "tokens.json", "test")
+    (folder / "train.bin").unlink()
+    with pytest.raises(UserError, match="is missing"):
+        open_tokens(folder / "tokens.json", "train")
+
+
+def test_opening_needs_no_heavy_library() -> None:
+    heavy = ("torch", "transformers", "datasets", "pyarrow", "tokenizers")
+    code = f"import sys, splitlaw.tokens; print([m for m in {heavy} if m in sys.modules])"
+    folder = str(Path(tokenize_corpus.__file__).parent)
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": folder},
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_reading_a_corpus_gives_its_batches(made: Path) -> None:
+    (batch,) = read_documents(made / "corpus", "law", "train")
+    assert batch[1] == TEXTS

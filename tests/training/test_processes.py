@@ -1,0 +1,130 @@
+"""Several real processes over gloo: the same losses as one, and the same bits again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from planted_tokens import JOB, write_tokens
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(results: Path, **execution) -> list[str]:
+    execution = {"compile": False, "device": "cpu", **execution}
+    words = ["--config", json.dumps(JOB), "--size", "s", "--results", str(results)]
+    words += ["--execution", json.dumps(execution), "--out", str(results / "runs/law/losses.csv")]
+    script = str(ROOT / "workflow_scripts/specialize.py")
+    return [sys.executable, script, *words, "--domain", "general", "--domains", "law"]
+
+
+def train(results: Path, **execution) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(results, **execution), capture_output=True, text=True, timeout=200
+    )
+
+
+def log(results: Path) -> pd.DataFrame:
+    files = sorted(results.glob("checkpoints/**/train_log.csv"))
+    return pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
+
+
+def final_state(results: Path) -> bytes:
+    (file,) = results.glob("checkpoints/**/*-to-*/*.safetensors")
+    return file.read_bytes()
+
+
+def losses(results: Path) -> list[float]:
+    return pd.read_csv(results / "runs/law/losses.csv")["loss"].to_list()
+
+
+def folder(tokens: Path, name: str) -> Path:
+    """A folder of results that reads the same tokens as the others."""
+    (tokens / name).mkdir()
+    (tokens / name / "tokens").symlink_to(tokens / "tokens")
+    return tokens / name
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory) -> Path:
+    """Tokens, and what one and two undisturbed processes make of them."""
+    tokens = tmp_path_factory.mktemp("distributed")
+    for number, domain in enumerate(["general", "law"]):
+        write_tokens(tokens / "tokens" / domain, train=6000, documents=[9, 40, 17], seed=number)
+    assert train(folder(tokens, "one")).returncode == 0
+    done = train(folder(tokens, "two"), processes=2)
+    assert done.returncode == 0
+    assert done.stderr.count("done") == 1, "one process speaks for all"
+    return tokens
+
+
+def as_one(planted: Path, results: Path) -> None:
+    """Assert that losses along the way and at the end are those of one process."""
+    one, several = (log(part).drop(columns="gradient_norm") for part in (planted / "one", results))
+    pd.testing.assert_frame_equal(one, several, rtol=1e-5, atol=0)
+    assert losses(results) == pytest.approx(losses(planted / "one"), rel=1e-5)
+
+
+def test_two_processes_train_as_one_does(planted):
+    as_one(planted, planted / "two")
+
+
+def test_two_processes_that_hold_half_a_model_each_train_as_one_does(planted):
+    results = folder(planted, "sharded")
+    done = train(results, processes=2, shard=True, microbatch=1)
+    assert done.returncode == 0, done.stderr
+    as_one(planted, results)
+
+
+def stop(results: Path, number: int, **execution) -> subprocess.Popen:
+    """Start a training and send it a signal in the middle."""
+    run = subprocess.Popen(command(results, **execution), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 100
+    while not any(len(pd.read_csv(f)) > 2 for f in results.glob("checkpoints/**/train_log.csv")):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(run.pid, number)
+    run.wait(timeout=100)
+    return run
+
+
+@pytest.mark.parametrize(("number", "processes"), [(signal.SIGTERM, 2), (signal.SIGUSR1, 1)])
+def test_a_stopped_run_goes_on_with_any_number_of_processes(planted, number, processes):
+    results = folder(planted, f"stopped{processes}")
+    run = stop(results, number, processes=2)
+    assert run.returncode == 128 + number
+    assert "goes on from here" in run.stderr.read()
+    assert list(results.glob("checkpoints/**/*.resume.safetensors"))
+    assert train(results, processes=processes).returncode == 0
+    as_one(planted, results)
+    if processes == 2:
+        assert final_state(results) == final_state(planted / "two")
+        assert losses(results) == losses(planted / "two")
+
+
+def test_more_processes_than_a_batch_has_windows_are_refused_in_a_line(planted):
+    done = train(planted, processes=8)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "execution.processes is 8, which does not divide the 4 windows" in done.stderr
+
+
+def test_a_mistake_that_one_process_finds_is_told_once(planted):
+    results = folder(planted, "spoilt")
+    shutil.copytree(planted / "two" / "checkpoints", results / "checkpoints")
+    for file in results.glob("checkpoints/**/*.safetensors"):
+        content = bytearray(file.read_bytes())
+        first = content.index(b"identity") + len(r"identity\":\"")
+        content[first] = ord("1" if content[first] == ord("0") else "0")
+        file.write_bytes(content)
+    done = train(results, processes=2)
+    assert done.returncode == 2
+    assert "another configuration" in done.stderr
+    assert done.stderr.count("\n") == 1

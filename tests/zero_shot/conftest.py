@@ -1,0 +1,116 @@
+"""A small experiment with invented words, from its corpus to its final models."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from splitlaw.corpus.documents import split_path, write_documents
+from splitlaw.corpus.router import make_router
+from splitlaw.experiment.shape import Shape, build_model
+from splitlaw.stages.final import save_documents
+from splitlaw.tokens import tokenizer as tokenizers
+from splitlaw.tokens.writing import HeldOut, tokenize_domain
+from splitlaw.training.evaluation import cut_windows, evaluate
+from splitlaw.zero_shot.items import Item, write_items
+
+DOMAINS = ("law", "medicine")
+CONTEXT = 32
+SHAPE = Shape(vocabulary=300, width=16, layers=2, heads=2, intermediate=24, context=CONTEXT)
+ITEMS = [
+    Item(id="a", query="Question: which herb heals?\nAnswer:", choices=("sage", "oak"), gold=0),
+    Item(id="b", query="Question: who judges?\nAnswer:", choices=("a cook", "a judge"), gold=1),
+    Item(id="c", query="So long a question " * 9, choices=("yes indeed", "no"), gold=1),
+    Item(id="d", query="Question: what is signed?\nAnswer:", choices=("a deed", "a leaf"), gold=0),
+    Item(id="e", query="Question: which is oldest?\nAnswer:", choices=("law", "pill"), gold=1),
+]
+ENDINGS = [
+    Item(
+        id=str(number),
+        query=f"The {thing} did not fit the box as _ was large.",
+        choices=(f"The {thing} did not fit the box as it", f"The {thing} fitted as the box"),
+        gold=number % 2,
+        ending="was large.",
+    )
+    for number, thing in enumerate(["hat", "coat", "shoe"])
+]
+
+
+def documents(domain: str, count: int, seed: int) -> list[bytes]:
+    """Sentences of words that hardly another domain uses, of 3 to 60 words."""
+    random = np.random.default_rng([seed, len(domain)])
+    words = np.array([f"{domain}{i}" for i in range(30)] + ["the", "of", "and"])
+    return [" ".join(random.choice(words, random.integers(3, 60))).encode() for _ in range(count)]
+
+
+def export(folder: Path, results: Path, seed: int) -> None:
+    """An untrained final model, with its losses by document."""
+    model = build_model(SHAPE, seed=seed).eval()
+    # Weights of this size make predictions that differ between models and tokens.
+    for parameter in model.parameters():
+        parameter.data *= 8 if parameter.ndim > 1 else 1
+    model.save_pretrained(folder)
+    for file in (results / "tokenizer").iterdir():
+        shutil.copyfile(file, folder / file.name)
+    sidecars = {domain: results / "tokens" / domain / "tokens.json" for domain in DOMAINS}
+    losses = {
+        domain: evaluate(model, cut_windows(sidecar, context=CONTEXT, limit=10**6))
+        for domain, sidecar in sidecars.items()
+    }
+    save_documents(folder / "documents.npz", losses)
+
+
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its results folder; tests that change something take a copy."""
+    results = tmp_path_factory.mktemp("results")
+    for domain in ("general", *DOMAINS):
+        for seed, (split, count) in enumerate({"train": 60, "validation": 12, "test": 24}.items()):
+            texts = documents(domain, count, seed)
+            names = [f"{domain}{i}" for i in range(count)]
+            write_documents(
+                split_path(results / "corpus", domain, split), [(names, [domain] * count, texts)]
+            )
+    texts = [text.decode() for domain in DOMAINS for text in documents(domain, 60, 0)]
+    texts += [item.text for item in ITEMS]
+    tokenizers._save(tokenizers.train(iter(texts), SHAPE.vocabulary), results / "tokenizer")
+    cut = HeldOut(minimum_tokens=1)
+    for domain in DOMAINS:
+        out = results / "tokens" / domain
+        tokenize_domain(results / "corpus", results / "tokenizer", domain, cut, out)
+    make_router(results / "corpus", DOMAINS)
+    finals = results / "final/tiny/1000/seed0"
+    for strategy, models in {"optimal": DOMAINS, "no_split": ("general",)}.items():
+        for number, name in enumerate(models):
+            export(finals / strategy / name, results, seed=number + 10 * len(models))
+        tokens = 0 if strategy == "no_split" else 500
+        rows = [
+            {"strategy": strategy, "seed": 0, "size": "tiny", "budget": 1000, "domain": domain}
+            | {"specialize_tokens": tokens}
+            for domain in DOMAINS
+        ]
+        pd.DataFrame(rows).to_csv(finals / strategy / "losses.csv", index=False)
+    write_items(results / "items/local_arc_easy.jsonl", ITEMS)
+    write_items(results / "items/local_winogrande.jsonl", ENDINGS)
+    return results
+
+
+@pytest.fixture
+def changed(experiment: Path, tmp_path: Path) -> Path:
+    """A copy of the experiment to break."""
+    return Path(shutil.copytree(experiment, tmp_path / "results"))
+
+
+@pytest.fixture(scope="session")
+def config() -> str:
+    return json.dumps(
+        {
+            "tasks": ["local_arc_easy", "local_winogrande"],
+            "context": CONTEXT,
+            "test_tokens": 10**6,
+            "characters": None,
+        }
+    )

@@ -1,0 +1,135 @@
+import json
+import sys
+
+import pandas as pd
+import pytest
+
+from splitlaw.stages.final import load_documents
+from splitlaw.zero_shot.tables import COLUMNS
+
+FINALS = "final/tiny/1000/seed0"
+
+
+@pytest.fixture
+def run(root, config, monkeypatch, capsys):
+    """Run the command on an experiment; gives its status and what it said."""
+    monkeypatch.syspath_prepend(str(root / "workflow_scripts"))
+    import benchmark
+
+    def inner(results, **changes):
+        settings = json.dumps(json.loads(config) | changes)
+        arguments = ["--config", settings, "--results", results, "--items", results / "items"]
+        arguments += ["--tasks", root / "tasks", "--out", results / "benchmarks.csv", "--tables"]
+        arguments += [results / FINALS / strategy / "losses.csv" for strategy in ORDER]
+        status = benchmark.main([str(argument) for argument in arguments])
+        return status, capsys.readouterr().err
+
+    yield inner
+    sys.modules.pop("benchmark")
+
+
+ORDER = ("optimal", "no_split")
+
+
+def test_four_systems_on_tasks_and_documents(run, changed):
+    status, said = run(changed)
+    assert (status, said) == (0, "")
+    table = pd.read_csv(changed / "benchmarks.csv")
+    assert list(table.columns) == COLUMNS
+    assert set(zip(table["strategy"], table["system"], strict=True)) == {
+        ("optimal", "routed"),
+        ("optimal", "oracle"),
+        ("optimal", "ensemble"),
+        ("no_split", "single"),
+    }
+    found = table.set_index(["system", "task", "metric"])["value"]
+    own = load_documents(changed / FINALS / "optimal/law/documents.npz")["law"]
+    assert found["routed", "heldout_law", "loss"] == pytest.approx(own.loss)
+    for task in ("local_arc_easy", "local_winogrande", "heldout_law", "heldout_medicine"):
+        bits = found[:, task, "bits_per_byte"]
+        assert bits["oracle"] <= bits["routed"] + 1e-9  # an ensemble may be better than both
+    assert table.loc[table["metric"] == "acc", "chance"].unique().tolist() == [0.5]
+    gains = pd.read_csv(changed / "benchmark_gains.csv").set_index(["system", "task", "metric"])
+    assert gains.loc["routed", "all_tasks", "bits_per_byte"]["difference"] == pytest.approx(
+        found["routed", "all_tasks", "bits_per_byte"]
+        - found["single", "all_tasks", "bits_per_byte"]
+    )
+    page = (changed / "benchmarks.md").read_text()
+    assert page.index("Bits per byte") < page.index("Accuracy") < page.index("Held-out loss")
+    assert "have the chance level in their 90% interval" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tokenizer.json", "optimal/law: has no tokenizer.json"),
+        ("losses.csv", "optimal/losses.csv: no table of final models"),
+    ],
+)
+def test_a_missing_file_is_named(run, changed, name, said):
+    for path in (changed / FINALS / "optimal").rglob(name):
+        path.unlink()
+    status, error = run(changed)
+    assert status == 2 and said in error and error.count("\n") == 1
+    assert not (changed / "benchmarks.csv").exists()
+
+
+def test_another_tokenizer_is_refused(run, changed):
+    path = changed / FINALS / "optimal/law/tokenizer.json"
+    path.write_text(path.read_text() + " ")
+    status, error = run(changed)
+    assert status == 2 and "is not the tokenizer in" in error
+
+
+def test_a_tokenizer_beyond_the_model_is_refused(run, changed):
+    path = changed / FINALS / "optimal/law/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"vocab_size": 20}))
+    status, error = run(changed)
+    assert status == 2 and "the tokenizer has 300 tokens and the model knows 20" in error
+
+
+def test_an_empty_test_domain_is_refused(run, changed):
+    path = changed / "tokens/law/tokens.json"
+    content = json.loads(path.read_text())
+    content["splits"]["test"] |= {"tokens": 0, "documents": 0}
+    path.write_text(json.dumps(content))
+    (path.parent / "test.bin").write_bytes(b"")
+    status, error = run(changed)
+    assert status == 2 and error.count("\n") == 1 and "law" in error
+
+
+def test_other_documents_than_the_models_were_measured_on_are_refused(run, changed):
+    status, error = run(changed, test_tokens=100)
+    assert status == 2 and "documents.npz: is not of the test documents of law" in error
+
+
+def test_an_unknown_task_stops_the_command_in_one_line(run, changed):
+    status, error = run(changed, tasks=["local_arc_esy"])
+    assert status == 2 and error.count("\n") == 1
+    assert "no task local_arc_esy; did you mean local_arc_easy" in error
+    assert not (changed / "benchmarks.csv").exists()
+
+
+def test_an_item_without_a_right_answer_stops_the_command_in_one_line(run, changed):
+    path = changed / "items/local_arc_easy.jsonl"
+    path.write_text(path.read_text().replace('"gold": 0', '"gold": 7', 1))
+    status, error = run(changed)
+    assert status == 2 and error.count("\n") == 1
+    assert "local_arc_easy: item 1 has no right answer" in error
+
+
+def test_the_page_counts_what_was_left_out(run, changed):
+    counts = {"in_package": 9, "near_training_text": 2, "answer_longer_than_context": 1}
+    counts |= {"kept": 5, "question_cut_to_context": 1}
+    told = {"tasks": {"local_arc_easy": counts, "local_winogrande": counts}}
+    (changed / "items/items.json").write_text(json.dumps(told))
+    assert run(changed)[0] == 0
+    page = (changed / "benchmarks.md").read_text()
+    assert "| ARC-Easy | 9 | 2 | 1 | 5 | 1 |" in page and "| all | 18 | 4 | 2 | 10 | 2 |" in page
+
+
+def test_no_task_at_all_is_refused(run, changed):
+    assert run(changed, tasks=[]) == (
+        2,
+        "error: benchmarks.tasks is empty; name at least one task\n",
+    )

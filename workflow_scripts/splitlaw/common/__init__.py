@@ -1,0 +1,1 @@
+"""Files, errors, provenance and progress; used by every other part."""

@@ -1,0 +1,83 @@
+"""Files that are whole or absent, and JSON that is the same for the same content."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from splitlaw.common.errors import UserError
+
+SCHEMA_VERSION = 1
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path` that replaces it if the block succeeds.
+
+    A reader sees the old file or the whole new one; after an error nothing is left behind.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` atomically, in UTF-8."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
+    """Write `content` atomically as indented JSON that opens with its `schema_version`.
+
+    Raises `ValueError` for NaN and infinity, which JSON does not have.
+    """
+    versioned = {"schema_version": SCHEMA_VERSION, **content}
+    write_text(path, json.dumps(versioned, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON object; a missing or damaged file is a user's mistake."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; name an existing JSON file") from None
+    except (OSError, ValueError) as cause:
+        raise UserError(f"{path}: cannot be read as JSON ({cause}); write it again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no JSON object; write it again")
+    return content
+
+
+def canonical_json(content: Any) -> str:
+    """The one spelling of `content`: sorted keys, no spaces. Equal content, equal string."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(content: Any) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON of `content`."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The configuration, and what follows from it without training: runs, schedules, shapes."""

@@ -1,0 +1,1 @@
+"""The workflow's terminal output, its sessions and its manifest."""

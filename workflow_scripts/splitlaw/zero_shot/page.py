@@ -1,0 +1,156 @@
+"""`benchmarks.md`: bits per byte first, then accuracy beside chance, then held-out losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from splitlaw.stages.final import OPTIMAL
+from splitlaw.zero_shot.systems import ORACLE, SINGLE
+from splitlaw.zero_shot.tables import (
+    ACCURACY,
+    ALL_DOMAINS,
+    ALL_TASKS,
+    BETTER,
+    BITS,
+    HELD_OUT,
+    LOSS,
+    NORMALISED,
+    WORSE,
+    at_chance,
+)
+
+_MARK = {BETTER: " **better**", WORSE: " *worse*"}
+_NAMES = {ALL_TASKS: "mean of the tasks", ALL_DOMAINS: "mean of the domains"}
+_WHO = ["strategy", "system"]
+_HOW = """\
+Values with one standard error. A system is called better or worse than the single general model of
+the same training compute where the 90% interval of the difference, on the same items or documents,
+leaves out zero; every other difference is inside its error. The oracle knows the right answer: it
+is a bound, and lies above its models even where none of them is better than another.
+"""
+
+
+def write_page(
+    values: pd.DataFrame,
+    gains: pd.DataFrame,
+    titles: Mapping[str, str],
+    counts: Mapping[str, Mapping[str, int]],
+) -> str:
+    """The page in Markdown, a part for every size, budget and seed.
+
+    `counts` are those of `items.json` by local task: what was asked, and what was left out.
+    """
+    parts = ["# Benchmarks", "", _HOW]
+    if counts:
+        parts += ["## Items of the local tasks", "", *_items(counts, titles), ""]
+    for key, part in values.groupby(["size", "budget", "seed"], sort=False):
+        mine = gains[(gains[["size", "budget", "seed"]] == list(key)).all(axis=1)]
+        parts += ["## Size {}, budget {}, seed {}".format(*key), "", *_part(part, mine, titles)]
+    return "\n".join(parts)
+
+
+def _items(counts: Mapping[str, Mapping[str, int]], titles: Mapping[str, str]) -> list[str]:
+    columns = {
+        "in_package": "there are",
+        "near_training_text": "left out: near training text",
+        "answer_longer_than_context": "left out: answer too long for the context",
+        "kept": "asked",
+        "question_cut_to_context": "of these, question cut to the context",
+    }
+    rows = [["", *columns.values()]]
+    for task, told in counts.items():
+        rows.append([titles.get(task, task), *(f"{told[name]:,}" for name in columns)])
+    totals = [sum(told[name] for told in counts.values()) for name in columns]
+    return _markdown([*rows, ["all", *(f"{total:,}" for total in totals)]])
+
+
+def _part(values: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
+    main = values[(values["strategy"] == OPTIMAL) | (values["system"] == SINGLE)]
+    of_domains = main["task"].str.startswith(HELD_OUT) | (main["task"] == ALL_DOMAINS)
+    tasks, domains = main[~of_domains], main[of_domains]
+    return [
+        "### Bits per byte of the right answer (lower is better)",
+        "",
+        *_by_task(tasks, gains, BITS, titles),
+        "",
+        *_accuracy(tasks, gains, titles),
+        "### Held-out loss, nats per token (lower is better)",
+        "",
+        *_by_task(domains, gains, LOSS, titles),
+        "",
+        "### Every strategy, means over tasks and over domains",
+        "",
+        *_by_system(values, gains),
+        "",
+    ]
+
+
+def _accuracy(tasks: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
+    guessed = tasks[
+        tasks["metric"].isin([ACCURACY, NORMALISED])
+        & (tasks["task"] != ALL_TASKS)
+        & (tasks["system"] != ORACLE)
+    ]
+    if guessed.empty:
+        return []
+    low, count = int(at_chance(guessed).sum()), len(guessed)
+    said = (
+        f"{low} of {count} accuracies (plain and normalised by length, the oracle's left out) have "
+        "the chance level in their 90% interval."
+    )
+    if low > count / 2:
+        said += " These models guess: read the bits per byte."
+    lines = ["### Accuracy (higher is better)", "", said, ""]
+    return [*lines, *_by_task(tasks, gains, ACCURACY, titles, chance=True), ""]
+
+
+def _by_task(
+    values: pd.DataFrame,
+    gains: pd.DataFrame,
+    metric: str,
+    titles: Mapping[str, str],
+    *,
+    chance: bool = False,
+) -> list[str]:
+    """Rows are tasks; columns are systems, the general model first."""
+    values = values[values["metric"] == metric]
+    who = list(dict.fromkeys(zip(values["strategy"], values["system"], strict=True)))
+    who.sort(key=lambda pair: pair[1] != SINGLE)
+    cells = _cells(values, gains)
+    rows = [["", *(["chance"] if chance else []), *(", ".join(pair) for pair in who)]]
+    for task, part in values.groupby("task", sort=False):
+        name = _NAMES.get(task, titles.get(task, task.removeprefix(HELD_OUT)))
+        guess = [f"{part['chance'].iloc[0]:.3f}"] if chance else []
+        rows.append([name, *guess, *(cells[(*pair, task, metric)] for pair in who)])
+    return _markdown(rows)
+
+
+def _by_system(values: pd.DataFrame, gains: pd.DataFrame) -> list[str]:
+    """Rows are systems of all strategies; columns are means."""
+    columns = {
+        "bits per byte, tasks": (ALL_TASKS, BITS),
+        "accuracy, tasks": (ALL_TASKS, ACCURACY),
+        "loss, domains": (ALL_DOMAINS, LOSS),
+    }
+    cells = _cells(values, gains)
+    rows = [["strategy", "system", *columns]]
+    for pair in dict.fromkeys(zip(values["strategy"], values["system"], strict=True)):
+        rows.append([*pair, *(cells.get((*pair, *column), "") for column in columns.values())])
+    return _markdown(rows)
+
+
+def _cells(values: pd.DataFrame, gains: pd.DataFrame) -> dict[tuple[str, ...], str]:
+    """Value, error and verdict by strategy, system, task and metric."""
+    keys = [*_WHO, "task", "metric"]
+    verdicts = gains.set_index(keys)["verdict"].to_dict()
+    return {
+        key: f"{row['value']:.3f} ± {row['stderr']:.3f}{_MARK.get(verdicts.get(key, ''), '')}"
+        for key, row in values.set_index(keys).iterrows()
+    }
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]

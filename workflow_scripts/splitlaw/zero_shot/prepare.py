@@ -1,0 +1,103 @@
+"""Make the local items of the tasks: what is near training text is counted and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import write_json
+from splitlaw.tokens.encoding import load
+from splitlaw.zero_shot.items import Item, package_items, write_items
+from splitlaw.zero_shot.overlap import found_in_training
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemConfig:
+    """Which items are kept."""
+
+    tasks: Sequence[str]
+    """Local tasks."""
+    cap: int
+    """Items per task at most, drawn with `seed`."""
+    words: int
+    """Words in a row that an item may not share with training text."""
+    context: int
+    """Tokens that a model reads: an item with a longer answer cannot be scored."""
+    seed: int
+    """Seed of the draw."""
+
+    def __post_init__(self) -> None:
+        for name in ("cap", "words", "context"):
+            if getattr(self, name) < 1:
+                raise UserError(f"benchmarks: {name} is {getattr(self, name)}; give at least 1")
+
+
+def prepare_items(
+    config: ItemConfig, *, corpus: Path, domains: Sequence[str], tokenizer: Path, out: Path
+) -> None:
+    """Write `{task}.jsonl` for every task into `out`, and `items.json` with what was left out."""
+    encoder, _ = load(tokenizer)
+    items = {task: package_items(task) for task in config.tasks}
+    texts = [item.text for listed in items.values() for item in listed]
+    near = found_in_training(texts, corpus, domains, words=config.words).tolist()
+    counts: dict[str, dict[str, int]] = {}
+    begin = 0
+    for task, listed in items.items():
+        flags = near[begin : begin + len(listed)]
+        begin += len(listed)
+        kept, counts[task] = _choose(task, listed, flags, encoder, config)
+        write_items(out / f"{task}.jsonl", kept)
+    write_json(out / "items.json", {"tasks": counts, **_settings(config)})
+
+
+def _settings(config: ItemConfig) -> dict[str, int]:
+    return {
+        "words": config.words,
+        "cap": config.cap,
+        "context": config.context,
+        "seed": config.seed,
+    }
+
+
+def _choose(
+    task: str, items: Sequence[Item], near: Sequence[bool], encoder: Tokenizer, config: ItemConfig
+) -> tuple[list[Item], dict[str, int]]:
+    """Up to `cap` items in an order drawn from the seed, and the counts of `items.json`."""
+    fitting = [
+        item
+        for item, flag in zip(items, near, strict=True)
+        if not flag and _longest_answer(item, encoder) <= config.context
+    ]
+    if not fitting:
+        raise UserError(
+            f"{task}: none of its {len(items)} items is apart from training text and fits "
+            "model.context; remove it from benchmarks.tasks"
+        )
+    generator = np.random.default_rng([config.seed, crc32(task.encode())])
+    kept = [fitting[place] for place in generator.permutation(len(fitting))[: config.cap]]
+    counts = {
+        "in_package": len(items),
+        "near_training_text": sum(near),
+        "answer_longer_than_context": len(items) - sum(near) - len(fitting),
+        "kept": len(kept),
+        "question_cut_to_context": sum(_tokens(item, encoder) > config.context for item in kept),
+    }
+    return kept, counts
+
+
+def _longest_answer(item: Item, encoder: Tokenizer) -> int:
+    """Tokens of the longest text that is scored."""
+    scored = [answer for _, answer in item.pairs]
+    return max(len(code.ids) for code in encoder.encode_batch_fast(scored))
+
+
+def _tokens(item: Item, encoder: Tokenizer) -> int:
+    """Tokens of the longest question with an answer."""
+    whole = [before + answer for before, answer in item.pairs]
+    return max(len(code.ids) for code in encoder.encode_batch_fast(whole)) - 1
