@@ -20,8 +20,9 @@ import pandas as pd
 
 from splitlaw.experiment.config import load_config, shape_of
 from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.training.evaluation import cut_windows, evaluate
-from splitlaw.training.loop import Execution, Recipe, Trainer
+from splitlaw.training.loop import Trainer
 
 
 def seconds_of(action, times: int) -> float:
@@ -60,11 +61,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
                 shape=shape_of(config, size),
-                recipe=Recipe(**training),
+                recipe=TrainingConfig(**training),
                 seed=0,
                 sidecars={GENERAL: sidecars[GENERAL]},
                 checkpoints=Path(folder),
-                execution=Execution(device="cpu"),
+                execution=ExecutionConfig(device="cpu"),
             )
             run = Run(domain=GENERAL, pretrain_steps=options.steps, specialize_steps=0)
             trainer.reach(run.path(0.2))

@@ -21,8 +21,8 @@ import yaml
 
 from splitlaw.experiment import config as experiment
 from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.stages.grid import Job
-from splitlaw.training.loop import Execution
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,7 +46,7 @@ def train_alone(job: Job, run: Run, folder: Path) -> Path:
     (folder / "tokens").symlink_to((job.results / "tokens").resolve())
     path = run.path(job.recipe.cooldown_fraction)
     alone = Job(**{**vars(job), "results": folder})
-    trainer = alone.trainer(sorted({GENERAL, run.domain}), Execution(), "alone")
+    trainer = alone.trainer(sorted({GENERAL, run.domain}), ExecutionConfig(), "alone")
     trainer.expect([path])
     trainer.reach(path)
     trainer.progress.close()

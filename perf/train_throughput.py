@@ -50,12 +50,13 @@ class Task:
 def ours(task: Task) -> Iterator[None]:
     from splitlaw.common.progress import Progress
     from splitlaw.experiment.lineage import GENERAL, Leg
+    from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
     from splitlaw.experiment.shape import Shape
-    from splitlaw.training.loop import Execution, Recipe, Trainer
+    from splitlaw.training.loop import Trainer
 
     trainer = Trainer(
         shape=Shape(**task.shape),
-        recipe=Recipe(
+        recipe=TrainingConfig(
             batch_tokens=task.batch_tokens,
             warmup_tokens=100 * task.batch_tokens,
             cooldown_fraction=0.2,
@@ -69,7 +70,7 @@ def ours(task: Task) -> Iterator[None]:
         seed=0,
         sidecars={GENERAL: Path(task.tokens)},
         checkpoints=Path(task.tokens).parent / "a" / "b" / "checkpoints",
-        execution=Execution(device=task.device, compile=task.compile, repeat=True),
+        execution=ExecutionConfig(device=task.device, compile=task.compile, repeat=True),
         progress=Progress("ours", quiet=True),
     )
     done = WARMUP

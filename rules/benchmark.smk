@@ -27,7 +27,7 @@ rule benchmark_items:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/prepare_benchmarks.py --tasks {params.tasks} --cap {params.cap}"
+        "python workflow_scripts/benchmark_items.py --tasks {params.tasks} --cap {params.cap}"
         " --words {params.words} --context {params.context} --seed {params.seed}"
         " --corpus {params.corpus} --domains {params.domains} --tokenizer {params.tokenizer}"
         " --out {params.out} 2> {log}"

@@ -52,7 +52,7 @@ check()
 RESULTS = f"results/{config['experiment']}"
 DOMAINS = experiment.domain_names(config)
 SIZES = list(config["sizes"])
-STRATEGIES = ["optimal", "two_stage_90", "half", "no_split", "scratch"]
+from splitlaw.experiment.strategies import SCRATCH, STRATEGIES
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
 BUDGET = int(config["final"]["budget_tokens"])
 PACKAGE = "workflow_scripts/splitlaw"
@@ -267,7 +267,7 @@ def benchmark_config(wildcards):
 
 def shared_trunk(wildcards):
     """The final trunk, where the strategy has general tokens."""
-    return [] if wildcards.strategy == "scratch" else f"{FINAL}/trunk.json"
+    return [] if wildcards.strategy == SCRATCH else f"{FINAL}/trunk.json"
 
 
 def final_tables(seeds):

@@ -53,6 +53,6 @@ rule compare:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/sweep.py --results {params.results} --fit {input.fit}"
+        "python workflow_scripts/compare.py --results {params.results} --fit {input.fit}"
         " --cells {params.cells} --plans {input.plans} --seeds {params.seeds}"
         " --out {output.table} 2> {log}"

@@ -85,7 +85,7 @@ rule train_final:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
+        "python workflow_scripts/gather_final.py --tables {input.tables} --out {output.comparison}"
         " 2> {log}"
 
 
@@ -103,5 +103,5 @@ rule seeds:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/compare.py --tables {input.tables} --out {output.comparison}"
+        "python workflow_scripts/gather_final.py --tables {input.tables} --out {output.comparison}"
         " --spread > {log} 2>&1"

@@ -104,6 +104,6 @@ rule evaluate:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/evaluate.py --losses {input.losses} --out {output.losses}"
+        "python workflow_scripts/evaluate_models.py --losses {input.losses} --out {output.losses}"
         " --cost {output.cost} --cooldown-fraction {params.cooldown} --batch-tokens {params.batch}"
         " 2> {log}"

@@ -39,16 +39,16 @@ JOB = {
 def job_of(results: Path, split: str) -> "Job":
     """A job that trains models of one layer on the planted tokens in `results`."""
     from splitlaw.experiment.config import Grid  # torch, which most tests have no need of
+    from splitlaw.experiment.settings import TrainingConfig
     from splitlaw.experiment.shape import Shape
     from splitlaw.stages.grid import Job
-    from splitlaw.training.loop import Recipe
 
     return Job(
         size="tiny",
         split=split,
         seed=0,
         shape=Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=16),
-        recipe=Recipe(
+        recipe=TrainingConfig(
             batch_tokens=64,
             warmup_tokens=128,
             cooldown_fraction=0.2,

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def action() -> None:
         config = load_config(arguments.config)
-        from splitlaw.training.loop import Execution
+        from splitlaw.experiment.settings import ExecutionConfig
         from splitlaw.zero_shot.run import BenchmarkConfig, benchmark
 
         benchmark(
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             items=arguments.items,
             tasks=arguments.tasks,
             out=arguments.out,
-            execution=Execution(**load_config(arguments.execution)),
+            execution=ExecutionConfig(**load_config(arguments.execution)),
         )
 
     return exit_status(action)

@@ -1,4 +1,4 @@
-"""Join the final models' losses into comparison.csv."""
+"""Tabulate and draw the optimal split's gain against size and budget."""
 
 import sys
 from pathlib import Path
@@ -7,19 +7,27 @@ from splitlaw.common.errors import CommandParser, exit_status
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the command line and join."""
+    """Parse the command line, tabulate and draw."""
     parser = CommandParser(description=__doc__)
-    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="one a strategy")
-    parser.add_argument("--out", type=Path, required=True, help="comparison.csv to write")
-    parser.add_argument("--spread", action="store_true", help="print means and spread over seeds")
+    parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
+    parser.add_argument("--fit", type=Path, required=True, help="fit.json behind the plans")
+    parser.add_argument("--cells", nargs="+", required=True, metavar="SIZE/BUDGET")
+    parser.add_argument("--plans", type=Path, nargs="+", required=True, help="plan of each cell")
+    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds of each cell")
+    parser.add_argument("--out", type=Path, required=True, help="gains.csv to write")
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw.stages.gather import compare, spread
+        from splitlaw.laws import FitResult
+        from splitlaw.stages.compare import read_cells, sweep
 
-        comparison = compare(arguments.tables, out=arguments.out)
-        if arguments.spread:
-            print(spread(comparison).round(4).to_string())
+        sweep(
+            read_cells(arguments.cells, arguments.plans),
+            arguments.seeds,
+            results=arguments.results,
+            fit=FitResult.load(arguments.fit),
+            out=arguments.out,
+        )
 
     return exit_status(action)
 

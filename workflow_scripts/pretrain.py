@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from splitlaw.cli.training_job import job_parser, run_job
 
 if TYPE_CHECKING:
+    from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
-    from splitlaw.training.loop import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line and train."""
     arguments = job_parser(__doc__).parse_args(argv)
 
-    def action(job: Job, execution: Execution) -> None:
+    def action(job: Job, execution: ExecutionConfig) -> None:
         from splitlaw.stages.grid import pretrain
 
         pretrain(job, execution=execution, out=arguments.out)

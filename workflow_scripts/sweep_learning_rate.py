@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from splitlaw.cli.training_job import job_parser, run_job
 
 if TYPE_CHECKING:
+    from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
-    from splitlaw.training.loop import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tokens", type=int, required=True, help="general tokens of each run")
     arguments = parser.parse_args(argv)
 
-    def action(job: Job, execution: Execution) -> None:
+    def action(job: Job, execution: ExecutionConfig) -> None:
         from splitlaw.stages.learning_rates import sweep
 
         sweep(job, arguments.rates, arguments.tokens, execution=execution, out=arguments.out)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from splitlaw.cli.training_job import job_parser, run_job
 
 if TYPE_CHECKING:
+    from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
-    from splitlaw.training.loop import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
 
-    def action(job: Job, execution: Execution) -> None:
+    def action(job: Job, execution: ExecutionConfig) -> None:
         from splitlaw.stages import final as finals
 
         if arguments.strategy == "trunk":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from splitlaw.cli.training_job import job_parser, run_job
 
 if TYPE_CHECKING:
+    from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
-    from splitlaw.training.loop import Execution
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fractions", type=float, nargs="+", required=True, help="general shares")
     arguments = parser.parse_args(argv)
 
-    def action(job: Job, execution: Execution) -> None:
+    def action(job: Job, execution: ExecutionConfig) -> None:
         from splitlaw.laws import FitResult
         from splitlaw.stages import frontier
 

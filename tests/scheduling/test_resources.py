@@ -5,12 +5,12 @@ import pytest
 from splitlaw.common.files import read_json
 from splitlaw.experiment.config import domain_names, grid_of, shape_of
 from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.scheduling import forecast as cost
 from splitlaw.scheduling import resources as needs
 from splitlaw.scheduling.resources import Pace, Work
 from splitlaw.stages import grid as runs
 from splitlaw.stages.grid import Job
-from splitlaw.training.loop import Execution
 
 PACE = Pace(
     tokens_per_second=1000.0,
@@ -52,7 +52,7 @@ def test_the_forecast_is_what_the_trainer_trains(config, tokens):
         "unsplit": grid.unsplit,
     }
     job = Job.from_config(content, size="s", seed=0, results=tokens)
-    execution = Execution(compile=False, device="cpu")
+    execution = ExecutionConfig(compile=False, device="cpu")
     out = tokens / "trunk.json"
     runs.pretrain(job, execution=execution, out=out)
     batch = config["training"]["batch_tokens"]

@@ -72,7 +72,7 @@ def test_through_a_requeue_and_the_death_of_the_workflow_to_the_same_losses(
     assert "a workflow was killed here and left its lock" in line
     assert re.search(rf"{grid[0]} \S+ running", line)
     command = line.split("go on with: ")[1]
-    assert command == "python workflow_scripts/go_on.py --profile slurm evaluate"
+    assert command == "python workflow_scripts/resume.py --profile slurm evaluate"
 
     done = project.command(*command.split())
     assert done.returncode == 0, done.stderr

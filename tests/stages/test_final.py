@@ -6,6 +6,7 @@ import pytest
 from planted_tokens import job_of
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.stages.final import (
     COLUMNS,
     load_documents,
@@ -14,7 +15,6 @@ from splitlaw.stages.final import (
     train_strategy,
 )
 from splitlaw.training.evaluation import evaluate
-from splitlaw.training.loop import Execution
 
 PLAN = {
     "trunk": "shared",
@@ -55,7 +55,7 @@ def job(tokens):
 
 def train(job, plan, strategy):
     out = job.results / "final/tiny/1301/seed0" / strategy / "losses.csv"
-    execution = Execution(compile=False, device="cpu")
+    execution = ExecutionConfig(compile=False, device="cpu")
     train_strategy(job, strategy, plan, budget="1301", execution=execution, out=out)
     return pd.read_csv(out)
 
@@ -75,7 +75,9 @@ def test_a_recipe_that_no_law_predicts_is_trained_all_the_same(job, plan):
 
 
 def test_every_model_is_evaluated_on_every_domain_and_its_folder_opens(job, plan):
-    train_shared(job, plan, execution=Execution(compile=False), out=job.results / "trunk.json")
+    train_shared(
+        job, plan, execution=ExecutionConfig(compile=False), out=job.results / "trunk.json"
+    )
     table = train(job, plan, "optimal").set_index("domain")
     assert list(table.reset_index()[list(COLUMNS)].columns) == list(COLUMNS)
     folder = job.results / "final/tiny/1301/seed0/optimal/law"

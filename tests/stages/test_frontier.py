@@ -8,9 +8,9 @@ from planted_tokens import job_of
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.planner import plan
 from splitlaw.stages.frontier import COLUMNS, gather, mean_losses, measure, regret, smooth
-from splitlaw.training.loop import Execution
 
 FRACTIONS = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9])
 
@@ -82,7 +82,7 @@ def test_every_fraction_is_trained_at_the_plans_compute(job, tmp_path):
     file = tmp_path / "plan.json"
     made.save(file)
     out = tmp_path / "seed0/losses.csv"
-    execution = Execution(compile=False, device="cpu", repeat=True)
+    execution = ExecutionConfig(compile=False, device="cpu", repeat=True)
     fractions = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
     measure(job, fit, file, fractions, budget="6400", execution=execution, out=out)
     table = pd.read_csv(out)

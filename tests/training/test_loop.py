@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import replace
 
 import psutil
 import pytest
@@ -14,11 +13,12 @@ import torch
 from splitlaw.common.errors import Diverged, UserError, exit_status
 from splitlaw.common.progress import Progress
 from splitlaw.experiment.lineage import GENERAL, Leg, Run
+from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
-from splitlaw.training.loop import Execution, Recipe, Stopped, Trainer
+from splitlaw.training.loop import Stopped, Trainer
 
 SHAPE = Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=8)
-RECIPE = Recipe(
+RECIPE = TrainingConfig(
     batch_tokens=32,
     warmup_tokens=128,
     cooldown_fraction=0.2,
@@ -46,7 +46,7 @@ def trainer(tokens, store="checkpoints", recipe=RECIPE, **execution) -> Trainer:
         seed=0,
         sidecars={d: tokens / "tokens" / d / "tokens.json" for d in (GENERAL, "law", "medicine")},
         checkpoints=tokens / store,
-        execution=Execution(compile=False, **execution),
+        execution=ExecutionConfig(compile=False, **execution),
         progress=Progress("test", quiet=True),
     )
 
@@ -133,7 +133,7 @@ def test_a_damaged_state_is_replaced(tokens):
 
 def test_another_configuration_finds_none_of_the_states(tokens):
     trainer(tokens).reach(RUNS[1].path(0.2))
-    other = trainer(tokens, recipe=replace(RECIPE, learning_rate=0.02))
+    other = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 0.02}))
     other.reach(RUNS[1].path(0.2))
     assert other.cost.steps == RUNS[1].total
 
@@ -141,7 +141,7 @@ def test_another_configuration_finds_none_of_the_states(tokens):
 def test_a_state_of_another_configuration_is_refused(tokens):
     first = trainer(tokens)
     first.reach(RUNS[1].path(0.2))
-    other = trainer(tokens, recipe=replace(RECIPE, learning_rate=0.02))
+    other = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 0.02}))
     with pytest.raises(UserError, match="another configuration"):
         other.store.load(first.store.file(RUNS[1].path(0.2)))
 
@@ -153,7 +153,7 @@ def test_a_token_file_too_short_is_told(tokens):
 
 def test_a_spike_that_does_not_come_back_stops_with_its_step(tokens):
     """The rate rises through the one that is right, and on to one that is not."""
-    recipe = replace(RECIPE, learning_rate=30.0, warmup_tokens=32 * 2000)
+    recipe = RECIPE.model_copy(update={"learning_rate": 30.0, "warmup_tokens": 32 * 2000})
     broken = trainer(tokens, recipe=recipe, repeat=True)
     with pytest.raises(Diverged, match=r"at step \d+ the loss has stayed above 2"):
         broken.reach(Run(domain="law", pretrain_steps=0, specialize_steps=5000).path(0.2))
@@ -218,10 +218,10 @@ def test_the_largest_microbatch_that_fits_is_found(tokens):
 import resource, sys, psutil
 sys.path[:0] = {sys.path!r}
 from pathlib import Path
-import test_training as t
+import test_loop as t
 from dataclasses import replace
 t.SHAPE = replace(t.SHAPE, width=64, intermediate=256, context=512)
-t.RECIPE = replace(t.RECIPE, batch_tokens=512 * 64)
+t.RECIPE = t.RECIPE.model_copy(update={{"batch_tokens": 512 * 64}})
 wide = t.trainer(Path({str(tokens)!r}), recipe=t.RECIPE, repeat=True, device="cpu")
 wide.microbatch = 1
 assert wide._fits()
@@ -244,6 +244,6 @@ def test_tokens_of_a_larger_vocabulary_than_the_models_are_refused(tokens):
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_step(tokens):
-    broken = trainer(tokens, recipe=replace(RECIPE, learning_rate=1e30))
+    broken = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(UserError, match="the loss at step 9 is"):
         broken.reach(RUNS[0].path(0.2))

@@ -46,23 +46,25 @@ def test_no_lock_no_word(folder):
 def test_a_lock_left_behind_is_told_with_the_command_that_goes_on(folder):
     leave_lock(folder)
     leave_record(socket.gethostname(), dead_process())
-    wanted = r"was killed here .* go on with: python workflow_scripts/go_on.py --profile slurm$"
+    wanted = r"was killed here .* go on with: python workflow_scripts/resume.py --profile slurm$"
     with pytest.raises(UserError, match=wanted):
         session.check_lock(["--profile", "slurm"])
     session.check_lock(["--profile", "slurm", "-n"])
     session.check_lock(["--unlock"])
-    assert session.go_on(anyway=False) == ["the lock is removed"]
+    assert session.resume(ignore_provenance=False) == ["the lock is removed"]
     session.check_lock(["--profile", "slurm"])
 
 
 def test_a_lock_of_another_machine_is_not_taken_for_dead(folder):
     leave_lock(folder)
     leave_record("login-of-another-machine", 5)
-    with pytest.raises(UserError, match=r"a workflow on login-of-another-machine .* --anyway"):
+    with pytest.raises(
+        UserError, match=r"a workflow on login-of-another-machine .* --ignore-provenance"
+    ):
         session.check_lock([])
     with pytest.raises(UserError, match="a workflow runs here on login-of-another-machine"):
-        session.go_on(anyway=False)
-    assert session.go_on(anyway=True) == ["the lock is removed"]
+        session.resume(ignore_provenance=False)
+    assert session.resume(ignore_provenance=True) == ["the lock is removed"]
 
 
 def test_a_session_is_on_record_while_it_lasts(folder):

@@ -12,8 +12,8 @@ from splitlaw.common.errors import CommandParser, exit_status
 from splitlaw.experiment.config import load_config
 
 if TYPE_CHECKING:
+    from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
-    from splitlaw.training.loop import Execution
 
 
 def job_parser(description: str | None) -> CommandParser:
@@ -30,7 +30,7 @@ def job_parser(description: str | None) -> CommandParser:
     return parser
 
 
-def run_job(arguments: Namespace, action: Callable[[Job, Execution], object]) -> int:
+def run_job(arguments: Namespace, action: Callable[[Job, ExecutionConfig], object]) -> int:
     """Do `action` with the job, in as many processes as it asks for; give the exit status.
 
     torch is imported here and not for `--help`.
@@ -51,9 +51,9 @@ def run_job(arguments: Namespace, action: Callable[[Job, Execution], object]) ->
     return exit_status(work)
 
 
-def _read(arguments: Namespace) -> tuple[Job, Execution]:
+def _read(arguments: Namespace) -> tuple[Job, ExecutionConfig]:
+    from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
-    from splitlaw.training.loop import Execution
 
     job = Job.from_config(
         load_config(arguments.config),
@@ -61,4 +61,4 @@ def _read(arguments: Namespace) -> tuple[Job, Execution]:
         seed=arguments.seed,
         results=arguments.results,
     )
-    return job, Execution(**load_config(arguments.execution))
+    return job, ExecutionConfig(**load_config(arguments.execution))

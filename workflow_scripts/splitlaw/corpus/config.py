@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment.lineage import GENERAL
 
-GENERAL = "general"
 BENCHMARKS = (
     "arc_easy", "arc_challenge", "hellaswag", "piqa", "winogrande", "openbookqa",
     "csqa", "socialiqa", "sciq", "boolq", "medmcqa", "medqa_en",

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws.points import Array, Indices, Mask, Points, Units
 from splitlaw.laws.repetition import REPETITIONS, effective_tokens
 
 REQUIRED = ("params", "pretrain_tokens", "specialize_tokens", "domain", "loss")
-GENERAL = "general"
 NUMBERS = ("params", "general", "special", "unique_general", "unique_special", "loss")
 ROWS = ("domain", "cluster", *NUMBERS)
 """The fields of a table that hold one entry per row."""

@@ -11,8 +11,6 @@ from splitlaw.laws.points import Array, Indices, Points
 from splitlaw.laws.repetition import effective_tokens, marginal_worth
 from splitlaw.laws.result import Member
 
-GENERAL = "general"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:

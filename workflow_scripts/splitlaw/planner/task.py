@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws.points import Indices
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.allocate import Constraint
 from splitlaw.planner.costs import flops_per_token_at
-from splitlaw.planner.surface import GENERAL, Setting, Surface
+from splitlaw.planner.surface import Setting, Surface
 
 TRUNKS = ("shared", "independent")
 

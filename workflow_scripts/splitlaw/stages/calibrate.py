@@ -19,6 +19,7 @@ from splitlaw.common.files import read_json, write_json
 from splitlaw.common.progress import Progress
 from splitlaw.experiment.config import Config, execution_of, shape_of
 from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.scheduling.resources import Pace, calibrated_config
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
     """
     from splitlaw.training import processes as distributed
     from splitlaw.training.evaluation import cut_windows, evaluate
-    from splitlaw.training.loop import Cost, Execution, Recipe, Trainer
+    from splitlaw.training.loop import Cost, Trainer
 
     wanted = {**execution_of(config, size), "repeat": True, "trackers": ()}
     wanted.pop("flops_per_second", None)
-    execution = Execution(**wanted)
+    execution = ExecutionConfig(**wanted)
     shape, training = shape_of(config, size), config["training"]
     folder = out.with_suffix("")  # all processes of a run have one
     sidecar = folder / "tokens" / GENERAL / "tokens.json"
@@ -80,7 +81,7 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
             return distributed.launch(execution.processes)
     trainer = Trainer(
         shape=shape,
-        recipe=Recipe(**{**training, "betas": tuple(training["betas"])}),
+        recipe=TrainingConfig(**training),
         seed=0,
         sidecars={GENERAL: sidecar},
         checkpoints=folder / "checkpoints",

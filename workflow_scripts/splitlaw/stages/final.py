@@ -17,11 +17,12 @@ from transformers.utils import logging
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json, write_text
 from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.stages import grid as runs
 from splitlaw.stages import model_card as card
 from splitlaw.stages.grid import Job
 from splitlaw.training.evaluation import DocumentLosses, Windows, evaluate
-from splitlaw.training.loop import Execution, Trainer
+from splitlaw.training.loop import Trainer
 
 OPTIMAL, NO_SPLIT, SCRATCH = "optimal", "no_split", "scratch"
 STRATEGIES = (OPTIMAL, "two_stage_90", "half", NO_SPLIT, SCRATCH)
@@ -101,7 +102,7 @@ def _recipe(entry: Mapping[str, Any], law: str, batch_tokens: int) -> Recipe:
     )
 
 
-def train_shared(job: Job, plan_file: Path, *, execution: Execution, out: Path) -> None:
+def train_shared(job: Job, plan_file: Path, *, execution: ExecutionConfig, out: Path) -> None:
     """Train the general text of all recipes, so that each of them can branch off."""
     recipes = read_recipes(plan_file, batch_tokens=job.recipe.batch_tokens)
     everything = [run for recipe in recipes.values() for run in recipe.runs.values()]
@@ -109,7 +110,7 @@ def train_shared(job: Job, plan_file: Path, *, execution: Execution, out: Path) 
 
 
 def train_strategy(
-    job: Job, strategy: str, plan_file: Path, *, budget: str, execution: Execution, out: Path
+    job: Job, strategy: str, plan_file: Path, *, budget: str, execution: ExecutionConfig, out: Path
 ) -> None:
     """Train and export the models of one strategy and write its rows of the comparison.
 

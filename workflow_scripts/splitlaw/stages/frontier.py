@@ -17,6 +17,7 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json
 from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.laws import FitResult
 from splitlaw.laws.result import interval
 from splitlaw.planner import frontier as planned_frontier
@@ -24,7 +25,6 @@ from splitlaw.planner import splits_at
 from splitlaw.report import figures_frontier, style
 from splitlaw.stages import grid as runs
 from splitlaw.stages.grid import Job
-from splitlaw.training.loop import Execution
 
 COLUMNS = (
     "size budget seed fraction_general domain pretrain_tokens specialize_tokens predicted_loss "
@@ -47,7 +47,7 @@ def measure(
     fractions: Sequence[float],
     *,
     budget: str,
-    execution: Execution,
+    execution: ExecutionConfig,
     out: Path,
 ) -> None:
     """Train and evaluate the best split at each of `fractions` and at the plan's own.

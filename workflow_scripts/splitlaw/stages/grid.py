@@ -16,9 +16,10 @@ from splitlaw.common.progress import NOTHING_NEW, Progress
 from splitlaw.experiment import lineage as paths
 from splitlaw.experiment.config import Grid
 from splitlaw.experiment.lineage import GENERAL, Path, Run
+from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.training.evaluation import DocumentLosses, Windows, cut_windows, evaluate
-from splitlaw.training.loop import Execution, Recipe, Trainer
+from splitlaw.training.loop import Trainer
 
 COLUMNS = (
     "run stage split size params non_embedding_params flops_per_token train_domain domain "
@@ -39,7 +40,7 @@ class Job:
     """Seed of initialisation and data order."""
     shape: Shape
     """Shape of the models."""
-    recipe: Recipe
+    recipe: TrainingConfig
     """How they are trained."""
     grid: Grid
     """Which runs there are."""
@@ -53,15 +54,15 @@ class Job:
         cls, config: Mapping[str, Any], *, size: str, seed: int, results: FilePath
     ) -> Job:
         """A job from the part of the configuration that decides what its results are."""
-        training = dict(config["training"], betas=tuple(config["training"]["betas"]))
+        training = TrainingConfig(**config["training"])
         return cls(
             size=size,
             split=config["split"],
             seed=seed,
             shape=Shape(**config["shape"]),
-            recipe=Recipe(**training),
+            recipe=training,
             grid=Grid(
-                batch_tokens=training["batch_tokens"],
+                batch_tokens=training.batch_tokens,
                 cells=tuple((int(d), int(s)) for d, s in config["cells"]),
                 unsplit=tuple(config["unsplit"]),
             ),
@@ -73,7 +74,7 @@ class Job:
         """`tokens.json` of a domain."""
         return self.results / "tokens" / domain / "tokens.json"
 
-    def trainer(self, domains: Sequence[str], execution: Execution, what: str) -> Trainer:
+    def trainer(self, domains: Sequence[str], execution: ExecutionConfig, what: str) -> Trainer:
         """A trainer that can read these domains and knows the states of this size and seed."""
         return Trainer(
             shape=self.shape,
@@ -101,14 +102,14 @@ def trunk_paths(runs: Sequence[Run], cooldown_fraction: float) -> list[Path]:
     return paths.ordered(filter(None, parts))
 
 
-def pretrain(job: Job, *, execution: Execution, out: FilePath) -> None:
+def pretrain(job: Job, *, execution: ExecutionConfig, out: FilePath) -> None:
     """Train what all domains of the grid share."""
     runs = job.grid.runs(GENERAL) + job.grid.runs("any domain")
     train_shared(job, runs, "trunk", execution=execution, out=out)
 
 
 def train_shared(
-    job: Job, runs: Sequence[Run], what: str, *, execution: Execution, out: FilePath
+    job: Job, runs: Sequence[Run], what: str, *, execution: ExecutionConfig, out: FilePath
 ) -> None:
     """Train the general text that `runs` leave from, and describe the work in `out`."""
     began = time.monotonic()
@@ -124,7 +125,7 @@ def train_shared(
 
 
 def specialize(
-    job: Job, domain: str, domains: Sequence[str], *, execution: Execution, out: FilePath
+    job: Job, domain: str, domains: Sequence[str], *, execution: ExecutionConfig, out: FilePath
 ) -> None:
     """Train the branches of a domain, or cool down the unsplit runs; evaluate every one.
 
@@ -235,7 +236,7 @@ def describe(
     trained = trainer.cost.steps * job.recipe.batch_tokens
     tokens = trained if steps is None else steps * job.recipe.batch_tokens
     return {
-        "config": {"shape": asdict(job.shape), "training": asdict(job.recipe)},
+        "config": {"shape": asdict(job.shape), "training": job.recipe.model_dump()},
         "size": job.size,
         "seed": job.seed,
         "params": job.shape.params,

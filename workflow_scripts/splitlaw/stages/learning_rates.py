@@ -24,8 +24,9 @@ from splitlaw.common.files import atomic_path, write_json
 from splitlaw.experiment.lineage import GENERAL, Run
 
 if TYPE_CHECKING:
+    from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
-    from splitlaw.training.loop import Execution, Trainer
+    from splitlaw.training.loop import Trainer
 
 COLUMNS = ["size", "params", "learning_rate", "tokens", "loss", "loss_stderr"]
 VALLEY = 4.5
@@ -62,7 +63,7 @@ class Rule:
 
 
 def sweep(
-    job: Job, rates: Sequence[float], tokens: int, *, execution: Execution, out: Path
+    job: Job, rates: Sequence[float], tokens: int, *, execution: ExecutionConfig, out: Path
 ) -> None:
     """Train the job's size at each rate on `tokens` of general text, and evaluate it there."""
     from splitlaw.stages.grid import finish, write_table
@@ -70,7 +71,8 @@ def sweep(
     run = Run(domain=GENERAL, pretrain_steps=job.recipe.steps(tokens), specialize_steps=0)
     rows = []
     for rate in sorted(rates):
-        recipe = replace(job.recipe, learning_rate=rate, learning_rate_exponent=0.0)
+        changes = {"learning_rate": rate, "learning_rate_exponent": 0.0}
+        recipe = job.recipe.model_copy(update=changes)
         trainer = replace(job, recipe=recipe).trainer([GENERAL], execution, f"at {rate:.1e}")
         trainer.expect([run.path(recipe.cooldown_fraction)])
         losses = _losses(job, trainer, run)

@@ -24,6 +24,7 @@ from splitlaw.common.progress import Progress
 from splitlaw.experiment import lineage as paths
 from splitlaw.experiment.lineage import Path, start, stream_start
 from splitlaw.experiment.schedule import learning_rate_factor
+from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape, build_model
 from splitlaw.training.log import (
     EVERY,
@@ -37,6 +38,7 @@ from splitlaw.training.processes import (
     exchange_gradients,
     join,
     part_like,
+    resolve_device,
     share,
     spread_model,
     whole,
@@ -46,66 +48,6 @@ from splitlaw.training.stream import TokenStream, fingerprint
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How every model of an experiment is trained; part of what a result is."""
-
-    batch_tokens: int
-    """Tokens a step, a whole number of contexts."""
-    warmup_tokens: int
-    """Tokens until the learning rate has risen to its peak."""
-    cooldown_fraction: float
-    """Share of D + D' over which the learning rate falls to zero."""
-    learning_rate: float
-    """Peak learning rate at `reference_params` parameters."""
-    reference_params: int
-    """Size at which `learning_rate` holds."""
-    learning_rate_exponent: float
-    """The peak goes with params to this power; 0 gives every size the same."""
-    weight_decay: float
-    """Decoupled decay of the weight matrices; norms have none."""
-    betas: tuple[float, float]
-    """Decay rates of AdamW's two moments."""
-    clip: float
-    """Gradients are scaled down to this global norm."""
-
-    def peak_learning_rate(self, params: int) -> float:
-        """The peak learning rate of a model of `params` parameters."""
-        return self.learning_rate * (params / self.reference_params) ** self.learning_rate_exponent
-
-    def steps(self, tokens: float) -> int:
-        """Whole batches nearest to `tokens`."""
-        return round(tokens / self.batch_tokens)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Execution:
-    """Where and how a run is computed; never part of what it results in."""
-
-    device: str = "auto"
-    """`cpu`, `cuda` or `auto`."""
-    compile: bool = True
-    """Whether to use torch.compile where a C++ compiler or a GPU is at hand."""
-    microbatch: int | None = None
-    """Sequences that pass through a process's model at once; None takes the most that fit."""
-    processes: int = 1
-    """Processes that share each batch, one a GPU."""
-    shard: bool = False
-    """Whether they hold a part of the weights and moments each (FSDP2), or all of them (DDP)."""
-    checkpoint_seconds: float = 300.0
-    """Seconds between resume states."""
-    repeat: bool = False
-    """Whether a stream may be read again when its tokens are used up, or the run is refused."""
-    trackers: Sequence[str] = ()
-    """`tensorboard`, `wandb`: who gets the numbers of `train_log.csv` as well."""
-
-    def resolve_device(self) -> torch.device:
-        """The device to train on."""
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass(kw_only=True)
@@ -128,18 +70,18 @@ class Trainer:
     """One model in memory that is brought to the end of one path after another."""
 
     shape: Shape
-    recipe: Recipe
+    recipe: TrainingConfig
     seed: int
     sidecars: dict[str, FilePath]
     """`tokens.json` of every stream, by domain."""
     checkpoints: FilePath
     """Folder of the states of this size and seed."""
-    execution: Execution = field(default_factory=Execution)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     progress: Progress = field(default_factory=lambda: Progress("training"))
     cost: Cost = field(default_factory=Cost)
 
     def __post_init__(self) -> None:
-        self.world = join(self.execution.resolve_device())
+        self.world = join(resolve_device(self.execution.device))
         self.device = self.world.device
         self.rows = self.recipe.batch_tokens // self.shape.context
         if self.rows * self.shape.context != self.recipe.batch_tokens:
@@ -380,7 +322,7 @@ class Trainer:
         identity = digest(
             {
                 "shape": asdict(self.shape),
-                "recipe": asdict(self.recipe),
+                "recipe": self.recipe.model_dump(),
                 "seed": self.seed,
             }
         )

@@ -81,6 +81,13 @@ class World:
         return held[0]
 
 
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; `auto` is a GPU where there is one, else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def share(rows: int, size: int, rank: int = 0) -> slice:
     """The rows of a batch that fall to process `rank` of `size`."""
     each, left = divmod(rows, size)

@@ -21,7 +21,7 @@ from splitlaw.scheduling import slurm as cluster
 from splitlaw.scheduling.slurm import Queued
 
 RECORDS, LOCKS = Path(".snakemake/splitlaw"), Path(".snakemake/locks")
-GO_ON = "workflow_scripts/go_on.py"
+SCRIPT = "workflow_scripts/resume.py"
 LOOKS = (
     "-n --dry-run --dryrun --unlock --lint --list --list-rules --list-target-rules --dag "
     "--rulegraph --filegraph --d3dag --summary --detailed-summary --version --report"
@@ -100,12 +100,12 @@ def check_lock(words: list[str]) -> None:
     if elsewhere:
         raise UserError(
             f".snakemake/locks: a workflow on {elsewhere[0].host} (process {elsewhere[0].pid}) "
-            f"holds this folder; wait for it or, if it was killed, go on with: {_go_on()} --anyway"
-            f"{_words(words)}"
+            f"holds this folder; wait for it or, if it was killed, go on with: {_resume_command()} "
+            f"--ignore-provenance{_words(words)}"
         )
     raise UserError(
         f".snakemake/locks: a workflow was killed here and left its lock{_left()}; go on with: "
-        f"{_go_on()}{_words(words)}"
+        f"{_resume_command()}{_words(words)}"
     )
 
 
@@ -117,7 +117,7 @@ def check_orphans(words: list[str]) -> None:
     if orphans:
         raise UserError(
             f"squeue: jobs of a killed workflow are still there{name(orphans)}; stop them and go "
-            f"on with: {_go_on()}{_words(words)}"
+            f"on with: {_resume_command()}{_words(words)}"
         )
 
 
@@ -128,19 +128,19 @@ def name(orphans: list[Queued]) -> str:
     return f": {listed}{more}" if orphans else ""
 
 
-def go_on(*, anyway: bool, seconds: float = 180) -> list[str]:
+def resume(*, ignore_provenance: bool, seconds: float = 180) -> list[str]:
     """Stop the jobs of a killed workflow, wait for their end, and take its lock away.
 
     Gives what was done, a line each. The jobs are asked to end with SIGTERM, save their state, and
     go on from it in the next run.
     """
     blocking = [session for session in sessions() if session.alive or session.alive is None]
-    if _others_here() or (blocking and not anyway):
+    if _others_here() or (blocking and not ignore_provenance):
         who = blocking[0] if blocking else None
         where = f" on {who.host}, process {who.pid}" if who else ""
         raise UserError(
             f".snakemake: a workflow runs here{where}; wait for it, or stop it first"
-            + ("" if not who or who.alive else "; if it was killed, add --anyway")
+            + ("" if not who or who.alive else "; if it was killed, add --ignore-provenance")
         )
     done = []
     if shutil.which("squeue"):
@@ -174,10 +174,10 @@ def _left() -> str:
     return f", and {len(orphans)} jobs that are still there{name(orphans)}" if orphans else ""
 
 
-def _go_on() -> str:
+def _resume_command() -> str:
     """The command that goes on, with the project's own Python where it has one."""
     own, here = Path(sys.executable), Path.cwd()
-    return f"{own.relative_to(here) if own.is_relative_to(here) else 'python'} {GO_ON}"
+    return f"{own.relative_to(here) if own.is_relative_to(here) else 'python'} {SCRIPT}"
 
 
 def _words(words: list[str]) -> str:

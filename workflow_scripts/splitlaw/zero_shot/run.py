@@ -18,9 +18,10 @@ import torch
 from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json, write_text
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.stages.final import load_documents
 from splitlaw.training.evaluation import DocumentLosses
-from splitlaw.training.loop import Execution
+from splitlaw.training.processes import resolve_device
 from splitlaw.zero_shot import harness, page, tables
 from splitlaw.zero_shot.documents import HeldOut, check_documents, read_held_out, system_losses
 from splitlaw.zero_shot.models import Recipe, check_folders, open_model, read_recipes
@@ -87,7 +88,7 @@ def benchmark(
     items: Path,
     tasks: Path,
     out: Path,
-    execution: Execution | None = None,
+    execution: ExecutionConfig | None = None,
 ) -> None:
     """Measure all systems of all recipes.
 
@@ -101,7 +102,7 @@ def benchmark(
         raise UserError("the tables of the final models have different domains; train them again")
     check_folders(recipes, results / "tokenizer")
     weights = open_weights(router, results / "corpus", domains)
-    device = (execution or Execution()).resolve_device()
+    device = resolve_device((execution or ExecutionConfig()).device)
     places = _Places(results=results, router=router, items=items, tasks=tasks, device=device)
     exam = _prepare(config, places, weights, recipes[0].models[0])
     measured = {

@@ -1,6 +1,6 @@
 """Go on with a workflow that was killed: stop its jobs, take its lock away, and start it again.
 
-Words that are not options of this command go to snakemake: go_on.py --profile slurm report
+Words that are not options of this command go to snakemake: resume.py --profile slurm report
 """
 
 import argparse
@@ -19,14 +19,16 @@ def main(argv: list[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--anyway", action="store_true", help="a workflow on another machine was killed, I know"
+        "--ignore-provenance",
+        action="store_true",
+        help="take over the lock of a workflow on another machine",
     )
     arguments, words = parser.parse_known_args(argv)
 
     def action() -> None:
         from splitlaw.workflow import session
 
-        for line in session.go_on(anyway=arguments.anyway):
+        for line in session.resume(ignore_provenance=arguments.ignore_provenance):
             print(line, file=sys.stderr)
 
     status = exit_status(action)
