@@ -68,7 +68,7 @@ def main() -> None:
                 execution=ExecutionConfig(device="cpu"),
             )
             run = Run(domain=GENERAL, pretrain_steps=options.steps, specialize_steps=0)
-            trainer.reach(run.path(0.2))
+            trainer.reach(run.lineage(0.2))
         each = {
             domain: seconds_of(lambda w=part, m=trainer.model: evaluate(m, w), 3)
             for domain, part in windows.items()

@@ -44,13 +44,13 @@ def job_of(config: dict, size: str, results: Path) -> Job:
 def train_alone(job: Job, run: Run, folder: Path) -> Path:
     """Train one cell from scratch in a folder of its own; the file of its last state."""
     (folder / "tokens").symlink_to((job.results / "tokens").resolve())
-    path = run.path(job.recipe.cooldown_fraction)
+    lineage = run.lineage(job.recipe.cooldown_fraction)
     alone = Job(**{**vars(job), "results": folder})
     trainer = alone.trainer(sorted({GENERAL, run.domain}), ExecutionConfig(), "alone")
-    trainer.expect([path])
-    trainer.reach(path)
+    trainer.expect([lineage])
+    trainer.reach(lineage)
     trainer.progress.close()
-    return trainer.store.file(path)
+    return trainer.store.file(lineage)
 
 
 def main() -> None:

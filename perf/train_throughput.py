@@ -49,7 +49,7 @@ class Task:
 
 def ours(task: Task) -> Iterator[None]:
     from splitlaw.common.progress import Progress
-    from splitlaw.experiment.lineage import GENERAL, Leg
+    from splitlaw.experiment.lineage import GENERAL, Segment
     from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
     from splitlaw.experiment.shape import Shape
     from splitlaw.training.loop import Trainer
@@ -75,7 +75,7 @@ def ours(task: Task) -> Iterator[None]:
     )
     done = WARMUP
     while True:
-        trainer.reach((Leg(domain=GENERAL, total=None, stop=done),))
+        trainer.reach((Segment(domain=GENERAL, total=None, stop=done),))
         yield
         done += task.steps
 
@@ -86,7 +86,8 @@ def nanogpt_style(task: Task) -> Iterator[None]:
     import torch
     import torch.nn.functional as F
 
-    from splitlaw.experiment.shape import Shape, build_model
+    from splitlaw.experiment.shape import Shape
+    from splitlaw.training.model import build_model
 
     shape = Shape(**task.shape)
     device = torch.device(task.device)
@@ -149,7 +150,8 @@ def hf_trainer(task: Task, pause: Callable[[], None]) -> None:
     import torch
     import transformers
 
-    from splitlaw.experiment.shape import Shape, build_model
+    from splitlaw.experiment.shape import Shape
+    from splitlaw.training.model import build_model
 
     shape = Shape(**task.shape)
     data = np.memmap(Path(task.tokens).with_name("train.bin"), dtype=np.uint16, mode="r")

@@ -94,7 +94,7 @@ def test_sharing_pays_in_the_default_grid(config):
     shared = alone = 0
     for size in config["sizes"]:
         runs: list[Run] = [run for domain in domains for run in grid_of(config, size).runs(domain)]
-        shared += trained_steps(run.path(0.2) for run in runs)
+        shared += trained_steps(run.lineage(0.2) for run in runs)
         alone += sum(run.total for run in runs)
     assert shared <= 0.25 * alone
 

@@ -5,53 +5,53 @@ import pytest
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.lineage import (
     GENERAL,
-    Leg,
     Run,
-    general_part,
-    nodes,
-    ordered,
+    Segment,
+    general_prefix,
+    in_training_order,
+    prefixes,
     trained_steps,
 )
 
 
-def path(domain: str, pretrain: int, specialize: int):
-    return Run(domain=domain, pretrain_steps=pretrain, specialize_steps=specialize).path(0.2)
+def lineage_of(domain: str, pretrain: int, specialize: int):
+    return Run(domain=domain, pretrain_steps=pretrain, specialize_steps=specialize).lineage(0.2)
 
 
-def test_a_long_branch_stays_at_constant_rate_before_it_cools_down():
-    assert path("law", 50, 50) == (
-        Leg(domain=GENERAL, total=None, stop=50),
-        Leg(domain="law", total=None, stop=80),
-        Leg(domain="law", total=100, stop=100),
+def test_a_long_branch_keeps_a_constant_rate_until_its_cooldown():
+    assert lineage_of("law", 50, 50) == (
+        Segment(domain=GENERAL, total=None, stop=50),
+        Segment(domain="law", total=None, stop=80),
+        Segment(domain="law", total=100, stop=100),
     )
 
 
-def test_a_short_branch_cools_down_from_general_text():
-    assert path("law", 90, 10) == (
-        Leg(domain=GENERAL, total=None, stop=80),
-        Leg(domain=GENERAL, total=100, stop=90),
-        Leg(domain="law", total=100, stop=100),
+def test_a_short_branch_begins_its_cooldown_on_general_text():
+    assert lineage_of("law", 90, 10) == (
+        Segment(domain=GENERAL, total=None, stop=80),
+        Segment(domain=GENERAL, total=100, stop=90),
+        Segment(domain="law", total=100, stop=100),
     )
 
 
 def test_unsplit_and_scratch_have_one_stream():
-    assert {leg.domain for leg in path(GENERAL, 100, 0)} == {GENERAL}
-    assert {leg.domain for leg in path("law", 0, 100)} == {"law"}
+    assert {segment.domain for segment in lineage_of(GENERAL, 100, 0)} == {GENERAL}
+    assert {segment.domain for segment in lineage_of("law", 0, 100)} == {"law"}
 
 
-def step_by_step(run_path):
-    """The history of a run, one step at a time: what decides its state."""
+def step_by_step(lineage):
+    """The history of a run as one entry per step: all that determines its state."""
     history, begin = [], 0
-    for leg in run_path:
-        for step in range(begin, leg.stop):
-            history.append((leg.domain, leg.total, step))
-        begin = leg.stop
+    for segment in lineage:
+        for step in range(begin, segment.stop):
+            history.append((segment.domain, segment.total, step))
+        begin = segment.stop
     return tuple(history)
 
 
-def test_sharing_is_counted_as_brute_force_over_steps_counts_it():
-    runs = [path(GENERAL, total, 0) for total in (12, 20, 25)] + [
-        path(domain, pretrain, specialize)
+def test_trained_steps_agree_with_a_count_of_distinct_histories():
+    runs = [lineage_of(GENERAL, total, 0) for total in (12, 20, 25)] + [
+        lineage_of(domain, pretrain, specialize)
         for domain, pretrain, specialize in itertools.product(
             ["law", "code"], [0, 8, 16], [2, 5, 9]
         )
@@ -62,18 +62,19 @@ def test_sharing_is_counted_as_brute_force_over_steps_counts_it():
     assert trained_steps(runs) == len(distinct)
 
 
-def test_parents_come_first():
+def test_training_order_puts_every_prefix_before_its_continuations():
     seen = set()
-    for node in ordered(nodes([path("law", 50, 50), path("law", 50, 100), path("code", 90, 10)])):
-        assert len(node) == 1 or node[:-1] in seen
-        seen.add(node)
+    branches = [("law", 50, 50), ("law", 50, 100), ("code", 90, 10)]
+    for lineage in in_training_order(prefixes(lineage_of(*branch) for branch in branches)):
+        assert len(lineage) == 1 or lineage[:-1] in seen
+        seen.add(lineage)
 
 
-def test_general_part_is_shared_by_all_domains():
-    assert general_part(path("law", 90, 10)) == general_part(path("code", 90, 10))
+def test_the_general_prefix_is_shared_by_all_domains():
+    assert general_prefix(lineage_of("law", 90, 10)) == general_prefix(lineage_of("code", 90, 10))
 
 
 @pytest.mark.parametrize("run", [("law", 5, 0), (GENERAL, 5, 5), ("law", -1, 3), (GENERAL, 0, 0)])
-def test_a_run_that_makes_no_sense_is_refused(run):
+def test_a_run_with_impossible_steps_is_refused(run):
     with pytest.raises(UserError):
         Run(domain=run[0], pretrain_steps=run[1], specialize_steps=run[2])

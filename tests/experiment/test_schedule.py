@@ -10,7 +10,7 @@ def factors(total: int | None, steps: int, warmup: int = 4) -> list[float]:
     ]
 
 
-def test_rises_stays_and_falls_to_zero():
+def test_the_rate_rises_stays_constant_and_falls_to_zero():
     rates = factors(100, 101)
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[4:81] == [1.0] * 77

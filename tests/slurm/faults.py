@@ -52,9 +52,9 @@ class Note(importlib.abc.MetaPathFinder):
 def note(trainer):
     file = os.open(os.environ["NOTE_STEPS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     train, count = trainer._train, trainer._count
-    def _train(self, path, *, begin):
-        self.noted, self.leg = begin, self.store.folder(path)
-        train(self, path, begin=begin)
+    def _train(self, lineage, *, begin):
+        self.noted, self.leg = begin, self.store.folder(lineage)
+        train(self, lineage, begin=begin)
     def _count(self, seconds):
         line = f"{time.time()} {os.getpid()} {self.leg} {self.noted}\\n"
         os.write(file, line.encode())

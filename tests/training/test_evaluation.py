@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment.shape import Shape, build_model
+from splitlaw.experiment.shape import Shape
 from splitlaw.training.evaluation import (
     DocumentLosses,
     cut_windows,
@@ -15,6 +15,7 @@ from splitlaw.training.evaluation import (
     ratio_stderr,
     resample,
 )
+from splitlaw.training.model import build_model
 
 SHAPE = Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=16)
 

@@ -12,7 +12,7 @@ import torch
 
 from splitlaw.common.errors import Diverged, UserError, exit_status
 from splitlaw.common.progress import Progress
-from splitlaw.experiment.lineage import GENERAL, Leg, Run
+from splitlaw.experiment.lineage import GENERAL, Run, Segment
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.training.loop import Stopped, Trainer
@@ -63,8 +63,8 @@ def test_shared_training_gives_the_bits_of_independent_training(tokens):
     shared = trainer(tokens)
     for number, run in enumerate(RUNS):
         alone = trainer(tokens, store=f"alone{number}")
-        alone.reach(run.path(0.2))
-        shared.reach(run.path(0.2))
+        alone.reach(run.lineage(0.2))
+        shared.reach(run.lineage(0.2))
         assert same(weights(shared), weights(alone)), run
     independent = sum(run.total for run in RUNS)
     assert shared.cost.steps < 0.8 * independent
@@ -72,7 +72,7 @@ def test_shared_training_gives_the_bits_of_independent_training(tokens):
 
 def test_training_lowers_the_loss(tokens):
     trained = trainer(tokens, repeat=True)
-    trained.reach(Run(domain="law", pretrain_steps=0, specialize_steps=300).path(0.2))
+    trained.reach(Run(domain="law", pretrain_steps=0, specialize_steps=300).lineage(0.2))
     batch = trained.streams["law"].read(0)
     assert float(trained._accumulate_gradients(batch)) < 2.5  # 3.43 at first, entropy about 1.4
 
@@ -80,7 +80,7 @@ def test_training_lowers_the_loss(tokens):
 def test_the_microbatch_changes_no_more_than_rounding(tokens):
     whole, parts = trainer(tokens, store="a"), trainer(tokens, store="b", microbatch=1)
     for trained in (whole, parts):
-        trained.reach(RUNS[1].path(0.2))
+        trained.reach(RUNS[1].lineage(0.2))
     for one, other in zip(weights(whole).values(), weights(parts).values(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
@@ -89,7 +89,7 @@ def test_the_microbatch_changes_no_more_than_rounding(tokens):
 def test_a_killed_run_ends_in_the_same_bits(tokens, at):
     run = RUNS[2]
     undisturbed = trainer(tokens, store="undisturbed")
-    undisturbed.reach(run.path(0.2))
+    undisturbed.reach(run.lineage(0.2))
 
     killed = trainer(tokens)
     killed._find_microbatch()  # its trial step is not one of the run's
@@ -102,53 +102,55 @@ def test_a_killed_run_ends_in_the_same_bits(tokens, at):
 
     killed._accumulate_gradients = kill_at
     with pytest.raises(Stopped):
-        killed.reach(run.path(0.2))
+        killed.reach(run.lineage(0.2))
     again = trainer(tokens)
-    again.reach(run.path(0.2))
+    again.reach(run.lineage(0.2))
     assert same(weights(again), weights(undisturbed))
     assert again.cost.steps == run.total - at - 1, "nothing before the kill is trained twice"
     assert not list(tokens.glob("checkpoints/**/*.resume.safetensors"))
 
 
 def test_a_longer_trunk_goes_on_from_the_last_state(tokens):
-    trainer(tokens).reach(RUNS[1].path(0.2))
+    trainer(tokens).reach(RUNS[1].lineage(0.2))
     longer = trainer(tokens)
-    longer.reach(Run(domain="law", pretrain_steps=60, specialize_steps=60).path(0.2))
+    longer.reach(Run(domain="law", pretrain_steps=60, specialize_steps=60).lineage(0.2))
     assert longer.cost.steps == 120 - 20
 
 
 def test_a_damaged_state_is_replaced(tokens):
     whole = trainer(tokens)
-    whole.reach(RUNS[1].path(0.2))
+    whole.reach(RUNS[1].lineage(0.2))
     before = weights(whole)
-    file = whole.store.file(RUNS[1].path(0.2)[:2])
+    file = whole.store.file(RUNS[1].lineage(0.2)[:2])
     damaged = bytearray(file.read_bytes())
     damaged[-5] ^= 1
     file.write_bytes(damaged)
-    whole.store.file(RUNS[1].path(0.2)).unlink()
+    whole.store.file(RUNS[1].lineage(0.2)).unlink()
     again = trainer(tokens)
-    again.reach(RUNS[1].path(0.2))
+    again.reach(RUNS[1].lineage(0.2))
     assert same(weights(again), before)
 
 
 def test_another_configuration_finds_none_of_the_states(tokens):
-    trainer(tokens).reach(RUNS[1].path(0.2))
+    trainer(tokens).reach(RUNS[1].lineage(0.2))
     other = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 0.02}))
-    other.reach(RUNS[1].path(0.2))
+    other.reach(RUNS[1].lineage(0.2))
     assert other.cost.steps == RUNS[1].total
 
 
 def test_a_state_of_another_configuration_is_refused(tokens):
     first = trainer(tokens)
-    first.reach(RUNS[1].path(0.2))
+    first.reach(RUNS[1].lineage(0.2))
     other = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 0.02}))
     with pytest.raises(UserError, match="another configuration"):
-        other.store.load(first.store.file(RUNS[1].path(0.2)))
+        other.store.load(first.store.file(RUNS[1].lineage(0.2)))
 
 
 def test_a_token_file_too_short_is_told(tokens):
     with pytest.raises(UserError, match="5992 training tokens of law"):
-        trainer(tokens).reach(Run(domain="law", pretrain_steps=0, specialize_steps=190).path(0.2))
+        trainer(tokens).reach(
+            Run(domain="law", pretrain_steps=0, specialize_steps=190).lineage(0.2)
+        )
 
 
 def test_a_spike_that_does_not_come_back_stops_with_its_step(tokens):
@@ -156,7 +158,7 @@ def test_a_spike_that_does_not_come_back_stops_with_its_step(tokens):
     recipe = RECIPE.model_copy(update={"learning_rate": 30.0, "warmup_tokens": 32 * 2000})
     broken = trainer(tokens, recipe=recipe, repeat=True)
     with pytest.raises(Diverged, match=r"at step \d+ the loss has stayed above 2"):
-        broken.reach(Run(domain="law", pretrain_steps=0, specialize_steps=5000).path(0.2))
+        broken.reach(Run(domain="law", pretrain_steps=0, specialize_steps=5000).lineage(0.2))
     assert 300 < broken.cost.steps < 3000
 
 
@@ -174,27 +176,27 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_told_and_the_last_state_still_opens(tokens, small_disk, capsys):
     full = trainer(tokens, store=small_disk / "checkpoints")
-    full.reach(RUNS[1].path(0.2))
+    full.reach(RUNS[1].lineage(0.2))
     before = weights(full)
     rest = small_disk / "rest"
     with suppress(OSError), rest.open("wb") as stream:
         stream.write(bytes(1 << 20))
-    assert exit_status(lambda: full.reach(RUNS[2].path(0.2))) == 2
+    assert exit_status(lambda: full.reach(RUNS[2].lineage(0.2))) == 2
     (told,) = capsys.readouterr().err.splitlines()
     assert "No space left on device; what was finished is whole" in told
     again = trainer(tokens, store=small_disk / "checkpoints")
-    assert again._restore(RUNS[1].path(0.2)) == RUNS[1].total
+    assert again._restore(RUNS[1].lineage(0.2)) == RUNS[1].total
     assert same(weights(again), before)
     rest.unlink()
-    again.reach(RUNS[2].path(0.2))
+    again.reach(RUNS[2].lineage(0.2))
     alone = trainer(tokens, store="alone")
-    alone.reach(RUNS[2].path(0.2))
+    alone.reach(RUNS[2].lineage(0.2))
     assert same(weights(again), weights(alone))
 
 
 def test_states_are_the_same_bytes_whoever_wrote_them(tokens):
     for store in ("one", "other"):
-        trainer(tokens, store=store).reach(RUNS[1].path(0.2))
+        trainer(tokens, store=store).reach(RUNS[1].lineage(0.2))
     files = sorted((tokens / "one").rglob("*.safetensors"))
     assert len(files) == 3
     for file in files:
@@ -207,7 +209,7 @@ def test_memory_does_not_grow_with_the_length_of_a_run(tokens):
     long = trainer(tokens, repeat=True)
     rises = []
     for stop in (300, 1500, 2700):
-        long.reach((Leg(domain="law", total=None, stop=stop),))
+        long.reach((Segment(domain="law", total=None, stop=stop),))
         rises.append(psutil.Process().memory_info().rss)
     assert rises[2] - rises[1] < 2 << 20
 
@@ -240,10 +242,10 @@ def test_tokens_of_a_larger_vocabulary_than_the_models_are_refused(tokens):
     file = tokens / "tokens" / "law" / "tokens.json"
     file.write_text(file.read_text().replace('"vocabulary": 32', '"vocabulary": 40'))
     with pytest.raises(UserError, match="a vocabulary of 40, the model has 32"):
-        trainer(tokens).reach(RUNS[1].path(0.2))
+        trainer(tokens).reach(RUNS[1].lineage(0.2))
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_step(tokens):
     broken = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(UserError, match="the loss at step 9 is"):
-        broken.reach(RUNS[0].path(0.2))
+        broken.reach(RUNS[0].lineage(0.2))

@@ -7,7 +7,7 @@ import pytest
 from torch import zeros
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment.lineage import Leg
+from splitlaw.experiment.lineage import Segment
 from splitlaw.training.states import Store
 from splitlaw.workflow import manifest
 
@@ -20,7 +20,7 @@ def results(tmp_path):
     (tmp_path / "law/fit.json").write_text("{}")
     (tmp_path / "logs/fit.log").write_text("not an artifact")
     store = Store(root=tmp_path / "checkpoints/w16/seed0/abc", identity="abc", data={})
-    store.save((Leg(domain="general", total=None, stop=1),), {"weight": zeros(3)})
+    store.save((Segment(domain="general", total=None, stop=1),), {"weight": zeros(3)})
     manifest.record(tmp_path, since=0)
     return tmp_path
 

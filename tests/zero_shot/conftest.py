@@ -10,11 +10,12 @@ import pytest
 
 from splitlaw.corpus.documents import split_path, write_documents
 from splitlaw.corpus.router import make_router
-from splitlaw.experiment.shape import Shape, build_model
+from splitlaw.experiment.shape import Shape
 from splitlaw.stages.final import save_documents
 from splitlaw.tokens import tokenizer as tokenizers
 from splitlaw.tokens.writing import HeldOut, tokenize_domain
 from splitlaw.training.evaluation import cut_windows, evaluate
+from splitlaw.training.model import build_model
 from splitlaw.zero_shot.items import Item, write_items
 
 DOMAINS = ("law", "medicine")

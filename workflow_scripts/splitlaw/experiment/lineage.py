@@ -1,10 +1,10 @@
-"""The prefix tree of training: what two runs have in common is trained once.
+"""Lineages: the training history of a state, and what several runs share of it.
 
-The state of a run after some step is decided by its model and seed and by the data and learning
-rates of every step before. Two runs that agree so far share that state. A *path* spells this
-history as a tuple of legs; states are stored under their path, so the trunk, the general cooldowns
-shared by the domains, the constant part shared by longer branches, and the resumption of a killed
-run are all the same look-up: the longest stored prefix.
+The state of a run after a step is determined by its model and seed and by the data and learning
+rates of every step before. Runs with the same history up to a step share that state. A *lineage*
+describes the history as a tuple of segments, and states are stored under their lineage. The trunk,
+the general cooldowns that the domains share, the constant part that longer branches share, and the
+resumption of a killed run are therefore one look-up: the longest stored prefix of a lineage.
 """
 
 from __future__ import annotations
@@ -17,32 +17,33 @@ from splitlaw.common.errors import UserError
 from splitlaw.experiment.schedule import cooldown_start
 
 GENERAL = "general"
+"""The domain of general text."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leg:
-    """A stretch of training on one stream under one schedule, up to and without step `stop`."""
+class Segment:
+    """Consecutive steps on one stream under one schedule; it ends before step `stop`."""
 
     domain: str
-    """The stream that the batches come from."""
+    """The stream that the batches are read from."""
     total: int | None
-    """The run's total in steps where the cooldown has begun; None while the rate is constant."""
+    """Total steps of the run, if the segment is in its cooldown; None at constant rate."""
     stop: int
-    """Steps since initialisation when the leg ends."""
+    """Steps since initialisation at the end of the segment."""
 
 
-Path = tuple[Leg, ...]
+Lineage = tuple[Segment, ...]
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Run:
     """One cooled-down model: D general steps, then D' steps on a domain.
 
-    The run that was never split has the domain `general` and no specialisation steps.
+    An unsplit run has the domain `general` and no specialisation steps.
     """
 
     domain: str
-    """What it specialises in, or `general`."""
+    """The domain it specialises in, or `general`."""
     pretrain_steps: int
     """D in steps."""
     specialize_steps: int
@@ -52,12 +53,12 @@ class Run:
         if self.pretrain_steps < 0 or self.specialize_steps < 0 or not self.total:
             raise UserError(
                 f"a run of {self.pretrain_steps} general and {self.specialize_steps} domain steps; "
-                "both must be at least 0 and one above it"
+                "both must be at least 0 and their sum at least 1"
             )
         if (self.domain == GENERAL) != (self.specialize_steps == 0):
             raise UserError(
                 f"a run on {self.domain} with {self.specialize_steps} specialisation steps; "
-                "runs on general have none and runs on a domain have some"
+                "runs on general have none, and runs on a domain have at least 1"
             )
 
     @property
@@ -65,12 +66,12 @@ class Run:
         """D + D' in steps."""
         return self.pretrain_steps + self.specialize_steps
 
-    def path(self, cooldown_fraction: float) -> Path:
-        """The legs of the run, in order; neighbours differ in stream or in schedule."""
+    def lineage(self, cooldown_fraction: float) -> Lineage:
+        """The segments of the run, in order; neighbours differ in stream or in schedule."""
         cooldown = cooldown_start(self.total, cooldown_fraction)
         cuts = sorted({0, self.pretrain_steps, cooldown, self.total})
         return tuple(
-            Leg(
+            Segment(
                 domain=GENERAL if begin < self.pretrain_steps else self.domain,
                 total=None if begin < cooldown else self.total,
                 stop=end,
@@ -79,47 +80,53 @@ class Run:
         )
 
 
-def start(path: Path) -> int:
-    """The step at which the last leg of `path` begins."""
-    return path[-2].stop if len(path) > 1 else 0
+def last_segment_start(lineage: Lineage) -> int:
+    """The step at which the last segment begins."""
+    return lineage[-2].stop if len(lineage) > 1 else 0
 
 
-def stream_start(path: Path) -> int:
-    """The step at which the stream of the last leg was first read."""
-    domain = path[-1].domain
-    return max((leg.stop for leg in path if leg.domain != domain), default=0)
+def last_stream_start(lineage: Lineage) -> int:
+    """The step at which the stream of the last segment is first read."""
+    domain = lineage[-1].domain
+    return max((segment.stop for segment in lineage if segment.domain != domain), default=0)
 
 
-def general_part(path: Path) -> Path:
-    """The legs on general text, which every domain shares."""
-    return tuple(leg for leg in path if leg.domain == GENERAL)
+def general_prefix(lineage: Lineage) -> Lineage:
+    """The segments on general text, which every domain shares."""
+    return tuple(segment for segment in lineage if segment.domain == GENERAL)
 
 
-def trunk_part(path: Path) -> Path:
-    """What a trunk's job trains of a run: its general text; of an unsplit one, to the cooldown."""
-    unsplit = path[-1].domain == GENERAL
-    return path[:-1] if unsplit else general_part(path)
+def trunk_prefix(lineage: Lineage) -> Lineage:
+    """The segments that the trunk's job trains.
+
+    They are all general text of a branch, and an unsplit run up to its cooldown.
+    """
+    unsplit = lineage[-1].domain == GENERAL
+    return lineage[:-1] if unsplit else general_prefix(lineage)
 
 
-def ordered(paths: Iterable[Path]) -> list[Path]:
-    """Depth first with shorter prefixes before longer ones, so that each finds its parent ready."""
+def in_training_order(lineages: Iterable[Lineage]) -> list[Lineage]:
+    """Distinct lineages, depth first, so that each one follows its stored prefixes."""
 
-    def key(path: Path) -> list[tuple[str, int, int]]:
-        return [(leg.domain, leg.total or 0, leg.stop) for leg in path]
+    def key(lineage: Lineage) -> list[tuple[str, int, int]]:
+        return [(segment.domain, segment.total or 0, segment.stop) for segment in lineage]
 
-    return sorted(set(paths), key=key)
-
-
-def nodes(paths: Iterable[Path]) -> set[Path]:
-    """Every state at which a leg of some path ends."""
-    return {path[:length] for path in paths for length in range(1, len(path) + 1)}
+    return sorted(set(lineages), key=key)
 
 
-def trained_steps(paths: Iterable[Path]) -> int:
-    """Steps that training all `paths` takes when every shared prefix is trained once."""
-    longest: dict[tuple[Path, str, int | None], int] = {}
-    for node in nodes(paths):
-        leg = node[-1]
-        stem = (node[:-1], leg.domain, leg.total)
-        longest[stem] = max(longest.get(stem, 0), leg.stop)
-    return sum(stop - (stem[0][-1].stop if stem[0] else 0) for stem, stop in longest.items())
+def prefixes(lineages: Iterable[Lineage]) -> set[Lineage]:
+    """All prefixes of `lineages`: one for each state that training them stores."""
+    return {lineage[:length] for lineage in lineages for length in range(1, len(lineage) + 1)}
+
+
+def trained_steps(lineages: Iterable[Lineage]) -> int:
+    """Number of steps that train all `lineages` when every shared prefix is trained once."""
+    furthest: dict[tuple[Lineage, str, int | None], int] = {}
+    for lineage in prefixes(lineages):
+        last = lineage[-1]
+        # Segments that differ in their end alone share the steps of the shortest one.
+        origin = (lineage[:-1], last.domain, last.total)
+        furthest[origin] = max(furthest.get(origin, 0), last.stop)
+    return sum(
+        stop - (parent[-1].stop if parent else 0) for (parent, _, _), stop in furthest.items()
+    )

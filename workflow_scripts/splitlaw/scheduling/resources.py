@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from splitlaw.common.files import read_json
-from splitlaw.experiment import lineage as paths
 from splitlaw.experiment.config import Config, execution_of, grid_of, shape_of
-from splitlaw.experiment.lineage import GENERAL, Path, Run
+from splitlaw.experiment.lineage import GENERAL, Lineage, Run, prefixes, trained_steps, trunk_prefix
 
 CPU_FLOPS, GPU_FLOPS = 1e10, 1e13
 LAUNCH_SECONDS = 0.02
@@ -113,7 +112,7 @@ def guessed_memory(config: Config, size: str) -> float:
     return PROCESS_MB + (20 * shape.params + 4 * numbers * rows * shape.context) / 1e6
 
 
-def read_calibration(file: FilePath, config: Config) -> dict[str, Any] | None:
+def read_calibration(file: Path, config: Config) -> dict[str, Any] | None:
     """A calibration, if there is one of these very shapes and batches."""
     if not file.exists():
         return None
@@ -137,18 +136,18 @@ def calibrated_config(config: Config) -> dict[str, Any]:
 # ---- work -----------------------------------------------------------------------------------
 
 
-def trunk_histories(config: Config, runs: Iterable[Run]) -> list[Path]:
+def trunk_lineages(config: Config, runs: Iterable[Run]) -> list[Lineage]:
     """What a trunk's job trains for `runs`."""
     fraction = config["training"]["cooldown_fraction"]
-    return [part for run in runs if (part := paths.trunk_part(run.path(fraction)))]
+    return [part for run in runs if (part := trunk_prefix(run.lineage(fraction)))]
 
 
 def shared_work(config: Config, size: str, runs: Iterable[Run]) -> Work:
     """The work of a trunk's job."""
-    shared = trunk_histories(config, runs)
+    shared = trunk_lineages(config, runs)
     return Work(
-        steps=paths.trained_steps(shared),
-        disk_bytes=states_bytes(config, size, paths.nodes(shared)),
+        steps=trained_steps(shared),
+        disk_bytes=states_bytes(config, size, prefixes(shared)),
         jobs=1,
     )
 
@@ -161,22 +160,23 @@ def runs_work(
     `evaluated` is on how many domains each run is evaluated.
     """
     wanted = sorted(set(runs))
-    histories = [run.path(config["training"]["cooldown_fraction"]) for run in wanted]
-    shared = trunk_histories(config, behind)
+    lineages = [run.lineage(config["training"]["cooldown_fraction"]) for run in wanted]
+    shared = trunk_lineages(config, behind)
     return Work(
         runs=len(wanted),
-        steps=paths.trained_steps(histories + shared) - paths.trained_steps(shared),
+        steps=trained_steps(lineages + shared) - trained_steps(shared),
         steps_independent=sum(run.total for run in wanted),
         evaluated_tokens=len(wanted) * evaluated * config["evaluation"]["tokens"],
-        disk_bytes=states_bytes(config, size, paths.nodes(histories) - paths.nodes(shared)),
+        disk_bytes=states_bytes(config, size, prefixes(lineages) - prefixes(shared)),
         jobs=1,
     )
 
 
-def states_bytes(config: Config, size: str, nodes: Iterable[Path]) -> int:
-    """Bytes of the states at the ends of legs: weights, with two moments unless cooled down."""
+def states_bytes(config: Config, size: str, lineages: Iterable[Lineage]) -> int:
+    """Bytes of the states at the ends of segments: weights, with two moments unless cooled down."""
     params = shape_of(config, size).params
-    return sum(params * (4 if node[-1].stop == node[-1].total else 12) for node in nodes)
+    last_segments = (lineage[-1] for lineage in lineages)
+    return sum(params * (4 if last.stop == last.total else 12) for last in last_segments)
 
 
 def grid_runs(

@@ -89,16 +89,16 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
         progress=Progress(size, quiet=True),
     )
     fraction = training["cooldown_fraction"]
-    trainer.reach(unsplit(WARM).path(fraction))
+    trainer.reach(unsplit(WARM).lineage(fraction))
     ready = time.time() - began
     trainer.cost = Cost()
-    trainer.reach(unsplit(2 * WARM).path(fraction))
+    trainer.reach(unsplit(2 * WARM).lineage(fraction))
     step = trainer.cost.seconds / trainer.cost.steps
     steps = trainer.world.decide(lambda: WARM + round(seconds / step / STRETCHES))  # same for all
     speeds, besides = [], []
     for stretch in range(STRETCHES):
         trainer.cost, start = Cost(), time.monotonic()
-        trainer.reach(unsplit(2 * WARM + (stretch + 1) * steps).path(fraction))
+        trainer.reach(unsplit(2 * WARM + (stretch + 1) * steps).lineage(fraction))
         speeds.append(trainer.speed)
         besides.append(time.monotonic() - start - trainer.cost.seconds)
     windows = cut_windows(sidecar, context=shape.context, limit=DOCUMENT * DOCUMENTS)

@@ -121,7 +121,7 @@ def train_strategy(
     domains = list(recipe.specialize_steps)
     trainer = job.trainer([GENERAL, *domains], execution, f"final {strategy}")
     windows = job.windows([GENERAL, *domains])
-    trainer.expect([run.path(job.recipe.cooldown_fraction) for run in recipe.runs.values()])
+    trainer.expect([run.lineage(job.recipe.cooldown_fraction) for run in recipe.runs.values()])
     rows = []
     exported: dict[Run, Path] = {}
     for domain, run in recipe.runs.items():
@@ -159,8 +159,8 @@ def train_model(
 ) -> None:
     """Bring one final model to its end, evaluate it everywhere, and export it."""
     began = time.monotonic()
-    path = run.path(job.recipe.cooldown_fraction)
-    trainer.reach(path)
+    lineage = run.lineage(job.recipe.cooldown_fraction)
+    trainer.reach(lineage)
     losses = {domain: evaluate(trainer.model, part) for domain, part in windows.items()}
     summary = {domain: runs.summarise(loss) for domain, loss in losses.items()}
     weights = trainer.weights()
@@ -177,7 +177,7 @@ def train_model(
     made_by = card.target(job, folder.parent / "losses.csv")
     told = card.model_card(job, recipe, run, summary, made_by=made_by, about=about)
     write_text(folder / "README.md", told)
-    state = str(trainer.store.file(path).relative_to(job.results))
+    state = str(trainer.store.file(lineage).relative_to(job.results))
     content = {
         **about,
         "strategy": recipe.strategy,

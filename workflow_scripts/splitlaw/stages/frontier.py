@@ -76,7 +76,7 @@ def measure(
         )
         for row in wanted.itertuples()
     ]
-    trainer.expect([run.path(job.recipe.cooldown_fraction) for run in wanted["run"]])
+    trainer.expect([run.lineage(job.recipe.cooldown_fraction) for run in wanted["run"]])
     rows = []
     for row in wanted.itertuples():
         run, window = row.run, {row.domain: windows[row.domain]}

@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from splitlaw.common.files import atomic_path
-from splitlaw.experiment import lineage as paths
-from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.lineage import GENERAL, Run, general_prefix, trained_steps
 
 
 def gather(
@@ -49,9 +48,9 @@ def size_cost(
     by_seed = [_runs(part, batch_tokens) for _, part in runs.groupby("seed")]
     shared = general = independent = independent_general = 0
     for seed_runs in by_seed:
-        histories = [run.path(cooldown_fraction) for run in seed_runs]
-        shared += paths.trained_steps(histories)
-        general += paths.trained_steps(filter(None, map(paths.general_part, histories)))
+        lineages = [run.lineage(cooldown_fraction) for run in seed_runs]
+        shared += trained_steps(lineages)
+        general += trained_steps(filter(None, map(general_prefix, lineages)))
         independent += sum(run.total for run in seed_runs)
         independent_general += sum(run.pretrain_steps for run in seed_runs)
     counts = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,9 +13,8 @@ import pandas as pd
 from splitlaw.common import provenance
 from splitlaw.common.files import atomic_path, read_json, write_json
 from splitlaw.common.progress import NOTHING_NEW, Progress
-from splitlaw.experiment import lineage as paths
 from splitlaw.experiment.config import Grid
-from splitlaw.experiment.lineage import GENERAL, Path, Run
+from splitlaw.experiment.lineage import GENERAL, Lineage, Run, in_training_order, trunk_prefix
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.training.evaluation import DocumentLosses, Windows, cut_windows, evaluate
@@ -44,15 +43,13 @@ class Job:
     """How they are trained."""
     grid: Grid
     """Which runs there are."""
-    results: FilePath
+    results: Path
     """The experiment's folder."""
     test_tokens: int
     """Held-out tokens per domain to evaluate on."""
 
     @classmethod
-    def from_config(
-        cls, config: Mapping[str, Any], *, size: str, seed: int, results: FilePath
-    ) -> Job:
+    def from_config(cls, config: Mapping[str, Any], *, size: str, seed: int, results: Path) -> Job:
         """A job from the part of the configuration that decides what its results are."""
         training = TrainingConfig(**config["training"])
         return cls(
@@ -70,7 +67,7 @@ class Job:
             test_tokens=config["test_tokens"],
         )
 
-    def sidecar(self, domain: str) -> FilePath:
+    def sidecar(self, domain: str) -> Path:
         """`tokens.json` of a domain."""
         return self.results / "tokens" / domain / "tokens.json"
 
@@ -96,36 +93,36 @@ class Job:
         }
 
 
-def trunk_paths(runs: Sequence[Run], cooldown_fraction: float) -> list[Path]:
+def trunk_lineages(runs: Sequence[Run], cooldown_fraction: float) -> list[Lineage]:
     """The histories on general text that runs leave from: the trunk's and the shared cooldowns'."""
-    parts = (paths.trunk_part(run.path(cooldown_fraction)) for run in runs)
-    return paths.ordered(filter(None, parts))
+    parts = (trunk_prefix(run.lineage(cooldown_fraction)) for run in runs)
+    return in_training_order(filter(None, parts))
 
 
-def pretrain(job: Job, *, execution: ExecutionConfig, out: FilePath) -> None:
+def pretrain(job: Job, *, execution: ExecutionConfig, out: Path) -> None:
     """Train what all domains of the grid share."""
     runs = job.grid.runs(GENERAL) + job.grid.runs("any domain")
     train_shared(job, runs, "trunk", execution=execution, out=out)
 
 
 def train_shared(
-    job: Job, runs: Sequence[Run], what: str, *, execution: ExecutionConfig, out: FilePath
+    job: Job, runs: Sequence[Run], what: str, *, execution: ExecutionConfig, out: Path
 ) -> None:
     """Train the general text that `runs` leave from, and describe the work in `out`."""
     began = time.monotonic()
     trainer = job.trainer([GENERAL], execution, what)
-    wanted = trunk_paths(runs, job.recipe.cooldown_fraction)
+    wanted = trunk_lineages(runs, job.recipe.cooldown_fraction)
     trainer.expect(wanted)
-    for path in wanted:
-        if not trainer.has(path):
-            trainer.reach(path)
+    for lineage in wanted:
+        if not trainer.has(lineage):
+            trainer.reach(lineage)
     about = describe(job, trainer, began)
     trainer.world.decide(lambda: write_json(out, about))
     finish(trainer)
 
 
 def specialize(
-    job: Job, domain: str, domains: Sequence[str], *, execution: ExecutionConfig, out: FilePath
+    job: Job, domain: str, domains: Sequence[str], *, execution: ExecutionConfig, out: Path
 ) -> None:
     """Train the branches of a domain, or cool down the unsplit runs; evaluate every one.
 
@@ -133,18 +130,18 @@ def specialize(
     """
     trainer = job.trainer(sorted({GENERAL, domain}), execution, domain)
     windows = job.windows([GENERAL, *domains] if domain == GENERAL else [domain])
-    runs = {run.path(job.recipe.cooldown_fraction): run for run in job.grid.runs(domain)}
+    runs = {run.lineage(job.recipe.cooldown_fraction): run for run in job.grid.runs(domain)}
     trainer.expect(list(runs))
     rows = []
-    for path in paths.ordered(runs):
-        run = runs[path]
+    for lineage in in_training_order(runs):
+        run = runs[lineage]
         losses = train_and_evaluate(job, trainer, run, windows, out.parent / folder_name(run, job))
         rows += [row(job, trainer, run, name, loss) for name, loss in losses.items()]
     trainer.world.decide(lambda: write_table(out, rows, COLUMNS))
     finish(trainer)
 
 
-def write_table(out: FilePath, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def write_table(out: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Write rows as CSV, atomically."""
     with atomic_path(out) as temporary:
         pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
@@ -157,18 +154,18 @@ def folder_name(run: Run, job: Job) -> str:
 
 
 def train_and_evaluate(
-    job: Job, trainer: Trainer, run: Run, windows: Mapping[str, Windows], folder: FilePath
+    job: Job, trainer: Trainer, run: Run, windows: Mapping[str, Windows], folder: Path
 ) -> dict[str, dict[str, float]]:
     """Losses of a run by domain; trained and evaluated only where that is not on disk."""
     began = time.monotonic()
-    path = run.path(job.recipe.cooldown_fraction)
+    lineage = run.lineage(job.recipe.cooldown_fraction)
     file = folder / "run.json"
     tests = {domain: test_digest(job, domain) for domain in windows}
-    state = str(trainer.store.file(path).relative_to(job.results))
-    known = trainer.world.decide(lambda: known_losses(trainer, path, file, state))
+    state = str(trainer.store.file(lineage).relative_to(job.results))
+    known = trainer.world.decide(lambda: known_losses(trainer, lineage, file, state))
     missing = [domain for domain in windows if known.get(domain, {}).get("test") != tests[domain]]
     if missing:
-        trainer.reach(path)
+        trainer.reach(lineage)
         for domain in missing:
             measured = summarise(evaluate(trainer.model, windows[domain]))
             known[domain] = {**measured, "test": tests[domain]}
@@ -179,10 +176,10 @@ def train_and_evaluate(
 
 
 def known_losses(
-    trainer: Trainer, path: Path, file: FilePath, state: str
+    trainer: Trainer, lineage: Lineage, file: Path, state: str
 ) -> dict[str, dict[str, Any]]:
     """Losses of a run that `run.json` holds of the very state that is stored."""
-    if not file.exists() or not trainer.store.has(path):
+    if not file.exists() or not trainer.store.has(lineage):
         return {}
     before = read_json(file)
     return dict(before["losses"]) if before["state"] == state else {}

@@ -74,7 +74,7 @@ def sweep(
         changes = {"learning_rate": rate, "learning_rate_exponent": 0.0}
         recipe = job.recipe.model_copy(update=changes)
         trainer = replace(job, recipe=recipe).trainer([GENERAL], execution, f"at {rate:.1e}")
-        trainer.expect([run.path(recipe.cooldown_fraction)])
+        trainer.expect([run.lineage(recipe.cooldown_fraction)])
         losses = _losses(job, trainer, run)
         row = {"size": job.size, "params": job.shape.params, "learning_rate": rate}
         rows.append({**row, "tokens": run.total * recipe.batch_tokens, **losses})
@@ -87,7 +87,7 @@ def _losses(job: Job, trainer: Trainer, run: Run) -> dict[str, float]:
     from splitlaw.training.evaluation import evaluate
 
     try:
-        trainer.reach(run.path(job.recipe.cooldown_fraction))
+        trainer.reach(run.lineage(job.recipe.cooldown_fraction))
     except Diverged:
         return {}
     return summarise(evaluate(trainer.model, job.windows([GENERAL])[GENERAL]))

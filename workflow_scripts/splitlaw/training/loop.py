@@ -1,4 +1,4 @@
-"""Trunk-and-branch training: reach the end of a path, training only what no state holds yet."""
+"""Trunk-and-branch training: reach the end of a lineage, training only what no state holds yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,15 @@ from torch.distributed.fsdp import FSDPModule
 from splitlaw.common.errors import Diverged, UserError
 from splitlaw.common.files import digest
 from splitlaw.common.progress import Progress
-from splitlaw.experiment import lineage as paths
-from splitlaw.experiment.lineage import Path, start, stream_start
+from splitlaw.experiment.lineage import (
+    Lineage,
+    last_segment_start,
+    last_stream_start,
+    trained_steps,
+)
 from splitlaw.experiment.schedule import learning_rate_factor
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
-from splitlaw.experiment.shape import Shape, build_model
+from splitlaw.experiment.shape import Shape
 from splitlaw.training.log import (
     EVERY,
     Tracker,
@@ -34,6 +38,7 @@ from splitlaw.training.log import (
     logged_losses,
     open_trackers,
 )
+from splitlaw.training.model import build_model
 from splitlaw.training.processes import (
     exchange_gradients,
     join,
@@ -67,14 +72,14 @@ class Stopped(SystemExit):
 
 @dataclass(kw_only=True)
 class Trainer:
-    """One model in memory that is brought to the end of one path after another."""
+    """One model in memory that is brought to the end of one lineage after another."""
 
     shape: Shape
     recipe: TrainingConfig
     seed: int
-    sidecars: dict[str, FilePath]
+    sidecars: dict[str, Path]
     """`tokens.json` of every stream, by domain."""
-    checkpoints: FilePath
+    checkpoints: Path
     """Folder of the states of this size and seed."""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     progress: Progress = field(default_factory=lambda: Progress("training"))
@@ -110,28 +115,28 @@ class Trainer:
 
     # ---- the loop -------------------------------------------------------------------------
 
-    def reach(self, path: Path) -> None:
-        """Bring model and optimizer to the end of `path`, storing the state of every leg."""
-        done = self._restore(path)
-        if done < path[-1].stop and not self.microbatch:
+    def reach(self, lineage: Lineage) -> None:
+        """Bring model and optimizer to the end of `lineage`, storing the state of every segment."""
+        done = self._restore(lineage)
+        if done < lineage[-1].stop and not self.microbatch:
             self._find_microbatch()
-            done = self._restore(path)
-        for length in range(1, len(path) + 1):
-            node = path[:length]
-            if node[-1].stop > done:
-                self._train(node, begin=max(done, start(node)))
+            done = self._restore(lineage)
+        for length in range(1, len(lineage) + 1):
+            prefix = lineage[:length]
+            if prefix[-1].stop > done:
+                self._train(prefix, begin=max(done, last_segment_start(prefix)))
 
-    def _train(self, path: Path, *, begin: int) -> None:
-        """Train the last leg of `path` from step `begin` to its end and store the state."""
-        leg, recipe = path[-1], self.recipe
-        stream, offset = self._stream(path), stream_start(path)
+    def _train(self, lineage: Lineage, *, begin: int) -> None:
+        """Train the last segment of `lineage` from step `begin` to its end and store the state."""
+        segment, recipe = lineage[-1], self.recipe
+        stream, offset = self._stream(lineage), last_stream_start(lineage)
         peak = recipe.peak_learning_rate(self.shape.params)
         saved = time.monotonic()
-        with self._catch_signals(), self._record(path, begin) as record:
-            for step in range(begin, leg.stop):
+        with self._catch_signals(), self._record(lineage, begin) as record:
+            for step in range(begin, segment.stop):
                 began = time.perf_counter()
                 rate = peak * learning_rate_factor(
-                    step, warmup=self.warmup, total=leg.total, fraction=recipe.cooldown_fraction
+                    step, warmup=self.warmup, total=segment.total, fraction=recipe.cooldown_fraction
                 )
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
@@ -140,17 +145,17 @@ class Trainer:
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
                 self._count(time.perf_counter() - began)
-                if step % EVERY == EVERY - 1 or step == leg.stop - 1:
+                if step % EVERY == EVERY - 1 or step == segment.stop - 1:
                     record(step, rate, self.world.mean(loss), float(whole(norm)))
                 else:
                     self.progress.add(recipe.batch_tokens)
                 late = time.monotonic() - saved > self.execution.checkpoint_seconds
                 stop, save = self.world.any(self._stopping, late and self.world.main)
-                if (save or stop) and step + 1 < leg.stop:
-                    self._save_to_resume(path, step + 1)
+                if (save or stop) and step + 1 < segment.stop:
+                    self._save_to_resume(lineage, step + 1)
                     saved = time.monotonic()
                     self._stop_if_asked(stop)
-        self._save(path, weights_only=leg.stop == leg.total)
+        self._save(lineage, weights_only=segment.stop == segment.total)
         self._stop_if_asked(*self.world.any(self._stopping))
 
     def _accumulate_gradients(self, batch: npt.NDArray[np.int64]) -> torch.Tensor:
@@ -205,9 +210,9 @@ class Trainer:
         return True
 
     @contextmanager
-    def _record(self, path: Path, begin: int) -> Iterator[Any]:
+    def _record(self, lineage: Lineage, begin: int) -> Iterator[Any]:
         """Give the function that logs a step; nothing is written by any but the main process."""
-        folder, leg = self.store.folder(path), path[-1]
+        folder, segment = self.store.folder(lineage), lineage[-1]
         file = folder / "train_log.csv"
         watch = Watch(logged_losses(file, before=begin))
         log, trackers = None, list[Tracker]()
@@ -223,7 +228,7 @@ class Trainer:
             numbers = {"learning_rate": rate, "loss": loss, "gradient_norm": norm}
             self.progress.add(self.recipe.batch_tokens, loss)
             if log is not None:
-                log.add(step, tokens, leg.domain, numbers)
+                log.add(step, tokens, segment.domain, numbers)
             for tracker in trackers:
                 tracker.add(tokens, numbers)
 
@@ -249,37 +254,37 @@ class Trainer:
                 "lengthen training.warmup_tokens"
             )
 
-    def has(self, path: Path) -> bool:
-        """Whether the state at the end of `path` is stored."""
-        return self.world.decide(lambda: self.store.has(path))
+    def has(self, lineage: Lineage) -> bool:
+        """Whether the state at the end of `lineage` is stored."""
+        return self.world.decide(lambda: self.store.has(lineage))
 
-    def expect(self, wanted: Sequence[Path]) -> None:
+    def expect(self, wanted: Sequence[Lineage]) -> None:
         """Tell the progress how much is left to train until all of `wanted` are reached."""
         steps = self.world.decide(lambda: self._steps_left(wanted))
         self.progress.expect(steps * self.recipe.batch_tokens)
 
-    def _steps_left(self, wanted: Sequence[Path]) -> int:
-        missing = [path for path in wanted if not self.store.has(path)]
-        stored = {reached for path in missing for _, reached in self.store.nearest(path)[:1]}
-        return paths.trained_steps([*missing, *stored]) - paths.trained_steps(stored)
+    def _steps_left(self, wanted: Sequence[Lineage]) -> int:
+        missing = [lineage for lineage in wanted if not self.store.has(lineage)]
+        stored = {reached for lineage in missing for _, reached in self.store.nearest(lineage)[:1]}
+        return trained_steps([*missing, *stored]) - trained_steps(stored)
 
     def weights(self) -> State:
         """The model's weights on the CPU, whole; every process has to call this."""
         return {name: whole(p) for name, p in self.named.items()}
 
-    def _save_to_resume(self, path: Path, stop: int) -> None:
-        """Store the state inside the last leg of `path`, after `stop` steps."""
-        here = replace(path[-1], stop=stop)
+    def _save_to_resume(self, lineage: Lineage, stop: int) -> None:
+        """Store the state inside the last segment of `lineage`, after `stop` steps."""
+        here = replace(lineage[-1], stop=stop)
         state = self._state()
-        self.world.decide(lambda: self.store.save((*path[:-1], here), state, resume=True))
+        self.world.decide(lambda: self.store.save((*lineage[:-1], here), state, resume=True))
 
-    def _save(self, path: Path, *, weights_only: bool) -> None:
-        """Store the state at the end of `path`; a cooled-down model keeps its weights alone."""
+    def _save(self, lineage: Lineage, *, weights_only: bool) -> None:
+        """Store the state at the end of `lineage`; a cooled-down model keeps its weights alone."""
         state = self.weights() if weights_only else self._state()
 
         def save() -> None:
-            self.store.save(path, state)
-            self.store.drop_resume(path)
+            self.store.save(lineage, state)
+            self.store.drop_resume(lineage)
 
         self.world.decide(save)
 
@@ -318,7 +323,7 @@ class Trainer:
         return self.execution.compile and bool(compiler)
 
     def _store(self) -> Store:
-        data = {domain: fingerprint(path) for domain, path in self.sidecars.items()}
+        data = {domain: fingerprint(file) for domain, file in self.sidecars.items()}
         identity = digest(
             {
                 "shape": asdict(self.shape),
@@ -343,22 +348,22 @@ class Trainer:
             )
         return self.streams[domain]
 
-    def _stream(self, path: Path) -> TokenStream:
-        leg = path[-1]
-        stream = self._open(leg.domain)
-        needed = (leg.stop - stream_start(path)) * self.recipe.batch_tokens
+    def _stream(self, lineage: Lineage) -> TokenStream:
+        segment = lineage[-1]
+        stream = self._open(segment.domain)
+        needed = (segment.stop - last_stream_start(lineage)) * self.recipe.batch_tokens
         if needed > stream.unique_tokens and not self.execution.repeat:
             raise UserError(
-                f"{self.sidecars[leg.domain]}: {stream.unique_tokens} training tokens of "
-                f"{leg.domain}, but a run needs {needed}; add documents, ask for fewer tokens, or "
+                f"{self.sidecars[segment.domain]}: {stream.unique_tokens} training tokens of "
+                f"{segment.domain}, but a run needs {needed}; add documents, train on fewer, or "
                 "set execution.repeat to true"
             )
         return stream
 
-    def _restore(self, path: Path) -> int:
-        """Load the furthest whole state on the way to the end of `path`; give its step."""
+    def _restore(self, lineage: Lineage) -> int:
+        """Load the furthest whole state on the way to the end of `lineage`; give its step."""
         read: list[State] = []
-        found = self.world.decide(lambda: self._find(path, read))
+        found = self.world.decide(lambda: self._find(lineage, read))
         if found is None:
             self._load(self.initial, step=0)
             return 0
@@ -368,15 +373,15 @@ class Trainer:
         self._load(state, step=step)
         return step
 
-    def _find(self, path: Path, read: list[State]) -> tuple[FilePath, int] | None:
+    def _find(self, lineage: Lineage, read: list[State]) -> tuple[Path, int] | None:
         """The file and step of that state, which is appended to `read`."""
-        for file, reached in self.store.nearest(path):
+        for file, reached in self.store.nearest(lineage):
             state = self.store.load(file)
             if state is None:
                 self.progress.say(f"{file}: damaged, the one before it is used")
                 file.unlink(missing_ok=True)
                 continue
-            if set(state) == set(self.named) and reached != path:
+            if set(state) == set(self.named) and reached != lineage:
                 continue  # cooled-down weights alone; nothing can go on from them
             read.append(state)
             return file, reached[-1].stop

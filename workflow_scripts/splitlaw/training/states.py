@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, canonical_json
-from splitlaw.experiment.lineage import Leg, Path
+from splitlaw.experiment.lineage import Lineage, Segment
 
 State = dict[str, torch.Tensor]
 
@@ -38,46 +38,46 @@ HEADER = "splitlaw"
 class Store:
     """The states of one model, seed and training recipe."""
 
-    root: FilePath
+    root: Path
     """Folder of this identity; nothing else is stored there."""
     identity: str
     """Digest of all that decides a state besides its path; a state of another one is refused."""
     data: Mapping[str, str]
     """Digest of each stream's training tokens, by domain."""
 
-    def folder(self, path: Path) -> FilePath:
-        """Where the states of the last leg of `path` lie."""
+    def folder(self, lineage: Lineage) -> Path:
+        """Where the states of the last segment of `lineage` lie."""
         folder = self.root
-        for leg in path[:-1]:
-            folder = folder / self._leg(leg) / f"{leg.stop:08d}"
-        return folder / self._leg(path[-1])
+        for segment in lineage[:-1]:
+            folder = folder / self._segment_folder(segment) / f"{segment.stop:08d}"
+        return folder / self._segment_folder(lineage[-1])
 
-    def file(self, path: Path) -> FilePath:
-        """The file of the state at the end of `path`."""
-        return self.folder(path) / f"{path[-1].stop:08d}{STATE}"
+    def file(self, lineage: Lineage) -> Path:
+        """The file of the state at the end of `lineage`."""
+        return self.folder(lineage) / f"{lineage[-1].stop:08d}{STATE}"
 
-    def has(self, path: Path) -> bool:
-        """Whether the state at the end of `path` is stored."""
-        return self.file(path).exists()
+    def has(self, lineage: Lineage) -> bool:
+        """Whether the state at the end of `lineage` is stored."""
+        return self.file(lineage).exists()
 
-    def nearest(self, path: Path) -> list[tuple[FilePath, Path]]:
-        """Stored states on the way to the end of `path`, the furthest first."""
-        found: list[tuple[FilePath, Path]] = []
-        for length in range(len(path), 0, -1):
-            *stem, leg = path[:length]
-            for file in sorted(self.folder(path[:length]).glob(f"*{STATE}"), reverse=True):
+    def nearest(self, lineage: Lineage) -> list[tuple[Path, Lineage]]:
+        """Stored states on the way to the end of `lineage`, the furthest first."""
+        found: list[tuple[Path, Lineage]] = []
+        for length in range(len(lineage), 0, -1):
+            *before, segment = lineage[:length]
+            for file in sorted(self.folder(lineage[:length]).glob(f"*{STATE}"), reverse=True):
                 stop = int(file.name.split(".")[0])
-                if stop <= leg.stop and file.name.endswith((RESUME, f"{stop:08d}{STATE}")):
-                    reached = Leg(domain=leg.domain, total=leg.total, stop=stop)
-                    found.append((file, (*stem, reached)))
+                if stop <= segment.stop and file.name.endswith((RESUME, f"{stop:08d}{STATE}")):
+                    reached = Segment(domain=segment.domain, total=segment.total, stop=stop)
+                    found.append((file, (*before, reached)))
         return found
 
-    def save(self, path: Path, state: State, *, resume: bool = False) -> FilePath:
-        """Write the state at the end of `path`; with `resume`, as one that may be dropped again."""
-        file = self.file(path)
+    def save(self, lineage: Lineage, state: State, *, resume: bool = False) -> Path:
+        """Write the state at the end of `lineage`; with `resume`, as a resume state."""
+        file = self.file(lineage)
         if resume:
-            file = file.with_name(f"{path[-1].stop:08d}{RESUME}")
-        header = {"identity": self.identity, "path": _spell(path), "sha256": checksum(state)}
+            file = file.with_name(f"{lineage[-1].stop:08d}{RESUME}")
+        header = {"identity": self.identity, "path": _spell(lineage), "sha256": checksum(state)}
         try:
             with atomic_path(file) as temporary:
                 save_file(state, temporary, metadata={HEADER: canonical_json(header)})
@@ -86,10 +86,10 @@ class Store:
                 raise
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from None
         if resume:
-            self.drop_resume(path, keep=2)
+            self.drop_resume(lineage, keep=2)
         return file
 
-    def load(self, file: FilePath) -> State | None:
+    def load(self, file: Path) -> State | None:
         """Read a state, or give None where the file is damaged.
 
         Raises `UserError` where the state is whole but of another recipe.
@@ -106,17 +106,17 @@ class Store:
             )
         return state if header["sha256"] == checksum(state) else None
 
-    def drop_resume(self, path: Path, *, keep: int = 0) -> None:
-        """Delete resume states of the last leg of `path`, all but the newest `keep`."""
-        files = sorted(self.folder(path).glob(f"*{RESUME}"))
+    def drop_resume(self, lineage: Lineage, *, keep: int = 0) -> None:
+        """Delete resume states of the last segment of `lineage`, all but the newest `keep`."""
+        files = sorted(self.folder(lineage).glob(f"*{RESUME}"))
         for file in files[: len(files) - keep]:
             file.unlink(missing_ok=True)
 
-    def _leg(self, leg: Leg) -> str:
-        name = leg.domain
+    def _segment_folder(self, segment: Segment) -> str:
+        name = segment.domain
         if name in self.data:
             name += f"-{self.data[name][:8]}"
-        return name if leg.total is None else f"{name}-to-{leg.total:08d}"
+        return name if segment.total is None else f"{name}-to-{segment.total:08d}"
 
 
 def checksum(state: State) -> str:
@@ -129,5 +129,5 @@ def checksum(state: State) -> str:
     return total.hexdigest()
 
 
-def _spell(path: Path) -> list[list[str | int | None]]:
-    return [[leg.domain, leg.total, leg.stop] for leg in path]
+def _spell(lineage: Lineage) -> list[list[str | int | None]]:
+    return [[segment.domain, segment.total, segment.stop] for segment in lineage]
