@@ -21,7 +21,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from splitlaw.corpus.cleaning import normalise  # noqa: E402
 from splitlaw.corpus.documents import read_documents  # noqa: E402
-from splitlaw.corpus.packages import read_package  # noqa: E402
+from splitlaw.corpus.sources.packages import read_package  # noqa: E402
 from splitlaw.corpus.splitting import SPLITS  # noqa: E402
 
 SOURCES = ("licenses", "human_phenotypes", "qasper", "python_stdlib", "king_james", "sotu")

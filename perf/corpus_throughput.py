@@ -60,7 +60,7 @@ def generate(path: Path, megabytes: float, seed: int = 0) -> None:
 
 def real(path: Path, megabytes: float, seed: int = 0) -> None:
     """All built-in packages; then, for they hold 80 MB, again with half of the words replaced."""
-    from splitlaw.corpus.packages import PACKAGES, read_package
+    from splitlaw.corpus.sources.packages import PACKAGES, read_package
 
     random = np.random.default_rng(seed)
     written, pool = 0, np.empty(0, dtype=object)

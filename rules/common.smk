@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 from splitlaw.experiment import config as experiment
 from splitlaw.workflow import terminal
 from splitlaw.corpus.config import corpus_config
-from splitlaw.corpus.presence import check_presence, listing
+from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
 from splitlaw.common.errors import UserError, exit_status
 from splitlaw.common.files import canonical_json
 from splitlaw.stages.new_experiment import plain
@@ -39,7 +39,7 @@ def check():
             config.clear()
             config.update(given)
         experiment.check_config(config, schema)
-        check_presence(corpus_config(config["corpus"]))
+        check_sources_exist(corpus_config(config["corpus"]))
 
     status = exit_status(action)
     if status:
@@ -134,7 +134,7 @@ def where_to_look():
 
 def package_code(part):
     """The modules of a part of the package, which rules compare by content."""
-    return [str(file) for file in sorted(Path(PACKAGE, part).glob("*.py"))]
+    return [str(file) for file in sorted(Path(PACKAGE, part).rglob("*.py"))]
 
 
 def results_folder(wildcards):
@@ -160,7 +160,7 @@ def tokens_folder(wildcards):
 
 def text_config(wildcards):
     """What the corpus depends on: the configuration, and which files of text there are."""
-    files = listing(corpus_config(config["corpus"]))
+    files = files_digest(corpus_config(config["corpus"]))
     parts = {key: config[key] for key in ("corpus", "evaluation")}
     return canonical_json({**parts, "files": files} if files else parts)
 

@@ -1,10 +1,10 @@
 import unicodedata
 
-from splitlaw.corpus.benchmarks import ItemWords, item_words
 from splitlaw.corpus.cleaning import clean_batch, document_key, normalise
 from splitlaw.corpus.config import Cleaning
+from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams, benchmark_ngrams
 
-NONE = ItemWords()
+NONE = BenchmarkNgrams()
 
 
 def test_text_is_normalised() -> None:
@@ -37,7 +37,7 @@ def test_the_key_is_of_text_and_seed() -> None:
 def test_items_of_benchmarks_are_found() -> None:
     question = "Which of these nine planets has the longest day of all the known planets"
     short = "What colour is the sky on a clear day"
-    items = item_words([question, short, "Too short to tell"], 13)
+    items = benchmark_ngrams([question, short, "Too short to tell"], 13)
     assert set(items.widths) == {9, 13}
     texts = [
         f"Homework. {question.upper()}? Venus.",

@@ -8,9 +8,9 @@ import pytest
 
 import prepare_corpus
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.clusters import fit_clusters, top_words
-from splitlaw.corpus.embedding import Embedding
-from splitlaw.corpus.router import Router, load_router, measure, train_router
+from splitlaw.corpus.domains.clusters import fit_clusters, top_words
+from splitlaw.corpus.domains.embedding import Embedding
+from splitlaw.corpus.domains.router import Router, load_router, measure, train_router
 
 
 class Topics:

@@ -3,20 +3,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splitlaw.corpus.benchmarks import ItemWords
 from splitlaw.corpus.cleaning import clean_batch
 from splitlaw.corpus.config import Cleaning, NearDuplicates
-from splitlaw.corpus.duplicates import exact_duplicates, near_duplicates
-from splitlaw.corpus.leaks import leaking
-from splitlaw.corpus.shingles import jaccard, shingle_set
-from splitlaw.corpus.store import Index, Store
+from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
+from splitlaw.corpus.deduplication.duplicates import exact_duplicates, near_duplicates
+from splitlaw.corpus.deduplication.leakage import leaking
+from splitlaw.corpus.deduplication.shingles import jaccard, shingle_set
+from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
 
 NEAR = NearDuplicates()
 
 
-def filled(folder: Path, texts: list[str]) -> tuple[Store, Index]:
-    store = Store(folder, NEAR.permutations)
-    store.append(clean_batch(texts, Cleaning(min_characters=1), 0, ItemWords()), 0)
+def filled(folder: Path, texts: list[str]) -> tuple[DocumentStore, DocumentIndex]:
+    store = DocumentStore(folder, NEAR.permutations)
+    store.append(clean_batch(texts, Cleaning(min_characters=1), 0, BenchmarkNgrams()), 0)
     return store, store.index()
 
 
@@ -72,7 +72,7 @@ def test_a_chain_loses_only_what_is_near_a_kept_document(tmp_path: Path, writer)
 def test_leaks_are_those_of_every_pair_compared(
     tmp_path: Path, writer, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splitlaw.corpus.leaks._BATCH", 10_000)
+    monkeypatch.setattr("splitlaw.corpus.deduplication.leakage._BATCH", 10_000)
     held = writer.documents(40, 80)
     train = [
         writer.altered(held[i % 40], share) for i, share in enumerate(np.linspace(0, 0.3, 200))

@@ -6,8 +6,8 @@ import pytest
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.config import Source
-from splitlaw.corpus.sources import documents
-from splitlaw.corpus.trouble import Trouble
+from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.reading import documents
 
 datasets = pytest.importorskip("datasets")
 TEXTS = [f"row {i}" for i in range(20)]
@@ -21,7 +21,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(**source: object) -> list[str]:
-    return list(documents(Source(**source), Trouble("stop")))  # type: ignore[arg-type]
+    return list(documents(Source(**source), InputErrors("stop")))  # type: ignore[arg-type]
 
 
 def test_a_data_set_saved_to_disk(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 import prepare_corpus
 import tokenize_corpus
 import train_tokenizer
+from splitlaw.corpus.deduplication.shingles import jaccard, shingle_set
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.passages import PASSAGE, parts
-from splitlaw.corpus.shingles import jaccard, shingle_set
 from splitlaw.corpus.splitting import SPLITS, TEST, TRAIN, VALIDATION
 
 SHARES = {"validation": 0.05, "test": 0.1}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import prepare_corpus
-from splitlaw.corpus import parallel
+from splitlaw.common import parallel
+from splitlaw.corpus.deduplication.shingles import jaccard, shingle_set
 from splitlaw.corpus.documents import read_documents
-from splitlaw.corpus.shingles import jaccard, shingle_set
 
 DOMAINS = ("general", "law", "code")
 
@@ -110,8 +110,8 @@ def test_bytes_are_those_of_content_config_and_seed(
         lines = [(corpus / domain / f"{i}.jsonl").read_text().splitlines(True) for i in range(2)]
         (corpus / domain / "0.jsonl").write_text("".join(reversed(lines[1])))
         (corpus / domain / "1.jsonl").write_text("".join(reversed(lines[0])))
-    monkeypatch.setattr("splitlaw.corpus.sources.BATCH_CHARACTERS", 20_000)
-    monkeypatch.setattr("splitlaw.corpus.leaks._BATCH", 20_000)
+    monkeypatch.setattr("splitlaw.corpus.sources.reading.BATCH_CHARACTERS", 20_000)
+    monkeypatch.setattr("splitlaw.corpus.deduplication.leakage._BATCH", 20_000)
     started = []
     pool = parallel.ProcessPoolExecutor
     monkeypatch.setattr(

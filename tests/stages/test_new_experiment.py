@@ -6,7 +6,7 @@ from test_workflow import Project
 
 import new_experiment as command
 from splitlaw.corpus.config import corpus_config
-from splitlaw.corpus.presence import check_presence
+from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.experiment.config import check_config
 from splitlaw.stages.new_experiment import plain
 
@@ -28,7 +28,7 @@ def test_a_folder_of_files_is_one_domain(tmp_path, schema, config, capsys):
     text = write(tmp_path / "Our Contracts", files=10)
     got = made(tmp_path, text)
     check_config(got, schema)
-    check_presence(corpus_config(got["corpus"]))
+    check_sources_exist(corpus_config(got["corpus"]))
     assert list(got["corpus"]["domains"]) == ["our_contracts"]
     assert got["experiment"] == "made"
     assert got["execution"] == {"repeat": True}
@@ -44,7 +44,7 @@ def test_folders_are_domains_and_general_is_the_mixture(tmp_path, schema):
         write(tmp_path / "text" / name, files=50)
     write(tmp_path / "text" / "law" / "more", suffix=".jsonl")
     got = made(tmp_path, tmp_path / "text", "--name", "mine")["corpus"]
-    check_presence(corpus_config(got))
+    check_sources_exist(corpus_config(got))
     assert list(got["domains"]) == ["text_2024_notes", "law"]
     assert [s["files"].rsplit("/", 1)[1] for s in got["domains"]["law"]["sources"]] == [
         "*.jsonl",

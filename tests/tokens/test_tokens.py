@@ -12,7 +12,7 @@ import train_tokenizer
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.documents import read_documents, split_path, write_documents
 from splitlaw.tokens import open_documents, open_tokens
-from splitlaw.tokens.encoding import load
+from splitlaw.tokens.encoding import load_tokenizer
 from splitlaw.tokens.tokenizer import END_OF_TEXT
 
 TEXTS = [
@@ -60,7 +60,7 @@ def tokenize(
 
 
 def test_the_vocabulary_is_exact_and_any_text_survives(made: Path) -> None:
-    tokenizer, end = load(made / "tokenizer")
+    tokenizer, end = load_tokenizer(made / "tokenizer")
     assert tokenizer.get_vocab_size() == 400
     assert tokenizer.id_to_token(end) == END_OF_TEXT
     strange = "\u0000\u0007 ÿ 𝔘𝔫𝔦 \U0010ffff \n\t  " + TEXTS[1]
@@ -87,8 +87,8 @@ def test_training_again_gives_the_same_bytes(made: Path) -> None:
 def test_a_tokenizer_is_taken_from_a_folder(made: Path) -> None:
     pytest.importorskip("transformers")
     assert train(made, json.dumps({"path": str(made / "tokenizer")}), "taken") == 0
-    taken, end = load(made / "taken")
-    assert taken.encode(TEXTS[0]).ids == load(made / "tokenizer")[0].encode(TEXTS[0]).ids
+    taken, end = load_tokenizer(made / "taken")
+    assert taken.encode(TEXTS[0]).ids == load_tokenizer(made / "tokenizer")[0].encode(TEXTS[0]).ids
     assert taken.id_to_token(end) == END_OF_TEXT
 
 
@@ -113,7 +113,7 @@ def test_wrong_settings_of_the_tokenizer(
 
 def test_training_tokens_are_the_documents_in_their_order(made: Path) -> None:
     tokens = open_tokens(made / "tokens/law/tokens.json", "train")
-    tokenizer, end = load(made / "tokenizer")
+    tokenizer, end = load_tokenizer(made / "tokenizer")
     expected = [[end, *tokenizer.encode(text).ids] for text in TEXTS]
     assert tokens.tolist() == list(chain.from_iterable(expected))
     assert tokens.dtype == np.dtype("<u2")
@@ -125,7 +125,7 @@ def test_training_tokens_are_the_documents_in_their_order(made: Path) -> None:
 
 def test_held_out_documents_are_cut_and_bounded(made: Path) -> None:
     tokens, offsets, size = open_documents(made / "tokens/law/tokens.json", "validation")
-    tokenizer, end = load(made / "tokenizer")
+    tokenizer, end = load_tokenizer(made / "tokenizer")
     assert offsets.size == 10
     assert (tokens[offsets[:-1]] == end).all()
     for i, text in enumerate(TEXTS[:9]):

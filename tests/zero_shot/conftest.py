@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from splitlaw.corpus.documents import split_path, write_documents
-from splitlaw.corpus.router import make_router
+from splitlaw.corpus.domains.router import make_router
 from splitlaw.experiment.shape import Shape
 from splitlaw.stages.final import save_documents
 from splitlaw.tokens import tokenizer as tokenizers

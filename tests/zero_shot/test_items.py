@@ -6,7 +6,7 @@ import pytest
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.documents import split_path, write_documents
-from splitlaw.tokens.encoding import load
+from splitlaw.tokens.encoding import load_tokenizer
 from splitlaw.zero_shot import prepare
 from splitlaw.zero_shot.items import SOURCES, Item, package_items
 from splitlaw.zero_shot.overlap import found_in_training
@@ -91,7 +91,7 @@ def test_what_is_left_out_is_counted(experiment, tmp_path, monkeypatch):
 
 
 def test_the_draw_depends_on_the_seed_alone(experiment):
-    encoder, _ = load(experiment / "tokenizer")
+    encoder, _ = load_tokenizer(experiment / "tokenizer")
     items = [item(id=str(i)) for i in range(50)]
 
     def draw(seed):

@@ -10,9 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from splitlaw.corpus.benchmarks import ItemWords
 from splitlaw.corpus.config import Cleaning, NearDuplicates
-from splitlaw.corpus.shingles import Hashes, Offsets, rolling, shingles_of_words, word_hashes
+from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
+from splitlaw.corpus.deduplication.shingles import (
+    Hashes,
+    Offsets,
+    ngram_hashes,
+    shingles_of_words,
+    word_hashes,
+)
 
 _CONTROL = bytes({*range(32), 127} - {*b"\t\n"})
 _BEYOND = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -51,7 +57,9 @@ class Batch:
     """Reason to the documents and bytes dropped for it."""
 
 
-def clean_batch(texts: Sequence[str], cleaning: Cleaning, seed: int, items: ItemWords) -> Batch:
+def clean_batch(
+    texts: Sequence[str], cleaning: Cleaning, seed: int, items: BenchmarkNgrams
+) -> Batch:
     """Clean a batch of raw documents; what comes out depends on each document alone."""
     kept: list[bytes] = []
     dropped: dict[str, tuple[int, int]] = {}
@@ -75,7 +83,7 @@ def clean_batch(texts: Sequence[str], cleaning: Cleaning, seed: int, items: Item
 
 
 def clean_numbered(
-    task: tuple[int, list[str]], *, cleaning: Cleaning, seed: int, items: ItemWords
+    task: tuple[int, list[str]], *, cleaning: Cleaning, seed: int, items: BenchmarkNgrams
 ) -> tuple[int, Batch]:
     """Clean a numbered batch; here, so that a process that does it loads nothing more."""
     return task[0], clean_batch(task[1], cleaning, seed, items)
@@ -101,12 +109,12 @@ def _signatures(words: Hashes, bounds: Offsets, near: NearDuplicates | None) -> 
     return np.array(matrix.to_rows(), dtype=np.uint32).reshape(documents, near.permutations)
 
 
-def _shared(words: Hashes, bounds: Offsets, items: ItemWords) -> NDArray[np.bool_]:
+def _shared(words: Hashes, bounds: Offsets, items: BenchmarkNgrams) -> NDArray[np.bool_]:
     """Which texts share an n-gram with a benchmark's item, `bool [documents]`."""
     shared = np.zeros(bounds.size - 1, dtype=bool)
     if not items.widths:
         return shared
-    for width, hashes in zip(items.widths, rolling(words, list(items.widths)), strict=True):
+    for width, hashes in zip(items.widths, ngram_hashes(words, list(items.widths)), strict=True):
         found = items.find(hashes, width)
         owner = np.searchsorted(bounds, found, side="right") - 1
         shared[owner[found + width <= bounds[owner + 1]]] = True

@@ -20,7 +20,7 @@ class Source:
     """Where documents come from: exactly one of `package`, `files` and `dataset`."""
 
     package: str | None = None
-    """A built-in package, one of `splitlaw.corpus.packages.PACKAGES`."""
+    """A built-in package, one of `splitlaw.corpus.sources.packages.PACKAGES`."""
     files: str | None = None
     """A glob of files or folders, from the working directory."""
     dataset: str | None = None

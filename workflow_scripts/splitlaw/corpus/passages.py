@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from splitlaw.corpus.benchmarks import ItemWords
 from splitlaw.corpus.cleaning import clean_batch
 from splitlaw.corpus.config import CorpusConfig, NearDuplicates
-from splitlaw.corpus.shingles import Hashes, shingle_set
+from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
+from splitlaw.corpus.deduplication.shingles import Hashes, shingle_set
+from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
 from splitlaw.corpus.splitting import TRAIN, split_draws, split_of
-from splitlaw.corpus.store import Index, Rows, Store
 
 PASSAGE = 1000
 """Characters of a passage, about."""
@@ -67,7 +67,7 @@ def _cut(text: str, target: int) -> int:
 
 
 def add_parts(
-    store: Store, index: Index, rows: Rows, config: CorpusConfig
+    store: DocumentStore, index: DocumentIndex, rows: Rows, config: CorpusConfig
 ) -> tuple[Rows, NDArray[np.int8]]:
     """Append the parts of the documents `rows` to the store, in their order.
 
@@ -81,7 +81,9 @@ def add_parts(
             for part, split in parts(text, draw, validation=config.validation, test=config.test)
             if len(part) >= config.cleaning.min_characters
         ]
-        batch = clean_batch([part for part, _ in made], config.cleaning, config.seed, ItemWords())
+        batch = clean_batch(
+            [part for part, _ in made], config.cleaning, config.seed, BenchmarkNgrams()
+        )
         assert len(batch.texts) == len(made), "a part of a clean document is clean"
         store.append(batch, int(index.source[row]))
         of += [row] * len(made)
@@ -89,7 +91,9 @@ def add_parts(
     return np.array(of, dtype=np.int64), np.array(splits, dtype=np.int8)
 
 
-def repeated(store: Store, index: Index, held: Rows, train: Rows, near: NearDuplicates) -> Rows:
+def repeated(
+    store: DocumentStore, index: DocumentIndex, held: Rows, train: Rows, near: NearDuplicates
+) -> Rows:
     """The passages `held` of whose shingles one of `train` has the share `near.threshold`.
 
     A passage is short beside what it is cut from, so its copy in a long document is no near copy of

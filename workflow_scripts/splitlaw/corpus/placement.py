@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitlaw.corpus.clusters import discover
 from splitlaw.corpus.config import CorpusConfig
-from splitlaw.corpus.duplicates import exact_duplicates, near_duplicates
-from splitlaw.corpus.leaks import leaking
+from splitlaw.corpus.deduplication.duplicates import exact_duplicates, near_duplicates
+from splitlaw.corpus.deduplication.leakage import leaking
+from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
+from splitlaw.corpus.domains.clusters import discover
 from splitlaw.corpus.passages import add_parts, few_documents, repeated
 from splitlaw.corpus.splitting import (
     TRAIN,
@@ -21,7 +22,6 @@ from splitlaw.corpus.splitting import (
     keep_shares,
     priority,
 )
-from splitlaw.corpus.store import Index, Store
 
 KEPT, CUT, EXACT, BENCHMARK, NEAR, LEAK, REPEATED, OVER_WEIGHT = range(8)
 REASONS = {
@@ -39,7 +39,7 @@ REASONS = {
 class Placement:
     """What became of every document; all arrays are `[documents]`."""
 
-    index: Index
+    index: DocumentIndex
     """The documents, the parts of cut ones behind them."""
     owner: NDArray[np.int64]
     """The domain whose source it comes from, an index of `CorpusConfig.names`."""
@@ -53,7 +53,9 @@ class Placement:
     """What was discovered, for a person to look at; empty where domains are given."""
 
 
-def place(config: CorpusConfig, owners: NDArray[np.int64], store: Store, workers: int) -> Placement:
+def place(
+    config: CorpusConfig, owners: NDArray[np.int64], store: DocumentStore, workers: int
+) -> Placement:
     """Decide for every document of the store whether it stays, in which split, for which domain.
 
     `owners` is the domain of each source, an index of `CorpusConfig.names`, `[sources]`.
@@ -78,7 +80,11 @@ def place(config: CorpusConfig, owners: NDArray[np.int64], store: Store, workers
 
 
 def _drop_copies(
-    config: CorpusConfig, store: Store, placed: Placement, uncut: NDArray[np.bool_], workers: int
+    config: CorpusConfig,
+    store: DocumentStore,
+    placed: Placement,
+    uncut: NDArray[np.bool_],
+    workers: int,
 ) -> None:
     """Mark copies in `fate`; a copy in train of a held-out document goes, always.
 
@@ -102,7 +108,11 @@ def _drop_copies(
 
 
 def _cut(
-    config: CorpusConfig, store: Store, whole: Placement, few: NDArray[np.bool_], workers: int
+    config: CorpusConfig,
+    store: DocumentStore,
+    whole: Placement,
+    few: NDArray[np.bool_],
+    workers: int,
 ) -> Placement:
     """Replace the kept documents of domains that have few by their parts, then drop copies."""
     for number in np.flatnonzero(few):
@@ -147,7 +157,7 @@ def _keep_weights(config: CorpusConfig, placed: Placement) -> None:
     placed.fate[own[~kept]] = OVER_WEIGHT
 
 
-def _divide(config: CorpusConfig, store: Store, placed: Placement) -> Placement:
+def _divide(config: CorpusConfig, store: DocumentStore, placed: Placement) -> Placement:
     """Send slices of domains to general, or the documents of general to discovered domains."""
     index = placed.index
     if config.discover is None:

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_json
-from splitlaw.corpus.benchmarks import benchmark_items, item_words
+from splitlaw.common.parallel import ordered_map
 from splitlaw.corpus.card import Dropped, write_card
 from splitlaw.corpus.cleaning import clean_numbered
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
+from splitlaw.corpus.deduplication.decontamination import benchmark_items, benchmark_ngrams
+from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
 from splitlaw.corpus.documents import Documents, split_path, write_documents
-from splitlaw.corpus.parallel import ordered_map
+from splitlaw.corpus.domains.router import make_router
 from splitlaw.corpus.placement import CUT, KEPT, REASONS, Placement, place
 from splitlaw.corpus.progress import progress
-from splitlaw.corpus.router import make_router
-from splitlaw.corpus.sources import batches, check_shared_files, documents
+from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.reading import batches, check_shared_files, documents
 from splitlaw.corpus.splitting import SPLITS, arrange
-from splitlaw.corpus.store import Index, Store
-from splitlaw.corpus.trouble import Trouble
 
 _ROW_GROUP_BYTES = 16 << 20
 
@@ -43,7 +43,7 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
     near = config.cleaning.near_duplicates
     with (
         tempfile.TemporaryDirectory(dir=out, prefix=".work-") as folder,
-        Store(Path(folder), near.permutations if near else 0) as store,
+        DocumentStore(Path(folder), near.permutations if near else 0) as store,
     ):
         dropped = _read(config, sources, store, workers)
         owners = np.array([config.names.index(name) for name, _ in sources])
@@ -59,10 +59,10 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
 
 
 def _read(
-    config: CorpusConfig, sources: list[tuple[str, Source]], store: Store, workers: int
+    config: CorpusConfig, sources: list[tuple[str, Source]], store: DocumentStore, workers: int
 ) -> dict[str, Dropped]:
     """Fill the store with clean documents; gives by domain what was dropped on the way."""
-    trouble = {name: Trouble(config.cleaning.on_bad_input) for name in config.names}
+    trouble = {name: InputErrors(config.cleaning.on_bad_input) for name in config.names}
     dropped: dict[str, Dropped] = {name: {} for name in config.names}
     read: Counter[int] = Counter()
 
@@ -71,7 +71,9 @@ def _read(
             for batch in batches(documents(source, trouble[name])):
                 yield number, batch
 
-    items = item_words(benchmark_items(config.cleaning.benchmarks), config.cleaning.benchmark_words)
+    items = benchmark_ngrams(
+        benchmark_items(config.cleaning.benchmarks), config.cleaning.benchmark_words
+    )
     clean = partial(clean_numbered, cleaning=config.cleaning, seed=config.seed, items=items)
     with progress("reading") as told:
         for number, batch in ordered_map(clean, tasks(), workers):
@@ -121,7 +123,7 @@ def _check_sizes(config: CorpusConfig, placement: Placement, dropped: dict[str, 
 def _write(
     config: CorpusConfig,
     sources: list[tuple[str, Source]],
-    store: Store,
+    store: DocumentStore,
     placement: Placement,
     dropped: dict[str, Dropped],
     out: Path,
@@ -149,7 +151,7 @@ def _write(
 
 
 def _batches(
-    store: Store, index: Index, rows: NDArray[np.int64], labels: list[str]
+    store: DocumentStore, index: DocumentIndex, rows: NDArray[np.int64], labels: list[str]
 ) -> Iterator[Documents]:
     for part, texts in store.batches(index, rows, size=_ROW_GROUP_BYTES):
         ids = [f"{first:016x}{second:016x}" for first, second in index.keys[part, :2].tolist()]

@@ -21,7 +21,7 @@ class Encoder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tokenizer, self.end_of_text = load(folder)
+        self._tokenizer, self.end_of_text = load_tokenizer(folder)
         self.vocabulary = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.dtype: np.dtype[Any] = np.dtype("<u2" if self.vocabulary <= 1 << 16 else "<u4")
         # Processes are what spreads this work; threads within each would only be in their way.
@@ -47,7 +47,7 @@ class Encoder:
         return sources, self.encode(texts)
 
 
-def load(folder: Path) -> tuple[Tokenizer, int]:
+def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
     """Open a saved tokenizer for encoding; gives it with the id of its end-of-text token.
 
     Special tokens that a text spells out are encoded as text.

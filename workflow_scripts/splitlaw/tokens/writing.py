@@ -12,8 +12,8 @@ import numpy as np
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import sha256_file, write_json
+from splitlaw.common.parallel import ordered_map
 from splitlaw.corpus.documents import read_documents
-from splitlaw.corpus.parallel import ordered_map
 from splitlaw.corpus.progress import progress
 from splitlaw.corpus.splitting import SPLITS
 from splitlaw.tokens.encoding import Encoder

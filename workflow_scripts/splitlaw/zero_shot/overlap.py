@@ -8,9 +8,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from splitlaw.corpus.benchmarks import SHORTEST, ItemWords, item_words
+from splitlaw.corpus.deduplication.decontamination import (
+    MIN_ITEM_WORDS,
+    BenchmarkNgrams,
+    benchmark_ngrams,
+)
+from splitlaw.corpus.deduplication.shingles import (
+    Hashes,
+    ngram_hashes,
+    shingle_hashes,
+    sorted_unique,
+    word_hashes,
+)
 from splitlaw.corpus.documents import read_documents
-from splitlaw.corpus.shingles import Hashes, distinct, rolling, shingle_hashes, word_hashes
 
 
 def found_in_training(
@@ -18,24 +28,26 @@ def found_in_training(
 ) -> npt.NDArray[np.bool_]:
     """Which texts share `words` words in a row with a training document of any domain.
 
-    A text of fewer words counts where all of it is found, if it has at least `SHORTEST`: the
+    A text of fewer words counts where all of it is found, if it has at least `MIN_ITEM_WORDS`: the
     criterion by which the corpus stage removes documents (Brown et al. 2020, appendix C), here
     with the right answer as part of the item. `texts` are `[items]`, the result `bool [items]`.
     """
-    wanted = item_words(texts, words)
+    wanted = benchmark_ngrams(texts, words)
     found: dict[int, list[Hashes]] = {width: [] for width in wanted.widths}
     if found:
         for domain in domains:
             for _, documents in read_documents(corpus, domain, "train"):
                 _collect(documents, wanted, found)
-    held = {width: distinct(np.concatenate(parts)) for width, parts in found.items() if parts}
+    held = {width: sorted_unique(np.concatenate(parts)) for width, parts in found.items() if parts}
     return np.array([_is_held(text, words, held) for text in texts], dtype=bool)
 
 
-def _collect(documents: Sequence[str], wanted: ItemWords, found: dict[int, list[Hashes]]) -> None:
+def _collect(
+    documents: Sequence[str], wanted: BenchmarkNgrams, found: dict[int, list[Hashes]]
+) -> None:
     """Add the items' n-grams that stand within one of the documents."""
     hashes, bounds = word_hashes([text.encode("utf-8", "replace") for text in documents])
-    for width, run in zip(wanted.widths, rolling(hashes, list(wanted.widths)), strict=True):
+    for width, run in zip(wanted.widths, ngram_hashes(hashes, list(wanted.widths)), strict=True):
         place = wanted.find(run, width)
         owner = np.searchsorted(bounds, place, side="right") - 1
         found[width].append(run[place[place + width <= bounds[owner + 1]]])
@@ -44,6 +56,6 @@ def _collect(documents: Sequence[str], wanted: ItemWords, found: dict[int, list[
 def _is_held(text: str, words: int, held: dict[int, Hashes]) -> bool:
     encoded = [text.encode("utf-8", "replace")]
     length = min(int(word_hashes(encoded)[1][-1]), words)
-    if length < min(SHORTEST, words) or length not in held:
+    if length < min(MIN_ITEM_WORDS, words) or length not in held:
         return False
     return bool(np.isin(shingle_hashes(encoded, length)[0], held[length]).any())

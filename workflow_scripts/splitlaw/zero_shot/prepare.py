@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_json
-from splitlaw.tokens.encoding import load
+from splitlaw.tokens.encoding import load_tokenizer
 from splitlaw.zero_shot.items import Item, package_items, write_items
 from splitlaw.zero_shot.overlap import found_in_training
 
@@ -42,7 +42,7 @@ def prepare_items(
     config: ItemConfig, *, corpus: Path, domains: Sequence[str], tokenizer: Path, out: Path
 ) -> None:
     """Write `{task}.jsonl` for every task into `out`, and `items.json` with what was left out."""
-    encoder, _ = load(tokenizer)
+    encoder, _ = load_tokenizer(tokenizer)
     items = {task: package_items(task) for task in config.tasks}
     texts = [item.text for listed in items.values() for item in listed]
     near = found_in_training(texts, corpus, domains, words=config.words).tolist()

@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.documents import read_documents
-from splitlaw.corpus.router import SHORT, Router, load_router
+from splitlaw.corpus.domains.router import SHORT_CHARACTERS, Router, load_router
 
 Array = npt.NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def open_weights(folder: Path, corpus: Path, domains: Sequence[str]) -> Weights:
     """Open the router and fit its temperature on the beginnings of validation documents.
 
     The temperature minimises the negative log-likelihood of the documents' own domains (Guo et al.
-    2017), the domains weighing the same; beginnings of `SHORT` characters are about as long as a
+    2017), the domains weighing the same; beginnings of `SHORT_CHARACTERS` are about as long as a
     benchmark's item.
     """
     if len(domains) == 1:
@@ -60,7 +60,7 @@ def open_weights(folder: Path, corpus: Path, domains: Sequence[str]) -> Weights:
             f"{', '.join(domains)}; run prepare_corpus and train_final again"
         )
     scores = [
-        _scores(router, domains, [text[:SHORT] for text in _validation(corpus, domain)])
+        _scores(router, domains, [text[:SHORT_CHARACTERS] for text in _validation(corpus, domain)])
         for domain in domains
     ]
 

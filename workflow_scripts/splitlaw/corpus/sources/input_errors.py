@@ -8,7 +8,7 @@ from splitlaw.common.errors import UserError
 _SHOWN = 10
 
 
-class Trouble:
+class InputErrors:
     """Collects the bad input of one domain."""
 
     def __init__(self, choice: str) -> None:

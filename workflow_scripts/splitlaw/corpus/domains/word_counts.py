@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from splitlaw.corpus.shingles import word_hashes
+from splitlaw.corpus.deduplication.shingles import word_hashes
 
 BITS = 18
 COLUMNS = 1 << BITS

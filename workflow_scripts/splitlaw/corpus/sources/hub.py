@@ -8,10 +8,10 @@ from typing import Any
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.config import Source
-from splitlaw.corpus.trouble import Trouble
+from splitlaw.corpus.sources.input_errors import InputErrors
 
 
-def read_dataset(source: Source, trouble: Trouble) -> Iterator[tuple[str, str]]:
+def read_dataset(source: Source, trouble: InputErrors) -> Iterator[tuple[str, str]]:
     """Yield where each document stands and its text.
 
     Raises `UserError` where the data set cannot be opened or has no such column.

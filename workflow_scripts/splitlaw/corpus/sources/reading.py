@@ -5,16 +5,16 @@ from collections.abc import Iterator
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.config import Source
-from splitlaw.corpus.hub import read_dataset
-from splitlaw.corpus.packages import read_package
-from splitlaw.corpus.readers import LONGEST, TOO_LONG, read_files, resolve
-from splitlaw.corpus.trouble import Trouble
+from splitlaw.corpus.sources.files import LONGEST, TOO_LONG, read_files, resolve
+from splitlaw.corpus.sources.hub import read_dataset
+from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.packages import read_package
 
 BATCH_CHARACTERS = 2_000_000
 _BATCH_DOCUMENTS = 4096
 
 
-def documents(source: Source, trouble: Trouble) -> Iterator[str]:
+def documents(source: Source, trouble: InputErrors) -> Iterator[str]:
     """The raw texts of a source up to its caps; what cannot be read goes to `trouble`."""
     count = size = 0
     for where, text in _located(source, trouble):
@@ -31,7 +31,7 @@ def documents(source: Source, trouble: Trouble) -> Iterator[str]:
             return
 
 
-def _located(source: Source, trouble: Trouble) -> Iterator[tuple[str, str]]:
+def _located(source: Source, trouble: InputErrors) -> Iterator[tuple[str, str]]:
     if source.files:
         yield from read_files(source.files, source.text_field, trouble)
     elif source.dataset:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.features import SEEN
+from splitlaw.corpus.domains.word_counts import SEEN
 
 _BATCH = 32
 _LONGEST = 512

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitlaw.corpus.config import NearDuplicates
+from splitlaw.corpus.deduplication.shingles import Hashes, jaccard, shingle_set
+from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
 from splitlaw.corpus.progress import progress
-from splitlaw.corpus.shingles import Hashes, jaccard, shingle_set
-from splitlaw.corpus.store import Index, Rows, Store
 
 BAND = 4
 _BANDS_AT_ONCE = 8
 _CACHE_BYTES = 64 << 20
 
 
-def exact_duplicates(index: Index, rows: Rows, rank: Rows) -> Rows:
+def exact_duplicates(index: DocumentIndex, rows: Rows, rank: Rows) -> Rows:
     """Those of `rows` whose text is that of another of lower rank; `rank` is `int64 [rows]`."""
     order = rows[np.lexsort((rank, *index.keys[rows].T))]
     keys = index.keys[order]
@@ -30,7 +30,9 @@ def exact_duplicates(index: Index, rows: Rows, rank: Rows) -> Rows:
     return np.sort(order[same])
 
 
-def near_duplicates(store: Store, index: Index, rows: Rows, near: NearDuplicates) -> Rows:
+def near_duplicates(
+    store: DocumentStore, index: DocumentIndex, rows: Rows, near: NearDuplicates
+) -> Rows:
     """The rows that are near a row before them in `rows` that itself stays.
 
     `rows` lists the documents to compare, the ones to keep first.
@@ -60,7 +62,7 @@ def near_duplicates(store: Store, index: Index, rows: Rows, near: NearDuplicates
     return np.array(dropped, dtype=np.int64)
 
 
-def _shared_buckets(store: Store, position: Rows) -> tuple[Rows, NDArray[np.uint64]]:
+def _shared_buckets(store: DocumentStore, position: Rows) -> tuple[Rows, NDArray[np.uint64]]:
     """The documents that agree with another in some band, and the hashes they agree in.
 
     A document stands once for each such band. Rows of negative `position` take no part.
@@ -75,7 +77,7 @@ def _shared_buckets(store: Store, position: Rows) -> tuple[Rows, NDArray[np.uint
     return np.concatenate(documents), np.concatenate(buckets)
 
 
-def _band_keys(store: Store, taking: Rows) -> Iterator[Hashes]:
+def _band_keys(store: DocumentStore, taking: Rows) -> Iterator[Hashes]:
     """For every band the hash of its values, `uint64 [taking]`; a few bands are held at a time."""
     bands = store.permutations // BAND
     for low in range(0, bands, _BANDS_AT_ONCE):
@@ -98,7 +100,7 @@ def _block_keys(block: NDArray[np.uint32], bands: range) -> NDArray[np.uint64]:
 class Similarity:
     """The true similarity of documents, their texts read from the store."""
 
-    def __init__(self, store: Store, index: Index, near: NearDuplicates) -> None:
+    def __init__(self, store: DocumentStore, index: DocumentIndex, near: NearDuplicates) -> None:
         self._store, self._index, self._near = store, index, near
         self._sets: dict[int, Hashes] = {}
         self._bytes = 0
@@ -118,7 +120,9 @@ class Similarity:
         return self._sets[row]
 
 
-def _likely(store: Store, near: NearDuplicates, row: int, candidates: list[int]) -> list[int]:
+def _likely(
+    store: DocumentStore, near: NearDuplicates, row: int, candidates: list[int]
+) -> list[int]:
     """The candidates that the signatures do not rule out, the likeliest first."""
     own, *others = store.signatures([row, *candidates])
     estimates = (np.array(others) == own).mean(axis=1)

@@ -21,9 +21,9 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.embedding import Embedding
-from splitlaw.corpus.features import SEEN, word_counts
-from splitlaw.corpus.store import Index, Rows, Store
+from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
+from splitlaw.corpus.domains.embedding import Embedding
+from splitlaw.corpus.domains.word_counts import SEEN, word_counts
 
 _SAMPLE = 20_000
 _DIMENSIONS = 200
@@ -120,7 +120,12 @@ def _tfidf(
 
 
 def discover(
-    store: Store, index: Index, rows: Rows, number: int, seed: int, embedding: str | None
+    store: DocumentStore,
+    index: DocumentIndex,
+    rows: Rows,
+    number: int,
+    seed: int,
+    embedding: str | None,
 ) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
     """Cluster the documents `rows`, given in shuffled order; see `fit_clusters`.
 

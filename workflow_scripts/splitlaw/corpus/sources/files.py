@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from splitlaw.corpus.trouble import Trouble
+from splitlaw.corpus.sources.input_errors import InputErrors
 
 Located = tuple[str, str]
 """Where a document stands, for messages, and its text."""
@@ -41,7 +41,7 @@ def resolve(pattern: str) -> list[Path]:
     return sorted(map(Path, matches))
 
 
-def read_files(pattern: str, text_field: str, trouble: Trouble) -> Iterator[Located]:
+def read_files(pattern: str, text_field: str, trouble: InputErrors) -> Iterator[Located]:
     """Yield the documents of every file that `pattern` matches; a folder is one document."""
     paths = resolve(pattern)
     if not paths:
@@ -58,7 +58,7 @@ def _format(path: Path) -> str:
     return plain.suffix
 
 
-def _read_file(path: Path, text_field: str, trouble: Trouble) -> Iterator[Located]:
+def _read_file(path: Path, text_field: str, trouble: InputErrors) -> Iterator[Located]:
     before, documents = trouble.counts.total(), 0
     for located in _read(path, text_field, trouble):
         documents += 1
@@ -67,7 +67,7 @@ def _read_file(path: Path, text_field: str, trouble: Trouble) -> Iterator[Locate
         trouble.report(str(path), "empty file")
 
 
-def _read(path: Path, text_field: str, trouble: Trouble) -> Iterator[Located]:
+def _read(path: Path, text_field: str, trouble: InputErrors) -> Iterator[Located]:
     reader = _READERS.get(_format(path))
     if reader is None:
         trouble.report(str(path), f"unknown format; use {', '.join(_READERS)}, also .gz and .zst")
@@ -81,7 +81,7 @@ def _read(path: Path, text_field: str, trouble: Trouble) -> Iterator[Located]:
         trouble.report(str(path), f"truncated or damaged ({_first_line(cause)})")
 
 
-def _read_folder(folder: Path, trouble: Trouble) -> Iterator[Located]:
+def _read_folder(folder: Path, trouble: InputErrors) -> Iterator[Located]:
     """One document: the text files below `folder`, in the order of their names."""
     parts, size = [], 0
     for path in sorted(folder.rglob("*")):
@@ -116,7 +116,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield plain
 
 
-def _decode(data: bytes, where: str, trouble: Trouble) -> str | None:
+def _decode(data: bytes, where: str, trouble: InputErrors) -> str | None:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
@@ -124,7 +124,7 @@ def _decode(data: bytes, where: str, trouble: Trouble) -> str | None:
         return None
 
 
-def _text(record: Any, field: str, where: str, trouble: Trouble) -> str | None:
+def _text(record: Any, field: str, where: str, trouble: InputErrors) -> str | None:
     """The text of a parsed record, or None after reporting what is wrong with it."""
     if not isinstance(record, dict):
         trouble.report(where, f"not a JSON object ({type(record).__name__})")
@@ -138,7 +138,9 @@ def _text(record: Any, field: str, where: str, trouble: Trouble) -> str | None:
     return None
 
 
-def _json_lines(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
+def _json_lines(
+    stream: BinaryIO, path: Path, field: str, trouble: InputErrors
+) -> Iterator[Located]:
     number = 0
     while line := stream.readline(LONGEST):
         number += 1
@@ -161,7 +163,7 @@ def _json_lines(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> I
             yield where, document
 
 
-def _json(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
+def _json(stream: BinaryIO, path: Path, field: str, trouble: InputErrors) -> Iterator[Located]:
     for line, record in _objects(stream, path, trouble):
         where = f"{path}:{line}"
         document = _text(record, field, where, trouble)
@@ -169,7 +171,7 @@ def _json(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterato
             yield where, document
 
 
-def _objects(stream: BinaryIO, path: Path, trouble: Trouble) -> Iterator[tuple[int, Any]]:
+def _objects(stream: BinaryIO, path: Path, trouble: InputErrors) -> Iterator[tuple[int, Any]]:
     """The objects of a list, or the one object, each with its line, parsed as they are read."""
     characters = io.TextIOWrapper(stream, "utf-8-sig")
     parser, buffer, line = json.JSONDecoder(), "", 1
@@ -205,7 +207,7 @@ def _complete(parser: json.JSONDecoder, buffer: str) -> Iterator[tuple[int, int,
         yield gap.end(), end, record
 
 
-def _csv(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
+def _csv(stream: BinaryIO, path: Path, field: str, trouble: InputErrors) -> Iterator[Located]:
     csv.field_size_limit(LONGEST)
     rows = csv.DictReader(_lines(stream))
     try:
@@ -241,7 +243,7 @@ def _beyond_ascii(text: str) -> str:
     return "" if text.isascii() else text
 
 
-def _whole(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
+def _whole(stream: BinaryIO, path: Path, field: str, trouble: InputErrors) -> Iterator[Located]:
     data = stream.read(LONGEST + 1)
     if len(data) > LONGEST:
         trouble.report(str(path), TOO_LONG)
@@ -251,7 +253,7 @@ def _whole(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterat
         yield str(path), text
 
 
-def _parquet(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
+def _parquet(stream: BinaryIO, path: Path, field: str, trouble: InputErrors) -> Iterator[Located]:
     if path.suffix not in _COMPRESSED:
         yield from _parquet_rows(path, path, field, trouble)
         return
@@ -261,7 +263,7 @@ def _parquet(stream: BinaryIO, path: Path, field: str, trouble: Trouble) -> Iter
         yield from _parquet_rows(Path(plain.name), path, field, trouble)
 
 
-def _parquet_rows(plain: Path, path: Path, field: str, trouble: Trouble) -> Iterator[Located]:
+def _parquet_rows(plain: Path, path: Path, field: str, trouble: InputErrors) -> Iterator[Located]:
     with pq.ParquetFile(plain, buffer_size=1 << 20) as stored:
         schema = stored.schema_arrow
         if field not in schema.names:
@@ -290,7 +292,7 @@ def _rows_at_once(metadata: pq.FileMetaData) -> int:
     return max(1, min(256, (16 << 20) * metadata.num_rows // max(size, 1)))
 
 
-_READERS: dict[str, Callable[[BinaryIO, Path, str, Trouble], Iterator[Located]]] = {
+_READERS: dict[str, Callable[[BinaryIO, Path, str, InputErrors], Iterator[Located]]] = {
     ".jsonl": _json_lines,
     ".json": _json,
     ".parquet": _parquet,

@@ -19,7 +19,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Index:
+class DocumentIndex:
     """One row a document; all arrays are `[documents]`, `keys` is `[documents, KEY_WORDS]`."""
 
     keys: NDArray[np.uint64]
@@ -34,7 +34,7 @@ class Index:
     """Whether it shares words with a benchmark's item."""
 
 
-class Store:
+class DocumentStore:
     """A folder with the texts one after another and their signatures, for the time of one run."""
 
     def __init__(self, folder: Path, permutations: int) -> None:
@@ -44,7 +44,7 @@ class Store:
         self._parts: list[tuple[NDArray[np.uint64], Rows, NDArray[np.int16], NDArray[np.bool_]]]
         self._parts = []
 
-    def __enter__(self) -> "Store":
+    def __enter__(self) -> "DocumentStore":
         return self
 
     def __exit__(
@@ -64,7 +64,7 @@ class Store:
         sources = np.full(len(batch.texts), source, np.int16)
         self._parts.append((batch.keys, size, sources, batch.benchmark))
 
-    def index(self) -> Index:
+    def index(self) -> DocumentIndex:
         """The index of all documents added so far; texts can be read from now on."""
         self._texts.flush()
         self._signatures.flush()
@@ -78,14 +78,14 @@ class Store:
         keys, size, source, benchmark = (np.concatenate(column) for column in columns)
         self._parts = [(keys, size, source, benchmark)]
         start = np.cumsum(size) - size
-        return Index(keys=keys, start=start, size=size, source=source, benchmark=benchmark)
+        return DocumentIndex(keys=keys, start=start, size=size, source=source, benchmark=benchmark)
 
-    def text(self, index: Index, row: int) -> bytes:
+    def text(self, index: DocumentIndex, row: int) -> bytes:
         """The UTF-8 text of a document."""
         return os.pread(self._texts.fileno(), int(index.size[row]), int(index.start[row]))
 
     def batches(
-        self, index: Index, rows: Rows, *, size: int, documents: int = 4096
+        self, index: DocumentIndex, rows: Rows, *, size: int, documents: int = 4096
     ) -> Iterator[tuple[Rows, list[bytes]]]:
         """The texts of `rows`, in their order, in batches of about `size` bytes."""
         for part in split_by_size(rows, index.size[rows], size=size, documents=documents):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
-from splitlaw.corpus.packages import read_package
+from splitlaw.corpus.sources.packages import read_package
 
 
-def check_presence(config: CorpusConfig) -> None:
+def check_sources_exist(config: CorpusConfig) -> None:
     """Raise `UserError`, naming the key, for a package or files that are not here.
 
     A hub's data set is not asked for: that takes the network. Where bad input is skipped, files may
@@ -27,7 +27,7 @@ def check_presence(config: CorpusConfig) -> None:
             _check(source, key, skip=skip)
 
 
-def listing(config: CorpusConfig) -> str:
+def files_digest(config: CorpusConfig) -> str:
     """A digest of the names and sizes of all files that sources name; empty where none does.
 
     It changes when a file comes, goes, or has another length, not when one is touched.

@@ -91,7 +91,7 @@ def _mix(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-def rolling(words: Hashes, widths: Sequence[int]) -> Iterator[Hashes]:
+def ngram_hashes(words: Hashes, widths: Sequence[int]) -> Iterator[Hashes]:
     """Hash every `width` words in a row, for each of the rising `widths`.
 
     Yields `uint64 [words - width + 1]`, empty where there are too few words.
@@ -117,12 +117,12 @@ def shingles_of_words(words: Hashes, bounds: Offsets, width: int) -> tuple[Hashe
     """
     counts = np.diff(bounds)
     short = np.flatnonzero((counts > 0) & (counts < width))
-    (whole,) = rolling(words, [width])
+    (whole,) = ngram_hashes(words, [width])
     owner = np.repeat(np.arange(counts.size), counts)
     whole = whole[owner[: whole.size] == owner[width - 1 :]]
     shingles = np.maximum(counts - width + 1, 0)
     place = np.cumsum(shingles)[short]
-    extra = [next(rolling(words[bounds[i] : bounds[i + 1]], [int(counts[i])])) for i in short]
+    extra = [next(ngram_hashes(words[bounds[i] : bounds[i + 1]], [int(counts[i])])) for i in short]
     if extra:
         whole = np.insert(whole, place, np.concatenate(extra))
         shingles[short] = 1
@@ -131,10 +131,10 @@ def shingles_of_words(words: Hashes, bounds: Offsets, width: int) -> tuple[Hashe
 
 def shingle_set(text: bytes, width: int) -> Hashes:
     """The distinct shingles of one text, sorted."""
-    return distinct(shingle_hashes([text], width)[0])
+    return sorted_unique(shingle_hashes([text], width)[0])
 
 
-def distinct(hashes: Hashes) -> Hashes:
+def sorted_unique(hashes: Hashes) -> Hashes:
     """The different hashes, sorted; several times faster than `numpy.unique` on 64-bit hashes."""
     ordered = np.sort(hashes)
     return ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
