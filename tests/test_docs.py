@@ -1,4 +1,4 @@
-"""The documents say what is there: keys, stages, targets, files."""
+"""The documentation agrees with the code: keys, stages, commands, files, names, messages."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ def test_every_key_of_the_configuration_is_described(schema):
             assert node.get("description"), f"{path} has no description in config.schema.yaml"
 
 
-def test_the_figure_shows_the_stages_that_there_are():
+def test_the_figure_shows_all_stages():
     graph = make_dag.stages()
     assert set(graph) == set(make_dag.PLACES)
     drawn = make_dag.FIGURE.read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def test_the_figure_shows_the_stages_that_there_are():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if "://" in link:
             continue
@@ -53,34 +53,80 @@ def _anchor(head):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_name_what_there_is(page):
+def test_commands_exist(page):
     text = page.read_text(encoding="utf-8")
     rules = "\n".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
-    known = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
-    for block in re.findall(r"```(?:\w*)\n(.*?)```", text, re.DOTALL):
-        for script in re.findall(r"python ((?:workflow_scripts|docs|perf)/\w+\.py)", block):
-            assert (ROOT / script).exists(), script
-        for line in re.findall(r"^snakemake (.*)$", block, re.MULTILINE):
-            words = re.sub(r"\s#.*|--[\w-]+ \S+|&&.*", "", line).split()
-            for word in words:
-                if re.fullmatch(r"[a-z_]+", word):
-                    assert word in known, f"{page.name}: snakemake {word}"
+    targets = {"all", *re.findall(r"^rule (\w+):", rules, re.MULTILINE)}
+    for script in re.findall(r"python ((?:workflow_scripts|docs|perf|tests)/[\w/]+\.py)", text):
+        assert "STAGE" in script or (ROOT / script).exists(), f"{page.name}: {script}"
+    for command in _commands(text):
+        words = re.sub(r"\s#.*|--[\w-]+ \S+|&&.*", "", command).split()
+        if words[:1] == ["snakemake"] or words[:2] == ["splitlaw", "run"]:
+            named = {word for word in words[1:] if re.fullmatch(r"[a-z_]+", word)} - {"run"}
+            assert named <= targets, f"{page.name}: {command}"
 
 
-def test_the_messages_of_troubleshooting_are_those_of_the_code():
-    said = " ".join((ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8").split())
-    heads = re.findall(r"### `([^`]+)`", said)
-    assert len(heads) > 20
+def _commands(text: str) -> list[str]:
+    """Command lines in code blocks and in running text."""
+    blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    lines = [line.strip() for block in blocks for line in block.splitlines()] + inline
+    return [line for line in lines if line.startswith(("snakemake ", "splitlaw "))]
+
+
+def test_messages_of_troubleshooting_are_in_the_code():
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^### `([^`]+)`", page, re.MULTILINE)
+    assert len(quoted) > 20
     known = [_joined(text) for file in SOURCES for text in _texts(file)]
-    for head in heads:
-        assert any(_joined(head) in text for text in known), head
+    missing = [message for message in quoted if not any(_joined(message) in text for text in known)]
+    assert not missing, "reworded in the code: " + "; ".join(missing)
+
+
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+PACKAGE = ROOT / "workflow_scripts" / "splitlaw"
+
+
+def test_files_of_the_architecture_exist():
+    paths = re.findall(r"`([\w./]+(?:\.py|\.smk|/))`", ARCHITECTURE)
+    assert len(paths) > 20
+    missing = [path for path in paths if not any((top / path).exists() for top in (PACKAGE, ROOT))]
+    assert not missing
+
+
+def test_every_folder_is_in_the_architecture():
+    table = ARCHITECTURE.partition("## Folders")[2].partition("## Layers")[0]
+    for folder in PACKAGE.iterdir():
+        if (folder / "__init__.py").exists():
+            assert f"`{folder.name}/`" in table
+
+
+def test_names_of_the_architecture_exist():
+    text, before = " ".join(ARCHITECTURE.split()), ""
+    pairs = re.findall(r"`([\w.]+)` in (?:`([\w/]+\.(?:py|smk))`|the same module)", text)
+    assert len(pairs) > 15
+    for name, path in pairs:
+        before = path or before
+        file = next(top / before for top in (PACKAGE, ROOT) if (top / before).exists())
+        assert name in _defined(file), f"{name} in {before}"
+
+
+def _defined(file: Path) -> set[str]:
+    """Functions, classes and their methods in a module or in a file of rules."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".smk":
+        return set(re.findall(r"^(?:def|rule) (\w+)", text, re.MULTILINE))
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    top = [node for node in ast.parse(text).body if isinstance(node, kinds)]
+    inner = {f"{n.name}.{m.name}" for n in top for m in n.body if isinstance(m, kinds)}
+    return {node.name for node in top} | inner
 
 
 SOURCES = sorted((ROOT / "workflow_scripts").rglob("*.py"))
 
 
 def _texts(file):
-    """Every text in a module, with … for what is filled in."""
+    """All string literals of a module, with … for the parts that are filled in."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
             parts = [p.value if isinstance(p, ast.Constant) else "…" for p in node.values]
@@ -90,5 +136,5 @@ def _texts(file):
 
 
 def _joined(text):
-    """Without the difference between one thing filled in and two."""
+    """Adjacent … become one, so that it does not matter how many parts are filled in."""
     return re.sub(r"(…[ .:]*)+", "…", " ".join(text.split())).strip("… ")
