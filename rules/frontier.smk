@@ -46,7 +46,7 @@ rule frontier:
             budget=FRONTIER["budget_tokens"],
             seed=FRONTIER["seeds"],
         ),
-        code=[f"{PACKAGE}/stages/frontier.py", f"{PACKAGE}/report/figures_frontier.py"],
+        code=[f"{PACKAGE}/stages/regret.py", f"{PACKAGE}/report/frontier.py"],
     output:
         table=f"{RESULTS}/frontier/frontier.csv",
         figure=f"{RESULTS}/frontier/frontier.svg",

@@ -19,15 +19,16 @@ def main(argv: list[str] | None = None) -> int:
 
     def action() -> None:
         from splitlaw.laws import FitResult
-        from splitlaw.stages.compare import read_cells, sweep
+        from splitlaw.report.compare import write_gains
+        from splitlaw.stages.compare import gains_table, read_cells
 
-        sweep(
+        table = gains_table(
             read_cells(arguments.cells, arguments.plans),
             arguments.seeds,
             results=arguments.results,
             fit=FitResult.load(arguments.fit),
-            out=arguments.out,
         )
+        write_gains(table, arguments.out)
 
     return exit_status(action)
 

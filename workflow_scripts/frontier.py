@@ -17,10 +17,11 @@ def main(argv: list[str] | None = None) -> int:
 
     def action() -> None:
         from splitlaw.laws import FitResult
-        from splitlaw.stages.frontier import gather
+        from splitlaw.report.frontier import write_frontier
 
         fit = FitResult.load(arguments.law)
-        print(gather(arguments.tables, plan_file=arguments.plan, fit=fit, out=arguments.out))
+        tables, plan, out = arguments.tables, arguments.plan, arguments.out
+        print(write_frontier(tables, plan_file=plan, fit=fit, out=out))
 
     return exit_status(action)
 

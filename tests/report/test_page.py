@@ -10,9 +10,8 @@ import report
 from splitlaw.laws import fit_table
 from splitlaw.report import build, figures_final, figures_law, figures_plan, style
 from splitlaw.report.figures import PICTURES
-from splitlaw.report.inputs import Inputs, read_inputs
+from splitlaw.report.inputs import Inputs, read_inputs, read_recipes
 from splitlaw.report.page import inline_svg, render
-from splitlaw.report.recipes import read_recipes
 
 
 class Check(HTMLParser):

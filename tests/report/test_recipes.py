@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 from planted_results import plant_finals
 
+from splitlaw.common.statistics import NORMAL_90, ratio_stderr
+from splitlaw.experiment.strategies import OPTIMAL
 from splitlaw.laws import fit_table
 from splitlaw.report import tables
-from splitlaw.report.inputs import read_inputs
-from splitlaw.report.recipes import NORMAL_90, OPTIMAL, ratio_stderr, read_recipes, same_plan
+from splitlaw.report.inputs import read_inputs, read_recipes
+from splitlaw.stages.final_results import rows_of_plan
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +75,10 @@ def test_a_stand_in_judges_the_pair_where_the_plan_s_law_is_infinite(planted):
 
 def test_verdicts(recipes):
     half = dataclasses.replace(recipes["half"], predicted_gain=(0.1, 0.1, 0.1), gain_stderr=0.01)
-    cases = {0.12: "as predicted", 0.03: "right sign, other size", -0.05: "wrong sign"}
+    cases = {0.12: "as predicted", 0.03: "right sign, wrong size", -0.05: "wrong sign"}
     for gain, verdict in cases.items():
         assert dataclasses.replace(half, gain=gain).verdict == verdict
-    assert dataclasses.replace(half, gain=0.1, gain_stderr=0.05).verdict == "too close to tell"
+    assert dataclasses.replace(half, gain=0.1, gain_stderr=0.05).verdict == "too small to test"
 
 
 def test_seeds_are_averaged_by_document_and_their_spread_is_told(results):
@@ -97,7 +99,7 @@ def test_rows_of_another_size_or_budget_are_left_out():
     table = pd.DataFrame(
         {"params": [10, 20, 20], "flops": [5.0, 5.0, 50.0], "budget": [1, 1, 2], "loss": [1, 2, 3]}
     )
-    assert same_plan(table, {"params": 20, "flops": 48.0})["loss"].tolist() == [3]
+    assert rows_of_plan(table, {"params": 20, "flops": 48.0})["loss"].tolist() == [3]
 
 
 def test_ninety_percent():

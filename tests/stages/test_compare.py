@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.stages.compare import Cell, cell_rows, page, read_cells, system_rows, verdict
+from splitlaw.report.compare import gains_page
+from splitlaw.stages.compare import Cell, cell_rows, read_cells, system_rows, verdict
 from splitlaw.zero_shot.tables import GAIN_COLUMNS
 
 
@@ -59,7 +60,7 @@ def test_the_page_has_a_row_a_cell_in_the_order_of_sizes_and_budgets():
          "verdict": "better"}
         for size, params, budget in cells
     ]  # fmt: skip
-    lines = [line for line in page(pd.DataFrame(rows)).splitlines() if line.startswith("| w")]
+    lines = [line for line in gains_page(pd.DataFrame(rows)).splitlines() if line.startswith("| w")]
     assert [line.split(" | ")[:3] for line in lines] == [
         ["| w16", "25k", "100"],
         ["| w16", "25k", "200"],
@@ -70,7 +71,7 @@ def test_the_page_has_a_row_a_cell_in_the_order_of_sizes_and_budgets():
 
 @pytest.mark.parametrize(
     ("cells", "plans", "said"),
-    [(["w16"], ["p"], "write size/budget"), (["w16/1", "w16/2"], ["p"], "pair them")],
+    [(["w16"], ["p"], "write size/budget"), (["w16/1", "w16/2"], ["p"], "one plan per cell")],
 )
 def test_cells_that_cannot_be_read_are_refused(cells, plans, said):
     with pytest.raises(UserError, match=said):

@@ -10,7 +10,9 @@ from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.planner import plan
-from splitlaw.stages.frontier import COLUMNS, gather, mean_losses, measure, regret, smooth
+from splitlaw.report.frontier import write_frontier
+from splitlaw.stages.frontier import COLUMNS, measure
+from splitlaw.stages.regret import estimate_regret, fit_curve, mean_losses
 
 FRACTIONS = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9])
 
@@ -42,7 +44,7 @@ def planted(noise, seed=0):
 def test_the_minimum_is_that_of_the_curve_and_not_of_the_luckiest_loss():
     grid = np.linspace(0.05, 0.9, 1000)
     best = grid[valley(grid).argmin()]
-    found = [regret(planted(0.004, seed), best)[1] for seed in range(20)]
+    found = [estimate_regret(planted(0.004, seed), best)[1] for seed in range(20)]
     assert np.mean([abs(one.best - best) for one in found]) < 0.08
     assert np.mean([one.regret for one in found]) < 0.002
     inside = [one.best_interval[0] <= best <= one.best_interval[1] for one in found]
@@ -50,25 +52,25 @@ def test_the_minimum_is_that_of_the_curve_and_not_of_the_luckiest_loss():
 
 
 def test_a_plan_beside_the_minimum_pays_for_it():
-    _, found = regret(planted(0.0005), 0.7)
+    _, found = estimate_regret(planted(0.0005), 0.7)
     truth = valley(0.7) - valley(np.linspace(0.05, 0.9, 1000)).min()
     assert found.regret == pytest.approx(truth, rel=0.15)
     low, high = found.regret_interval
     assert low <= found.regret <= high
-    assert "70%" in found.words()
+    assert "70%" in found.summary()
 
 
 def test_seeds_have_levels_of_their_own():
     means = mean_losses(planted(0.0))
     x, y, seeds = (means[name].to_numpy() for name in ("fraction_general", "loss", "seed"))
-    apart = smooth(x, y + 0.5 * seeds, seeds)
-    assert apart.minimum[0] == pytest.approx(smooth(x, y, seeds).minimum[0], abs=1e-3)
+    apart = fit_curve(x, y + 0.5 * seeds, seeds)
+    assert apart.minimum[0] == pytest.approx(fit_curve(x, y, seeds).minimum[0], abs=1e-3)
 
 
 def test_too_few_fractions_are_told():
     few = planted(0.0).query("fraction_general < 0.35")
     with pytest.raises(UserError, match="give at least 7"):
-        regret(few, 0.2)
+        estimate_regret(few, 0.2)
 
 
 @pytest.fixture
@@ -93,6 +95,6 @@ def test_every_fraction_is_trained_at_the_plans_compute(job, tmp_path):
     )
     assert np.allclose(spent.sum(axis=1), 6400, atol=3 * 64)
     assert table["loss"].between(0.5, 5).all()
-    words = gather([out], plan_file=file, fit=fit, out=tmp_path / "frontier.csv")
-    assert "regret" in words
+    text = write_frontier([out], plan_file=file, fit=fit, out=tmp_path / "frontier.csv")
+    assert "regret" in text
     assert (tmp_path / "frontier.svg").exists()

@@ -6,14 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.statistics import paired_bootstrap, ratio_stderr, resample
 from splitlaw.experiment.shape import Shape
 from splitlaw.training.evaluation import (
     DocumentLosses,
     cut_windows,
     evaluate,
-    paired_bootstrap,
-    ratio_stderr,
-    resample,
 )
 from splitlaw.training.model import build_model
 

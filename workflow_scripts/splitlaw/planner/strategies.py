@@ -1,8 +1,8 @@
-"""The recipes that people use today, at the FLOPs of the plan."""
+"""The baselines: recipes that are common today, at the FLOPs of the plan."""
 
+from splitlaw.experiment.strategies import BASELINES, GENERAL_FRACTIONS, NO_SPLIT, SCRATCH
 from splitlaw.planner.allocate import Constraint
 
-GENERAL_SHARE = {"two_stage_90": 0.9, "half": 0.5, "scratch": 0.0}
 WHOLE = 1e-6
 """Added before the fraction of a token is cut off: 0.1 of a million is 100,000."""
 
@@ -17,13 +17,13 @@ def recipes(constraint: Constraint, domains: int) -> list[tuple[str, int, list[i
     base = constraint.spent or 0.0
     trunks = 1 if constraint.spent is not None else constraint.trunks
     found: list[tuple[str, int, list[int]]] = []
-    for strategy in ("two_stage_90", "half", "no_split", "scratch"):
-        if strategy == "no_split":
+    for strategy in BASELINES:
+        if strategy == NO_SPLIT:
             found.append((strategy, int(base + constraint.tokens + WHOLE), [0] * domains))
             continue
-        share = GENERAL_SHARE[strategy]
+        share = GENERAL_FRACTIONS[strategy]
         each = int((1 - share) * constraint.tokens / domains + WHOLE)
-        start = 0.0 if strategy == "scratch" else base
+        start = 0.0 if strategy == SCRATCH else base
         found.append(
             (strategy, int(start + share * constraint.tokens / trunks + WHOLE), [each] * domains)
         )

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from splitlaw import __version__
 from splitlaw.common.files import write_text
-from splitlaw.report import corpora, style, tables, words
+from splitlaw.report import corpora, sentences, style, tables
 from splitlaw.report.figures import PICTURES, Picture
-from splitlaw.report.inputs import FILES, Inputs, read_inputs
+from splitlaw.report.inputs import FILES, Inputs, read_inputs, read_recipes
 from splitlaw.report.page import inline_svg, render
 from splitlaw.report.plan_page import play, write_plan_page
-from splitlaw.report.recipes import Recipe, read_recipes
 from splitlaw.report.summary import summarise
+from splitlaw.stages.recipe_results import RecipeResult
 
 
 def make_report(results: Path, *, out: Path, figures: Path) -> str:
@@ -41,7 +41,9 @@ def _named(inputs: Inputs) -> dict[str, Any]:
     return {"law": f"{inputs.folder}/{FILES['fit'][0]}", "sizes": inputs.sizes}
 
 
-def _draw(picture: Picture, inputs: Inputs, recipes: list[Recipe], folder: Path) -> str | None:
+def _draw(
+    picture: Picture, inputs: Inputs, recipes: list[RecipeResult], folder: Path
+) -> str | None:
     """Write one figure's files; its SVG, or None where its inputs are missing."""
     figure = picture.draw(inputs, recipes)
     style.save(figure or _placeholder(picture), folder, picture.name)
@@ -56,7 +58,7 @@ def _placeholder(picture: Picture) -> Figure:
 
 
 def page_content(
-    inputs: Inputs, recipes: list[Recipe], drawn: dict[str, str | None]
+    inputs: Inputs, recipes: list[RecipeResult], drawn: dict[str, str | None]
 ) -> dict[str, object]:
     """All that the page's template names."""
     by_name = {picture.name: picture for picture in PICTURES}
@@ -73,12 +75,12 @@ def page_content(
         "name": inputs.folder.resolve().name,
         "version": __version__,
         "play": play(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
-        "caution": words.caution(inputs),
-        "answer": words.answer(inputs, recipes),
-        "doubt": words.doubt(inputs),
-        "outcome": words.outcome(recipes),
-        "trust": words.trust(inputs),
-        "warnings": words.warnings(inputs),
+        "caution": sentences.caution(inputs),
+        "answer": sentences.answer(inputs, recipes),
+        "doubt": sentences.doubt(inputs),
+        "outcome": sentences.outcome(recipes),
+        "trust": sentences.trust(inputs),
+        "warnings": sentences.warnings(inputs),
         "missing": inputs.missing,
         "pictures": shown,
         "recipes": tables.recipes_table(recipes),

@@ -6,7 +6,7 @@ from typing import Any
 
 from splitlaw.laws.table import GENERAL
 from splitlaw.report.inputs import Inputs
-from splitlaw.report.numerals import count
+from splitlaw.report.number_format import count
 from splitlaw.report.tables import Table
 
 _SPLITS = ("train", "validation", "test")

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from splitlaw.report import figures_final, figures_law, figures_plan
 from splitlaw.report.inputs import Inputs
-from splitlaw.report.recipes import Recipe
+from splitlaw.stages.recipe_results import RecipeResult
 
-Draw = Callable[[Inputs, list[Recipe]], Figure | None]
+Draw = Callable[[Inputs, list[RecipeResult]], Figure | None]
 
 
 @dataclass(frozen=True, kw_only=True)

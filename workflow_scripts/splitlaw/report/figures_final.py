@@ -9,14 +9,16 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from splitlaw.experiment.strategies import NAMES, NO_SPLIT, OPTIMAL
 from splitlaw.laws.table import GENERAL
 from splitlaw.report import style
-from splitlaw.report.inputs import Final, Inputs
-from splitlaw.report.recipes import NAMES, OPTIMAL
+from splitlaw.report.inputs import Inputs
+from splitlaw.stages.final_results import FinalModel
+from splitlaw.zero_shot.systems import ROUTED, SINGLE
 
 MOST_DOMAINS = 12
 CURVE_POINTS = 150
-USED = ("routed", "single")
+USED = (ROUTED, SINGLE)
 """Systems as they would be used: no oracle, and no ensemble at several times the cost."""
 
 EARLY = 0.1
@@ -26,7 +28,7 @@ EARLY = 0.1
 def transfer_table(inputs: Inputs) -> pd.DataFrame | None:
     """Losses of the planned specialists and of the model that was never split, on every domain."""
     models = [f for f in inputs.finals if f.strategy == OPTIMAL]
-    models += [f for f in inputs.finals if f.strategy == "no_split"]
+    models += [f for f in inputs.finals if f.strategy == NO_SPLIT]
     if len(models) < 2:
         return None
     seed = min(final.seed for final in models)
@@ -150,7 +152,7 @@ def learning_curves(inputs: Inputs) -> Figure | None:
     return figure
 
 
-def planned_specialists(inputs: Inputs) -> list[tuple[Final, pd.DataFrame]]:
+def planned_specialists(inputs: Inputs) -> list[tuple[FinalModel, pd.DataFrame]]:
     """The optimal recipe's models with the course of their training."""
     ours = [f for f in inputs.finals if f.strategy == OPTIMAL]
     places = {domain: place for place, domain in enumerate(inputs.domains)}

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from splitlaw.laws import FitResult
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
-from splitlaw.report.numerals import count
+from splitlaw.report.number_format import count
 
 MOST_SIZES, MOST_DOMAINS, MOST_LINES = 5, 8, 10
 CURVE_POINTS = 25

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from splitlaw.common.statistics import NORMAL_90
+from splitlaw.experiment.strategies import OPTIMAL
+from splitlaw.laws import FitResult
 from splitlaw.planner import frontier as planned_frontier
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
-from splitlaw.report.numerals import count, percent
-from splitlaw.report.recipes import NORMAL_90, OPTIMAL, Bounds, Recipe, weights
+from splitlaw.report.number_format import count, percent
+from splitlaw.stages.final_results import Json, plan_weights
+from splitlaw.stages.recipe_results import Bounds, RecipeResult
 
 LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 MOST_LAWS = 4
@@ -27,30 +32,31 @@ FAINT = "#949494"
 """Orange and blue of seaborn's colour-blind palette: the plan, and everything else."""
 
 
-def frontier_table(inputs: Inputs) -> pd.DataFrame | None:
-    """Mean loss against the general fraction at the plan's budget, by law."""
-    fit, plan = inputs.fit, inputs.plan
-    if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
-        return None
-    shares = weights(plan)
+def frontier_table(
+    fit: FitResult, plan: Json, fractions: npt.NDArray[np.float64] | int = FRACTIONS
+) -> pd.DataFrame:
+    """Mean loss at each general fraction at the plan's budget, by law."""
+    shares = plan_weights(plan)
     per_token = plan.get("flops_per_token") or plan["flops"] / plan["tokens"]
-    table = planned_frontier(
+    return planned_frontier(
         fit,
         flops=plan["flops"],
         params=plan["params"],
-        fractions=FRACTIONS,
+        fractions=fractions,
         domains=tuple(shares),
         trunk=plan.get("trunk", "shared"),
         weights=shares,
         flops_per_token=per_token,
     )
-    return table if len(table) else None
 
 
-def frontier(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
+def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     """Loss against the general fraction, with the optimum and the measured recipes on it."""
-    table = frontier_table(inputs)
-    if table is None:
+    fit, plan = inputs.fit, inputs.plan
+    if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
+        return None
+    table = frontier_table(fit, plan)
+    if table.empty:
         return None
     figure = Figure(figsize=(style.WIDTH, 4.6))
     axis = figure.subplots()
@@ -89,7 +95,7 @@ def _forms(axis: Axes, inputs: Inputs, table: pd.DataFrame) -> None:
         axis.plot([], [], color=FAINT, lw=0.8, label="forms that the hold-outs reject")
 
 
-def _optimum(axis: Axes, inputs: Inputs, best: Recipe) -> None:
+def _optimum(axis: Axes, inputs: Inputs, best: RecipeResult) -> None:
     assert inputs.plan is not None
     low, high = inputs.plan.get("interval", {}).get("fraction_general", [best.fraction_general] * 2)
     label = f"optimum {percent(best.fraction_general, 0)} ({percent(low, 0)} to {percent(high, 0)})"
@@ -97,7 +103,7 @@ def _optimum(axis: Axes, inputs: Inputs, best: Recipe) -> None:
     axis.axvline(best.fraction_general, color=OURS, lw=1.4, label=label)
 
 
-def _predicted(axis: Axes, recipes: list[Recipe]) -> None:
+def _predicted(axis: Axes, recipes: list[RecipeResult]) -> None:
     """The recipes by the law: they share domain tokens evenly, so they may lie above the line."""
     told = [(r.fraction_general, r.predicted[0]) for r in recipes if r.predicted]
     axis.plot(
@@ -112,7 +118,7 @@ def _predicted(axis: Axes, recipes: list[Recipe]) -> None:
     )
 
 
-def _name_recipes(axis: Axes, recipes: list[Recipe]) -> None:
+def _name_recipes(axis: Axes, recipes: list[RecipeResult]) -> None:
     """A name beside each recipe's point, where the curve is not; the legend names the plan."""
     for recipe in recipes[1:]:
         heights = [recipe.measured, recipe.predicted and recipe.predicted[0]]
@@ -132,7 +138,7 @@ def _name_recipes(axis: Axes, recipes: list[Recipe]) -> None:
         )
 
 
-def _measured(axis: Axes, recipes: list[Recipe]) -> None:
+def _measured(axis: Axes, recipes: list[RecipeResult]) -> None:
     for recipe in recipes:
         ours = recipe.strategy == OPTIMAL
         assert recipe.measured is not None
@@ -156,7 +162,7 @@ def _measured(axis: Axes, recipes: list[Recipe]) -> None:
         )
 
 
-def _frame_losses(axis: Axes, mean: pd.DataFrame, recipes: list[Recipe]) -> None:
+def _frame_losses(axis: Axes, mean: pd.DataFrame, recipes: list[RecipeResult]) -> None:
     """Limit losses to the recipes and the curve’s middle: some laws are infinite at its ends."""
     inside = mean[mean["fraction_general"].between(*INSIDE)]
     told = [loss for r in recipes for loss in (r.measured, r.predicted and r.predicted[0])]
@@ -166,7 +172,7 @@ def _frame_losses(axis: Axes, mean: pd.DataFrame, recipes: list[Recipe]) -> None
     axis.set_ylim(low - 1.5 * room, high + 1.5 * room)
 
 
-def comparison(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
+def comparison(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     """The recipes' mean losses, and the plan's gain over each, predicted beside measured."""
     if len(recipes) < 2:
         return None
@@ -204,7 +210,7 @@ def _span(value: float | None, stderr: float | None) -> Bounds | None:
 
 
 def _rows(
-    axis: Axes, recipes: list[Recipe], pairs: list[tuple[Bounds | None, Bounds | None]]
+    axis: Axes, recipes: list[RecipeResult], pairs: list[tuple[Bounds | None, Bounds | None]]
 ) -> None:
     """A row a recipe: the predicted span above, the measured one below."""
     for number, (recipe, (predicted, measured)) in enumerate(zip(recipes, pairs, strict=True)):
@@ -225,7 +231,7 @@ def _rows(
     axis.grid(False, axis="y")
 
 
-def split(inputs: Inputs, recipes: list[Recipe]) -> Figure | None:
+def split(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     """How each recipe divides the budget between general text and the domains."""
     if not recipes:
         return None

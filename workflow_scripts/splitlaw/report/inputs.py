@@ -1,6 +1,6 @@
 """What a report is made from: every file of an experiment that is there, and words for the rest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,8 @@ from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.laws import FitResult
 from splitlaw.laws.table import GENERAL, REQUIRED
-
-Json = Mapping[str, Any]
+from splitlaw.stages.final_results import FinalModel, Json, models_in_comparison, read_final_models
+from splitlaw.stages.recipe_results import RecipeResult, recipe_results
 
 FILES = {
     "losses": ("losses.csv", "snakemake evaluate"),
@@ -38,26 +38,6 @@ WITHOUT = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Final:
-    """One trained final model."""
-
-    size: str
-    """Name of its size."""
-    budget: str
-    """Name of its budget."""
-    strategy: str
-    """Recipe that it belongs to."""
-    seed: int
-    """Seed of its run."""
-    domain: str
-    """What it was specialised in, or `general`."""
-    folder: Path
-    """Where it was exported to."""
-    run: Json
-    """Its `run.json`."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Inputs:
     """The parts of an experiment, None or empty where they are not there."""
 
@@ -79,7 +59,7 @@ class Inputs:
     """Corpus cards by domain."""
     tokens: Mapping[str, Json] = field(default_factory=dict)
     """Sidecars of the token files by domain."""
-    finals: tuple[Final, ...] = ()
+    finals: tuple[FinalModel, ...] = ()
     """The final models whose folders are there."""
 
     @property
@@ -162,8 +142,17 @@ def read_inputs(folder: Path) -> Inputs:
         plan=_read_plan(paths["plan"]),
         cards=_by_folder(folder.glob("corpus/*/card.json")),
         tokens=_by_folder(folder.glob("tokens/*/tokens.json")),
-        finals=compared(read_finals(folder / "final"), tables["comparison"]),
+        finals=models_in_comparison(read_final_models(folder / "final"), tables["comparison"]),
         **tables,
+    )
+
+
+def read_recipes(inputs: Inputs) -> list[RecipeResult]:
+    """Predicted and measured losses of the plan and its baselines; empty without a plan."""
+    if inputs.plan is None:
+        return []
+    return recipe_results(
+        inputs.plan, fit=inputs.fit, comparison=inputs.comparison, models=inputs.finals
     )
 
 
@@ -219,30 +208,3 @@ def _read_plan(path: Path) -> Json | None:
 
 def _by_folder(files: Any) -> dict[str, Json]:
     return {file.parent.name: read_json(file) for file in sorted(files)}
-
-
-def read_finals(folder: Path) -> tuple[Final, ...]:
-    """The final models under {size}/{budget}/seed{seed}/{strategy}/{domain}."""
-    found = []
-    for file in sorted(folder.glob("*/*/seed*/*/*/run.json")):
-        *_, size, budget, seed, strategy, domain, _ = file.parts
-        found.append(
-            Final(
-                size=size,
-                budget=budget,
-                strategy=strategy,
-                seed=int(seed.removeprefix("seed")),
-                domain=domain,
-                folder=file.parent,
-                run=read_json(file),
-            )
-        )
-    return tuple(found)
-
-
-def compared(finals: Sequence[Final], comparison: pd.DataFrame | None) -> tuple[Final, ...]:
-    """The final models of a size and budget that a table is about; others may stand beside them."""
-    if comparison is None or not {"size", "budget"} <= set(comparison.columns):
-        return tuple(finals)
-    told = set(zip(comparison["size"].astype(str), comparison["budget"].astype(str), strict=True))
-    return tuple(final for final in finals if (final.size, final.budget) in told)

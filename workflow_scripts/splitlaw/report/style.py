@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from splitlaw.common.files import atomic_path
-from splitlaw.report.numerals import count
+from splitlaw.report.number_format import count
 
 INK = "#262626"
 GRID = "#d9d9d9"

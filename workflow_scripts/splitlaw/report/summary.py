@@ -3,29 +3,29 @@
 import textwrap
 from pathlib import Path
 
-from splitlaw.report import words
+from splitlaw.report import sentences
 from splitlaw.report.inputs import Inputs
-from splitlaw.report.numerals import TIE, error, loss, percent
-from splitlaw.report.recipes import Recipe
+from splitlaw.report.number_format import NBSP, error, loss, percent
+from splitlaw.stages.recipe_results import RecipeResult
 
 WIDTH = 88
 
 
-def summarise(inputs: Inputs, recipes: list[Recipe], page: Path) -> str:
+def summarise(inputs: Inputs, recipes: list[RecipeResult], page: Path) -> str:
     """The summary as text."""
-    opening = (words.caution(inputs), words.answer(inputs, recipes))
+    opening = (sentences.caution(inputs), sentences.answer(inputs, recipes))
     parts = [textwrap.fill(sentence, WIDTH) for sentence in opening if sentence]
     if recipes:
         parts.append("\n".join(_table(recipes)))
-    parts += [textwrap.fill(sentence, WIDTH) for sentence in words.outcome(recipes)]
-    parts += [textwrap.fill(sentence, WIDTH) for sentence in words.trust(inputs)[:1]]
+    parts += [textwrap.fill(sentence, WIDTH) for sentence in sentences.outcome(recipes)]
+    parts += [textwrap.fill(sentence, WIDTH) for sentence in sentences.trust(inputs)[:1]]
     if inputs.missing:
         parts.append("\n".join(textwrap.fill(sentence, WIDTH) for sentence in inputs.missing))
     parts.append(f"Open {page} in a browser; figures stand in {page.parent / 'figures'}.")
-    return "\n\n".join(parts).replace(TIE, " ")
+    return "\n\n".join(parts).replace(NBSP, " ")
 
 
-def _table(recipes: list[Recipe]) -> list[str]:
+def _table(recipes: list[RecipeResult]) -> list[str]:
     lines = [
         f"{'recipe':<26}{'general':>8}{'predicted':>11}{'measured':>10}  above the optimal split"
     ]

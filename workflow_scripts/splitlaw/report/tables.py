@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from splitlaw.common.files import sha256_file
+from splitlaw.experiment.strategies import NAMES, OPTIMAL
 from splitlaw.report.inputs import FILES, Inputs
-from splitlaw.report.numerals import (
-    TIE,
+from splitlaw.report.number_format import (
+    NBSP,
     bounds,
     count,
     error,
@@ -19,8 +20,9 @@ from splitlaw.report.numerals import (
     power,
     signed,
 )
-from splitlaw.report.recipes import NAMES, OPTIMAL, Recipe, same_plan, weights
-from splitlaw.report.words import KIND_NAMES, ranges
+from splitlaw.report.sentences import KIND_NAMES, ranges
+from splitlaw.stages.final_results import plan_weights, rows_of_plan
+from splitlaw.stages.recipe_results import RecipeResult
 
 SAME = 1e-6
 """Losses closer than this are equal, in nats per token."""
@@ -40,7 +42,7 @@ class Table:
     """What to know when reading it."""
 
 
-def recipes_table(recipes: list[Recipe]) -> Table | None:
+def recipes_table(recipes: list[RecipeResult]) -> Table | None:
     """Every recipe with what was predicted and what was measured."""
     if not recipes:
         return None
@@ -58,7 +60,7 @@ def recipes_table(recipes: list[Recipe]) -> Table | None:
                 recipe.verdict,
             ]
         )
-    head = ["Recipe", "General", "Predicted (90%)", "Measured"]
+    head = ["RecipeResult", "General", "Predicted (90%)", "Measured"]
     head += ["Gain, predicted (90%)", "Gain, measured ± s.e.", "Verdict"]
     return Table(
         title="The recipes at equal compute",
@@ -72,14 +74,14 @@ def _bounds(told: tuple[float, float, float] | None, digits: int = 3) -> str:
     return "–" if told is None else bounds(*told, digits=digits)
 
 
-def _measured_gain(recipe: Recipe) -> str:
+def _measured_gain(recipe: RecipeResult) -> str:
     if recipe.gain is None:
         return "–"
-    spread = f" (over seeds ±{TIE}{loss(recipe.seed_spread, 4)})" if recipe.seed_spread else ""
+    spread = f" (over seeds ±{NBSP}{loss(recipe.seed_spread, 4)})" if recipe.seed_spread else ""
     return error(recipe.gain, recipe.gain_stderr) + spread
 
 
-def _recipes_note(recipes: list[Recipe]) -> str:
+def _recipes_note(recipes: list[RecipeResult]) -> str:
     note = (
         "Mean loss over the domains in nats per token; a gain is the loss of the recipe minus "
         "that of the optimal split. "
@@ -94,7 +96,7 @@ def _recipes_note(recipes: list[Recipe]) -> str:
     return note
 
 
-def _judge_note(recipes: list[Recipe]) -> str:
+def _judge_note(recipes: list[RecipeResult]) -> str:
     """Why a gain may not be the difference of two losses in the table."""
     best = recipes[0].predicted
     apart = [
@@ -111,12 +113,12 @@ def _judge_note(recipes: list[Recipe]) -> str:
     )
 
 
-def seeds_table(inputs: Inputs, recipes: list[Recipe]) -> Table | None:
+def seeds_table(inputs: Inputs, recipes: list[RecipeResult]) -> Table | None:
     """How far above the optimal split every recipe is, seed by seed."""
     if inputs.comparison is None or inputs.plan is None:
         return None
-    table = same_plan(inputs.comparison, inputs.plan)
-    shares = pd.Series(weights(inputs.plan))
+    table = rows_of_plan(inputs.comparison, inputs.plan)
+    shares = pd.Series(plan_weights(inputs.plan))
     wide = table.pivot_table(index=["strategy", "seed"], columns="domain", values="loss")
     means = (wide.reindex(columns=shares.index) @ shares).unstack("seed")
     if OPTIMAL not in means.index or means.shape[1] < 2:
@@ -134,7 +136,7 @@ def seeds_table(inputs: Inputs, recipes: list[Recipe]) -> Table | None:
     return Table(
         title="The same from other seeds",
         head=[
-            "Recipe",
+            "RecipeResult",
             "Mean loss ± s.d.",
             *(f"Above the split, seed {seed}" for seed in means.columns),
             "Mean ± s.d.",
@@ -146,7 +148,7 @@ def seeds_table(inputs: Inputs, recipes: list[Recipe]) -> Table | None:
     )
 
 
-def domains_table(inputs: Inputs, recipes: list[Recipe]) -> Table | None:
+def domains_table(inputs: Inputs, recipes: list[RecipeResult]) -> Table | None:
     """Predicted and measured loss of every recipe on every domain."""
     if inputs.plan is None or not recipes:
         return None
@@ -159,11 +161,11 @@ def domains_table(inputs: Inputs, recipes: list[Recipe]) -> Table | None:
             told = entry["predicted_loss"][domain]
             predicted = told[0] if isinstance(told, list) else told
             measured = _measured(inputs, entry["strategy"], domain)
-            cells.append(f"{loss(predicted)}{TIE}/{TIE}{measured}")
+            cells.append(f"{loss(predicted)}{NBSP}/{NBSP}{measured}")
         rows.append(cells)
     return Table(
         title="By domain: predicted / measured loss (nats per token)",
-        head=["Recipe", *domains],
+        head=["RecipeResult", *domains],
         rows=rows,
     )
 

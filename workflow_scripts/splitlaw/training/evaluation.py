@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.statistics import ratio_stderr
 from splitlaw.tokens import open_documents
 
 Array = npt.NDArray[np.float64]
@@ -43,38 +44,6 @@ class DocumentLosses:
     def bits_per_byte(self) -> float:
         """Bits per byte of text, which compares models with different tokenizers."""
         return float(self.nats.sum() / self.bytes.sum() / np.log(2))
-
-
-def ratio_stderr(numerator: Array, denominator: Array) -> float:
-    """Standard error of sum(numerator) / sum(denominator) over independent pairs.
-
-    The linearised ratio estimator (Cochran 1977, section 2.11). NaN for a single pair.
-    """
-    count = len(numerator)
-    if count < 2:
-        return float("nan")
-    residual = numerator - numerator.sum() / denominator.sum() * denominator
-    spread = count / (count - 1) * (residual**2).sum()
-    return float(np.sqrt(spread) / denominator.sum())
-
-
-def resample(count: int, *, generator: np.random.Generator, draws: int = 2000) -> Array:
-    """How often each of `count` documents is drawn in each sample with replacement.
-
-    `[draws, count]`; NaN for a single document, of which no other sample can be drawn.
-    """
-    if count < 2:
-        return np.full((draws, count), np.nan)
-    return generator.multinomial(count, np.full(count, 1 / count), size=draws).astype(float)
-
-
-def paired_bootstrap(difference: Array, denominator: Array, times: Array) -> Array:
-    """Draws of sum(difference) / sum(denominator), `[draws]`, for `times` of `resample`.
-
-    `difference` is what one model has above another on each document, `[documents]`, so that both
-    see the same documents in every draw (Efron and Tibshirani 1993, chapter 8).
-    """
-    return np.asarray((times @ difference) / (times @ denominator))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,6 @@ SOURCES = {
     "local_medmcqa": Source(folder="medmcqa", form="rc_5shot"),
     "local_medqa": Source(folder="medqa_en", form="rc_5shot"),
 }
-DEFAULT_TASKS = tuple(SOURCES)[:8]
 
 
 @dataclass(frozen=True, kw_only=True)

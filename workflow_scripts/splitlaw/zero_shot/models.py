@@ -21,7 +21,7 @@ _KEY = ["strategy", "size", "budget", "seed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainedRecipe:
     """One strategy trained at one size, budget and seed."""
 
     strategy: str
@@ -46,7 +46,7 @@ class Recipe:
         return self.size, self.budget, self.seed
 
 
-def read_recipes(tables: Sequence[Path]) -> list[Recipe]:
+def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
     """Recipes from the tables that training them wrote, each beside its models' folders."""
     recipes = []
     for table in tables:
@@ -64,12 +64,14 @@ def read_recipes(tables: Sequence[Path]) -> list[Recipe]:
             for domain, tokens in trained.items()
         }
         recipes.append(
-            Recipe(strategy=strategy, size=size, budget=budget, seed=int(seed), folders=folders)
+            TrainedRecipe(
+                strategy=strategy, size=size, budget=budget, seed=int(seed), folders=folders
+            )
         )
     return recipes
 
 
-def check_folders(recipes: Sequence[Recipe], tokenizer: Path) -> None:
+def check_folders(recipes: Sequence[TrainedRecipe], tokenizer: Path) -> None:
     """Refuse a folder without a model or tokenizer, and one whose tokenizer is another."""
     wanted = sha256_file(tokenizer / "tokenizer.json")
     for folder in dict.fromkeys(folder for recipe in recipes for folder in recipe.models):

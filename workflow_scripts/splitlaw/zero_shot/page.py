@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
-from splitlaw.stages.final import OPTIMAL
+from splitlaw.common.markdown import markdown_table
+from splitlaw.experiment.strategies import OPTIMAL
 from splitlaw.zero_shot.systems import ORACLE, SINGLE
 from splitlaw.zero_shot.tables import (
     ACCURACY,
@@ -21,7 +22,7 @@ from splitlaw.zero_shot.tables import (
     at_chance,
 )
 
-_MARK = {BETTER: " **better**", WORSE: " *worse*"}
+MARKS = {BETTER: " **better**", WORSE: " *worse*"}
 _NAMES = {ALL_TASKS: "mean of the tasks", ALL_DOMAINS: "mean of the domains"}
 _WHO = ["strategy", "system"]
 _HOW = """\
@@ -63,7 +64,7 @@ def _items(counts: Mapping[str, Mapping[str, int]], titles: Mapping[str, str]) -
     for task, told in counts.items():
         rows.append([titles.get(task, task), *(f"{told[name]:,}" for name in columns)])
     totals = [sum(told[name] for told in counts.values()) for name in columns]
-    return _markdown([*rows, ["all", *(f"{total:,}" for total in totals)]])
+    return markdown_table(rows[0], [*rows[1:], ["all", *(f"{total:,}" for total in totals)]])
 
 
 def _part(values: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
@@ -124,7 +125,7 @@ def _by_task(
         name = _NAMES.get(task, titles.get(task, task.removeprefix(HELD_OUT)))
         guess = [f"{part['chance'].iloc[0]:.3f}"] if chance else []
         rows.append([name, *guess, *(cells[(*pair, task, metric)] for pair in who)])
-    return _markdown(rows)
+    return markdown_table(rows[0], rows[1:])
 
 
 def _by_system(values: pd.DataFrame, gains: pd.DataFrame) -> list[str]:
@@ -138,7 +139,7 @@ def _by_system(values: pd.DataFrame, gains: pd.DataFrame) -> list[str]:
     rows = [["strategy", "system", *columns]]
     for pair in dict.fromkeys(zip(values["strategy"], values["system"], strict=True)):
         rows.append([*pair, *(cells.get((*pair, *column), "") for column in columns.values())])
-    return _markdown(rows)
+    return markdown_table(rows[0], rows[1:])
 
 
 def _cells(values: pd.DataFrame, gains: pd.DataFrame) -> dict[tuple[str, ...], str]:
@@ -146,11 +147,6 @@ def _cells(values: pd.DataFrame, gains: pd.DataFrame) -> dict[tuple[str, ...], s
     keys = [*_WHO, "task", "metric"]
     verdicts = gains.set_index(keys)["verdict"].to_dict()
     return {
-        key: f"{row['value']:.3f} ± {row['stderr']:.3f}{_MARK.get(verdicts.get(key, ''), '')}"
+        key: f"{row['value']:.3f} ± {row['stderr']:.3f}{MARKS.get(verdicts.get(key, ''), '')}"
         for key, row in values.set_index(keys).iterrows()
     }
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]

@@ -24,7 +24,7 @@ from splitlaw.training.evaluation import DocumentLosses
 from splitlaw.training.processes import resolve_device
 from splitlaw.zero_shot import harness, page, tables
 from splitlaw.zero_shot.documents import HeldOut, check_documents, read_held_out, system_losses
-from splitlaw.zero_shot.models import Recipe, check_folders, open_model, read_recipes
+from splitlaw.zero_shot.models import TrainedRecipe, check_folders, open_model, read_recipes
 from splitlaw.zero_shot.routing import Weights, open_weights
 from splitlaw.zero_shot.scoring import Packed, log_likelihoods, pack, sums
 from splitlaw.zero_shot.systems import ORACLE, SINGLE, systems
@@ -169,7 +169,7 @@ def _prepare(config: BenchmarkConfig, places: _Places, weights: Weights, model: 
     )
 
 
-def _measure(recipe: Recipe, exam: _Exam) -> dict[str, list[Measure]]:
+def _measure(recipe: TrainedRecipe, exam: _Exam) -> dict[str, list[Measure]]:
     """Everything about one recipe, by system."""
     folders = list(recipe.folders.values())
     asked = {folder: exam.answers(folder) for folder in recipe.models}
@@ -237,7 +237,7 @@ def _loss_measures(domain: str, losses: DocumentLosses) -> list[Measure]:
 
 
 def _tabulate(
-    recipes: Sequence[Recipe], measured: dict[tuple[int, str], list[Measure]]
+    recipes: Sequence[TrainedRecipe], measured: dict[tuple[int, str], list[Measure]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`benchmarks.csv`, and gains over the single model of the same size, budget and seed."""
     singles = {

@@ -21,7 +21,6 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 ROUTED, ORACLE, ENSEMBLE, SINGLE = "routed", "oracle", "ensemble", "single"
-SYSTEMS = (ROUTED, ORACLE, ENSEMBLE, SINGLE)
 
 
 def picked(values: Array, choice: Indices, owner: Indices) -> Array:

@@ -13,18 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from splitlaw.training.evaluation import paired_bootstrap, ratio_stderr, resample
+from splitlaw.common.statistics import NORMAL_90, paired_bootstrap, ratio_stderr, resample
 
 Array = npt.NDArray[np.float64]
 
 BITS, LOSS, ACCURACY, NORMALISED = "bits_per_byte", "loss", "acc", "acc_norm"
+HIGHER_IS_BETTER = (ACCURACY, NORMALISED)
 ALL_TASKS, ALL_DOMAINS, HELD_OUT = "all_tasks", "all_domains", "heldout_"
 COLUMNS = "strategy system size budget seed task metric value stderr n chance".split()
 GAIN_COLUMNS = (
     "strategy system size budget seed task metric difference stderr low high n verdict"
 ).split()
-QUANTILE = 1.6448536269514722
-"""Of the normal distribution: what bounds the 90% interval of a value."""
 INTERVAL = (0.05, 0.95)
 """Quantiles of the bootstrap that bound the 90% interval of a difference."""
 BETTER, WORSE, INSIDE, BOUND = "better", "worse", "inside its error", "a bound"
@@ -139,7 +138,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     """`better` or `worse` where the 90% interval of the difference leaves out 0."""
     if not (row["low"] > 0 or row["high"] < 0):
         return INSIDE
-    higher_is_better = row["metric"] in (ACCURACY, NORMALISED)
+    higher_is_better = row["metric"] in HIGHER_IS_BETTER
     return BETTER if (row["difference"] > 0) == higher_is_better else WORSE
 
 
@@ -161,4 +160,4 @@ def _with_means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def at_chance(values: pd.DataFrame) -> pd.Series:
     """Which accuracies have the chance level in their 90% interval."""
-    return (values["value"] - values["chance"]).abs() <= QUANTILE * values["stderr"]
+    return (values["value"] - values["chance"]).abs() <= NORMAL_90 * values["stderr"]

@@ -5,9 +5,19 @@ from typing import Any
 
 import numpy as np
 
+from splitlaw.experiment.strategies import OPTIMAL
 from splitlaw.report.inputs import Inputs, law_rows
-from splitlaw.report.numerals import bounds, count, error, listing, loss, percent, power, signed
-from splitlaw.report.recipes import CLEAR, MIN_TOKENS_PER_PARAM, OPTIMAL, Recipe
+from splitlaw.report.number_format import (
+    bounds,
+    count,
+    error,
+    listing,
+    loss,
+    percent,
+    power,
+    signed,
+)
+from splitlaw.stages.recipe_results import MIN_STDERRS, MIN_TOKENS_PER_PARAM, RecipeResult
 
 MOST = 0.5
 """Share of runs too short to say much from which on it is told before anything else."""
@@ -16,7 +26,7 @@ EVEN = 0.005
 """Shares of the tokens that differ by less than this are told as one."""
 
 
-def answer(inputs: Inputs, recipes: list[Recipe]) -> str:
+def answer(inputs: Inputs, recipes: list[RecipeResult]) -> str:
     """The plan in one sentence, with its intervals."""
     plan = inputs.plan
     if plan is None or not recipes:
@@ -57,7 +67,7 @@ def _size(inputs: Inputs) -> str:
     return f"{count(inputs.plan['params'])} parameters"
 
 
-def _how(plan: Mapping[str, Any], best: Recipe, total: float) -> str:
+def _how(plan: Mapping[str, Any], best: RecipeResult, total: float) -> str:
     """What to train on: the general share with its interval, then the domains."""
     shares = {domain: tokens / total for domain, tokens in best.specialize_tokens.items()}
     trained = {domain: share for domain, share in shares.items() if share > 0}
@@ -87,12 +97,12 @@ def _range(ends: list[float]) -> str:
     return f"{percent(ends[0], 0)} to {percent(ends[1], 0)}"
 
 
-def _expected(best: Recipe) -> str:
+def _expected(best: RecipeResult) -> str:
     assert best.predicted is not None
     return f"a mean loss of {bounds(*best.predicted)} nats per token"
 
 
-def _below(recipes: list[Recipe]) -> str:
+def _below(recipes: list[RecipeResult]) -> str:
     """By how much the plan is below the best of the other recipes."""
     others = [r for r in recipes[1:] if r.predicted_gain and r.predicted]
     if not others:
@@ -105,7 +115,7 @@ def _below(recipes: list[Recipe]) -> str:
     return f", {percent(gain)} below {rival.prose}, the best of today’s recipes"
 
 
-def outcome(recipes: list[Recipe]) -> list[str]:
+def outcome(recipes: list[RecipeResult]) -> list[str]:
     """What training the recipes showed, in sentences."""
     measured = [recipe for recipe in recipes if recipe.measured is not None]
     ours = next((recipe for recipe in measured if recipe.strategy == OPTIMAL), None)
@@ -117,7 +127,7 @@ def outcome(recipes: list[Recipe]) -> list[str]:
     return [sentence for sentence in told if sentence]
 
 
-def _winner(ours: Recipe, best: Recipe, measured: list[Recipe]) -> str:
+def _winner(ours: RecipeResult, best: RecipeResult, measured: list[RecipeResult]) -> str:
     number = {2: "two", 3: "three", 4: "four", 5: "five"}.get(len(measured), str(len(measured)))
     if best is ours:
         others = [recipe for recipe in measured if recipe is not ours and recipe.gain is not None]
@@ -134,7 +144,7 @@ def _winner(ours: Recipe, best: Recipe, measured: list[Recipe]) -> str:
     )
 
 
-def _gain(recipe: Recipe) -> str:
+def _gain(recipe: RecipeResult) -> str:
     """A gain with its standard error and the share of the loss that it is."""
     if recipe.gain is None or recipe.measured is None:
         return "–"
@@ -143,7 +153,7 @@ def _gain(recipe: Recipe) -> str:
     return f"{error(recipe.gain, recipe.gain_stderr)} ({share}; {kind})"
 
 
-def _promise(ours: Recipe) -> str:
+def _promise(ours: RecipeResult) -> str:
     if ours.predicted is None or ours.measured is None:
         return ""
     value, low, high = ours.predicted
@@ -153,25 +163,25 @@ def _promise(ours: Recipe) -> str:
     return f"The law had promised {loss(value)}, {off} from what was measured{interval}."
 
 
-def _verdicts(measured: list[Recipe]) -> str:
+def _verdicts(measured: list[RecipeResult]) -> str:
     """How many of the gains that are large enough to be tested came out as predicted."""
-    tested = [r for r in measured if r.verdict not in ("", "too close to tell")]
+    tested = [r for r in measured if r.verdict not in ("", "too small to test")]
     if not tested:
         return (
-            f"No predicted gain exceeds {CLEAR:.0f} standard errors: these models are too close "
-            "to tell the recipes apart."
+            f"No predicted gain exceeds {MIN_STDERRS:.0f} standard errors, so the predictions "
+            "cannot be tested with these models."
         )
     good = [r for r in tested if r.verdict == "as predicted"]
     bad = [f"{r.prose}: {r.verdict}" for r in tested if r.verdict != "as predicted"]
     rest = f" ({'; '.join(bad)})" if bad else ""
     have = "has" if len(good) == 1 else "have"
     return (
-        f"Of {len(tested)} predicted gains over {CLEAR:.0f} standard errors, {len(good)} {have} "
-        f"the predicted sign and a size within a factor of two{rest}."
+        f"Of {len(tested)} predicted gains over {MIN_STDERRS:.0f} standard errors, {len(good)} "
+        f"{have} the predicted sign and a size within a factor of two{rest}."
     )
 
 
-def _few_tokens(measured: list[Recipe]) -> str:
+def _few_tokens(measured: list[RecipeResult]) -> str:
     few = [r for r in measured if r.too_few_tokens]
     if not few:
         return ""

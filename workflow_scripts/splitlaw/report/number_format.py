@@ -4,7 +4,7 @@ import math
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MINUS = "−"
-TIE = "\u00a0"
+NBSP = "\u00a0"
 """A space at which no line breaks."""
 
 
@@ -27,7 +27,7 @@ def _three(value: float) -> str:
 def power(value: float) -> str:
     """A large number as 2.87 × 10¹²."""
     exponent = math.floor(math.log10(value)) if value > 0 else 0
-    return f"{value / 10**exponent:.3g}{TIE}×{TIE}10{str(exponent).translate(SUPERSCRIPT)}"
+    return f"{value / 10**exponent:.3g}{NBSP}×{NBSP}10{str(exponent).translate(SUPERSCRIPT)}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -58,12 +58,12 @@ def bounds(value: float, low: float, high: float, digits: int = 3) -> str:
     """A loss with its interval, which does not break across lines; the loss alone without one."""
     if not low < high:
         return loss(value, digits)
-    return f"{loss(value, digits)} ({loss(low, digits)}{TIE}to{TIE}{loss(high, digits)})"
+    return f"{loss(value, digits)} ({loss(low, digits)}{NBSP}to{NBSP}{loss(high, digits)})"
 
 
 def error(value: float | None, stderr: float | None, digits: int = 4) -> str:
     """A loss with its standard error, where that is known."""
-    told = f"{TIE}±{TIE}{loss(stderr, digits)}" if known(stderr) else ""
+    told = f"{NBSP}±{NBSP}{loss(stderr, digits)}" if known(stderr) else ""
     return loss(value, digits) + told
 
 

@@ -7,31 +7,35 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from splitlaw.common.statistics import NORMAL_90
+from splitlaw.experiment.strategies import HALF, NO_SPLIT, PROSE, SCRATCH, TWO_STAGE_90
 from splitlaw.report import style
-from splitlaw.report.numerals import count
-from splitlaw.report.recipes import PROSE
+from splitlaw.report.number_format import count
+from splitlaw.stages.compare import SPECIALISTS
+from splitlaw.zero_shot.systems import ENSEMBLE, ROUTED
+from splitlaw.zero_shot.tables import ALL_DOMAINS, ALL_TASKS, BITS, LOSS
 
-ASIDE = 0.025
-"""Share of the axis by which sizes stand beside each other, so that their errors can be seen."""
+OFFSET = 0.025
+"""Distance between sizes at one budget, as a share of the axis: error bars do not overlap."""
 
 PANELS = (
     *(
-        (f"over {PROSE[name]}", "specialists", name, "all_domains", "loss")
-        for name in ("half", "scratch", "two_stage_90", "no_split")
+        (f"over {PROSE[name]}", SPECIALISTS, name, ALL_DOMAINS, LOSS)
+        for name in (HALF, SCRATCH, TWO_STAGE_90, NO_SPLIT)
     ),
-    ("tasks: routed over no split", "routed", "no_split", "all_tasks", "bits_per_byte"),
-    ("tasks: ensemble over no split", "ensemble", "no_split", "all_tasks", "bits_per_byte"),
+    ("tasks: routed over no split", ROUTED, NO_SPLIT, ALL_TASKS, BITS),
+    ("tasks: ensemble over no split", ENSEMBLE, NO_SPLIT, ALL_TASKS, BITS),
 )
 """Title, and the rows of `gains.csv` that a panel shows: system, against, task, metric."""
 
-UNITS = {"loss": "gain (nats/token)", "bits_per_byte": "gain (bits/byte)"}
+UNITS = {LOSS: "gain (nats/token)", BITS: "gain (bits/byte)"}
 
 
 def gains(table: pd.DataFrame) -> Figure:
-    """A panel for each comparison: x the budget in tokens, y the gain, a colour for each size.
+    """One panel per comparison: x the budget in tokens, y the gain, one colour per size.
 
-    `table` has the columns of `compare/gains.csv`. Bars are 90% intervals of the measured gain,
-    dashed lines with open markers what the law predicted.
+    `table` has the columns of `compare/gains.csv`. Bars are 90% intervals of the measured gain;
+    dashed lines with open markers are predictions of the law.
     """
     shown = [panel for panel in PANELS if not _rows(table, panel).empty]
     sizes = table.sort_values("params")["size"].unique().tolist()
@@ -64,7 +68,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, sizes: list[str]) -> None:
         if part.empty:
             continue
         name = f"{count(part['params'].iloc[0])} parameters"
-        shift = np.exp(ASIDE * spread * (2 * number - len(sizes) + 1))
+        shift = np.exp(OFFSET * spread * (2 * number - len(sizes) + 1))
         if part["predicted"].notna().any():
             axis.plot(
                 part["budget"] * shift,
@@ -80,7 +84,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, sizes: list[str]) -> None:
         axis.errorbar(
             part["budget"] * shift,
             part["gain"],
-            yerr=1.6449 * part["stderr"],
+            yerr=NORMAL_90 * part["stderr"],
             ls="",
             marker=marks[size],
             markersize=4.5,

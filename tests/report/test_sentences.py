@@ -3,10 +3,9 @@ import re
 
 import pytest
 
-from splitlaw.report import tables, words
-from splitlaw.report.inputs import read_inputs
-from splitlaw.report.numerals import count, listing, percent, power, signed
-from splitlaw.report.recipes import read_recipes
+from splitlaw.report import sentences, tables
+from splitlaw.report.inputs import read_inputs, read_recipes
+from splitlaw.report.number_format import count, listing, percent, power, signed
 from splitlaw.report.summary import summarise
 
 
@@ -25,7 +24,7 @@ def changed(recipes, **fields):
 
 
 def test_the_answer_is_one_sentence_with_its_interval(inputs, recipes):
-    told = words.answer(inputs, recipes)
+    told = sentences.answer(inputs, recipes)
     assert told.count(". ") == 0
     for part in ("of the tokens on general text", "90% interval", "expect a mean loss", "law"):
         assert part in told
@@ -33,9 +32,9 @@ def test_the_answer_is_one_sentence_with_its_interval(inputs, recipes):
 
 def test_an_even_split_is_told_once_and_an_uneven_one_by_domain(inputs, recipes):
     even = dict.fromkeys(inputs.domains, 500_000)
-    assert "on each of law" in words.answer(inputs, changed(recipes, specialize_tokens=even))
+    assert "on each of law" in sentences.answer(inputs, changed(recipes, specialize_tokens=even))
     uneven = {**even, "law": 900_000}
-    assert "% on law and " in words.answer(inputs, changed(recipes, specialize_tokens=uneven))
+    assert "% on law and " in sentences.answer(inputs, changed(recipes, specialize_tokens=uneven))
 
 
 @pytest.mark.parametrize(
@@ -47,38 +46,38 @@ def test_an_even_split_is_told_once_and_an_uneven_one_by_domain(inputs, recipes)
     ],
 )
 def test_corners_are_told_in_words(inputs, recipes, change, told):
-    assert told in words.answer(inputs, changed(recipes, **change))
+    assert told in sentences.answer(inputs, changed(recipes, **change))
 
 
 def test_a_base_that_exists_is_told(inputs, recipes):
     plan = {**inputs.plan, "pretrain_tokens_paid": False}
-    told = words.answer(dataclasses.replace(inputs, plan=plan), recipes)
+    told = sentences.answer(dataclasses.replace(inputs, plan=plan), recipes)
     assert "from the base of" in told
 
 
 def test_winning_and_losing_are_both_said(recipes):
-    assert "has the lowest mean loss" in words.outcome(recipes)[0]
+    assert "has the lowest mean loss" in sentences.outcome(recipes)[0]
     best = dataclasses.replace(
         recipes[2], measured=1.0, gain=-2.0, predicted_gain=(0.1, 0.1, 0.1), gain_stderr=0.01
     )
-    lost = words.outcome([recipes[0], recipes[1], best, *recipes[3:]])
+    lost = sentences.outcome([recipes[0], recipes[1], best, *recipes[3:]])
     assert "did not win" in lost[0]
     assert "half and half: wrong sign" in " ".join(lost)
 
 
 def test_nothing_measured_nothing_said(recipes):
     none = [dataclasses.replace(r, measured=None, gain=None) for r in recipes]
-    assert words.outcome(none) == []
+    assert sentences.outcome(none) == []
 
 
 def test_too_few_tokens_are_said(recipes):
     few = [dataclasses.replace(r, tokens_per_param=3.2) for r in recipes]
-    assert "fewer than 5 tokens per parameter" in " ".join(words.outcome(few))
+    assert "fewer than 5 tokens per parameter" in " ".join(sentences.outcome(few))
     assert "†" in tables.recipes_table(few).rows[1][0]
 
 
 def test_trust_names_the_held_out_size_and_the_extrapolation(inputs):
-    told = " ".join(words.trust(inputs))
+    told = " ".join(sentences.trust(inputs))
     assert "2.6 times the largest size" in told
     assert "The plan extrapolates: 2.6 times the largest N" in told
 
@@ -97,18 +96,18 @@ def test_numbers():
 
 
 def test_the_doubt_stands_with_the_answer(inputs):
-    told = words.doubt(inputs)
+    told = sentences.doubt(inputs)
     assert "the law is off by" in told
     assert "The plan extrapolates: 2.6 times the largest N" in told
     assert re.search(r"give \d+ warnings?\.$", told)
-    assert words.doubt(dataclasses.replace(inputs, fit=None)) == ""
+    assert sentences.doubt(dataclasses.replace(inputs, fit=None)) == ""
 
 
 def test_runs_too_short_to_mean_a_thing_are_told_before_the_answer(inputs, recipes, tmp_path):
-    assert words.caution(inputs) == ""
+    assert sentences.caution(inputs) == ""
     losses = inputs.losses.assign(pretrain_tokens=10, specialize_tokens=10)
     short = dataclasses.replace(inputs, losses=losses)
-    told = words.caution(short)
+    told = sentences.caution(short)
     assert told.startswith("These numbers mean nothing yet: 100%")
     shown = summarise(short, recipes, tmp_path / "report.html")
     assert shown.startswith("These numbers mean nothing yet")

@@ -1,0 +1,82 @@
+"""Gains of the optimal split against size and budget: the files of `compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from splitlaw.common.files import atomic_path, write_text
+from splitlaw.common.markdown import markdown_table
+from splitlaw.experiment.strategies import BASELINES, NAMES, NO_SPLIT
+from splitlaw.report import figures_compare, style
+from splitlaw.report.number_format import count, percent
+from splitlaw.stages.compare import SPECIALISTS
+from splitlaw.zero_shot.page import MARKS
+from splitlaw.zero_shot.systems import ENSEMBLE, ROUTED
+from splitlaw.zero_shot.tables import ACCURACY, ALL_DOMAINS, ALL_TASKS, BITS, LOSS
+
+_EXPLANATION = """\
+Gains of the optimal split: positive where it has the lower loss, fewer bits per byte or the higher
+accuracy. ± is one standard error, paired by document or item; the number in parentheses is the
+prediction of the law. A gain is called better or worse where its 90% interval excludes zero; every
+other gain is inside its error. The gains over the recipes are gains in loss on held-out text, each
+document evaluated by the specialist of its domain. On the zero-shot tasks, the specialists of the
+optimal split, routed or as an ensemble, are compared with the single model of no split.
+"""
+
+
+def write_gains(table: pd.DataFrame, out: Path) -> None:
+    """Write a table of gains to `out`, a page `.md` and a figure `.svg`, `.png` beside it."""
+    style.set_theme()
+    style.save(figures_compare.gains(table), out.parent, out.stem)
+    write_text(out.with_suffix(".md"), gains_page(table))
+    with atomic_path(out) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def gains_page(table: pd.DataFrame) -> str:
+    """The gains as a page in Markdown: one row per cell, ordered by size and budget."""
+    columns = [
+        *(
+            (f"over {NAMES[name].lower()} (nats/token)", (SPECIALISTS, name, ALL_DOMAINS, LOSS))
+            for name in BASELINES
+        ),
+        *(
+            (f"tasks, {system} ({unit})", (system, NO_SPLIT, ALL_TASKS, metric))
+            for metric, unit in ((BITS, "bits/byte"), (ACCURACY, "accuracy"))
+            for system in (ROUTED, ENSEMBLE)
+        ),
+    ]
+    head = ["size", "parameters", "tokens", "general", *(name for name, _ in columns)]
+    rows = []
+    for _, part in table.groupby(["params", "budget"]):
+        first = part.iloc[0]
+        cell = [
+            first["size"],
+            count(first["params"]),
+            count(first["budget"]),
+            percent(first["fraction_general"], 0),
+        ]
+        keyed = part.set_index(["system", "against", "task", "metric"])
+        rows.append([*cell, *(_gain(keyed, key) for _, key in columns)])
+    seeds = int(table["seeds"].max())
+    note = f"Trained with {seeds} seed{'s' if seeds > 1 else ''}. The errors do not include the "
+    note += "variation between seeds"
+    note += "." if seeds == 1 else "; the column `seed_spread` of the table does."
+    lines = markdown_table(head, rows)
+    return "\n".join(["# Gain against size and budget", "", _EXPLANATION, note, "", *lines, ""])
+
+
+def _gain(rows: pd.DataFrame, key: tuple[str, ...]) -> str:
+    """One cell of the page: gain, error, prediction and verdict."""
+    if key not in rows.index:
+        return ""
+    row: Mapping[str, Any] = rows.loc[key].to_dict()
+    text = f"{row['gain']:.3f} ± {row['stderr']:.3f}"
+    if np.isfinite(row["predicted"]):
+        text += f" ({row['predicted']:.3f})"
+    return text + MARKS.get(row["verdict"], "")

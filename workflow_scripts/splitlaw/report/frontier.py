@@ -1,0 +1,69 @@
+"""The measured frontier beside the predicted one: the files of `frontier`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from splitlaw.common.files import atomic_path, read_json
+from splitlaw.laws import FitResult
+from splitlaw.report import style
+from splitlaw.report.figures_plan import FRACTIONS, OURS, THEIRS, frontier_table
+from splitlaw.stages.regret import Curve, Regret, estimate_regret, mean_losses, read_frontier
+
+
+def write_frontier(tables: Sequence[Path], *, plan_file: Path, fit: FitResult, out: Path) -> str:
+    """Write the rows of all seeds to `out` and the figure beside it; return the regret as text."""
+    table, plan = read_frontier(tables), read_json(plan_file)
+    curve, regret = estimate_regret(table, plan["fraction_general"])
+    predicted = frontier_table(fit, plan, np.linspace(curve.low, curve.high, FRACTIONS))
+    predicted = predicted[predicted["law"] == "mean"]
+    style.set_theme()
+    figure = draw_frontier(mean_losses(table), predicted, curve, regret)
+    style.save(figure, out.parent, out.stem)
+    with atomic_path(out) as temporary:
+        table.to_csv(temporary, index=False)
+    return regret.summary()
+
+
+def draw_frontier(
+    means: pd.DataFrame, predicted: pd.DataFrame, curve: Curve, regret: Regret
+) -> Figure:
+    """Draw the measured losses, a smooth curve through them, and the prediction with its interval.
+
+    `means` has the columns `seed`, `fraction_general`, `loss`; `predicted` has those of the
+    planner's frontier. Vertical lines mark the plan and the minimum of the smooth curve.
+    """
+    figure = Figure(figsize=(style.WIDTH, 3.6))
+    axis = figure.subplots()
+    x = predicted["fraction_general"]
+    axis.fill_between(
+        x, predicted["loss_low"], predicted["loss_high"], color=THEIRS, alpha=0.2, lw=0
+    )
+    axis.plot(x, predicted["loss"], color=THEIRS, lw=1.5, label="predicted (90% interval)")
+    grid = np.linspace(curve.low, curve.high, 200)
+    axis.plot(grid, curve(grid), color=style.INK, lw=1.5, label="curve fitted to the losses")
+    marks = style.markers(sorted(map(str, means["seed"].unique())))
+    for seed, part in means.groupby("seed"):
+        axis.plot(
+            part["fraction_general"],
+            part["loss"],
+            ls="",
+            marker=marks[str(seed)],
+            ms=4.5,
+            mfc="none",
+            color=style.INK,
+            label=f"measured, seed {seed}",
+        )
+    low, high = regret.best_interval
+    axis.axvspan(low, high, color=style.GRID, alpha=0.5, lw=0)
+    axis.axvline(regret.best, color=style.INK, lw=0.8, ls=":", label="best measured (90% interval)")
+    axis.axvline(regret.planned, color=OURS, lw=1.2, ls="--", label="plan")
+    axis.set(xlabel="general tokens, share of all tokens", ylabel="mean domain loss (nats/token)")
+    style.percent_axis(axis.xaxis, 0)
+    figure.legend(loc="outside upper left", ncols=2)
+    return figure

@@ -1,0 +1,196 @@
+"""The recipes of a plan side by side: losses predicted by the law, and measured losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from splitlaw.experiment.strategies import NAMES, OPTIMAL, PROSE
+from splitlaw.laws import FitResult
+from splitlaw.laws.result import interval
+from splitlaw.planner.plan import make_task
+from splitlaw.planner.surface import Surface
+from splitlaw.stages.final_results import FinalLosses, FinalModel, plan_weights
+
+Array = npt.NDArray[np.float64]
+Json = Mapping[str, Any]
+Bounds = tuple[float, float, float]
+"""A value with the ends of its 90% interval."""
+
+MIN_TOKENS_PER_PARAM = 5
+"""Recipes with fewer tokens per parameter are marked: the reference grid, on which the law was
+tested, has no runs below this number."""
+
+MIN_STDERRS = 3.0
+"""Paired standard errors that a predicted gain must exceed for its sign and size to be tested. A
+gain of this size is measured with the wrong sign in about one of 700 cases."""
+
+SIZE_FACTOR = 2.0
+"""A gain is as predicted where measured and predicted gain differ by at most this factor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeResult:
+    """One way to spend the budget. Losses are weighted means over domains, nats per token."""
+
+    strategy: str
+    """Its name in the files."""
+    pretrain_tokens: float
+    """D of each model."""
+    specialize_tokens: Mapping[str, float]
+    """D' by domain."""
+    fraction_general: float
+    """Share of the recipe's tokens that are general."""
+    tokens_per_param: float
+    """Tokens per parameter of the model that is trained on the fewest tokens."""
+    predicted: Bounds | None
+    """Mean loss by the law."""
+    predicted_gain: Bounds | None
+    """Loss of this recipe minus that of the optimal split by the law, paired by draw."""
+    probability_worse: float | None
+    """Share of draws in which it is worse than the plan."""
+    measured: float | None = None
+    """Mean loss of the trained models."""
+    stderr: float | None = None
+    """Standard error of `measured` over held-out documents."""
+    gain: float | None = None
+    """Measured loss of this recipe minus that of the optimal split."""
+    gain_stderr: float | None = None
+    """Standard error of `gain`, paired by document where `paired`."""
+    paired: bool = False
+    """Whether losses by document were available for pairing."""
+    seed_spread: float | None = None
+    """Standard deviation of the gain over seeds, where there are several."""
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and figures."""
+        return NAMES.get(self.strategy, self.strategy)
+
+    @property
+    def prose(self) -> str:
+        """Its name within a sentence."""
+        return PROSE.get(self.strategy, self.strategy)
+
+    @property
+    def too_few_tokens(self) -> bool:
+        """Whether one of its models is trained on fewer tokens than the law was tested with."""
+        return self.tokens_per_param < MIN_TOKENS_PER_PARAM
+
+    @property
+    def verdict(self) -> str:
+        """Agreement of the measured gain with the predicted one."""
+        if self.strategy == OPTIMAL or self.predicted_gain is None or self.gain is None:
+            return ""
+        predicted = self.predicted_gain[0]
+        if not self.gain_stderr or predicted < MIN_STDERRS * self.gain_stderr:
+            return "too small to test"
+        if self.gain <= 0:
+            return "wrong sign"
+        agrees = 1 / SIZE_FACTOR <= self.gain / predicted <= SIZE_FACTOR
+        return "as predicted" if agrees else "right sign, wrong size"
+
+
+def recipe_results(
+    plan: Json,
+    *,
+    fit: FitResult | None,
+    comparison: pd.DataFrame | None,
+    models: Sequence[FinalModel],
+) -> list[RecipeResult]:
+    """Predicted and measured losses of the optimal split and of each baseline of a plan."""
+    entries = [{**plan, "strategy": OPTIMAL}, *plan.get("baselines", [])]
+    gains = predicted_gains(plan, fit, entries)
+    losses = FinalLosses.read(plan, comparison, models)
+    return [_recipe(plan, entry, gains, losses) for entry in entries]
+
+
+def predicted_gains(
+    plan: Json, fit: FitResult | None, entries: Sequence[Json]
+) -> dict[str, Bounds | None]:
+    """Loss of each recipe above the first by the law, with the interval of their common draws.
+
+    Where a law of the plan is infinite for a recipe, a stand-in of the fit predicts both recipes,
+    as it does in the plan. None without a fit, and where no law has a value.
+    """
+    if fit is None:
+        return {}
+    shares, params = plan_weights(plan), plan["params"]
+    task = make_task(fit, domains=tuple(shares), weights=shares)
+    surfaces = [(task.point(params), task.draws(params))]
+    about = (task.columns, params, task.setting)
+    for stand_in in fit.stand_ins:
+        drawn = [Surface.of_draws(stand_in, *about)] if len(stand_in.draws) else []
+        surfaces.append((Surface.of_points([stand_in], *about), drawn))
+    pairs = {entry["strategy"]: (entry, entries[0]) for entry in entries[1:]}
+    return {strategy: _gain(pair, surfaces, list(shares)) for strategy, pair in pairs.items()}
+
+
+def _gain(
+    pair: tuple[Json, Json],
+    surfaces: Sequence[tuple[Surface, list[Surface]]],
+    domains: list[str],
+) -> Bounds | None:
+    """Loss of the first of the pair above the second, by the first surface finite for both."""
+
+    def mean(surface: Surface, entry: Json) -> Array:
+        special = np.array([[[float(entry["specialize_tokens"][d]) for d in domains]]])
+        return surface.mean(np.array([[float(entry["pretrain_tokens"])]]), special)[:, 0]
+
+    for point, draws in surfaces:
+        theirs, ours = mean(point, pair[0])[0], mean(point, pair[1])[0]
+        if np.isfinite(theirs) and np.isfinite(ours):
+            drawn = [mean(draw, pair[0]) - mean(draw, pair[1]) for draw in draws]
+            return _bounds(float(theirs - ours), np.concatenate(drawn) if drawn else np.zeros(0))
+    return None
+
+
+def _recipe(
+    plan: Json,
+    entry: Json,
+    gains: Mapping[str, Bounds | None],
+    losses: FinalLosses,
+) -> RecipeResult:
+    strategy, special = entry["strategy"], entry["specialize_tokens"]
+    trunks = len(special) if plan.get("trunk") == "independent" and any(special.values()) else 1
+    general = trunks * entry["pretrain_tokens"]
+    fewest = min(entry["pretrain_tokens"] + tokens for tokens in special.values())
+    return RecipeResult(
+        strategy=strategy,
+        pretrain_tokens=entry["pretrain_tokens"],
+        specialize_tokens=special,
+        fraction_general=general / max(general + sum(special.values()), 1),
+        tokens_per_param=fewest / plan["params"],
+        predicted=predicted_mean(entry, plan_weights(plan)),
+        predicted_gain=gains.get(strategy),
+        probability_worse=entry.get("probability_worse"),
+        **losses.measured(strategy),
+    )
+
+
+def _bounds(value: float, draws: Array) -> Bounds:
+    finite = draws[np.isfinite(draws)]
+    if not finite.size:
+        return value, value, value
+    low, high = interval(finite)
+    return value, min(float(low), value), max(float(high), value)
+
+
+def predicted_mean(entry: Json, shares: Mapping[str, float]) -> Bounds | None:
+    """Mean loss of a recipe with its interval; None where the law has no value."""
+    mean_loss = entry.get("predicted_mean_loss")
+    if mean_loss and mean_loss[0] is not None:
+        return mean_loss[0], mean_loss[1], mean_loss[2]
+    by_domain = [entry["predicted_loss"][domain] for domain in shares]
+    if any(np.atleast_1d(values)[0] is None for values in by_domain):
+        return None
+    mean = sum(
+        weight * np.broadcast_to(values, 3)
+        for weight, values in zip(shares.values(), by_domain, strict=True)
+    )
+    return tuple(np.asarray(mean).tolist())
