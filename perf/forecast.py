@@ -1,10 +1,10 @@
-"""What `snakemake cost` foretold against what a run then took, job by job.
+"""Compare the seconds that `snakemake cost` predicts with those that a run took.
 
     snakemake --cores 1 calibrate && snakemake --cores 1 train_final
     python perf/forecast.py --results results/default
 
-The run must have begun from nothing, or its jobs found states and did less. Seconds are those that
-Snakemake measured around every job (`logs/**/*.tsv`), one job at a time.
+The run must have begun without stored states, since jobs that find states train less. The measured
+seconds are those that Snakemake recorded for every job (`logs/**/*.tsv`), one job at a time.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ import pandas as pd
 
 from splitlaw.common.files import read_json
 from splitlaw.experiment.config import load_config
-from splitlaw.scheduling import forecast as cost
-from splitlaw.scheduling import resources as needs
+from splitlaw.scheduling import forecast, resources
 
 
 def seconds(file: Path) -> float:
-    """Wall time of a job."""
+    """Wall time of a job, from its benchmark file."""
     return float(pd.read_csv(file, sep="\t")["s"].iloc[0])
 
 
 def compare(config: dict, results: Path) -> pd.DataFrame:
-    """Forecast and measured seconds by stage and size."""
+    """Predicted and measured seconds by stage and size."""
     batch = config["training"]["batch_tokens"]
-    calibration = needs.read_calibration(results / "calibration.json", config)
+    calibration = resources.read_calibration(results / "calibration.json", config)
     assert calibration, "no calibration of this configuration: snakemake calibrate"
-    paces, _ = cost.paces_of(config, calibration, gpu=False)
+    throughputs, _ = forecast.throughputs_of(config, calibration, gpu=False)
     plan = results / "split/plan.json"
     rows = []
-    for item in cost.items(config, read_json(plan) if plan.exists() else None):
+    for item in forecast.items(config, read_json(plan) if plan.exists() else None):
         logs = {
             "pretrain": f"pretrain/{item.size}-seed*.tsv",
             "specialize": f"specialize/{item.size}-seed*.tsv",
@@ -44,11 +43,11 @@ def compare(config: dict, results: Path) -> pd.DataFrame:
         }
         files = sorted((results / "logs").glob(logs[item.stage]))
         took = sum(map(seconds, files))
-        foretold = item.work.seconds(paces[item.size], batch)
+        predicted = item.work.seconds(throughputs[item.size], batch)
         whole = len(files) == item.work.jobs
-        rows.append([item.stage, item.size, len(files), foretold, took if whole else float("nan")])
+        rows.append([item.stage, item.size, len(files), predicted, took if whole else float("nan")])
     table = pd.DataFrame(rows, columns=["stage", "size", "jobs", "forecast_s", "took_s"]).dropna()
-    assert len(table), f"{results}: no whole stage was run"
+    assert len(table), f"{results}: no complete stage was run"
     whole = table[["jobs", "forecast_s", "took_s"]].sum().to_list()
     table.loc[len(table)] = ["all", "", *whole]
     table["ratio"] = table["forecast_s"] / table["took_s"]

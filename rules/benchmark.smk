@@ -55,10 +55,7 @@ rule benchmark:
         folder=items_folder,
     threads: 1
     resources:
-        execution=execution,
-        gpu=one_gpu,
-        gres=one_gres,
-        slurm_partition=model_partition,
+        **INFERENCE,
     conda:
         "../envs/train.yaml"
     shell:

@@ -53,6 +53,7 @@ RESULTS = f"results/{config['experiment']}"
 DOMAINS = experiment.domain_names(config)
 SIZES = list(config["sizes"])
 from splitlaw.experiment.strategies import SCRATCH, STRATEGIES
+
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
 BUDGET = int(config["final"]["budget_tokens"])
 PACKAGE = "workflow_scripts/splitlaw"
@@ -263,6 +264,13 @@ def benchmark_config(wildcards):
             "characters": config["evaluation"]["characters_per_document"],
         }
     )
+
+
+def cost_config(wildcards):
+    """What a forecast and the measurement behind it depend on."""
+    parts = "sizes holdout_sizes model tokenizer grid training evaluation final execution"
+    named = {key: config[key] for key in parts.split() if key in config}
+    return canonical_json({**named, "corpus": {"domains": dict.fromkeys(DOMAINS)}})
 
 
 def shared_trunk(wildcards):

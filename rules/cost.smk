@@ -3,43 +3,39 @@
 
 rule calibrate:
     output:
-        pace=CALIBRATION,
+        throughput=CALIBRATION,
     log:
         f"{RESULTS}/logs/calibrate.log",
     benchmark:
         f"{RESULTS}/logs/calibrate.tsv"
     params:
         config=cost_config,
-    threads: ranks
+    threads: processes
     resources:
-        cpus_per_task=cpus,
-        gpu=gpu,
-        gres=gres,
-        mem_mb=largest_memory,
+        **TRAINING_DEVICES,
         runtime=15,
-        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/calibrate.py --config {params.config:q} --out {output.pace}"
+        "python workflow_scripts/calibrate.py --config {params.config:q} --out {output.throughput}"
         " 2> {log}"
 
 
 # Without an output, so that it answers whenever it is asked.
 rule cost:
     input:
-        pace=calibration,
+        throughput=calibration,
     log:
         f"{RESULTS}/logs/cost.log",
     params:
         config=cost_config,
         plan=f"{RESULTS}/split/plan.json",
-        device="--gpu" if on_gpu() else "",
+        device="--gpu" if devices.uses_gpu(config, SITE) else "",
         table=f"{RESULTS}/forecast.csv",
     threads: 1
     conda:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/cost.py --config {params.config:q} --calibration {input.pace}"
+        "python workflow_scripts/cost.py --config {params.config:q} --calibration {input.throughput}"
         " --plan {params.plan} {params.device} --out {params.table} > {log} 2>&1"

@@ -14,17 +14,11 @@ rule final_trunk:
     params:
         config=final_config,
         results=results_folder,
-    threads: ranks
+    threads: processes
     priority: 1
     resources:
-        cpus_per_task=cpus,
-        execution=execution,
-        gpu=gpu,
-        gres=gres,
-        mem_mb=memory,
-        runs=1,
-        runtime=runtime,
-        slurm_partition=partition,
+        **TRAINING,
+        runtime=final_minutes,
     conda:
         "../envs/train.yaml"
     group:
@@ -50,16 +44,10 @@ rule final_strategy:
     params:
         config=final_config,
         results=results_folder,
-    threads: ranks
+    threads: processes
     resources:
-        cpus_per_task=cpus,
-        execution=execution,
-        gpu=gpu,
-        gres=gres,
-        mem_mb=memory,
-        runs=1,
-        runtime=runtime,
-        slurm_partition=partition,
+        **TRAINING,
+        runtime=final_minutes,
     conda:
         "../envs/train.yaml"
     group:

@@ -17,16 +17,10 @@ rule frontier_seed:
         config=frontier_config,
         results=results_folder,
         fractions=FRONTIER["fractions"],
-    threads: ranks
+    threads: processes
     resources:
-        cpus_per_task=cpus,
-        execution=execution,
-        gpu=gpu,
-        gres=gres,
-        mem_mb=memory,
-        runs=1,
+        **TRAINING,
         runtime=frontier_minutes,
-        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
     shell:

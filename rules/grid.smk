@@ -14,17 +14,11 @@ rule pretrain_size:
     params:
         config=job_config,
         results=results_folder,
-    threads: ranks
+    threads: processes
     priority: 1
     resources:
-        cpus_per_task=cpus,
-        execution=execution,
-        gpu=gpu,
-        gres=gres,
-        mem_mb=memory,
-        runs=1,
-        runtime=runtime,
-        slurm_partition=partition,
+        **TRAINING,
+        runtime=grid_minutes,
     conda:
         "../envs/train.yaml"
     group:
@@ -49,16 +43,10 @@ rule specialize_domain:
         config=job_config,
         results=results_folder,
         domains=evaluated_domains,
-    threads: ranks
+    threads: processes
     resources:
-        cpus_per_task=cpus,
-        execution=execution,
-        gpu=gpu,
-        gres=gres,
-        mem_mb=memory,
-        runs=1,
-        runtime=runtime,
-        slurm_partition=partition,
+        **TRAINING,
+        runtime=grid_minutes,
     conda:
         "../envs/train.yaml"
     group:

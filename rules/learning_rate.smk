@@ -15,16 +15,10 @@ rule sweep_learning_rate:
         results=results_folder,
         rates=SWEEP["rates"],
         tokens=SWEEP["tokens"],
-    threads: ranks
+    threads: processes
     resources:
-        cpus_per_task=cpus,
-        execution=execution,
-        gpu=gpu,
-        gres=gres,
-        mem_mb=memory,
-        runs=1,
+        **TRAINING,
         runtime=sweep_minutes,
-        slurm_partition=partition,
     conda:
         "../envs/train.yaml"
     shell:

@@ -21,16 +21,18 @@ def main(argv: list[str] | None = None) -> int:
 
     def action() -> None:
         from splitlaw.common.files import read_json
-        from splitlaw.scheduling import forecast as cost
-        from splitlaw.scheduling import resources as needs
+        from splitlaw.scheduling import forecast, resources
 
         config = load_config(arguments.config)
-        measured = arguments.calibration and needs.read_calibration(arguments.calibration, config)
-        paces, source = cost.paces_of(config, measured, gpu=arguments.gpu)
+        file = arguments.calibration
+        measured = resources.read_calibration(file, config) if file else None
+        throughputs, source = forecast.throughputs_of(config, measured, gpu=arguments.gpu)
         plan = read_json(arguments.plan) if arguments.plan and arguments.plan.exists() else None
-        table = cost.forecast(config, paces, plan)
-        cost.write(table, arguments.out)
-        print(cost.describe(table, config, source=source, gpu=arguments.gpu, planned=bool(plan)))
+        table = forecast.forecast(config, throughputs, plan)
+        forecast.write(table, arguments.out)
+        print(
+            forecast.describe(table, config, source=source, gpu=arguments.gpu, planned=bool(plan))
+        )
 
     return exit_status(action)
 

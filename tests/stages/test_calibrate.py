@@ -1,4 +1,4 @@
-"""The pace is measured with the real trainer, in processes like those of a job."""
+"""The throughput is measured with the real trainer, in processes like those of a job."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from splitlaw.scheduling import resources as needs
+from splitlaw.scheduling import resources
 
 pytestmark = pytest.mark.slow
 
@@ -26,13 +26,13 @@ def test_every_size_is_measured_as_it_will_be_trained(config, root, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("tokens/s, starts in") == 2
 
-    measured = needs.read_calibration(out, config)
+    measured = resources.read_calibration(out, config)
     for size in config["sizes"]:
-        pace = needs.pace_of(config, size, measured, gpu=False)
-        assert pace.tokens_per_second > 1000
-        assert pace.evaluated_tokens_per_second > pace.tokens_per_second
-        assert 1 < pace.start_seconds < 120
+        throughput = resources.throughput_of(config, size, measured, gpu=False)
+        assert throughput.tokens_per_second > 1000
+        assert throughput.evaluated_tokens_per_second > throughput.tokens_per_second
+        assert 1 < throughput.start_seconds < 120
     memory = {size: measured["sizes"][size]["memory_mb"] for size in config["sizes"]}
     assert memory["s8"] > 200 and memory["s16"] > 1.5 * memory["s8"], "two processes need twice"
     config["training"]["batch_tokens"] = 128
-    assert needs.read_calibration(out, config) is None, "of another configuration"
+    assert resources.read_calibration(out, config) is None, "of another configuration"

@@ -1,4 +1,4 @@
-"""What an experiment will cost, told before anything is submitted."""
+"""The cost of an experiment, estimated before anything is submitted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pandas as pd
 from splitlaw.common.files import atomic_path
 from splitlaw.experiment.config import Config, domain_names, execution_of, grid_seeds, shape_of
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.scheduling import resources as needs
-from splitlaw.scheduling.resources import Pace, Work
+from splitlaw.experiment.strategies import STRATEGIES
+from splitlaw.scheduling import resources
+from splitlaw.scheduling.resources import Throughput, Work
 
 COLUMNS = (
     "stage size runs tokens flops hours tokens_independent flops_independent memory_mb disk_mb"
@@ -22,45 +23,51 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One line of the table."""
+    """One row of the forecast."""
 
     stage: str
     """`pretrain`, `specialize` or `train_final`."""
     size: str
     """Name of the size."""
     work: Work
-    """Over all seeds and domains."""
+    """Work of all seeds and domains."""
 
 
 def items(config: Config, plan: Mapping[str, Any] | None = None) -> list[Item]:
-    """The grid's stages by size, and the final training, over all their seeds."""
+    """The grid's stages by size and the final training, each over all its seeds."""
     domains = domain_names(config)
     seeds = grid_seeds(config)
     listed = []
     for size in config["sizes"]:
-        trunks = [needs.trunk_work(config, size, domains, seed) for seed in seeds]
+        trunks = [resources.trunk_work(config, size, domains, seed) for seed in seeds]
         branches = [
-            needs.branch_work(config, size, domain, domains, seed)
+            resources.branch_work(config, size, domain, domains, seed)
             for seed in seeds
             for domain in (GENERAL, *domains)
         ]
         listed.append(Item(stage="pretrain", size=size, work=sum(trunks, Work())))
         listed.append(Item(stage="specialize", size=size, work=sum(branches, Work())))
-    strategies = ("trunk", *needs.final_shares(plan))
-    final = sum((needs.final_work(config, name, domains, plan=plan) for name in strategies), Work())
-    final = sum([final] * len(config["final"]["seeds"]), Work())
-    return [*listed, Item(stage="train_final", size=config["final"]["size"], work=final)]
+    final = [
+        resources.final_work(config, name, domains, plan=plan)
+        for _ in config["final"]["seeds"]
+        for name in ("trunk", *STRATEGIES)
+    ]
+    work = sum(final, Work())
+    return [*listed, Item(stage="train_final", size=config["final"]["size"], work=work)]
 
 
 def forecast(
-    config: Config, paces: Mapping[str, Pace], plan: Mapping[str, Any] | None = None
+    config: Config, throughputs: Mapping[str, Throughput], plan: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """A row a stage and size: runs, tokens, FLOPs, hours of all devices, memory and disk."""
+    """A row for each stage and size, with the columns `COLUMNS`.
+
+    `hours` are device hours: the hours of all jobs times the devices of each.
+    """
     batch = config["training"]["batch_tokens"]
     rows = []
     for item in items(config, plan):
         flops = shape_of(config, item.size).flops_per_token
-        pace, work = paces[item.size], item.work
+        throughput, work = throughputs[item.size], item.work
         devices = int(execution_of(config, item.size).get("processes", 1))
         rows.append(
             {
@@ -69,10 +76,10 @@ def forecast(
                 "runs": work.runs,
                 "tokens": work.steps * batch,
                 "flops": work.steps * batch * flops,
-                "hours": devices * work.seconds(pace, batch) / 3600,
+                "hours": devices * work.seconds(throughput, batch) / 3600,
                 "tokens_independent": work.steps_independent * batch,
                 "flops_independent": work.steps_independent * batch * flops,
-                "memory_mb": round(pace.memory_mb),
+                "memory_mb": round(throughput.memory_mb),
                 "disk_mb": round(work.disk_bytes / 1e6, 1),
             }
         )
@@ -86,7 +93,7 @@ def write(table: pd.DataFrame, out: Path) -> None:
 
 
 def describe(table: pd.DataFrame, config: Config, *, source: str, gpu: bool, planned: bool) -> str:
-    """The table for a person, with what sharing saves and the budget of the final training."""
+    """The table as text, with the savings of shared trunks and the budget of the final training."""
     shown = pd.DataFrame(
         {
             "stage": table["stage"],
@@ -106,19 +113,23 @@ def describe(table: pd.DataFrame, config: Config, *, source: str, gpu: bool, pla
     flops = budget * shape_of(config, size).flops_per_token
     unit = "GPU-hours" if gpu else "core-hours"
     saved = 1 - grid["flops"].sum() / grid["flops_independent"].sum()
-    split = "the plan's split" if planned else f"a guessed split ({needs.STAND_IN_FRACTION:.0%})"
+    split = (
+        "the plan's split"
+        if planned
+        else f"an assumed split ({resources.ASSUMED_FRACTION_GENERAL:.0%})"
+    )
     return "\n".join(
         [
             shown.to_string(index=False),
             "",
             f"In all {table['hours'].sum():.3g} {unit}: {grid['hours'].sum():.3g} for the grid, "
             f"{final['hours']:.3g} for the final training; {table['disk_mb'].sum():,.0f} MB of "
-            "disk. Text, the law, benchmarks and the report are not in it.",
+            "disk. Text, the law, benchmarks and the report are not included.",
             f"Sharing trunks saves {saved:.0%} of the grid's FLOPs: {grid['flops'].sum():.2e} "
             f"instead of {grid['flops_independent'].sum():.2e}.",
-            f"Final training: {len(needs.final_shares(None))} recipes of {si(budget)} tokens "
-            f"({flops:.2e} FLOPs) each, {size}, with {split}; the grid takes "
-            f"{grid['flops'].sum() / flops:.1f} times one recipe.",
+            f"Final training: {len(STRATEGIES)} recipes of {si(budget)} tokens ({flops:.2e} FLOPs) "
+            f"each, {size}, with {split}; the grid takes {grid['flops'].sum() / flops:.1f} times "
+            "the FLOPs of one recipe.",
             f"Throughput: {source}.",
         ]
     )
@@ -132,14 +143,17 @@ def si(number: float) -> str:
     return f"{number:.0f}"
 
 
-def paces_of(
+def throughputs_of(
     config: Config, calibration: Mapping[str, Any] | None, *, gpu: bool
-) -> tuple[dict[str, Pace], str]:
-    """The pace of every size, and in words where it comes from."""
-    paces = {size: needs.pace_of(config, size, calibration, gpu=gpu) for size in config["sizes"]}
+) -> tuple[dict[str, Throughput], str]:
+    """The throughput of every size and a description of its source."""
+    throughputs = {
+        size: resources.throughput_of(config, size, calibration, gpu=gpu)
+        for size in config["sizes"]
+    }
     given = config.get("execution", {}).get("flops_per_second")
     if given:
-        return paces, f"execution.flops_per_second, {given:.2e}"
+        return throughputs, f"execution.flops_per_second, {given:.2e}"
     if calibration:
-        return paces, f"measured on {calibration['device']} by the target calibrate"
-    return paces, "a guess; run the target calibrate"
+        return throughputs, f"measured on {calibration['device']} by the target calibrate"
+    return throughputs, "an estimate; measure it with `snakemake calibrate`"

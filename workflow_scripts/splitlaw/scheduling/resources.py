@@ -1,12 +1,12 @@
-"""What a training job takes: steps, seconds, memory and disk, from the config and a pace.
+"""Steps, seconds, memory and disk of training jobs, from the configuration and a throughput.
 
-A pace is measured by the target `calibrate`, or guessed from FLOPs per second. The rules ask their
-scheduler for what stands here, and `splitlaw.cost` adds it up.
+The throughput is measured by the target `calibrate` or estimated from FLOPs per second.
+`scheduling.requests` derives what the rules request from a scheduler, `scheduling.forecast` the
+cost of an experiment.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,95 +15,106 @@ from typing import Any
 from splitlaw.common.files import read_json
 from splitlaw.experiment.config import Config, execution_of, grid_of, shape_of
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, prefixes, trained_steps, trunk_prefix
+from splitlaw.experiment.strategies import GENERAL_FRACTIONS, OPTIMAL
 
 CPU_FLOPS, GPU_FLOPS = 1e10, 1e13
+"""FLOPs per second of a process without a calibration. One CPU core reaches 1.4e10 on the smallest
+default model (docs/performance.md), and any GPU far more than 1e13 on a model that fills it; a
+request that is too long costs less than a job that is ended by its time limit."""
 LAUNCH_SECONDS = 0.02
-"""Least seconds a step on a GPU, whose kernels are launched one by one."""
+"""Minimum duration of a step on a GPU: launching the kernels of a small model takes longer than
+computing them."""
 START_SECONDS = 40.0
+"""Seconds before the first step without a calibration; compiling a model takes most of them."""
+RUN_SECONDS = 0.1
+"""Seconds per run for restoring and writing states without a calibration."""
+EVALUATION_SPEEDUP = 2.0
+"""Held-out tokens per second relative to training tokens without a calibration. A forward pass is a
+third of a step's FLOPs; short documents leave part of each batch empty."""
 PROCESS_MB, CUDA_MB = 900.0, 3000.0
-"""Memory of a process that has imported and compiled, and what CUDA adds on the host."""
-SNAKEMAKE_MB = 300.0
-"""The two snakemakes that surround a job on a cluster."""
-SAFETY = 2.0
-"""Asked time over expected time: a job that ends early costs nothing, one that is cut off does."""
-STAND_IN_FRACTION = 0.25
-"""General fraction of the optimal split before there is a plan."""
+"""Host memory of a process that has imported and compiled everything, and the addition by CUDA."""
+ASSUMED_FRACTION_GENERAL = 0.25
+"""General fraction of the optimal split before there is a plan; the reference experiment measured
+its lowest loss near it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How one size trains on one kind of device."""
+class Throughput:
+    """Speed, overheads and memory of training one size on one kind of device."""
 
     tokens_per_second: float
-    """Tokens trained a second by all processes of a run."""
+    """Training tokens per second of all processes of a run together."""
     evaluated_tokens_per_second: float
-    """Held-out tokens a second."""
+    """Held-out tokens per second."""
     start_seconds: float
-    """Spent once a job: imports, building the model, compiling."""
+    """Seconds per job before its first step: imports, building the model, compiling."""
     run_seconds: float
-    """Spent once a run besides its tokens: restoring a state, writing states."""
+    """Seconds per run besides its tokens: restoring a state, writing states."""
     memory_mb: float
-    """Peak of the host's memory, of all processes."""
+    """Peak host memory of all processes together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What one job, or many together, has to do."""
+    """Amount of work in one job or in several jobs together."""
 
     runs: int = 0
-    """Models that end in it."""
+    """Number of models completed."""
     steps: int = 0
-    """Optimizer steps, what runs share counted once."""
+    """Optimizer steps; steps that several runs share are counted once."""
     steps_independent: int = 0
-    """Steps of the same runs if each began from nothing."""
+    """Optimizer steps of the same runs without sharing."""
     evaluated_tokens: int = 0
-    """Held-out tokens predicted."""
+    """Held-out tokens that are predicted."""
     disk_bytes: int = 0
-    """States and models written."""
+    """Bytes of states and models written."""
     jobs: int = 0
-    """Processes started."""
+    """Number of jobs."""
 
     def __add__(self, other: Work) -> Work:
         return Work(**{key: value + getattr(other, key) for key, value in asdict(self).items()})
 
-    def seconds(self, pace: Pace, batch_tokens: int) -> float:
-        """Seconds of one job after another."""
+    def seconds(self, throughput: Throughput, batch_tokens: int) -> float:
+        """Seconds that the jobs take one after another."""
         return (
-            self.jobs * pace.start_seconds
-            + self.runs * pace.run_seconds
-            + self.steps * batch_tokens / pace.tokens_per_second
-            + self.evaluated_tokens / pace.evaluated_tokens_per_second
+            self.jobs * throughput.start_seconds
+            + self.runs * throughput.run_seconds
+            + self.steps * batch_tokens / throughput.tokens_per_second
+            + self.evaluated_tokens / throughput.evaluated_tokens_per_second
         )
 
 
-# ---- pace -----------------------------------------------------------------------------------
+def throughput_of(
+    config: Config, size: str, calibration: Mapping[str, Any] | None, *, gpu: bool
+) -> Throughput:
+    """The measured throughput of a size, or an estimate where there is no calibration.
 
-
-def pace_of(config: Config, size: str, calibration: Mapping[str, Any] | None, *, gpu: bool) -> Pace:
-    """The measured pace of a size where there is one, else a guess from FLOPs per second."""
+    `execution.flops_per_second` takes precedence over a measurement.
+    """
     measured = (calibration or {}).get("sizes", {}).get(size)
     execution = execution_of(config, size)
     given, processes = execution.get("flops_per_second"), int(execution.get("processes", 1))
     if measured and not given:
-        return Pace(**measured)
+        return Throughput(**measured)
     shape = shape_of(config, size)
     batch = config["training"]["batch_tokens"]
     flops = processes * (given or (GPU_FLOPS if gpu else CPU_FLOPS))
     step = max(batch * shape.flops_per_token / flops, LAUNCH_SECONDS if gpu else 0.0)
-    return Pace(
+    return Throughput(
         tokens_per_second=batch / step,
-        evaluated_tokens_per_second=2 * batch / step,
+        evaluated_tokens_per_second=EVALUATION_SPEEDUP * batch / step,
         start_seconds=START_SECONDS,
-        run_seconds=0.1,
-        memory_mb=processes * (guessed_memory(config, size) + (CUDA_MB if gpu else 0.0)),
+        run_seconds=RUN_SECONDS,
+        memory_mb=processes * (estimated_memory_mb(config, size) + (CUDA_MB if gpu else 0.0)),
     )
 
 
-def guessed_memory(config: Config, size: str) -> float:
-    """Peak memory of a process in MB: itself, five copies of the weights, a microbatch in flight.
+def estimated_memory_mb(config: Config, size: str) -> float:
+    """Peak memory of a training process in MB.
 
-    The copies are weights, gradients, Adam's two moments and the initial weights, in float32. A
-    token holds about 16 vectors of the width a layer and 3 rows of logits.
+    It is the sum of the process itself, five float32 copies of the weights (weights, gradients,
+    Adam's two moments, initial weights) and the activations of one microbatch, for each token about
+    16 vectors of the model's width per layer and 3 rows of logits.
     """
     shape, execution = shape_of(config, size), execution_of(config, size)
     rows = config["training"]["batch_tokens"] // shape.context // execution.get("processes", 1)
@@ -113,7 +124,7 @@ def guessed_memory(config: Config, size: str) -> float:
 
 
 def read_calibration(file: Path, config: Config) -> dict[str, Any] | None:
-    """A calibration, if there is one of these very shapes and batches."""
+    """The calibration in `file`, or None where it is absent or of another configuration."""
     if not file.exists():
         return None
     content = read_json(file)
@@ -121,7 +132,7 @@ def read_calibration(file: Path, config: Config) -> dict[str, Any] | None:
 
 
 def calibrated_config(config: Config) -> dict[str, Any]:
-    """The part of the configuration that a pace depends on."""
+    """The part of the configuration that the throughput depends on."""
     keys = ("compile", "device", "microbatch", "processes", "shard")
     return {
         "shapes": {size: asdict(shape_of(config, size)) for size in config["sizes"]},
@@ -133,17 +144,14 @@ def calibrated_config(config: Config) -> dict[str, Any]:
     }
 
 
-# ---- work -----------------------------------------------------------------------------------
-
-
 def trunk_lineages(config: Config, runs: Iterable[Run]) -> list[Lineage]:
-    """What a trunk's job trains for `runs`."""
+    """The parts of `runs` that the job of their trunk trains."""
     fraction = config["training"]["cooldown_fraction"]
     return [part for run in runs if (part := trunk_prefix(run.lineage(fraction)))]
 
 
 def shared_work(config: Config, size: str, runs: Iterable[Run]) -> Work:
-    """The work of a trunk's job."""
+    """The work of the job that trains the trunk of `runs`."""
     shared = trunk_lineages(config, runs)
     return Work(
         steps=trained_steps(shared),
@@ -153,15 +161,16 @@ def shared_work(config: Config, size: str, runs: Iterable[Run]) -> Work:
 
 
 def runs_work(
-    config: Config, size: str, runs: Iterable[Run], *, behind: Iterable[Run], evaluated: int
+    config: Config, size: str, runs: Iterable[Run], *, shared_with: Iterable[Run], evaluated: int
 ) -> Work:
-    """The work of a job over `runs` once the trunk's job of the runs `behind` it is done.
+    """The work of a job that trains `runs` after the job of their trunk.
 
-    `evaluated` is on how many domains each run is evaluated.
+    `shared_with` are all runs that the trunk serves, and `evaluated` is the number of domains on
+    which each run is evaluated.
     """
     wanted = sorted(set(runs))
     lineages = [run.lineage(config["training"]["cooldown_fraction"]) for run in wanted]
-    shared = trunk_lineages(config, behind)
+    shared = trunk_lineages(config, shared_with)
     return Work(
         runs=len(wanted),
         steps=trained_steps(lineages + shared) - trained_steps(shared),
@@ -173,7 +182,10 @@ def runs_work(
 
 
 def states_bytes(config: Config, size: str, lineages: Iterable[Lineage]) -> int:
-    """Bytes of the states at the ends of segments: weights, with two moments unless cooled down."""
+    """Bytes of the states at the ends of `lineages`, in float32.
+
+    A state holds the weights and, unless its run is complete, Adam's two moments.
+    """
     params = shape_of(config, size).params
     last_segments = (lineage[-1] for lineage in lineages)
     return sum(params * (4 if last.stop == last.total else 12) for last in last_segments)
@@ -182,43 +194,46 @@ def states_bytes(config: Config, size: str, lineages: Iterable[Lineage]) -> int:
 def grid_runs(
     config: Config, size: str, domains: Sequence[str], seed: int | None = None
 ) -> list[Run]:
-    """Every run of a size for one seed."""
+    """All runs of a size and seed."""
     grid = grid_of(config, size, seed)
     return [run for domain in (GENERAL, *domains) for run in grid.runs(domain)]
 
 
 def trunk_work(config: Config, size: str, domains: Sequence[str], seed: int | None = None) -> Work:
-    """A size's general text for one seed."""
+    """The work of the `pretrain` job of a size and seed."""
     return shared_work(config, size, grid_runs(config, size, domains, seed))
 
 
 def branch_work(
     config: Config, size: str, domain: str, domains: Sequence[str], seed: int | None = None
 ) -> Work:
-    """A size's branches on a domain, or its unsplit runs, for one seed."""
+    """The work of the `specialize` job of a size, domain and seed.
+
+    For `general` these are the unsplit runs, which are evaluated on every domain.
+    """
     return runs_work(
         config,
         size,
         grid_of(config, size, seed).runs(domain),
-        behind=grid_runs(config, size, domains, seed),
+        shared_with=grid_runs(config, size, domains, seed),
         evaluated=1 + len(domains) if domain == GENERAL else 1,
     )
 
 
 def grid_work(config: Config, size: str, domains: Sequence[str]) -> Work:
-    """All jobs of a size and seed together."""
+    """The work of all grid jobs of a size and seed together."""
     branches = (branch_work(config, size, domain, domains) for domain in (GENERAL, *domains))
     return sum(branches, trunk_work(config, size, domains))
 
 
-def final_shares(plan: Mapping[str, Any] | None) -> dict[str, float]:
-    """General share of every strategy's budget; the optimal one's from the plan if it stands."""
-    shares = {"two_stage_90": 0.9, "half": 0.5, "no_split": 1.0, "scratch": 0.0}
-    return {"optimal": plan["fraction_general"] if plan else STAND_IN_FRACTION, **shares}
+def general_fractions(plan: Mapping[str, Any] | None) -> dict[str, float]:
+    """The share of general tokens in each strategy; that of `optimal` is assumed without a plan."""
+    optimal = plan["fraction_general"] if plan else ASSUMED_FRACTION_GENERAL
+    return {OPTIMAL: optimal, **GENERAL_FRACTIONS}
 
 
 def final_runs(config: Config, share: float, domains: Sequence[str], budget: int) -> list[Run]:
-    """The runs of a strategy that gives `share` of a budget in tokens to general text."""
+    """The runs of a strategy in which `share` of the budget (in tokens) is general text."""
     batch = config["training"]["batch_tokens"]
     general = round(share * budget / batch)
     each = round((1 - share) * budget / batch / len(domains))
@@ -236,33 +251,19 @@ def final_work(
     size: str | None = None,
     budget: int | None = None,
 ) -> Work:
-    """One strategy's final models for one seed, or `trunk` for what all of them share.
+    """The work of the `train_final` job of one strategy and seed, or of their shared trunk.
 
-    Size and budget are those of `final` unless given.
+    `strategy` is `trunk` for the latter. `size` and `budget` (tokens) default to those of `final`.
     """
     size = size or str(config["final"]["size"])
     budget = budget or int(config["final"]["budget_tokens"])
     recipes = {
         name: final_runs(config, share, domains, budget)
-        for name, share in final_shares(plan).items()
+        for name, share in general_fractions(plan).items()
     }
     everything = [run for runs in recipes.values() for run in runs]
     if strategy == "trunk":
         return shared_work(config, size, everything)
     runs = recipes[strategy]
-    work = runs_work(config, size, runs, behind=everything, evaluated=1 + len(domains))
+    work = runs_work(config, size, runs, shared_with=everything, evaluated=1 + len(domains))
     return work + Work(disk_bytes=4 * shape_of(config, size).params * len(runs))
-
-
-# ---- what is asked of a scheduler -------------------------------------------------------------
-
-
-def minutes(seconds: float, *, attempt: int = 1, limit: float = math.inf) -> int:
-    """Minutes to ask for, at most `limit`: beyond it a run goes on in its next attempt."""
-    return int(min(math.ceil((SAFETY * seconds / 60 + 3) * attempt), limit))
-
-
-def memory_mb(pace: Pace, *, attempt: int = 1) -> int:
-    """Memory to ask for, half as much again with every attempt."""
-    need = 1.25 * pace.memory_mb + SNAKEMAKE_MB
-    return math.ceil(need * (1 + attempt) / 2)

@@ -20,7 +20,7 @@ from splitlaw.common.progress import Progress
 from splitlaw.experiment.config import Config, execution_of, shape_of
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
-from splitlaw.scheduling.resources import Pace, calibrated_config
+from splitlaw.scheduling.resources import Throughput, calibrated_config
 
 if TYPE_CHECKING:
     from splitlaw.training.loop import Trainer
@@ -35,7 +35,7 @@ STRETCHES = 5
 
 
 def calibrate(config: Config, *, out: Path, command: Sequence[str]) -> None:
-    """Measure the pace of every size and write it to `out`.
+    """Measure the throughput of every size and write it to `out`.
 
     Each size is measured by a process of its own, `command --size NAME --out FILE`, so that its
     start and its memory are those of a job.
@@ -48,20 +48,22 @@ def calibrate(config: Config, *, out: Path, command: Sequence[str]) -> None:
             subprocess.run([*command, "--size", size, "--out", str(file), *began], check=True)
             measured = read_json(file)
             device = measured["device"]
-            sizes[size] = measured["pace"]
-            say(size, Pace(**measured["pace"]))
+            sizes[size] = measured["throughput"]
+            say(size, Throughput(**measured["throughput"]))
     content = {"measured": calibrated_config(config), "device": device, "sizes": sizes}
     write_json(out, {**content, **provenance.environment()})
 
 
-def say(size: str, pace: Pace) -> None:
+def say(size: str, throughput: Throughput) -> None:
     """One line of progress."""
-    line = f"{size}: {pace.tokens_per_second:,.0f} tokens/s, starts in {pace.start_seconds:.1f} s"
-    print(line, file=sys.stderr, flush=True)
+    speed = f"{throughput.tokens_per_second:,.0f} tokens/s"
+    print(
+        f"{size}: {speed}, starts in {throughput.start_seconds:.1f} s", file=sys.stderr, flush=True
+    )
 
 
 def measure(config: Config, size: str, *, seconds: float, began: float, out: Path) -> int:
-    """Write the pace of one size: the trainer's own steps, states and evaluation.
+    """Write the throughput of one size: the trainer's own steps, states and evaluation.
 
     `began` is when the process was started, in seconds since the epoch. Gives the exit status.
     """
@@ -104,7 +106,7 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
     windows = cut_windows(sidecar, context=shape.context, limit=DOCUMENT * DOCUMENTS)
     evaluations = [seconds_of(lambda: evaluate(trainer.model, windows)) for _ in range(STRETCHES)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    pace = Pace(
+    throughput = Throughput(
         tokens_per_second=max(speeds),
         evaluated_tokens_per_second=(DOCUMENT - 1) * DOCUMENTS / min(evaluations),
         start_seconds=ready,
@@ -112,7 +114,7 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
         memory_mb=memory * execution.processes,
     )
     if trainer.world.main:
-        write_json(out, {"device": describe(trainer), "pace": asdict(pace)})
+        write_json(out, {"device": describe(trainer), "throughput": asdict(throughput)})
     return 0
 
 

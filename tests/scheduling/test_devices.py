@@ -1,0 +1,55 @@
+"""Partitions, GPUs and CPUs of jobs, at sites with and without GPUs."""
+
+import pytest
+
+from splitlaw.scheduling.devices import Site, inference_devices, training_devices, uses_gpu
+
+CPU_CLUSTER = Site(partition="cpu")
+GPU_CLUSTER = Site(partition="cpu", gpu_partition="gpu", gpu_type="a100")
+GPU_MACHINE = Site(local_gpus=4)
+LAPTOP = Site()
+
+
+@pytest.fixture
+def parallel(config):
+    """The largest size takes two processes, the smallest is trained on CPUs."""
+    by_size = {"w56": {"processes": 2}, "w16": {"device": "cpu"}}
+    config["execution"] = {"by_size": by_size}
+    return config
+
+
+def test_a_gpu_cluster_is_asked_for_gpus_of_its_type(parallel):
+    devices = training_devices(parallel, GPU_CLUSTER, "w56")
+    assert (devices.partition, devices.gres, devices.cpus) == ("gpu", "gpu:a100:2", 8)
+    assert devices.local_gpus is None
+    any_type = Site(partition="cpu", gpu_partition="gpu")
+    assert training_devices(parallel, any_type, "w24").gres == "gpu:1"
+
+
+def test_a_size_on_cpus_stays_on_the_default_partition(parallel):
+    devices = training_devices(parallel, GPU_CLUSTER, "w16")
+    assert (devices.partition, devices.gres, devices.cpus) == ("cpu", None, 1)
+
+
+def test_without_a_scheduler_gpus_of_the_machine_are_counted(parallel):
+    devices = training_devices(parallel, GPU_MACHINE, "w56")
+    assert (devices.local_gpus, devices.gres, devices.partition) == (2, None, None)
+
+
+@pytest.mark.parametrize("site", [CPU_CLUSTER, LAPTOP])
+def test_without_gpus_every_process_has_one_cpu(parallel, site):
+    devices = training_devices(parallel, site, "w56")
+    assert (devices.cpus, devices.gres, devices.local_gpus) == (2, None, None)
+    assert devices.partition == site.partition
+
+
+def test_without_a_size_the_devices_suffice_for_every_size(parallel):
+    assert training_devices(parallel, GPU_CLUSTER).processes == 2
+
+
+def test_models_are_evaluated_in_one_process(parallel):
+    assert inference_devices(parallel, GPU_CLUSTER).gres == "gpu:a100:1"
+    assert inference_devices(parallel, GPU_MACHINE).local_gpus == 1
+    parallel["execution"]["device"] = "cpu"
+    assert not uses_gpu(parallel, GPU_CLUSTER)
+    assert inference_devices(parallel, GPU_CLUSTER).partition == "cpu"

@@ -1,0 +1,130 @@
+"""Time, memory and groups of jobs, as the rules request them from a scheduler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from splitlaw.experiment.config import Config, domain_names, learning_rate_sweep
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.strategies import STRATEGIES
+from splitlaw.scheduling import resources
+from splitlaw.scheduling.devices import Site, processes, uses_gpu
+from splitlaw.scheduling.resources import Throughput, Work
+
+TRUNK = "trunk"
+"""The job that trains the trunk, beside those of the domains or strategies."""
+SAFETY_FACTOR = 2.0
+"""Requested over expected time: a job that ends early costs nothing, one that is ended does."""
+OVERHEAD_MINUTES = 3.0
+"""Added to every request, for the start of a job on a busy or slow file system."""
+MEMORY_FACTOR = 1.25
+"""Requested over expected memory: the peak varies by some percent between runs."""
+SNAKEMAKE_MB = 300.0
+"""Memory of the two Snakemake processes around a job on a cluster."""
+SMALL_SECONDS = 1800
+"""Jobs of a size and seed that take less than this altogether are submitted as one: the start of
+each would take a noticeable share of its time."""
+TINY_SECONDS = 80
+"""Jobs of several sizes are submitted as one where those of each take less than this, so that the
+10 seconds that the start takes are a small share of it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JobRequests:
+    """Requests for the jobs of one experiment at one site.
+
+    Sizes are given by name. A part of the grid is a domain, `general` or `trunk`.
+    """
+
+    config: Config
+    """The experiment."""
+    site: Site
+    """Where its jobs run."""
+    calibration: Mapping[str, Any] | None = None
+    """Content of calibration.json; without it the throughput is estimated."""
+
+    # Snakemake requests the same value several times for each of thousands of jobs. Only one
+    # object exists per process, so the caches need not outlive it.
+
+    @cache  # noqa: B019
+    def throughput(self, size: str) -> Throughput:
+        """Throughput of a size."""
+        gpu = uses_gpu(self.config, self.site, size)
+        return resources.throughput_of(self.config, size, self.calibration, gpu=gpu)
+
+    @cache  # noqa: B019
+    def grid_seconds(self, size: str, part: str) -> float:
+        """Expected seconds of the job of a part of the grid."""
+        domains = domain_names(self.config)
+        if part == TRUNK:
+            return self._seconds(size, resources.trunk_work(self.config, size, domains))
+        return self._seconds(size, resources.branch_work(self.config, size, part, domains))
+
+    @cache  # noqa: B019
+    def final_seconds(self, size: str, budget: int, strategy: str) -> float:
+        """Expected seconds of a final job; `strategy` is `trunk` for the shared trunk."""
+        domains = domain_names(self.config)
+        work = resources.final_work(self.config, strategy, domains, size=size, budget=budget)
+        return self._seconds(size, work)
+
+    def sweep_seconds(self, size: str) -> float:
+        """Expected seconds of the sweep of learning rates."""
+        sweep = learning_rate_sweep(self.config)
+        runs = len(sweep["rates"])
+        return self._job_seconds(size, tokens=runs * sweep["tokens"], runs=runs)
+
+    def frontier_seconds(self, size: str, budget: int, fractions: Sequence[float]) -> float:
+        """Upper bound on the seconds of a measured frontier.
+
+        Each fraction and the plan's own cost the budget at most, since what they share is trained
+        once.
+        """
+        count = len(fractions) + 1
+        runs = count * len(domain_names(self.config))
+        return self._job_seconds(size, tokens=count * budget, runs=runs)
+
+    def minutes(self, seconds: float, *, attempt: int) -> int:
+        """Minutes to request for a job of `seconds`, at most those that the site allows.
+
+        A run that takes longer than the site allows resumes in the next attempt.
+        """
+        wanted = math.ceil((SAFETY_FACTOR * seconds / 60 + OVERHEAD_MINUTES) * attempt)
+        return int(min(wanted, self.site.max_minutes))
+
+    def memory_mb(self, size: str | None = None, *, attempt: int) -> int:
+        """Memory to request, increased by half with every attempt; for every size without one."""
+        sizes = [size] if size else list(self.config["sizes"])
+        peak = max(self.throughput(name).memory_mb for name in sizes)
+        return math.ceil((MEMORY_FACTOR * peak + SNAKEMAKE_MB) * (1 + attempt) / 2)
+
+    def grid_group(self, size: str) -> str | None:
+        """Name of the group that the grid jobs of a size belong to, if any."""
+        parts = (TRUNK, GENERAL, *domain_names(self.config))
+        return self._group(size, sum(self.grid_seconds(size, part) for part in parts))
+
+    def final_group(self, size: str, budget: int) -> str | None:
+        """Name of the group that the final jobs of a size and budget belong to, if any."""
+        names = (TRUNK, *STRATEGIES)
+        return self._group(size, sum(self.final_seconds(size, budget, name) for name in names))
+
+    def _group(self, size: str, seconds: float) -> str | None:
+        """The group of jobs that take `seconds` in all.
+
+        Sizes with an execution of their own have no job in common with others, whose devices may
+        differ.
+        """
+        if processes(self.config, size) > 1 or seconds > SMALL_SECONDS:
+            return None
+        own_execution = size in self.config.get("execution", {}).get("by_size", {})
+        return "tiny" if seconds < TINY_SECONDS and not own_execution else "small"
+
+    def _job_seconds(self, size: str, *, tokens: int, runs: int) -> float:
+        steps = round(tokens / self.config["training"]["batch_tokens"])
+        return self._seconds(size, Work(steps=steps, runs=runs, jobs=1))
+
+    def _seconds(self, size: str, work: Work) -> float:
+        return work.seconds(self.throughput(size), self.config["training"]["batch_tokens"])
