@@ -4,13 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
-
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from splitlaw.experiment import config as experiment
 from splitlaw.workflow import terminal
-from splitlaw.corpus.config import corpus_config
 from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
 from splitlaw.common.errors import UserError, exit_status
 from splitlaw.common.files import canonical_json
@@ -29,17 +26,15 @@ def check():
     """
 
     def action():
-        schema = yaml.safe_load(Path(workflow.basedir, "config.schema.yaml").read_text())
         given = {
             key: part
             for key, part in workflow.config_settings.overwrite_config.items()
             if key != "text"
         }
-        if all(key in given for key in schema["required"]):
+        if all(key in given for key in experiment.REQUIRED):
             config.clear()
             config.update(given)
-        experiment.check_config(config, schema)
-        check_sources_exist(corpus_config(config["corpus"]))
+        check_sources_exist(experiment.check_config(config).corpus)
 
     status = exit_status(action)
     if status:
@@ -161,7 +156,7 @@ def tokens_folder(wildcards):
 
 def text_config(wildcards):
     """What the corpus depends on: the configuration, and which files of text there are."""
-    files = files_digest(corpus_config(config["corpus"]))
+    files = files_digest(experiment.check_config(config).corpus)
     parts = {key: config[key] for key in ("corpus", "evaluation")}
     return canonical_json({**parts, "files": files} if files else parts)
 

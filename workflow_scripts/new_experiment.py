@@ -24,9 +24,8 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError("no folder is named; snakemake new_experiment --config text=FOLDER")
         text = Path(arguments.text)
         out = arguments.out or Path(f"{plain(text.resolve().name)}.yaml")
-        defaults, schema = ROOT / "config.yaml", ROOT / "config.schema.yaml"
-        name = arguments.name
-        print(write_new_experiment(text, out, defaults=defaults, schema=schema, name=name))
+        defaults, name = ROOT / "config.yaml", arguments.name
+        print(write_new_experiment(text, out, defaults=defaults, name=name))
 
     return exit_status(action)
 

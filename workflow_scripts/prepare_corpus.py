@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from splitlaw.common.errors import CommandParser, exit_status
-from splitlaw.corpus.config import corpus_config, load_section
+from splitlaw.experiment.corpus_settings import CorpusConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     def run() -> None:
-        config = corpus_config(load_section(options.config, "corpus"))
+        config = CorpusConfig.load(options.config, section="corpus")
         from splitlaw.corpus.prepare import prepare_corpus  # after a wrong call has been refused
 
         prepare_corpus(config, options.out, workers=options.workers)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from splitlaw.common.errors import CommandParser, exit_status
-from splitlaw.corpus.config import load_section
+from splitlaw.experiment.settings import HeldOutConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     def run() -> None:
-        from splitlaw.tokens.writing import held_out_config, tokenize_domain
+        from splitlaw.tokens.writing import tokenize_domain
 
-        held_out = held_out_config(load_section(options.config, "evaluation"))
+        held_out = HeldOutConfig.load(options.config, section="evaluation")
         tokenize_domain(
             options.corpus,
             options.tokenizer,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from splitlaw.common.errors import CommandParser, exit_status
-from splitlaw.corpus.config import load_section
+from splitlaw.experiment.settings import TokenizerConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,9 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     def run() -> None:
-        from splitlaw.tokens.tokenizer import make_tokenizer, tokenizer_config
+        from splitlaw.tokens.tokenizer import make_tokenizer
 
-        config = tokenizer_config(load_section(options.config, "tokenizer"))
+        config = TokenizerConfig.load(options.config, section="tokenizer")
         make_tokenizer(config, options.corpus, options.out)
 
     return exit_status(run)

@@ -1,8 +1,8 @@
 import unicodedata
 
 from splitlaw.corpus.cleaning import clean_batch, document_key, normalise
-from splitlaw.corpus.config import Cleaning
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams, benchmark_ngrams
+from splitlaw.experiment.corpus_settings import Cleaning
 
 NONE = BenchmarkNgrams()
 

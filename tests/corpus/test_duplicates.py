@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from splitlaw.corpus.cleaning import clean_batch
-from splitlaw.corpus.config import Cleaning, NearDuplicates
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
 from splitlaw.corpus.deduplication.duplicates import exact_duplicates, near_duplicates
 from splitlaw.corpus.deduplication.leakage import leaking
 from splitlaw.corpus.deduplication.shingles import jaccard, shingle_set
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
+from splitlaw.experiment.corpus_settings import Cleaning, NearDuplicates
 
 NEAR = NearDuplicates()
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.config import Source
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import documents
+from splitlaw.experiment.corpus_settings import Source
 
 datasets = pytest.importorskip("datasets")
 TEXTS = [f"row {i}" for i in range(20)]

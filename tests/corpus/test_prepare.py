@@ -191,13 +191,13 @@ def test_bad_input_stops_or_is_counted(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"colour": 1}, "corpus.colour: no such key"),
+        ({"colour": 1}, "unknown key colour in corpus; known keys are cleaning, domains"),
         ({"splits": {"validation": 0.6, "test": 0.5}}, "corpus.splits"),
         ({"splits": {"validation": 0.0001, "test": 0.1}}, "leave none for validation"),
         ({"domains": {"law": {"sources": [{"package": "nothing"}]}}}, "no such built-in source"),
         ({"domains": {"law": {"sources": [{}]}}}, r"corpus.domains.law.sources[0]"),
         ({"domains": {"law": {"sources": []}}}, "corpus.domains.law.sources"),
-        ({"cleaning": {"on_bad_input": "ask"}}, "stop or skip"),
+        ({"cleaning": {"on_bad_input": "ask"}}, "give 'stop' or 'skip'"),
         ({"cleaning": {"near_duplicates": {"threshold": 2}}}, "threshold is 2"),
     ],
 )

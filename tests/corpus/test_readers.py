@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.config import Source
 from splitlaw.corpus.sources import files as readers
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import documents
+from splitlaw.experiment.corpus_settings import Source
 
 TEXTS = ["plain words", 'quotes " and, commas', "two\nlines", "dürüst 深層 🧪"]
 

@@ -5,9 +5,9 @@ import yaml
 from test_workflow import Project
 
 import new_experiment as command
-from splitlaw.corpus.config import corpus_config
 from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.experiment.config import check_config
+from splitlaw.experiment.corpus_settings import CorpusConfig
 from splitlaw.stages.new_experiment import plain
 
 
@@ -24,11 +24,11 @@ def made(tmp_path, text, *words):
     return yaml.safe_load(out.read_text())
 
 
-def test_a_folder_of_files_is_one_domain(tmp_path, schema, config, capsys):
+def test_a_folder_of_files_is_one_domain(tmp_path, config, capsys):
     text = write(tmp_path / "Our Contracts", files=10)
     got = made(tmp_path, text)
-    check_config(got, schema)
-    check_sources_exist(corpus_config(got["corpus"]))
+    check_config(got)
+    check_sources_exist(CorpusConfig.read(got["corpus"], where="config.yaml", section="corpus"))
     assert list(got["corpus"]["domains"]) == ["our_contracts"]
     assert got["experiment"] == "made"
     assert got["execution"] == {"repeat": True}
@@ -39,12 +39,12 @@ def test_a_folder_of_files_is_one_domain(tmp_path, schema, config, capsys):
     assert "--configfile" in told
 
 
-def test_folders_are_domains_and_general_is_the_mixture(tmp_path, schema):
+def test_folders_are_domains_and_general_is_the_mixture(tmp_path):
     for name in ("law", "general", "2024 notes"):
         write(tmp_path / "text" / name, files=50)
     write(tmp_path / "text" / "law" / "more", suffix=".jsonl")
     got = made(tmp_path, tmp_path / "text", "--name", "mine")["corpus"]
-    check_sources_exist(corpus_config(got))
+    check_sources_exist(CorpusConfig.read(got, where="config.yaml", section="corpus"))
     assert list(got["domains"]) == ["text_2024_notes", "law"]
     assert [s["files"].rsplit("/", 1)[1] for s in got["domains"]["law"]["sources"]] == [
         "*.jsonl",

@@ -86,7 +86,9 @@ def test_training_again_gives_the_same_bytes(made: Path) -> None:
 
 def test_a_tokenizer_is_taken_from_a_folder(made: Path) -> None:
     pytest.importorskip("transformers")
-    assert train(made, json.dumps({"path": str(made / "tokenizer")}), "taken") == 0
+    assert (
+        train(made, json.dumps({"vocabulary": 400, "path": str(made / "tokenizer")}), "taken") == 0
+    )
     taken, end = load_tokenizer(made / "taken")
     assert taken.encode(TEXTS[0]).ids == load_tokenizer(made / "tokenizer")[0].encode(TEXTS[0]).ids
     assert taken.id_to_token(end) == END_OF_TEXT
@@ -95,11 +97,11 @@ def test_a_tokenizer_is_taken_from_a_folder(made: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ('{"vocabulary": 100}', "give over 256 tokens"),
+        ('{"vocabulary": 100}', "vocabulary is 100; give a number above 256"),
         ('{"vocabulary": 100000}', "gives only"),
-        ("{}", "give vocabulary, to train one, or path"),
-        ('{"words": 3}', "words"),
-        ('{"path": "/nowhere/at/all"}', "tokenizer.path /nowhere/at/all"),
+        ("{}", "tokenizer has no vocabulary"),
+        ('{"words": 3}', "unknown key words in tokenizer"),
+        ('{"vocabulary": 400, "path": "/nowhere/at/all"}', "tokenizer.path /nowhere/at/all"),
     ],
 )
 def test_wrong_settings_of_the_tokenizer(

@@ -10,10 +10,11 @@ import pytest
 
 from splitlaw.corpus.documents import split_path, write_documents
 from splitlaw.corpus.domains.router import make_router
+from splitlaw.experiment.settings import HeldOutConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.stages.final import save_documents
 from splitlaw.tokens import tokenizer as tokenizers
-from splitlaw.tokens.writing import HeldOut, tokenize_domain
+from splitlaw.tokens.writing import tokenize_domain
 from splitlaw.training.evaluation import cut_windows, evaluate
 from splitlaw.training.model import build_model
 from splitlaw.zero_shot.items import Item, write_items
@@ -78,7 +79,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [text.decode() for domain in DOMAINS for text in documents(domain, 60, 0)]
     texts += [item.text for item in ITEMS]
     tokenizers._save(tokenizers.train(iter(texts), SHAPE.vocabulary), results / "tokenizer")
-    cut = HeldOut(minimum_tokens=1)
+    cut = HeldOutConfig(minimum_tokens=1)
     for domain in DOMAINS:
         out = results / "tokens" / domain
         tokenize_domain(results / "corpus", results / "tokenizer", domain, cut, out)

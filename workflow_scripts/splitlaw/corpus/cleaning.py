@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from splitlaw.corpus.config import Cleaning, NearDuplicates
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
 from splitlaw.corpus.deduplication.shingles import (
     Hashes,
@@ -19,6 +18,7 @@ from splitlaw.corpus.deduplication.shingles import (
     shingles_of_words,
     word_hashes,
 )
+from splitlaw.experiment.corpus_settings import Cleaning, NearDuplicates
 
 _CONTROL = bytes({*range(32), 127} - {*b"\t\n"})
 _BEYOND = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitlaw.corpus.cleaning import clean_batch
-from splitlaw.corpus.config import CorpusConfig, NearDuplicates
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
 from splitlaw.corpus.deduplication.shingles import Hashes, shingle_set
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
 from splitlaw.corpus.splitting import TRAIN, split_draws, split_of
+from splitlaw.experiment.corpus_settings import CorpusConfig, NearDuplicates
 
 PASSAGE = 1000
 """Characters of a passage, about."""
@@ -78,7 +78,9 @@ def add_parts(
         text = store.text(index, row).decode("utf-8")
         made = [
             (part, split)
-            for part, split in parts(text, draw, validation=config.validation, test=config.test)
+            for part, split in parts(
+                text, draw, validation=config.splits.validation, test=config.splits.test
+            )
             if len(part) >= config.cleaning.min_characters
         ]
         batch = clean_batch(

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splitlaw.corpus.config import CorpusConfig
 from splitlaw.corpus.deduplication.duplicates import exact_duplicates, near_duplicates
 from splitlaw.corpus.deduplication.leakage import leaking
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
@@ -22,6 +21,7 @@ from splitlaw.corpus.splitting import (
     keep_shares,
     priority,
 )
+from splitlaw.experiment.corpus_settings import CorpusConfig
 
 KEPT, CUT, EXACT, BENCHMARK, NEAR, LEAK, REPEATED, OVER_WEIGHT = range(8)
 REASONS = {
@@ -62,11 +62,15 @@ def place(
     """
     index = store.index()
     owner = owners[index.source]
-    few = few_documents(index.keys, owner, domains=len(config.names), below=config.passages_below)
+    few = few_documents(
+        index.keys, owner, domains=len(config.names), below=config.splits.passages_below
+    )
     placed = Placement(
         index=index,
         owner=owner,
-        split=assign_splits(index.keys, validation=config.validation, test=config.test),
+        split=assign_splits(
+            index.keys, validation=config.splits.validation, test=config.splits.test
+        ),
         fate=np.full(owner.size, KEPT, np.int8),
         destination=owner,
         clusters=[],
@@ -119,7 +123,7 @@ def _cut(
         documents = int(((whole.owner == number) & (whole.fate == KEPT)).sum())
         print(
             f"domain {config.names[number]}: {documents} documents, fewer than "
-            f"corpus.splits.passages_below {config.passages_below}; held out by passage",
+            f"corpus.splits.passages_below {config.splits.passages_below}; held out by passage",
             file=sys.stderr,
         )
     rows = np.flatnonzero(few[whole.owner] & (whole.fate == KEPT))
@@ -147,7 +151,7 @@ def _cut(
 
 def _keep_weights(config: CorpusConfig, placed: Placement) -> None:
     """Drop documents of the general sources that have too many for their weight."""
-    weights = [source.weight for source in config.general if source.weight is not None]
+    weights = [source.weight for source in config.general.sources if source.weight is not None]
     if not weights:
         return
     index = placed.index
@@ -160,12 +164,15 @@ def _keep_weights(config: CorpusConfig, placed: Placement) -> None:
 def _divide(config: CorpusConfig, store: DocumentStore, placed: Placement) -> Placement:
     """Send slices of domains to general, or the documents of general to discovered domains."""
     index = placed.index
-    if config.discover is None:
-        shares = np.array([config.slices.get(name, 0.0) for name in config.names])
+    discovery = config.discovery
+    if discovery is None:
+        shares = np.array([config.general.slices.get(name, 0.0) for name in config.names])
         sliced = assign_slices(index.keys, placed.owner, placed.split, shares)
         return replace(placed, destination=np.where(sliced, 0, placed.owner))
     rows = arrange(index.keys, np.flatnonzero(placed.fate == KEPT))
-    found, clusters = discover(store, index, rows, config.discover, config.seed, config.embedding)
+    found, clusters = discover(
+        store, index, rows, discovery.discover, config.seed, discovery.embedding
+    )
     destination = placed.owner.copy()
-    destination[rows] = assign_clusters(index.keys[rows], found, config.general_share)
+    destination[rows] = assign_clusters(index.keys[rows], found, discovery.general_share)
     return replace(placed, destination=destination, clusters=clusters)

@@ -16,7 +16,6 @@ from splitlaw.common.files import write_json
 from splitlaw.common.parallel import ordered_map
 from splitlaw.corpus.card import Dropped, write_card
 from splitlaw.corpus.cleaning import clean_numbered
-from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.deduplication.decontamination import benchmark_items, benchmark_ngrams
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
 from splitlaw.corpus.documents import Documents, split_path, write_documents
@@ -26,6 +25,7 @@ from splitlaw.corpus.progress import progress
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import batches, check_shared_files, documents
 from splitlaw.corpus.splitting import SPLITS, arrange
+from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 
 _ROW_GROUP_BYTES = 16 << 20
 
@@ -36,8 +36,7 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
     The same sources and configuration give the same bytes, whatever `workers` and the order of
     the files. Raises `UserError` for bad input and for a split without documents.
     """
-    sources = [(GENERAL, source) for source in config.general]
-    sources += [(name, source) for name, listed in config.domains.items() for source in listed]
+    sources = [(name, source) for name, listed in config.sources.items() for source in listed]
     check_shared_files(sources)
     out.mkdir(parents=True, exist_ok=True)
     near = config.cleaning.near_duplicates

@@ -1,131 +1,228 @@
 """An experiment: the checked configuration, and the runs that follow from it.
 
-Configuration flows one way: `config.yaml`, the JSON schema, canonical JSON in a rule's params, the
-frozen dataclasses here, `run.json`.
+Configuration flows one way: `config.yaml`, the models here, canonical JSON in a rule's params,
+`run.json`.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
-import jsonschema
-import yaml
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment import checks
+from splitlaw.experiment.base import Distinct, Settings
+from splitlaw.experiment.base import load_config as load_config  # scripts import it from here
+from splitlaw.experiment.corpus_settings import CorpusConfig
+from splitlaw.experiment.grid import Grid, make_grid, repeated_part
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.settings import (
+    BenchmarksConfig,
+    CompareConfig,
+    EvaluationConfig,
+    ExecutionConfig,
+    ExecutionSection,
+    FinalConfig,
+    FrontierConfig,
+    GridConfig,
+    LawConfig,
+    LearningRateConfig,
+    ModelConfig,
+    SizeConfig,
+    TokenizerConfig,
+    TrainingConfig,
+)
 from splitlaw.experiment.shape import Shape
 
-Config = Mapping[str, Any]
+SWEEP_FACTORS = (0.25, 0.5, 1, 2, 4)
+"""Learning rates of the default sweep, relative to the one in use: two on either side, so that the
+minimum is bracketed where that rate is wrong by less than a factor of 4."""
 
-SIZE_KEYS = (
-    "holdout_sizes",
-    "final.size",
-    "compare.sizes",
-    "frontier.size",
-    "tune_learning_rate.sizes",
-    "execution.by_size",
-)
-"""Where the configuration names sizes."""
+SizeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
 
-def load_config(source: str) -> dict[str, Any]:
-    """Configuration from inline JSON or from the path of a JSON or YAML file."""
-    if source.lstrip().startswith("{"):
-        return dict(json.loads(source))
-    try:
-        return dict(yaml.safe_load(Path(source).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as cause:
-        reason = " ".join(str(cause).split())
-        raise UserError(f"{source}: cannot be read as YAML ({reason}); mend the file") from None
+class RunsConfig(Settings):
+    """The sections that decide which models are trained, how, and where."""
 
+    # The docstrings of sections describe them; other fields have docstrings of their own.
+    tokenizer: TokenizerConfig
+    model: ModelConfig
+    sizes: Annotated[Mapping[SizeName, SizeConfig], Field(min_length=2)]
+    """Shape of each size of model, by its name."""
+    holdout_sizes: Distinct[str]
+    """Sizes whose rows never enter the law's parameters; they measure extrapolation."""
+    grid: GridConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    final: FinalConfig
+    execution: ExecutionSection = ExecutionSection()
 
-def check_config(config: Config, schema: Config, *, file: str = "config.yaml") -> None:
-    """Refuse a configuration that its schema or plain sense forbids, naming the key."""
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(config)
-    worst = jsonschema.exceptions.best_match(errors)
-    if worst is not None:
-        raise UserError(f"{file}: {_explain(worst)}")
-    _check_sizes(config, file)
-    _check_grid(config, file)
-    _check_domains(config, file)
+    _written: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
+    @classmethod
+    def read(cls, content: Mapping[str, Any], *, where: str, section: str = "") -> Self:
+        """The configuration that `content` describes, which is kept as it is written."""
+        config = super().read(content, where=where, section=section)
+        config._written = content
+        return config
 
-def _explain(error: jsonschema.ValidationError) -> str:
-    where = ".".join(str(part) for part in error.absolute_path) or "the top level"
-    if error.validator == "additionalProperties":
-        known = sorted(error.schema.get("properties", {}))
-        unknown = next(key for key in error.instance if key not in known)
-        close = difflib.get_close_matches(str(unknown), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known keys are {', '.join(known)}"
-        return f"unknown key {unknown} in {where}; {hint}"
-    if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
-        return f"{where} has no {missing}; add it"
-    if isinstance(error.instance, str) and error.validator == "type":
-        return f"{where} is the text '{error.instance}'; write a number (3.0e-4, not 3e-4)"
-    return f"{where}: {error.message}; mend the value"
+    def as_written(self, *sections: str) -> dict[str, Any]:
+        """Sections as they are written, without those that are absent and without defaults.
 
+        Results are identified by these: a default that a later version adds changes none of them.
+        """
+        return {key: self._written[key] for key in sections if key in self._written}
 
-def _check_sizes(config: Config, file: str) -> None:
-    seen: dict[Shape, str] = {}
-    for name in config["sizes"]:
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """The domains in the order of the configuration."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _check_runs(self) -> Self:
+        checks.check_shapes({name: self.shape_of(name) for name in self.sizes})
+        checks.check_size_names("holdout_sizes", self.holdout_sizes, self.sizes)
+        checks.check_size_names("final.size", [self.final.size], self.sizes)
+        checks.check_size_names("execution.by_size", self.execution.by_size, self.sizes)
+        checks.check_grid(self.grid, used=map(self.split_of, self.sizes))
+        checks.check_repeat(self.grid)
+        checks.check_batch(self.training.batch_tokens, self.model.context)
+        return self
+
+    def shape_of(self, size: str) -> Shape:
+        """The shape of a size; raises `ValueError` where the shape is impossible."""
         try:
-            shape = shape_of(config, name)
+            return Shape(
+                vocabulary=self.tokenizer.vocabulary,
+                context=self.model.context,
+                **self.sizes[size].model_dump(),
+            )
         except UserError as cause:
-            raise UserError(f"{file}: sizes.{name}: {cause}") from None
-        if shape in seen:
+            raise ValueError(f"sizes.{size}: {cause}") from None
+
+    def split_of(self, size: str) -> Literal["fit", "holdout"]:
+        """Whether rows of a size enter the law's parameters (`fit`) or test it (`holdout`)."""
+        return "holdout" if size in self.holdout_sizes else "fit"
+
+    def grid_of(self, size: str, seed: int | None = None) -> Grid:
+        """The grid of a size; a seed of `grid.repeat` has only a part of it.
+
+        Raises `UserError` where every cell is too short.
+        """
+        part = self.grid.fit if self.split_of(size) == "fit" else self.grid.holdout
+        if self.grid.repeat and seed in self.grid.repeat.seeds:
+            part = repeated_part(part, self.grid)
+        params = self.shape_of(size).params
+        batch = self.training.batch_tokens
+        grid = make_grid(part, self.grid, batch_tokens=batch, params=params)
+        if not grid.cells:
             raise UserError(
-                f"{file}: sizes.{name} repeats sizes.{seen[shape]}; change or remove one of them"
+                f"grid: no cell of size {size} has "
+                f"{self.grid.min_tokens_per_param * params / 1e6:.2f}M tokens, which is "
+                "grid.min_tokens_per_param times its parameters; add larger ones"
             )
-        seen[shape] = name
-    for key in SIZE_KEYS:
-        value: Any = config
-        for part in key.split("."):
-            value = value.get(part, {})
-        for name in [value] if isinstance(value, str) else value:
-            if name not in config["sizes"]:
-                known = ", ".join(config["sizes"])
-                raise UserError(f"{file}: {key} names {name}; the sizes are {known}")
+        return grid
+
+    def execution_of(self, size: str | None = None) -> ExecutionConfig:
+        """How runs of `size` are computed, or of a size that `by_size` does not name."""
+        return self.execution.of(size)
+
+    def needed_tokens(self, domain: str) -> int:
+        """Training tokens of a domain that the longest run reads; 0 where text may be repeated."""
+        longest = 0
+        for size in self.sizes:
+            runs = self.grid_of(size).runs(domain)
+            steps = [r.pretrain_steps if domain == GENERAL else r.specialize_steps for r in runs]
+            if not self.execution_of(size).repeat:
+                longest = max(longest, *steps)
+        return longest * self.training.batch_tokens
 
 
-def _check_grid(config: Config, file: str) -> None:
-    trunk = config["grid"]["trunk_tokens"]
-    for size in config["sizes"]:
-        key = "holdout" if size in config["holdout_sizes"] else "fit"
-        for column in ("pretrain_tokens", "unsplit_tokens"):
-            longest = max(config["grid"][key].get(column, [0]), default=0)
-            if longest > trunk:
-                raise UserError(
-                    f"{file}: grid.{key}.{column} has {longest}, beyond grid.trunk_tokens, "
-                    f"which is {trunk}; lower the one or raise the other"
-                )
-    _check_repeat(config, file)
-    batch, context = config["training"]["batch_tokens"], config["model"]["context"]
-    if batch % context:
-        raise UserError(
-            f"{file}: training.batch_tokens is {batch}; give a multiple of model.context, {context}"
-        )
+class ForecastConfig(RunsConfig):
+    """The part of a configuration that a forecast and a calibration depend on."""
+
+    corpus: Mapping[Literal["domains"], Mapping[str, None]]
+    """The names of the domains, without their sources."""
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """The domains in the order of the configuration."""
+        return tuple(self.corpus["domains"])
 
 
-def _check_repeat(config: Config, file: str) -> None:
-    grid = config["grid"]
-    repeat = grid.get("repeat", {"seeds": [], "pretrain_tokens": []})
-    for seed in set(repeat["seeds"]) & set(grid["seeds"]):
-        raise UserError(
-            f"{file}: grid.repeat.seeds has {seed}, which grid.seeds has too; name another seed"
-        )
-    for key in ("fit", "holdout"):
-        if not set(repeat["pretrain_tokens"]) <= set(grid[key]["pretrain_tokens"]):
-            known = ", ".join(map(str, grid[key]["pretrain_tokens"]))
-            raise UserError(
-                f"{file}: grid.repeat.pretrain_tokens has a value that grid.{key}.pretrain_tokens "
-                f"lacks; choose among {known}"
-            )
+class ExperimentConfig(RunsConfig):
+    """One experiment."""
+
+    experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Name of the experiment; its results are in results/NAME."""
+    corpus: CorpusConfig
+    law: LawConfig
+    benchmarks: BenchmarksConfig
+    tune_learning_rate: LearningRateConfig = Field(default={}, validate_default=True)
+    compare: CompareConfig = Field(default={}, validate_default=True)
+    frontier: FrontierConfig = Field(default={}, validate_default=True)
+
+    @field_validator("tune_learning_rate", mode="before")
+    @classmethod
+    def _complete_sweep(cls, value: Any, info: ValidationInfo) -> Any:
+        known = info.data
+        if not isinstance(value, Mapping) or not {"training", "grid", "sizes"} <= set(known):
+            return value
+        fit = [size for size in known["sizes"] if size not in known.get("holdout_sizes", ())]
+        grid, rate = known["grid"], known["training"].learning_rate
+        return {
+            "sizes": fit if len(fit) > 1 else list(known["sizes"]),
+            "rates": [rate * factor for factor in SWEEP_FACTORS],
+            "tokens": max(grid.fit.pretrain_tokens) or grid.trunk_tokens,
+            **value,
+        }
+
+    @field_validator("compare", mode="before")
+    @classmethod
+    def _complete_compare(cls, value: Any, info: ValidationInfo) -> Any:
+        final: FinalConfig | None = info.data.get("final")
+        if not isinstance(value, Mapping) or final is None:
+            return value
+        defaults = {"sizes": [final.size], "budgets": [final.budget_tokens], "seeds": final.seeds}
+        return {**defaults, **value}
+
+    @field_validator("frontier", mode="before")
+    @classmethod
+    def _complete_frontier(cls, value: Any, info: ValidationInfo) -> Any:
+        final: FinalConfig | None = info.data.get("final")
+        if not isinstance(value, Mapping) or final is None:
+            return value
+        defaults = final.model_dump(include={"size", "budget_tokens", "seeds"})
+        return {**defaults, **value}
+
+    @model_validator(mode="after")
+    def _check_targets(self) -> Self:
+        sweep = self.tune_learning_rate
+        checks.check_size_names("compare.sizes", self.compare.sizes, self.sizes)
+        checks.check_size_names("frontier.size", [self.frontier.size], self.sizes)
+        checks.check_size_names("tune_learning_rate.sizes", sweep.sizes, self.sizes)
+        return self
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """The domains in the order of the configuration, given or to be discovered."""
+        return self.corpus.domain_names
+
+
+def check_config(config: Mapping[str, Any], *, file: str = "config.yaml") -> ExperimentConfig:
+    """The experiment that a configuration describes; raises `UserError` with the wrong key."""
+    return ExperimentConfig.read(config, where=file)
+
+
+REQUIRED = tuple(k for k, field in ExperimentConfig.model_fields.items() if field.is_required())
+"""The sections without which a file is no whole configuration."""
+
+
+# ---- the same for a configuration that is a mapping: being replaced ----------------------------
+
+Config = Mapping[str, Any]
 
 
 def domain_names(config: Config) -> list[str]:
@@ -134,18 +231,6 @@ def domain_names(config: Config) -> list[str]:
     if "discover" in domains:
         return [f"cluster_{number}" for number in range(1, domains["discover"] + 1)]
     return list(domains)
-
-
-def _check_domains(config: Config, file: str) -> None:
-    corpus = config["corpus"]
-    if GENERAL in corpus["domains"]:
-        raise UserError(f"{file}: corpus.domains has {GENERAL}; that name is the mixture's, rename")
-    for domain in corpus["general"].get("slices", {}):
-        if domain not in domain_names(config):
-            raise UserError(
-                f"{file}: corpus.general.slices names {domain}, which is no domain; "
-                f"the domains are {', '.join(domain_names(config))}"
-            )
 
 
 def shape_of(config: Config, size: str) -> Shape:
@@ -173,30 +258,6 @@ def learning_rate_sweep(config: Config) -> dict[str, Any]:
         "tokens": max(config["grid"]["fit"]["pretrain_tokens"]),
     }
     return {**sweep, **config.get("tune_learning_rate", {})}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """The runs of one size: cells of D and D' for every domain, and the unsplit runs."""
-
-    batch_tokens: int
-    """Tokens a step."""
-    cells: tuple[tuple[int, int], ...]
-    """(D, D') in steps of every branch, the same for each domain."""
-    unsplit: tuple[int, ...]
-    """Totals in steps of the runs on general alone."""
-
-    def runs(self, domain: str) -> list[Run]:
-        """The runs on a domain, or the unsplit ones of `general`."""
-        if domain == GENERAL:
-            return [
-                Run(domain=GENERAL, pretrain_steps=total, specialize_steps=0)
-                for total in self.unsplit
-            ]
-        return [
-            Run(domain=domain, pretrain_steps=pretrain, specialize_steps=specialize)
-            for pretrain, specialize in self.cells
-        ]
 
 
 def needed_tokens(config: Config, domain: str) -> int:

@@ -1,41 +1,128 @@
-"""Settings of the training and of how it is run, as the configuration gives them."""
+"""The sections of the configuration, but for the corpus; `base` has the types of the values."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from splitlaw.experiment.base import (
+    Count,
+    Distinct,
+    Fraction,
+    Natural,
+    Number,
+    Positive,
+    Seeds,
+    Settings,
+    Values,
+)
+
+BYTES = 256
+"""Tokens of a byte-level vocabulary that stand for single bytes."""
+FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+"""General fractions of the target `frontier`: closer together where optimal splits usually are."""
 
 
-class Settings(BaseModel):
-    """A section of the configuration: immutable, and without keys that are not declared.
+class TokenizerConfig(Settings):
+    """A byte-level BPE tokenizer trained on general text, or one that exists."""
 
-    The docstring below a field is its description in the schema.
-    """
+    vocabulary: Annotated[Count, Field(gt=BYTES)]
+    """Tokens in the vocabulary, including the 256 bytes and the end of text. Models are built for
+    this many, also where `path` names a tokenizer."""
+    path: str | None = None
+    """Folder, or name on the Hugging Face Hub, of a tokenizer to use instead of training one."""
+    revision: str | None = None
+    """Commit of a tokenizer from the Hub."""
+    max_bytes: Positive = 50_000_000
+    """Bytes of text to train the tokenizer on, at most. With more, merges hardly change, and the
+    counts may no longer fit in memory."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+class ModelConfig(Settings):
+    """The part of the architecture that all sizes share."""
+
+    context: Annotated[Count, Field(ge=8)]
+    """Tokens that a prediction is made from, at most."""
+
+
+class SizeConfig(Settings):
+    """Shape of one size of model: Llama with tied embeddings."""
+
+    width: Annotated[Count, Field(ge=2)]
+    """Width of the hidden states; each of the `heads` gets an even part of it."""
+    layers: Positive
+    """Number of transformer blocks."""
+    heads: Positive
+    """Number of attention heads."""
+    intermediate: Positive
+    """Width of the feed-forward layer."""
+
+
+class CellsConfig(Settings):
+    """Runs of a size: every D with every D', in tokens."""
+
+    pretrain_tokens: Annotated[Distinct[Natural], Field(min_length=1)]
+    """Values of D, in tokens; 0 trains from scratch."""
+    specialize_tokens: Annotated[Distinct[Positive], Field(min_length=1)]
+    """Values of D', in tokens."""
+    unsplit_tokens: Distinct[Positive] = ()
+    """Tokens of unsplit runs, in addition to the totals D + D' of the cells."""
+
+
+class RepeatConfig(Settings):
+    """Additional seeds that train a part of the grid."""
+
+    seeds: Seeds
+    """Seeds that are not among `grid.seeds`."""
+    pretrain_tokens: Annotated[Distinct[Natural], Field(min_length=1)]
+    """Values of D that these seeds train, in tokens, with every D' and the unsplit runs of the same
+    totals."""
+
+
+class GridConfig(Settings):
+    """The runs that the law is fitted to."""
+
+    trunk_tokens: Positive
+    """Tokens of the longest general run of every size."""
+    min_tokens_per_param: Annotated[Number, Field(ge=0)]
+    """Cells with fewer tokens D + D' per parameter are left out."""
+    seeds: Seeds
+    """Seeds of initialisation and data order that train the whole grid."""
+    fit: CellsConfig
+    """Runs of the sizes that the law is fitted to."""
+    holdout: CellsConfig
+    """Runs of `holdout_sizes`."""
+    repeat: RepeatConfig | None = None
+    """Additional seeds that train a part of the grid; by default none."""
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of the grid, those that repeat a part of it last."""
+        return (*self.seeds, *(self.repeat.seeds if self.repeat else ()))
 
 
 class TrainingConfig(Settings):
     """How every model of an experiment is trained; part of what identifies a result."""
 
-    batch_tokens: int = Field(ge=1)
+    batch_tokens: Positive
     """Tokens in a step; a multiple of `model.context`."""
-    warmup_tokens: int = Field(ge=0)
+    warmup_tokens: Natural
     """Tokens over which the learning rate rises to its peak."""
-    cooldown_fraction: float = Field(gt=0, lt=1)
+    cooldown_fraction: Fraction
     """Share of D + D' over which the learning rate falls to zero."""
-    learning_rate: float = Field(gt=0)
+    learning_rate: Annotated[Number, Field(gt=0)]
     """Peak learning rate of a model of `reference_params` parameters."""
-    reference_params: int = Field(ge=1)
+    reference_params: Positive
     """Number of parameters that `learning_rate` is for."""
-    learning_rate_exponent: float
+    learning_rate_exponent: Number
     """The peak learning rate is proportional to N to this power; 0 gives every size the same."""
-    weight_decay: float = Field(ge=0)
+    weight_decay: Annotated[Number, Field(ge=0)]
     """Decoupled weight decay of the weight matrices; norms have none."""
-    betas: tuple[float, float]
+    betas: Annotated[tuple[Number, Number], Field(strict=False)]
     """Decay rates of AdamW's two moments."""
-    clip: float = Field(gt=0)
+    clip: Annotated[Number, Field(gt=0)]
     """Largest global norm of the gradients; larger ones are scaled down to it."""
 
     def peak_learning_rate(self, params: int) -> float:
@@ -47,6 +134,113 @@ class TrainingConfig(Settings):
         return round(tokens / self.batch_tokens)
 
 
+class HeldOutConfig(Settings):
+    """How held-out text is cut into the documents that losses are measured on."""
+
+    tokens: Positive | None = None
+    """Held-out tokens of each domain on which a loss is measured."""
+    characters_per_document: Positive | None = None
+    """Held-out documents are cut to this many characters, so that a few long ones do not dominate
+    the mean; by default they are not cut."""
+    minimum_tokens: Positive = 1000
+    """A domain with fewer held-out tokens is refused, because its loss would be noise."""
+
+
+class EvaluationConfig(HeldOutConfig):
+    """How losses on held-out text are measured."""
+
+    tokens: Positive
+    """Held-out tokens of each domain on which a loss is measured."""
+
+
+class LawConfig(Settings):
+    """How the law is fitted."""
+
+    form: Literal[
+        "auto",
+        "two_skills",
+        "effective_tokens",
+        "additive",
+        "multiplicative",
+        "transfer_gap",
+        "interaction",
+        "transferred_data",
+        "coupled",
+        "chinchilla",
+    ]
+    """Form of the law; `auto` takes the one that predicts held-out rows best."""
+    bootstrap: Natural
+    """Number of bootstrap draws that the intervals are computed from."""
+    seed: int
+    """Seed of the bootstrap draws."""
+
+
+class FinalConfig(Settings):
+    """The models trained at the optimal split, and the baselines at equal compute."""
+
+    size: str
+    """Size of the final models, one of `sizes`."""
+    budget_tokens: Positive
+    """Tokens of a strategy: the trunk and all its branches together."""
+    seeds: Seeds
+    """Seeds of initialisation and data order."""
+    more_seeds: Values[Natural]
+    """Seeds that the target `seeds` adds."""
+    trunk: Literal["shared"]
+    """One trunk for all domains. Independent trunks can be planned, but not trained."""
+
+
+class Completed(Settings):
+    """A section that may lack any key: `ExperimentConfig` takes it from other sections."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
+
+
+class CompareConfig(Completed):
+    """What the target `compare` trains: the optimal split and the baselines at several sizes."""
+
+    sizes: Annotated[Distinct[str], Field(min_length=1)]
+    """Names of sizes; by default `final.size`."""
+    budgets: Annotated[Distinct[Positive], Field(min_length=1)]
+    """Tokens of a strategy; by default `final.budget_tokens`."""
+    seeds: Seeds
+    """Seeds of initialisation and data order; by default `final.seeds`."""
+
+
+class FrontierConfig(Completed):
+    """What the target `frontier` trains: one budget split at several general fractions."""
+
+    size: str
+    """Name of the size; by default `final.size`."""
+    budget_tokens: Positive
+    """Tokens of each split; by default `final.budget_tokens`."""
+    fractions: Annotated[Distinct[Fraction], Field(min_length=7)] = FRACTIONS
+    """General fractions to train at in addition to that of the plan."""
+    seeds: Seeds
+    """Seeds of initialisation and data order; by default `final.seeds`."""
+
+
+class LearningRateConfig(Completed):
+    """What the target `tune_learning_rate` trains to find the learning rate for a text."""
+
+    sizes: Annotated[Distinct[str], Field(min_length=2)]
+    """Names of sizes; by default those that are not in `holdout_sizes`."""
+    rates: Annotated[Distinct[Annotated[Number, Field(gt=0)]], Field(min_length=3)]
+    """Peak learning rates that every size is trained at; by default a quarter to four times
+    `training.learning_rate`."""
+    tokens: Positive
+    """General tokens of each run; by default the largest of `grid.fit.pretrain_tokens`."""
+
+
+class BenchmarksConfig(Settings):
+    """Zero-shot tasks of the final models."""
+
+    tasks: Annotated[Distinct[str], Field(min_length=1)]
+    """Local tasks of the folder `tasks`, or tasks of lm-eval where the Hub can be reached."""
+    items: Positive
+    """Items of each local task, at most."""
+
+
 class ExecutionConfig(Settings):
     """Where and how a run is computed; never part of what identifies a result."""
 
@@ -54,15 +248,32 @@ class ExecutionConfig(Settings):
     """Device to train on; `auto` takes a GPU where there is one."""
     compile: bool = True
     """Use `torch.compile` where a C++ compiler or a GPU is available."""
-    microbatch: int | None = Field(default=None, ge=1)
+    microbatch: Positive | None = None
     """Sequences in one forward pass of a process; by default the most that fit in memory."""
-    processes: int = Field(default=1, ge=1)
+    processes: Positive = 1
     """Processes that share each batch, one for each GPU."""
     shard: bool = False
     """Divide weights and moments among the processes (FSDP2) instead of replicating them (DDP)."""
-    checkpoint_seconds: float = Field(default=300.0, gt=0)
+    checkpoint_seconds: Annotated[Number, Field(gt=0)] = 300.0
     """Seconds between resume states."""
+    flops_per_second: Annotated[Number, Field(gt=0)] | None = None
+    """Training FLOPs per second of one device, for the target `cost` and time limits; by default
+    the target `calibrate` measures the throughput."""
     repeat: bool = False
     """Read a domain's text again when its tokens are used up, instead of refusing the run."""
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    trackers: Distinct[Literal["tensorboard", "wandb"]] = ()
     """Trackers that receive the numbers of `train_log.csv` as well."""
+
+
+class ExecutionSection(ExecutionConfig):
+    """Where and how runs are computed; a change never trains anything again."""
+
+    by_size: Mapping[str, ExecutionConfig] = {}
+    """Other values for some sizes, by name of the size."""
+
+    def of(self, size: str | None) -> ExecutionConfig:
+        """The settings of a size; without one, those of all sizes that `by_size` does not name."""
+        keys: dict[str, Any] = self.model_dump(exclude={"by_size"}, exclude_unset=True)
+        if size is not None and size in self.by_size:
+            keys |= self.by_size[size].model_dump(exclude_unset=True)
+        return ExecutionConfig(**keys)

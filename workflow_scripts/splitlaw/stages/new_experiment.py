@@ -51,9 +51,7 @@ class Domain:
         return 0.0 if few else SLICE
 
 
-def write_new_experiment(
-    text: Path, out: Path, *, defaults: Path, schema: Path, name: str | None = None
-) -> str:
+def write_new_experiment(text: Path, out: Path, *, defaults: Path, name: str | None = None) -> str:
     """Write a configuration for the text files in `text`, and give a summary.
 
     Each folder in `text` that holds text becomes a domain of its name, and one called `general`
@@ -65,7 +63,7 @@ def write_new_experiment(
     domains = find_domains(text)
     name = name or plain(out.stem)
     written = starting_config(domains, defaults=defaults.read_text(encoding="utf-8"), name=name)
-    check_config(yaml.safe_load(written), yaml.safe_load(schema.read_text()), file=str(out))
+    check_config(yaml.safe_load(written), file=str(out))
     write_text(out, written)
     found = [f"  {d.name}: {_amount(d)}" for d in domains]
     return "\n".join(

@@ -1,56 +1,25 @@
 """Train a byte-level BPE tokenizer, or take one that exists."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, write_json
-from splitlaw.corpus.config import GENERAL
 from splitlaw.corpus.documents import read_documents
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.settings import TokenizerConfig
 
 END_OF_TEXT = "<|endoftext|>"
-_BYTES = 256
 _PROBE = "Zażółć gęślą jaźń — 深層学習 🧪 ∀ε>0 \u200b\U0010fffd\n"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerConfig:
-    """The `tokenizer` section: train one of `vocabulary` tokens, or take the one at `path`."""
-
-    vocabulary: int | None = None
-    """Tokens, the 256 bytes and the end of text among them."""
-    path: str | None = None
-    """A local folder, or a name on the hub."""
-    revision: str | None = None
-    """The hub's commit."""
-    max_bytes: int = 50_000_000
-    """Train on this much text at most: merges hardly change beyond, and counts fit in memory."""
-
-    def __post_init__(self) -> None:
-        if (self.vocabulary is None) == (self.path is None):
-            raise UserError("tokenizer: give vocabulary, to train one, or path, to take one")
-        if self.vocabulary is not None and self.vocabulary <= _BYTES:
-            raise UserError(f"tokenizer.vocabulary is {self.vocabulary}; give over {_BYTES} tokens")
-
-
-def tokenizer_config(section: dict[str, Any]) -> TokenizerConfig:
-    """Build the configuration from the `tokenizer` section."""
-    try:
-        return TokenizerConfig(**section)
-    except TypeError as cause:
-        raise UserError(f"tokenizer: {cause}; use vocabulary, path, revision, max_bytes") from None
 
 
 def make_tokenizer(config: TokenizerConfig, corpus: Path, out: Path) -> None:
     """Write the tokenizer that the configuration asks for into the folder `out`."""
     if config.path is not None:
-        _take(config.path, config.revision, out)
+        _take(config, out)
         return
-    assert config.vocabulary is not None
     tokenizer = train(_limited(corpus, config.max_bytes), config.vocabulary)
     if tokenizer.get_vocab_size() != config.vocabulary:
         raise UserError(
@@ -100,12 +69,16 @@ def _save(tokenizer: Tokenizer, out: Path) -> None:
         tokenizer.save(str(temporary))
 
 
-def _take(name: str, revision: str | None, out: Path) -> None:
-    """Copy a tokenizer of a folder or the hub; it must have an end of text and no unknowns."""
+def _take(config: TokenizerConfig, out: Path) -> None:
+    """Copy a tokenizer of a folder or the Hub.
+
+    It must have an end of text, encode any text, and fit the models' vocabulary.
+    """
     from transformers import AutoTokenizer  # slow to import, and needed here alone
 
+    name = config.path
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=config.revision, use_fast=True)
     except (OSError, ValueError) as cause:
         reason = str(cause).strip().splitlines()[0]
         raise UserError(
@@ -114,6 +87,11 @@ def _take(name: str, revision: str | None, out: Path) -> None:
         ) from None
     if tokenizer.eos_token_id is None:
         raise UserError(f"tokenizer.path {name}: has no eos_token; documents need an end of text")
+    if len(tokenizer) > config.vocabulary:
+        raise UserError(
+            f"tokenizer.path {name}: has {len(tokenizer)} tokens, and tokenizer.vocabulary is "
+            f"{config.vocabulary}; raise it"
+        )
     encoded = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
     if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encoded:
         raise UserError(f"tokenizer.path {name}: has unknown characters; give a byte-level one")

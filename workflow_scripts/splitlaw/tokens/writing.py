@@ -4,7 +4,6 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +15,17 @@ from splitlaw.common.parallel import ordered_map
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.progress import progress
 from splitlaw.corpus.splitting import SPLITS
+from splitlaw.experiment.settings import HeldOutConfig
 from splitlaw.tokens.encoding import Encoder
 
 _BATCH_CHARACTERS = 1_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """How held-out documents are cut; a part of the `evaluation` section."""
-
-    characters_per_document: int | None = None
-    """Held-out documents are cut to this many, so that a few long ones do not own the mean."""
-    minimum_tokens: int = 1000
-    """A held-out split with fewer is refused: its loss would be noise."""
-
-    def __post_init__(self) -> None:
-        cut = self.characters_per_document
-        if cut is not None and cut < 1:
-            raise UserError(f"evaluation.characters_per_document is {cut}; give at least 1")
-
-
-def held_out_config(section: dict[str, Any]) -> HeldOut:
-    """Take what concerns token files from the `evaluation` section."""
-    known = {field.name for field in fields(HeldOut)}
-    return HeldOut(**{key: value for key, value in section.items() if key in known})
 
 
 def tokenize_domain(
     corpus: Path,
     tokenizer_folder: Path,
     domain: str,
-    held_out: HeldOut,
+    held_out: HeldOutConfig,
     out: Path,
     *,
     workers: int = 1,
@@ -84,7 +63,7 @@ def tokenize_domain(
     )
 
 
-def _check_tokens(domain: str, split: str, tokens: int, held_out: HeldOut) -> None:
+def _check_tokens(domain: str, split: str, tokens: int, held_out: HeldOutConfig) -> None:
     if split != "train" and tokens < held_out.minimum_tokens:
         raise UserError(
             f"domain {domain}: {split} has {tokens} tokens, fewer than evaluation.minimum_tokens "

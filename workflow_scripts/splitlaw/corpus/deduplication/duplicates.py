@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from splitlaw.corpus.config import NearDuplicates
 from splitlaw.corpus.deduplication.shingles import Hashes, jaccard, shingle_set
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
 from splitlaw.corpus.progress import progress
+from splitlaw.experiment.corpus_settings import NearDuplicates
 
 BAND = 4
 _BANDS_AT_ONCE = 8

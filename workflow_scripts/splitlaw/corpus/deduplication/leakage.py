@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitlaw.common.parallel import ordered_map
-from splitlaw.corpus.config import NearDuplicates
 from splitlaw.corpus.deduplication.duplicates import Similarity
 from splitlaw.corpus.deduplication.shingles import Hashes, shingle_hashes, sorted_unique
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows, split_by_size
 from splitlaw.corpus.progress import progress
+from splitlaw.experiment.corpus_settings import NearDuplicates
 
 _CHUNK = 64 << 20
 _BATCH = 2 << 20

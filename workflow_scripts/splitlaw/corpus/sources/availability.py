@@ -5,8 +5,9 @@ import hashlib
 from pathlib import Path
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.config import GENERAL, CorpusConfig, Source
 from splitlaw.corpus.sources.packages import read_package
+from splitlaw.experiment.corpus_settings import CorpusConfig, Source
+from splitlaw.experiment.lineage import GENERAL
 
 
 def check_sources_exist(config: CorpusConfig) -> None:
@@ -15,13 +16,13 @@ def check_sources_exist(config: CorpusConfig) -> None:
     A hub's data set is not asked for: that takes the network. Where bad input is skipped, files may
     be missing if the domain has another source.
     """
-    if config.embedding is not None and not Path(config.embedding).is_dir():
+    embedding = config.discovery.embedding if config.discovery else None
+    if embedding is not None and not Path(embedding).is_dir():
         raise UserError(
-            f"corpus.domains.embedding: {config.embedding} is no folder; give that of a saved model"
+            f"corpus.domains.embedding: {embedding} is no folder; give that of a saved model"
         )
-    sources = {f"corpus.{GENERAL}.sources": config.general}
-    sources |= {f"corpus.domains.{name}.sources": own for name, own in config.domains.items()}
-    for key, listed in sources.items():
+    for name, listed in config.sources.items():
+        key = f"corpus.{name}.sources" if name == GENERAL else f"corpus.domains.{name}.sources"
         skip = config.cleaning.on_bad_input == "skip" and any(map(_files_are_there, listed))
         for source in listed:
             _check(source, key, skip=skip)
@@ -33,10 +34,7 @@ def files_digest(config: CorpusConfig) -> str:
     It changes when a file comes, goes, or has another length, not when one is touched.
     """
     patterns = {
-        source.files
-        for listed in (config.general, *config.domains.values())
-        for source in listed
-        if source.files
+        source.files for listed in config.sources.values() for source in listed if source.files
     }
     found = {
         (file, Path(file).stat().st_size)

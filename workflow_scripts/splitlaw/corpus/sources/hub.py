@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.config import Source
 from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.experiment.corpus_settings import Source
 
 
 def read_dataset(source: Source, trouble: InputErrors) -> Iterator[tuple[str, str]]:

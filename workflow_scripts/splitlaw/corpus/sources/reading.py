@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.config import Source
 from splitlaw.corpus.sources.files import LONGEST, TOO_LONG, read_files, resolve
 from splitlaw.corpus.sources.hub import read_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.packages import read_package
+from splitlaw.experiment.corpus_settings import Source
 
 BATCH_CHARACTERS = 2_000_000
 _BATCH_DOCUMENTS = 4096

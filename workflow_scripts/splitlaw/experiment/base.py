@@ -1,0 +1,122 @@
+"""The base of every section of the configuration, and the types of its values.
+
+A value is kept as it is written: a whole number stays an integer where any number is allowed.
+Digests of results are made from the values, and `1` and `1.0` have different ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.functional_validators import WrapValidator
+
+from splitlaw.common.errors import UserError
+from splitlaw.experiment.mistakes import explain
+
+
+class Settings(BaseModel):
+    """A section of the configuration: immutable, and without keys that are not declared.
+
+    The docstring below a field is its description in the schema. Values are not converted: text is
+    never read as a number.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any], *, where: str, section: str = "") -> Self:
+        """The section that `content` describes.
+
+        `where` is the file or the option that `content` is from, and `section` the key that it has
+        there. Raises `UserError` with both, and with the key inside it that is wrong.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise UserError(f"{where}: {explain(error, cls, section=section)}") from None
+
+    @classmethod
+    def load(cls, source: str, *, section: str = "", option: str = "--config") -> Self:
+        """The section in inline JSON or in a JSON or YAML file, the value of a command's `option`.
+
+        A file of a whole configuration may be given for one `section` of it.
+        """
+        where = option if is_inline(source) else source
+        return cls.read(load_config(source, section, option=option), where=where, section=section)
+
+
+def is_inline(source: str) -> bool:
+    """Whether the value of an option is JSON itself and not the name of a file."""
+    return source.lstrip().startswith("{")
+
+
+def load_config(source: str, section: str = "", *, option: str = "--config") -> dict[str, Any]:
+    """Content of inline JSON, or of a JSON or YAML file; the part `section` where there is one.
+
+    Raises `UserError` with the name of the file, or with `option` for inline JSON.
+    """
+    inline = is_inline(source)
+    where, kind = (option, "JSON") if inline else (source, "YAML")
+    try:
+        text = source if inline else Path(source).read_text(encoding="utf-8")
+        content = json.loads(text) if inline else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as cause:
+        reason = " ".join(str(cause).split())
+        raise UserError(f"{where}: cannot be read as {kind} ({reason}); correct it") from None
+    if isinstance(content, dict) and section:
+        content = content.get(section, content)
+    if not isinstance(content, dict):
+        raise UserError(f"{where}: has no keys; give {kind} with keys and values")
+    return content
+
+
+def _keep_integer(value: Any, check: Callable[[Any], float]) -> float:
+    checked = check(value)
+    return value if isinstance(value, int) else checked
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Item = TypeVar("Item")
+
+
+def _distinct(values: tuple[Item, ...]) -> tuple[Item, ...]:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"has {value} twice; remove one of them")
+    return values
+
+
+Number = Annotated[float, WrapValidator(_keep_integer)]
+"""Any finite number; an integer stays one."""
+Count = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, which may be written like `2.0e+6`."""
+Natural = Annotated[Count, Field(ge=0)]
+"""A whole number of at least 0."""
+Positive = Annotated[Count, Field(ge=1)]
+"""A whole number of at least 1."""
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+"""A number between 0 and 1, both excluded."""
+Values = Annotated[tuple[Item, ...], Field(strict=False)]
+"""A list, which is kept as a tuple."""
+Distinct = Annotated[
+    tuple[Item, ...],
+    Field(strict=False, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_distinct),
+]
+"""A list without repeated values, which is kept as a tuple."""
+Seeds = Annotated[Distinct[Natural], Field(min_length=1)]
+"""Seeds of initialisation and data order."""

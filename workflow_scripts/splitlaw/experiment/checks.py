@@ -1,0 +1,68 @@
+"""Checks that concern several sections of the configuration.
+
+Each raises `ValueError` with the full keys, what is wrong with them and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from splitlaw.experiment.settings import GridConfig
+from splitlaw.experiment.shape import Shape
+
+
+def check_shapes(shapes: Mapping[str, Shape]) -> None:
+    """Refuse two sizes of the same shape."""
+    seen: dict[Shape, str] = {}
+    for name, shape in shapes.items():
+        if shape in seen:
+            raise ValueError(
+                f"sizes.{name} repeats sizes.{seen[shape]}; change or remove one of them"
+            )
+        seen[shape] = name
+
+
+def check_size_names(key: str, names: Iterable[str], sizes: Iterable[str]) -> None:
+    """Refuse a size that is not one of `sizes`."""
+    known = list(sizes)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{key} names {name}; the sizes are {', '.join(known)}")
+
+
+def check_grid(grid: GridConfig, *, used: Iterable[str]) -> None:
+    """Refuse runs that are longer than the trunk, in those of `fit` and `holdout` that are used."""
+    for key in sorted(set(used)):
+        part = grid.fit if key == "fit" else grid.holdout
+        for column in ("pretrain_tokens", "unsplit_tokens"):
+            longest = max(getattr(part, column), default=0)
+            if longest > grid.trunk_tokens:
+                raise ValueError(
+                    f"grid.{key}.{column} has {longest}, beyond grid.trunk_tokens, which is "
+                    f"{grid.trunk_tokens}; lower the first or raise the second"
+                )
+
+
+def check_repeat(grid: GridConfig) -> None:
+    """Refuse repeated seeds of the grid, and a repeated D that the grid does not have."""
+    if grid.repeat is None:
+        return
+    for seed in set(grid.repeat.seeds) & set(grid.seeds):
+        raise ValueError(
+            f"grid.repeat.seeds has {seed}, which grid.seeds has too; give another seed"
+        )
+    for key, part in (("fit", grid.fit), ("holdout", grid.holdout)):
+        if not set(grid.repeat.pretrain_tokens) <= set(part.pretrain_tokens):
+            known = ", ".join(map(str, part.pretrain_tokens))
+            raise ValueError(
+                f"grid.repeat.pretrain_tokens has a value that grid.{key}.pretrain_tokens lacks; "
+                f"choose among {known}"
+            )
+
+
+def check_batch(batch_tokens: int, context: int) -> None:
+    """Refuse a batch that does not consist of whole sequences."""
+    if batch_tokens % context:
+        raise ValueError(
+            f"training.batch_tokens is {batch_tokens}; give a multiple of model.context, {context}"
+        )

@@ -1,0 +1,239 @@
+"""The `corpus` section of the configuration: everything that decides what the text is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from splitlaw.experiment.base import Count, Fraction, Natural, Number, Positive, Settings, Values
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.mistakes import DISCOVERED, GIVEN
+
+BENCHMARKS = (
+    "arc_easy", "arc_challenge", "hellaswag", "piqa", "winogrande", "openbookqa",
+    "csqa", "socialiqa", "sciq", "boolq", "medmcqa", "medqa_en",
+)  # fmt: skip
+
+LARGEST_HELD_OUT = 0.4
+"""Largest share of the documents in one held-out split, so that both leave some to train on."""
+
+
+class Source(Settings):
+    """Where documents come from; a source has exactly one of `package`, `files` and `dataset`."""
+
+    package: str | None = None
+    """A built-in corpus, read from an installed Python package."""
+    files: str | None = None
+    """A glob pattern of files, relative to the working directory."""
+    dataset: str | None = None
+    """Name of a data set on the Hugging Face Hub, or a folder that `datasets` can open."""
+    text_field: str = "text"
+    """Field or column that holds the text."""
+    config: str | None = None
+    """Configuration of the data set, where it has several."""
+    split: str = "train"
+    """Split of the data set."""
+    revision: str | None = None
+    """Commit of the data set. Without it, the corpus changes when the data set does."""
+    streaming: bool = False
+    """Read a data set of the Hub without downloading all of it."""
+    max_documents: Positive | None = None
+    """Stop after this many documents."""
+    max_bytes: Positive | None = None
+    """Stop after this many bytes of UTF-8 text."""
+    weight: Annotated[Number, Field(gt=0)] | None = None
+    """Share of the source in `general`, relative to the weights of the other sources."""
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        named = [kind for kind in ("package", "files", "dataset") if getattr(self, kind)]
+        if len(named) != 1:
+            raise ValueError(
+                "a source has exactly one of package, files and dataset, and this one has "
+                f"{' and '.join(named) or 'none'}; give one"
+            )
+        return self
+
+    @property
+    def label(self) -> str:
+        """Short name under which the source's documents are counted."""
+        return self.package or self.files or str(self.dataset)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What is read, whatever the limits: two sources of equal identity have the same text."""
+        return (self.label, str(self.config), self.split, str(self.revision), self.text_field)
+
+
+class NearDuplicates(Settings):
+    """When two documents count as the same; one of them is dropped."""
+
+    threshold: Annotated[Number, Field(gt=0, le=1)] = 0.6
+    """Jaccard similarity of the sets of word shingles at which one of two documents is dropped."""
+    shingle: Positive = 3
+    """Number of words in a shingle."""
+    permutations: Annotated[Count, Field(ge=4, multiple_of=4)] = 128
+    """Number of MinHash permutations, in bands of four."""
+
+
+class Cleaning(Settings):
+    """Which documents are kept."""
+
+    min_characters: Positive = 40
+    """Documents with fewer characters are dropped."""
+    max_characters: Positive = 1_000_000
+    """Documents with more characters are dropped."""
+    near_duplicates: NearDuplicates | None = NearDuplicates()
+    """When two documents count as the same; null keeps near-duplicates. Exact duplicates are always
+    dropped."""
+    benchmarks: Values[str] = BENCHMARKS
+    """Tasks whose items must not occur in training text; an empty list disables the check."""
+    benchmark_words: Annotated[Count, Field(ge=5)] = 13
+    """Number of consecutive words that a training document must not share with an item of a
+    benchmark."""
+    on_bad_input: Literal["stop", "skip"] = "stop"
+    """`stop` at the first unreadable document, or `skip` it and count it in the data card."""
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Self:
+        if self.min_characters > self.max_characters:
+            raise ValueError(
+                f"min_characters is {self.min_characters}, above max_characters, which is "
+                f"{self.max_characters}; lower the first or raise the second"
+            )
+        return self
+
+
+class Splits(Settings):
+    """Shares of the documents that are held out from training."""
+
+    validation: Annotated[Number, Field(gt=0, le=LARGEST_HELD_OUT)] = 0.05
+    """Share of the documents for validation."""
+    test: Annotated[Number, Field(gt=0, le=LARGEST_HELD_OUT)] = 0.05
+    """Share of the documents that every loss is measured on."""
+    passages_below: Natural = 100
+    """A domain with fewer distinct documents is held out by passage instead of by document; 0 never
+    does that. With 100 documents, a split of 5% is empty once in 170 draws."""
+
+
+Sources = Annotated[Values[Source], Field(min_length=1)]
+
+
+def _weighted_alike(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    if len({source.weight is None for source in sources}) > 1:
+        raise ValueError("some sources have a weight and some do not; give every one a weight")
+    return sources
+
+
+class GeneralConfig(Settings):
+    """The mixture that a trunk is trained on."""
+
+    sources: Annotated[Sources, AfterValidator(_weighted_alike)]
+    """Where documents come from."""
+    slices: Mapping[str, Annotated[Number, Field(ge=0, lt=1)]] = {}
+    """For each domain, the share of its training documents that go to `general` instead."""
+
+
+class DomainConfig(Settings):
+    """One domain."""
+
+    sources: Sources
+    """Where documents come from."""
+
+
+class DiscoveryConfig(Settings):
+    """Domains that are discovered as clusters of `general`."""
+
+    discover: Annotated[Count, Field(ge=2)]
+    """Number of clusters of `general` that become domains."""
+    embedding: str | None = None
+    """Folder of an embedding model to cluster with; by default, documents are compared by their
+    words (TF-IDF)."""
+    general_share: Fraction = 0.5
+    """Share of each cluster's documents that remains in `general`."""
+
+
+def _form(domains: Any) -> str:
+    discovered = isinstance(domains, DiscoveryConfig)
+    discovered |= isinstance(domains, Mapping) and "discover" in domains
+    return DISCOVERED if discovered else GIVEN
+
+
+DomainName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Domains = Annotated[
+    Annotated[Mapping[DomainName, DomainConfig], Field(min_length=1), Tag(GIVEN)]
+    | Annotated[DiscoveryConfig, Tag(DISCOVERED)],
+    Discriminator(_form),
+]
+
+
+class CorpusConfig(Settings):
+    """The text, general and of each domain."""
+
+    seed: int = 0
+    """Seed of splits, slices and the order of documents."""
+    general: GeneralConfig
+    """The mixture that a trunk is trained on."""
+    domains: Domains
+    """The sources of each domain, by its name; or how many domains to discover in `general`."""
+    splits: Splits = Splits()
+    """Shares of the documents that are held out from training."""
+    cleaning: Cleaning = Cleaning()
+    """Which documents are kept."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if GENERAL in self.domain_names:
+            raise ValueError(
+                f"domains has {GENERAL}; that is the name of the mixture, so rename the domain"
+            )
+        if self.discovery and self.general.slices:
+            raise ValueError(
+                "general.slices is for given domains; remove it and set domains.general_share"
+            )
+        for name in self.general.slices:
+            if name not in self.domain_names:
+                raise ValueError(
+                    f"general.slices names {name}, which is no domain; "
+                    f"the domains are {', '.join(self.domain_names)}"
+                )
+        _check_overlap(self.sources)
+        return self
+
+    @property
+    def discovery(self) -> DiscoveryConfig | None:
+        """How domains are discovered; None where they are given."""
+        return self.domains if isinstance(self.domains, DiscoveryConfig) else None
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """The domains in the order of the configuration, given or to be discovered."""
+        if isinstance(self.domains, DiscoveryConfig):
+            return tuple(f"cluster_{number}" for number in range(1, self.domains.discover + 1))
+        return tuple(self.domains)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`general`, then the domains."""
+        return (GENERAL, *self.domain_names)
+
+    @property
+    def sources(self) -> dict[str, tuple[Source, ...]]:
+        """The sources of `general`, then those of each given domain."""
+        given = {} if isinstance(self.domains, DiscoveryConfig) else self.domains
+        return {GENERAL: self.general.sources, **{n: d.sources for n, d in given.items()}}
+
+
+def _check_overlap(sources: Mapping[str, Iterable[Source]]) -> None:
+    """Refuse a source that two domains name; files are compared again once globs are resolved."""
+    owners: dict[tuple[str, ...], str] = {}
+    for domain, listed in sources.items():
+        for source in listed:
+            owner = owners.setdefault(source.identity, domain)
+            if owner != domain:
+                raise ValueError(
+                    f"{source.label} is a source of {owner} and of {domain}; "
+                    "remove it from one of them"
+                )

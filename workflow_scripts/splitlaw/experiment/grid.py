@@ -1,0 +1,60 @@
+"""The runs of one size that the law is fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.settings import CellsConfig, GridConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The runs of one size: cells of D and D' for every domain, and the unsplit runs."""
+
+    batch_tokens: int
+    """Tokens in a step."""
+    cells: tuple[tuple[int, int], ...]
+    """(D, D') in steps of every branch, the same for each domain."""
+    unsplit: tuple[int, ...]
+    """Totals in steps of the runs on general text alone."""
+
+    def runs(self, domain: str) -> list[Run]:
+        """The runs on a domain, or the unsplit ones of `general`."""
+        if domain == GENERAL:
+            return [
+                Run(domain=GENERAL, pretrain_steps=total, specialize_steps=0)
+                for total in self.unsplit
+            ]
+        return [
+            Run(domain=domain, pretrain_steps=pretrain, specialize_steps=specialize)
+            for pretrain, specialize in self.cells
+        ]
+
+
+def repeated_part(part: CellsConfig, config: GridConfig) -> CellsConfig:
+    """The part of a grid that the seeds of `grid.repeat` train."""
+    assert config.repeat is not None
+    kept = tuple(sorted(set(part.pretrain_tokens) & set(config.repeat.pretrain_tokens)))
+    return CellsConfig(pretrain_tokens=kept, specialize_tokens=part.specialize_tokens)
+
+
+def make_grid(part: CellsConfig, config: GridConfig, *, batch_tokens: int, params: int) -> Grid:
+    """The grid of a size of `params` parameters.
+
+    Cells of fewer than `grid.min_tokens_per_param` tokens per parameter are left out: such runs are
+    far from any power law, and no form fits them. The unsplit runs have the totals of the cells
+    that a trunk reaches, and `unsplit_tokens`. Without any cell, the grid is empty.
+    """
+    least = config.min_tokens_per_param * params
+    cells = sorted(
+        (round(pretrain / batch_tokens), round(specialize / batch_tokens))
+        for pretrain in part.pretrain_tokens
+        for specialize in part.specialize_tokens
+        if pretrain + specialize >= least
+    )
+    totals = {pretrain + specialize for pretrain, specialize in cells}
+    totals |= {round(tokens / batch_tokens) for tokens in part.unsplit_tokens}
+    longest = round(config.trunk_tokens / batch_tokens)
+    unsplit = sorted(total for total in totals if total <= longest)
+    return Grid(batch_tokens=batch_tokens, cells=tuple(cells), unsplit=tuple(unsplit))
