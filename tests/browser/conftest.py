@@ -1,4 +1,4 @@
-"""Chromium, driven by Playwright, and the pages that it opens."""
+"""Chromium, controlled by Playwright, and the pages that it opens."""
 
 import shutil
 import sys
@@ -26,7 +26,7 @@ FLAGS = (
 @pytest.fixture(scope="session")
 def chromium():
     if CHROMIUM is None:
-        pytest.skip("no Chromium here: apt-get install chromium, or brew install chromium")
+        pytest.skip("Chromium is not installed: apt-get install chromium, or brew install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -37,7 +37,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """A planted experiment; its law is infinite at D = 0 and D' = 0, where another stands in."""
+    """A planted experiment whose law is infinite at D = 0 and D' = 0; a stand-in predicts there."""
     folder = tmp_path_factory.mktemp("browser") / "results/planted"
     plant(folder, domains=DOMAINS, finals=False)
     two_skills = FitResult.load(folder / "law/fit.json")
@@ -53,19 +53,19 @@ def results(tmp_path_factory):
 
 
 class Opened:
-    """A page with all that went wrong while it was open, and all that it asked for."""
+    """A page, with the errors that occurred while it was open and the requests that it made."""
 
     def __init__(self, context, file):
         self.page = context.new_page()
-        self.trouble, self.requests = [], []
-        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type != "log" else None)
+        self.errors, self.requests = [], []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type != "log" else None)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(Path(file).as_uri())
-        self.page.wait_for_function("document.getElementById('play').dataset.milliseconds")
+        self.page.wait_for_function("document.getElementById('explorer').dataset.milliseconds")
 
     def find(self, name):
-        return self.page.locator(f"#play [data-is={name}]")
+        return self.page.locator(f"#explorer [data-is={name}]")
 
     def text(self, name):
         return self.find(name).inner_text()
@@ -73,7 +73,7 @@ class Opened:
 
 @pytest.fixture
 def opened(chromium, results):
-    """Open a page of the experiment; afterwards nothing may have failed or been fetched."""
+    """Open a page of the experiment; check at the end that there were no errors and no requests."""
     contexts, pages = [], []
 
     def open_page(file="plan_page.html", *, width=1440, scheme="light", folder=results):
@@ -87,5 +87,5 @@ def opened(chromium, results):
     for context in contexts:
         context.close()
     for page in pages:
-        assert page.trouble == []
+        assert page.errors == []
         assert [url for url in page.requests[1:] if not url.startswith(("data:", "blob:"))] == []

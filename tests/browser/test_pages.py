@@ -19,14 +19,14 @@ PAGES = ("report.html", "plan_page.html")
 
 
 @pytest.mark.parametrize("file", PAGES)
-def test_a_page_opens_alone_with_its_answer(opened, file):
+def test_a_page_opens_with_its_answer_and_loads_nothing_else(opened, file):
     shown = opened(file)
     assert re.search(r"Train \d+% .*general text", shown.text("answer"))
     assert len(shown.requests) == 1
     assert "Extrapolates: 2.6 times the largest N" in shown.text("beyond")
 
 
-def test_every_control_redraws_everything(opened):
+def test_every_control_redraws_all_results(opened):
     shown = opened()
     names = ("answer", "curve", "split", "recipes", "command")
     read = lambda: [shown.find(name).evaluate("node => node.innerHTML") for name in names]  # noqa: E731
@@ -46,7 +46,7 @@ def test_every_control_redraws_everything(opened):
         before = after
 
 
-def test_the_interval_of_the_optimum_follows_when_the_hand_rests(opened):
+def test_the_interval_of_the_optimum_follows_after_a_pause(opened):
     shown = opened()
     at_once = shown.page.evaluate(
         "() => { const slider = document.querySelector('[data-is=flops]'); slider.value *= 1.01;"
@@ -60,16 +60,16 @@ def test_the_interval_of_the_optimum_follows_when_the_hand_rests(opened):
     assert shown.find("curve").locator(".ends").count() == 1
 
 
-def test_without_domains_it_says_what_to_do(opened):
+def test_without_domains_it_asks_for_one(opened):
     shown = opened()
     for box in shown.find("use").all():
         box.uncheck()
-    assert shown.text("answer") == "Choose at least one domain."
+    assert shown.text("answer") == "Select at least one domain."
     shown.find("use").first.check()
     assert "Train" in shown.text("answer")
 
 
-def test_recipes_at_the_ends_are_judged_by_a_law_that_is_finite_there(opened, results):
+def test_baselines_at_the_ends_are_predicted_by_a_law_that_is_finite_there(opened, results):
     shown = opened()
     told = json.loads((results / "split/plan.json").read_text())
     rows = {row.split("\t")[0]: row.split("\t") for row in shown.text("recipes").splitlines()}
@@ -80,7 +80,7 @@ def test_recipes_at_the_ends_are_judged_by_a_law_that_is_finite_there(opened, re
             assert float(cells[1]) == pytest.approx(entry["predicted_mean_loss"][0], abs=6e-4)
 
 
-def test_the_export_is_the_planner_s_split(opened, results):
+def test_the_export_is_the_split_of_the_planner(opened, results):
     shown = opened()
     shown.find("params").press("ArrowLeft")
     with shown.page.expect_download() as waiting:
@@ -97,7 +97,7 @@ def test_the_export_is_the_planner_s_split(opened, results):
     assert saved["fraction_general"] == pytest.approx(made.fraction_general, abs=5e-3)
 
 
-def test_the_command_that_it_shows_gives_the_split_that_it_shows(opened, results, root, tmp_path):
+def test_the_command_shown_gives_the_split_shown(opened, results, root, tmp_path):
     shown = opened()
     shown.find("weight").first.fill("2")
     shown.find("unique").last.fill("300000")
@@ -110,19 +110,19 @@ def test_the_command_that_it_shows_gives_the_split_that_it_shows(opened, results
     assert float(share) == pytest.approx(100 * made["fraction_general"], abs=1)
 
 
-def test_the_config_that_it_shows_is_one(opened):
+def test_the_configuration_shown_is_valid(opened):
     shown = opened()
     told = shown.text("config")
     assert yaml.safe_load(told) == {"final": {"size": "w56", "budget_tokens": BUDGET}}
     shown.find("params").press("End")
     shown.find("trunk").select_option("independent")
-    assert "add one of about 4.55M parameters to sizes" in shown.text("config")
-    assert "knows no one trunk for each domain" in shown.text("config")
+    assert "add a size of about 4.55M parameters to sizes" in shown.text("config")
+    assert "without independent trunks" in shown.text("config")
     assert SIZES["w56"] == 151_816
 
 
 @pytest.mark.parametrize("file", PAGES)
-def test_a_narrow_screen_scrolls_in_one_direction(opened, file):
+def test_a_narrow_screen_scrolls_vertically_only(opened, file):
     shown = opened(file, width=390)
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
     small = shown.page.evaluate(
@@ -133,7 +133,7 @@ def test_a_narrow_screen_scrolls_in_one_direction(opened, file):
 
 
 @pytest.mark.parametrize("file", PAGES)
-def test_on_paper_nothing_is_cut_off_and_the_page_is_white(opened, file):
+def test_the_printed_page_is_white_and_fits_the_paper(opened, file):
     page = opened(file, width=703, scheme="dark").page  # A4 between margins of 12 mm
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= 703
@@ -142,7 +142,7 @@ def test_on_paper_nothing_is_cut_off_and_the_page_is_white(opened, file):
 
 
 @pytest.mark.parametrize("file", PAGES)
-def test_dark_and_light_follow_the_reader(opened, file):
+def test_the_colour_scheme_follows_the_browser(opened, file):
     lightness = {}
     for scheme in ("light", "dark"):
         body = opened(file, scheme=scheme).page.locator("body")
@@ -153,9 +153,9 @@ def test_dark_and_light_follow_the_reader(opened, file):
     assert lightness["dark", "color"] > 0.8 > 0.2 > lightness["dark", "backgroundColor"]
 
 
-def test_the_keyboard_reaches_every_control_in_order(opened):
+def test_the_tab_key_reaches_every_control_in_order(opened):
     shown = opened()
-    wanted = shown.page.locator("#play :is(input, select, button)").count()
+    wanted = shown.page.locator("#explorer :is(input, select, button)").count()
     reached = []
     while reached[-1:] != ["save"] and len(reached) <= wanted:
         shown.page.keyboard.press("Tab")
@@ -167,8 +167,8 @@ def test_the_keyboard_reaches_every_control_in_order(opened):
     assert reached[-1] == "save"
 
 
-def test_a_screen_reader_hears_what_every_control_is(opened):
-    told = opened().page.locator("#play").aria_snapshot()
+def test_every_control_has_an_accessible_name(opened):
+    told = opened().page.locator("#explorer").aria_snapshot()
     for part in ('slider "Budget', 'slider "Model size', 'combobox "Trunk', '"weight of law"'):
         assert part in told
     assert 'checkbox "law"' in told
@@ -176,7 +176,7 @@ def test_a_screen_reader_hears_what_every_control_is(opened):
     assert 'button "Save this split as JSON"' in told
 
 
-def test_a_slider_says_its_value_in_words(opened):
+def test_sliders_have_accessible_values(opened):
     shown = opened()
     assert re.search(r"[\d.]+ times ten to the 12 FLOPs", _value(shown, "flops"))
     assert _value(shown, "params") == "152k parameters"
@@ -186,7 +186,7 @@ def _value(shown, name):
     return shown.find(name).get_attribute("aria-valuetext")
 
 
-def test_one_domain_and_no_interval(opened, tmp_path):
+def test_one_domain_without_intervals(opened, tmp_path):
     folder = plant(tmp_path / "one", domains=("law",), bootstrap=0, finals=False)
     assert report.main(["--results", str(folder)]) == 0
     shown = opened("report.html", folder=folder)

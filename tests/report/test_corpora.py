@@ -12,7 +12,7 @@ def test_every_split_of_every_domain_is_counted(planted):
     assert table.rows[5][1:] == ["test", "120", "0.60", "240k", "2.50"]
 
 
-def test_what_was_dropped_is_told_with_its_reason(results):
+def test_dropped_documents_are_counted_by_reason(results):
     path = results / "corpus/law/card.json"
     card = json.loads(path.read_text())
     card["documents_cut"] = 9
@@ -28,7 +28,7 @@ def test_what_was_dropped_is_told_with_its_reason(results):
     ]
 
 
-def test_samples_stand_on_the_page_as_text(planted, tmp_path):
+def test_samples_are_escaped_on_the_page(planted, tmp_path):
     inputs = read_inputs(planted)
     assert [part.domain for part in samples(inputs)] == ["general", "code", "law"]
     out = tmp_path / "report.html"
@@ -37,7 +37,7 @@ def test_samples_stand_on_the_page_as_text(planted, tmp_path):
     assert page.count("<blockquote>Text &amp; &lt;b&gt;its&lt;/b&gt; start</blockquote>") == 3
 
 
-def test_without_a_corpus_there_is_no_card(tmp_path):
+def test_without_a_corpus_there_are_no_tables(tmp_path):
     (tmp_path / "losses.csv").write_text(
         "params,pretrain_tokens,specialize_tokens,domain,loss\n1e6,1e8,1e6,law,3.0\n"
     )

@@ -7,7 +7,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.report.inputs import law_rows, read_inputs
 
 
-def test_everything_is_read(planted):
+def test_all_parts_are_read(planted):
     inputs = read_inputs(planted)
     assert inputs.missing == []
     assert inputs.domains == ["law", "code"]
@@ -15,19 +15,19 @@ def test_everything_is_read(planted):
     assert not inputs.rows["predicted"].isna().any()
 
 
-def test_final_models_of_another_budget_do_not_enter(results):
+def test_final_models_of_another_budget_are_ignored(results):
     before = read_inputs(results).finals
     (budget,) = (results / "final").glob("*/*/")
     shutil.copytree(budget, budget.with_name("1"))
     assert read_inputs(results).finals == before
 
 
-def test_what_is_missing_is_told_with_its_command(results):
+def test_missing_parts_are_named_with_their_command(results):
     (results / "split/plan.json").unlink()
     (results / "final/comparison.csv").unlink()
-    told = " ".join(read_inputs(results).missing)
-    assert "choose_split" in told
-    assert "train_final" in told
+    missing = " ".join(read_inputs(results).missing)
+    assert "choose_split" in missing
+    assert "train_final" in missing
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
@@ -57,7 +57,7 @@ def test_a_table_written_by_hand_gets_sizes_and_splits():
     assert set(rows["split"]) == {"fit"}
 
 
-def test_other_domains_and_general_take_no_part(planted):
+def test_losses_on_other_domains_and_on_general_text_are_ignored(planted):
     losses = pd.read_csv(planted / "losses.csv")
     rows = law_rows(losses)
     assert "general" not in set(rows["domain"])

@@ -9,13 +9,13 @@ from planted_results import plant
 import report
 from splitlaw.laws import fit_table
 from splitlaw.report import build, figures_final, figures_law, figures_plan, style
-from splitlaw.report.figures import PICTURES
+from splitlaw.report.figures import FIGURES
 from splitlaw.report.inputs import Inputs, read_inputs, read_recipes
 from splitlaw.report.page import inline_svg, render
 
 
 class Check(HTMLParser):
-    """Collects ids and whatever would be fetched, and sees that tags are closed."""
+    """Collects ids and references, and checks that tags are closed."""
 
     void = frozenset({"meta", "link", "br", "img", "path", "use", "stop", "input"})
 
@@ -46,13 +46,13 @@ def page(planted, tmp_path_factory):
 
 
 def without_figures(results):
-    """The page's text without its pictures, which take the time."""
+    """The text of the page without figures, which are slow to draw."""
     inputs = read_inputs(results)
-    drawn = {picture.name: None for picture in PICTURES}
+    drawn = {spec.name: None for spec in FIGURES}
     return render(build.page_content(inputs, read_recipes(inputs), drawn))
 
 
-def test_the_page_is_whole_and_fetches_nothing(page):
+def test_the_page_is_well_formed_and_self_contained(page):
     text = page.read_text()
     check = Check(text)
     assert check.open == []
@@ -64,25 +64,25 @@ def test_the_page_is_whole_and_fetches_nothing(page):
     assert len(text) < 5_000_000
 
 
-def test_every_reference_within_a_figure_is_met(page):
+def test_references_within_figures_resolve(page):
     text = page.read_text()
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
     assert used <= set(Check(text).ids)
 
 
-def test_figures_stand_beside_the_page(page):
-    for picture in PICTURES:
-        svg = (page.parent / "figures" / f"{picture.name}.svg").read_text()
+def test_figures_are_written_beside_the_page(page):
+    for spec in FIGURES:
+        svg = (page.parent / "figures" / f"{spec.name}.svg").read_text()
         assert "<svg" in svg
-        assert (page.parent / "figures" / f"{picture.name}.png").stat().st_size > 1000
+        assert (page.parent / "figures" / f"{spec.name}.png").stat().st_size > 1000
 
 
-def test_the_page_to_play_with_stands_beside_it(page):
-    assert "play-data" in page.with_name("plan_page.html").read_text()
-    assert "play-data" in page.read_text()
+def test_the_explorer_is_in_the_page_and_beside_it(page):
+    assert "explorer-data" in page.with_name("plan_page.html").read_text()
+    assert "explorer-data" in page.read_text()
 
 
-def test_the_same_results_give_the_same_picture(planted, tmp_path):
+def test_the_same_results_give_the_same_figure_file(planted, tmp_path):
     inputs = read_inputs(planted)
     style.set_theme()
     for _ in range(2):
@@ -92,8 +92,10 @@ def test_the_same_results_give_the_same_picture(planted, tmp_path):
     assert first == second
 
 
-def test_the_summary_tells_the_answer_and_where_to_look(planted, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(build, "PICTURES", ())
+def test_the_summary_has_the_answer_and_the_path_of_the_page(
+    planted, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(build, "FIGURES", ())
     monkeypatch.setattr(build, "render", lambda content: "")
     report.main(["--results", str(planted), "--out", str(tmp_path / "report.html")])
     told = capsys.readouterr().out
@@ -103,13 +105,13 @@ def test_the_summary_tells_the_answer_and_where_to_look(planted, tmp_path, capsy
     assert max(map(len, told.splitlines()[:-1])) < 100
 
 
-def test_before_the_final_models_the_page_says_so(results):
+def test_missing_final_models_are_reported(results):
     (results / "final/comparison.csv").unlink()
     for file in results.rglob("run.json"):
         file.unlink()
     text = without_figures(results)
     assert "There are no final models yet" in text
-    assert "No two recipes have been trained yet" in text
+    assert "Fewer than two recipes have been trained" in text
 
 
 def test_a_fit_without_plan_is_shown(results):
@@ -124,22 +126,22 @@ def test_a_fit_alone_is_shown(planted, tmp_path):
     text = without_figures(alone)
     assert "The table of losses is missing" in text
     inputs = read_inputs(alone)
-    assert all(picture.draw(inputs, []) is None for picture in PICTURES)
+    assert all(spec.draw(inputs, []) is None for spec in FIGURES)
 
 
 def test_one_domain_without_intervals(tmp_path):
     style.set_theme()
     results = plant(tmp_path / "one", domains=("law",), bootstrap=0)
     text = without_figures(results)
-    assert "one domain only" in text
+    assert "only one domain" in text
     assert "without bootstrap" in text
     inputs = read_inputs(results)
     recipes = read_recipes(inputs)
-    for picture in PICTURES:
-        assert (picture.draw(inputs, recipes) is None) == (picture.name == "benchmarks")
+    for spec in FIGURES:
+        assert (spec.draw(inputs, recipes) is None) == (spec.name == "benchmarks")
 
 
-def test_a_hand_made_table(tmp_path):
+def test_a_table_written_by_hand(tmp_path):
     rng = np.random.default_rng(0)
     rows = [
         (n, d, s, "law", 1 + 20 * n**-0.3 + 40 * (d / 10 + s) ** -0.3 + rng.normal(0, 0.003))
@@ -186,13 +188,13 @@ def test_learning_curves_follow_the_states_back_to_the_first_step(planted):
         assert log["step"].is_monotonic_increasing
 
 
-def test_transfer_has_specialists_on_its_diagonal(planted):
+def test_transfer_has_specialists_on_the_diagonal(planted):
     table = figures_final.transfer_table(read_inputs(planted))
     assert list(table.index[:2]) == list(table.columns[:2])
     assert table.index[-1] == "no split"
 
 
-def test_many_rows_stay_small(planted, tmp_path):
+def test_figures_of_many_rows_are_small_files(planted, tmp_path):
     inputs = read_inputs(planted)
     many = pd.concat([inputs.losses] * 12, ignore_index=True)
     style.set_theme()
@@ -204,7 +206,7 @@ def test_many_rows_stay_small(planted, tmp_path):
     assert (tmp_path / "residuals.svg").stat().st_size < 700_000
 
 
-def test_ink_and_paper_become_the_page_s_own():
+def test_colours_of_ink_and_paper_follow_the_page():
     svg = '<?xml?><svg width="1pt" height="1pt" viewBox="0 0 1 1"><g id="a" fill="#262626"/></svg>'
     inlined = inline_svg(svg, "x", "A title")
     assert 'fill="currentColor"' in inlined
@@ -212,8 +214,8 @@ def test_ink_and_paper_become_the_page_s_own():
     assert 'aria-label="A title"' in inlined
 
 
-def test_every_picture_has_a_caption():
-    assert all(len(picture.caption) > 80 for picture in PICTURES)
+def test_every_figure_has_a_caption():
+    assert all(len(spec.caption) > 80 for spec in FIGURES)
 
 
 def test_a_user_s_mistake_is_one_line(tmp_path, capsys):

@@ -15,11 +15,11 @@ import report
 from splitlaw.laws import FORMS, FitResult, Member
 from splitlaw.planner import plan
 from splitlaw.report import plan_page
-from splitlaw.report.plan_page import law_data, play
+from splitlaw.report.plan_page import explorer, law_data
 
 SETTINGS = 200
 NODE = shutil.which("node") or compute_driver_executable()[0]
-"""Playwright brings a JavaScript runtime of its own."""
+"""Playwright includes a JavaScript runtime."""
 PLANNER = Path(plan_page.__file__).parent / "templates" / "planner.js"
 RUN = """
 const planner = require(process.argv[1]);
@@ -30,7 +30,8 @@ console.log(JSON.stringify(cases.map(({ fit, asked }) => {
   const surface = planner.pointSurface(fit, asked.names);
   const began = performance.now();
   const best = planner.bestSplit(surface, task);
-  const rows = planner.recipes(task).map(([s, d, e]) => [s, planner.meanAt(surface, task, d, e)]);
+  const rows = planner.baselines(task, fit.generalFractions)
+    .map(([strategy, d, special]) => [strategy, planner.meanAt(surface, task, d, special)]);
   return { ...best, rows: Object.fromEntries(rows), share: planner.fraction(task, best),
     milliseconds: performance.now() - began };
 })));
@@ -49,19 +50,19 @@ SHAPES = {
     "coupled": {"B": 300.0, "rho": 0.02, "G": 0.01, "gamma": 0.6},
     "chinchilla": {},
 }
-"""Parameters of each law that are far from its neighbours'."""
+"""Parameters of each law for which it differs clearly from the laws that it contains."""
 
 
 def member(law, weight):
     """A law for two domains; the second is harder and learns less from general text."""
     values = []
     for hard in (1.0, 1.2):
-        told = {**COMMON, **SHAPES[law]}
-        told |= {name: hard * told[name] for name in ("A", "B")}
-        if "kappa" in told:
-            told["kappa"] /= hard**4
-        told |= {name: np.log(told[name]) for name in FORMS[law].logs & set(told)}
-        values.append([told[name] for name in FORMS[law].names])
+        parameters = {**COMMON, **SHAPES[law]}
+        parameters |= {name: hard * parameters[name] for name in ("A", "B")}
+        if "kappa" in parameters:
+            parameters["kappa"] /= hard**4
+        parameters |= {name: np.log(parameters[name]) for name in FORMS[law].logs & set(parameters)}
+        values.append([parameters[name] for name in FORMS[law].names])
     values = np.array(values)
     return Member(
         law=law, sharing="none", weight=weight, values=values, draws=np.zeros((0, *values.shape))
@@ -70,7 +71,7 @@ def member(law, weight):
 
 @pytest.fixture(scope="module")
 def fits(planted):
-    """A fit of every law, and one of two laws that share the plan."""
+    """A fit of every law, and one of two laws that are averaged."""
     base = FitResult.load(planted / "law/fit.json")
     mixed = (member("two_skills", 0.5), member("effective_tokens", 0.5))
     alone = [(member(law, 1.0),) for law in SHAPES]
@@ -78,7 +79,7 @@ def fits(planted):
 
 
 def asked(rng, fit, number):
-    """A random question: budget, size, domains, weights, limits, kind of trunk."""
+    """Random settings: budget, size, domains, weights, unique tokens, kind of trunk."""
     names = list(fit.domains) if rng.random() < 0.8 else [str(rng.choice(fit.domains))]
     params = float(np.exp(rng.uniform(*np.log([SIZES["w16"] / 2, SIZES["w56"] * 4]))))
     flops = float(10 ** rng.uniform(11.5, 14.5))
@@ -93,7 +94,7 @@ def asked(rng, fit, number):
     }
 
 
-def test_the_page_s_arithmetic_is_the_planner_s(fits):
+def test_the_arithmetic_of_the_page_agrees_with_the_planner(fits):
     rng = np.random.default_rng(0)
     cases = []
     for number in range(SETTINGS):
@@ -115,8 +116,8 @@ def test_the_page_s_arithmetic_is_the_planner_s(fits):
             unique_tokens={n: u for n, u in zip(names, question["unique"], strict=True) if u},
         )
         assert ours["mean"] == pytest.approx(theirs.predicted_mean_loss[0], rel=1e-3)
-        # The valley is flat: splits may differ a little more than the losses that they give.
-        # Under a law of one stage all splits of a trunk that nobody shares are alike.
+        # The loss is flat around its minimum, so splits may differ more than their losses.
+        # With independent trunks, a law of one stage gives all splits the same loss.
         if question["trunk"] == "shared" or fit.members[0].form.stages == 2:
             assert ours["share"] == pytest.approx(theirs.fraction_general, abs=5e-3)
         for baseline in theirs.baselines:
@@ -130,26 +131,26 @@ def test_a_fit_alone_gives_a_page(planted, tmp_path, capsys):
     assert report.main(["--law", str(planted / "law/fit.json"), "--out", str(out)]) == 0
     text = out.read_text()
     assert not re.search(r"""\b(?:src|href)=["'](?!#|data:)|@import|https?:""", text)
-    assert 'id="play-data"' in text
+    assert 'id="explorer-data"' in text
     assert str(out) in capsys.readouterr().out
 
 
-def test_the_page_begins_at_the_plan(planted):
+def test_the_initial_setting_is_the_plan(planted):
     fit = FitResult.load(planted / "law/fit.json")
     made = json.loads((planted / "split/plan.json").read_text())
-    told = play(fit, made)
-    assert told["flops"][1] == pytest.approx(np.log10(made["flops"]))
-    assert told["params"][1] == pytest.approx(np.log10(made["params"]))
-    assert told["weights"] == {"law": 1.0, "code": 1.0}
-    assert told["domains"] == ["law", "code"]
+    controls = explorer(fit, made)
+    assert controls["flops"][1] == pytest.approx(np.log10(made["flops"]))
+    assert controls["params"][1] == pytest.approx(np.log10(made["params"]))
+    assert controls["weights"] == {"law": 1.0, "code": 1.0}
+    assert controls["domains"] == ["law", "code"]
 
 
-def test_data_cannot_end_its_element(planted):
+def test_data_cannot_end_the_script_element(planted):
     fit = FitResult.load(planted / "law/fit.json")
-    assert "<" not in str(play(fit, None)["data"])
+    assert "<" not in str(explorer(fit, None)["data"])
 
 
-def test_few_draws_are_carried(planted, monkeypatch):
+def test_a_page_contains_a_limited_number_of_draws(planted, monkeypatch):
     monkeypatch.setattr(plan_page, "DRAWS", 3)
     fit = FitResult.load(planted / "law/fit.json")
     assert isinstance(fit.members[0], Member)
@@ -158,7 +159,7 @@ def test_few_draws_are_carried(planted, monkeypatch):
     assert len(carried["drawn"]["law"]["E"]) == 3
 
 
-def test_what_is_not_installed_is_told_with_the_way_to_install_it(planted, capsys, monkeypatch):
+def test_a_missing_package_is_named_with_its_installation_command(planted, capsys, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("splitlaw.report")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

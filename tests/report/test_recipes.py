@@ -9,7 +9,7 @@ from planted_results import plant_finals
 from splitlaw.common.statistics import NORMAL_90, ratio_stderr
 from splitlaw.experiment.strategies import OPTIMAL
 from splitlaw.laws import fit_table
-from splitlaw.report import tables
+from splitlaw.report import tables_plan
 from splitlaw.report.inputs import read_inputs, read_recipes
 from splitlaw.stages.final_results import rows_of_plan
 
@@ -28,13 +28,13 @@ def test_gains_are_differences_of_weighted_means(planted, recipes):
             assert recipe.gain == pytest.approx(means[strategy] - means[OPTIMAL])
 
 
-def test_pairing_by_document_takes_out_what_documents_have_in_common(recipes):
+def test_pairing_by_document_removes_their_common_variation(recipes):
     half = recipes["half"]
     assert half.paired
     assert half.gain_stderr < half.stderr / 5
 
 
-def test_without_documents_errors_are_unpaired(results):
+def test_without_losses_by_document_errors_are_unpaired(results):
     for file in results.rglob("documents.npz"):
         file.unlink()
     half = next(r for r in read_recipes(read_inputs(results)) if r.strategy == "half")
@@ -42,13 +42,13 @@ def test_without_documents_errors_are_unpaired(results):
     assert half.gain_stderr == pytest.approx(np.hypot(0.07, 0.07) / np.sqrt(2))
 
 
-def test_the_error_of_documents_of_one_length_is_that_of_a_mean():
+def test_for_documents_of_equal_length_the_error_is_that_of_a_mean():
     nats, tokens = np.random.default_rng(0).normal(size=50), np.full(50, 20.0)
     assert ratio_stderr(nats, tokens) == pytest.approx(nats.std(ddof=1) / 20 / np.sqrt(50))
     assert np.isnan(ratio_stderr(nats[:1], tokens[:1]))
 
 
-def test_predicted_gains_carry_the_draws(planted, recipes):
+def test_predicted_gains_have_intervals_from_the_draws(planted, recipes):
     plan = json.loads((planted / "split/plan.json").read_text())
     scratch = next(b for b in plan["baselines"] if b["strategy"] == "scratch")
     value, low, high = recipes["scratch"].predicted_gain
@@ -58,7 +58,7 @@ def test_predicted_gains_carry_the_draws(planted, recipes):
     assert low < value < high
 
 
-def test_a_stand_in_judges_the_pair_where_the_plan_s_law_is_infinite(planted):
+def test_a_stand_in_predicts_both_recipes_where_the_law_of_the_plan_is_infinite(planted):
     inputs = read_inputs(planted)
     two_skills = inputs.fit.members[0]
     table = inputs.losses
@@ -81,14 +81,14 @@ def test_verdicts(recipes):
     assert dataclasses.replace(half, gain=0.1, gain_stderr=0.05).verdict == "too small to test"
 
 
-def test_seeds_are_averaged_by_document_and_their_spread_is_told(results):
+def test_seeds_are_averaged_by_document_and_their_spread_is_reported(results):
     plant_finals(results, seeds=(0, 1, 2))
     half = next(r for r in read_recipes(read_inputs(results)) if r.strategy == "half")
     assert half.paired
     assert half.seed_spread > 0
 
 
-def test_few_tokens_per_parameter_are_marked(recipes):
+def test_recipes_with_few_tokens_per_parameter_are_marked(recipes):
     scratch = recipes["scratch"]
     assert scratch.tokens_per_param == pytest.approx(1_835_008 / 151_816, rel=1e-3)
     assert not scratch.too_few_tokens
@@ -102,19 +102,19 @@ def test_rows_of_another_size_or_budget_are_left_out():
     assert rows_of_plan(table, {"params": 20, "flops": 48.0})["loss"].tolist() == [3]
 
 
-def test_ninety_percent():
+def test_the_quantile_of_the_90_percent_interval():
     from scipy.stats import norm
 
     assert pytest.approx(norm.ppf(0.95), abs=1e-4) == NORMAL_90
 
 
-def test_seeds_stand_side_by_side(results):
+def test_the_table_of_seeds_has_one_column_per_seed(results):
     plant_finals(results, seeds=(0, 1, 2))
     (results / "final/comparison.csv").rename(results / "final/seeds.csv")
     seeds = pd.read_csv(results / "final/seeds.csv")
     seeds[seeds["seed"] == 0].to_csv(results / "final/comparison.csv", index=False)
     inputs = read_inputs(results)
-    table = tables.seeds_table(inputs, read_recipes(inputs))
+    table = tables_plan.seeds_table(inputs, read_recipes(inputs))
     assert table.rows[0][0] == "Optimal split"
     half = next(row for row in table.rows if row[0] == "Half and half")
     means = seeds.groupby(["strategy", "seed"])["loss"].mean().unstack()
@@ -122,10 +122,10 @@ def test_seeds_stand_side_by_side(results):
     assert half[-1].endswith("of 3")
 
 
-def test_seeds_of_another_plan_are_left_alone(results):
+def test_seeds_of_another_plan_are_ignored(results):
     comparison = pd.read_csv(results / "final/comparison.csv")
     stale = pd.concat([comparison.assign(seed=n, loss=comparison["loss"] + 0.1) for n in (0, 1)])
     stale.to_csv(results / "final/seeds.csv", index=False)
     inputs = read_inputs(results)
     assert inputs.comparison.equals(comparison)
-    assert tables.seeds_table(inputs, read_recipes(inputs)) is None
+    assert tables_plan.seeds_table(inputs, read_recipes(inputs)) is None

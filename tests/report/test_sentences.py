@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from splitlaw.report import sentences, tables
+from splitlaw.report import reliability, sentences, tables_plan
 from splitlaw.report.inputs import read_inputs, read_recipes
 from splitlaw.report.number_format import count, listing, percent, power, signed
 from splitlaw.report.summary import summarise
@@ -30,7 +30,7 @@ def test_the_answer_is_one_sentence_with_its_interval(inputs, recipes):
         assert part in told
 
 
-def test_an_even_split_is_told_once_and_an_uneven_one_by_domain(inputs, recipes):
+def test_an_even_split_is_one_number_and_an_uneven_one_is_listed_by_domain(inputs, recipes):
     even = dict.fromkeys(inputs.domains, 500_000)
     assert "on each of law" in sentences.answer(inputs, changed(recipes, specialize_tokens=even))
     uneven = {**even, "law": 900_000}
@@ -41,21 +41,21 @@ def test_an_even_split_is_told_once_and_an_uneven_one_by_domain(inputs, recipes)
     ("change", "told"),
     [
         ({"specialize_tokens": {"law": 0, "code": 0}}, "do not split"),
-        ({"pretrain_tokens": 0}, "train no general text"),
+        ({"pretrain_tokens": 0}, "train on no general text"),
         ({"specialize_tokens": {"law": 900_000, "code": 0}}, "none on code"),
     ],
 )
-def test_corners_are_told_in_words(inputs, recipes, change, told):
+def test_splits_without_some_kind_of_text_are_described(inputs, recipes, change, told):
     assert told in sentences.answer(inputs, changed(recipes, **change))
 
 
-def test_a_base_that_exists_is_told(inputs, recipes):
+def test_an_existing_base_is_named(inputs, recipes):
     plan = {**inputs.plan, "pretrain_tokens_paid": False}
     told = sentences.answer(dataclasses.replace(inputs, plan=plan), recipes)
     assert "from the base of" in told
 
 
-def test_winning_and_losing_are_both_said(recipes):
+def test_winning_and_losing_are_both_reported(recipes):
     assert "has the lowest mean loss" in sentences.outcome(recipes)[0]
     best = dataclasses.replace(
         recipes[2], measured=1.0, gain=-2.0, predicted_gain=(0.1, 0.1, 0.1), gain_stderr=0.01
@@ -65,19 +65,19 @@ def test_winning_and_losing_are_both_said(recipes):
     assert "half and half: wrong sign" in " ".join(lost)
 
 
-def test_nothing_measured_nothing_said(recipes):
+def test_without_measurements_there_is_no_outcome(recipes):
     none = [dataclasses.replace(r, measured=None, gain=None) for r in recipes]
     assert sentences.outcome(none) == []
 
 
-def test_too_few_tokens_are_said(recipes):
+def test_recipes_with_too_few_tokens_are_marked(recipes):
     few = [dataclasses.replace(r, tokens_per_param=3.2) for r in recipes]
     assert "fewer than 5 tokens per parameter" in " ".join(sentences.outcome(few))
-    assert "†" in tables.recipes_table(few).rows[1][0]
+    assert "†" in tables_plan.recipes_table(few).rows[1][0]
 
 
-def test_trust_names_the_held_out_size_and_the_extrapolation(inputs):
-    told = " ".join(sentences.trust(inputs))
+def test_the_assessment_names_the_held_out_size_and_the_extrapolation(inputs):
+    told = " ".join(reliability.assessment(inputs))
     assert "2.6 times the largest size" in told
     assert "The plan extrapolates: 2.6 times the largest N" in told
 
@@ -95,19 +95,19 @@ def test_numbers():
     assert listing(["a", "b", "c"]) == "a, b and c"
 
 
-def test_the_doubt_stands_with_the_answer(inputs):
-    told = sentences.doubt(inputs)
-    assert "the law is off by" in told
+def test_the_brief_assessment_names_errors_extrapolation_and_warnings(inputs):
+    told = reliability.brief_assessment(inputs)
+    assert "the mean error of the law is" in told
     assert "The plan extrapolates: 2.6 times the largest N" in told
     assert re.search(r"give \d+ warnings?\.$", told)
-    assert sentences.doubt(dataclasses.replace(inputs, fit=None)) == ""
+    assert reliability.brief_assessment(dataclasses.replace(inputs, fit=None)) == ""
 
 
-def test_runs_too_short_to_mean_a_thing_are_told_before_the_answer(inputs, recipes, tmp_path):
+def test_a_caution_precedes_the_answer_where_runs_are_too_short(inputs, recipes, tmp_path):
     assert sentences.caution(inputs) == ""
     losses = inputs.losses.assign(pretrain_tokens=10, specialize_tokens=10)
     short = dataclasses.replace(inputs, losses=losses)
     told = sentences.caution(short)
-    assert told.startswith("These numbers mean nothing yet: 100%")
+    assert told.startswith("These results are not meaningful: 100%")
     shown = summarise(short, recipes, tmp_path / "report.html")
-    assert shown.startswith("These numbers mean nothing yet")
+    assert shown.startswith("These results are not meaningful")

@@ -9,26 +9,34 @@ from matplotlib.figure import Figure
 
 from splitlaw import __version__
 from splitlaw.common.files import write_text
-from splitlaw.report import corpora, sentences, style, tables
-from splitlaw.report.figures import PICTURES, Picture
+from splitlaw.report import (
+    corpora,
+    reliability,
+    sentences,
+    style,
+    tables_experiment,
+    tables_law,
+    tables_plan,
+)
+from splitlaw.report.figures import FIGURES, FigureSpec
 from splitlaw.report.inputs import FILES, Inputs, read_inputs, read_recipes
 from splitlaw.report.page import inline_svg, render
-from splitlaw.report.plan_page import play, write_plan_page
+from splitlaw.report.plan_page import explorer, write_plan_page
 from splitlaw.report.summary import summarise
 from splitlaw.stages.recipe_results import RecipeResult
 
 
 def make_report(results: Path, *, out: Path, figures: Path) -> str:
-    """Write the page to `out` and each figure to `figures` as SVG and PNG.
+    """Write the page to `out`, each figure to `figures` as SVG and PNG, and return a summary.
 
-    The page to play with stands beside `out` as plan_page.html. Gives a summary for the terminal.
-    Where a part of the results is missing the page says so, and the figure's files say what they
-    wait for. Raises `UserError` where there is nothing to show.
+    The explorer is written beside `out` as `plan_page.html`. Missing parts of the results are
+    listed on the page; a figure whose inputs are missing is a placeholder that names them. Raises
+    `UserError` where there is neither a table of losses nor a fit.
     """
     inputs = read_inputs(results)
     recipes = read_recipes(inputs)
     style.set_theme()
-    drawn = {picture.name: _draw(picture, inputs, recipes, figures) for picture in PICTURES}
+    drawn = {spec.name: _draw(spec, inputs, recipes, figures) for spec in FIGURES}
     write_text(out, render(page_content(inputs, recipes, drawn)))
     if inputs.fit is not None:
         page = out.with_name("plan_page.html")
@@ -37,36 +45,36 @@ def make_report(results: Path, *, out: Path, figures: Path) -> str:
 
 
 def _named(inputs: Inputs) -> dict[str, Any]:
-    """What the page to play with calls the law's file and the sizes."""
+    """The path of the law and the named sizes, which the explorer prints."""
     return {"law": f"{inputs.folder}/{FILES['fit'][0]}", "sizes": inputs.sizes}
 
 
 def _draw(
-    picture: Picture, inputs: Inputs, recipes: list[RecipeResult], folder: Path
+    spec: FigureSpec, inputs: Inputs, recipes: list[RecipeResult], folder: Path
 ) -> str | None:
-    """Write one figure's files; its SVG, or None where its inputs are missing."""
-    figure = picture.draw(inputs, recipes)
-    style.save(figure or _placeholder(picture), folder, picture.name)
-    return (folder / f"{picture.name}.svg").read_text(encoding="utf-8") if figure else None
+    """Write the files of a figure; return its SVG, or None where its inputs are missing."""
+    figure = spec.draw(inputs, recipes)
+    style.save(figure or _placeholder(spec), folder, spec.name)
+    return (folder / f"{spec.name}.svg").read_text(encoding="utf-8") if figure else None
 
 
-def _placeholder(picture: Picture) -> Figure:
-    """A figure that says what it waits for: a workflow is promised the file."""
+def _placeholder(spec: FigureSpec) -> Figure:
+    """A figure that names its missing inputs: the workflow expects the file in any case."""
     figure = Figure(figsize=(style.WIDTH, 1.2))
-    figure.text(0.5, 0.5, f"{picture.title}: waits for {picture.needs}.", ha="center", va="center")
+    figure.text(0.5, 0.5, f"{spec.title}: requires {spec.requires}.", ha="center", va="center")
     return figure
 
 
 def page_content(
     inputs: Inputs, recipes: list[RecipeResult], drawn: dict[str, str | None]
 ) -> dict[str, object]:
-    """All that the page's template names."""
-    by_name = {picture.name: picture for picture in PICTURES}
+    """Values of all names in the page's template."""
+    by_name = {spec.name: spec for spec in FIGURES}
     shown = {
         name: {
             "title": by_name[name].title,
             "caption": by_name[name].caption,
-            "needs": by_name[name].needs,
+            "requires": by_name[name].requires,
             "svg": inline_svg(svg, name, by_name[name].title) if svg else None,
         }
         for name, svg in drawn.items()
@@ -74,26 +82,26 @@ def page_content(
     return {
         "name": inputs.folder.resolve().name,
         "version": __version__,
-        "play": play(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
+        "explorer": explorer(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
         "caution": sentences.caution(inputs),
         "answer": sentences.answer(inputs, recipes),
-        "doubt": sentences.doubt(inputs),
+        "brief_assessment": reliability.brief_assessment(inputs),
         "outcome": sentences.outcome(recipes),
-        "trust": sentences.trust(inputs),
-        "warnings": sentences.warnings(inputs),
+        "assessment": reliability.assessment(inputs),
+        "warnings": reliability.warnings(inputs),
         "missing": inputs.missing,
-        "pictures": shown,
-        "recipes": tables.recipes_table(recipes),
-        "seeds": tables.seeds_table(inputs, recipes),
-        "domains": tables.domains_table(inputs, recipes),
-        "holdout": tables.holdout_table(inputs),
-        "holdout_domains": tables.holdout_table(inputs, by_domain=True),
-        "ranges": tables.ranges_table(inputs),
-        "candidates": tables.candidates_table(inputs),
+        "figures": shown,
+        "recipes": tables_plan.recipes_table(recipes),
+        "seeds": tables_plan.seeds_table(inputs, recipes),
+        "domains": tables_plan.domains_table(inputs, recipes),
+        "holdout": tables_law.holdout_table(inputs),
+        "holdout_domains": tables_law.holdout_table(inputs, by_domain=True),
+        "ranges": tables_law.ranges_table(inputs),
+        "candidates": tables_law.candidates_table(inputs),
         "corpora": corpora.corpora_table(inputs),
         "dropped": corpora.dropped_table(inputs),
         "samples": corpora.samples(inputs),
-        "cost": tables.cost_table(inputs),
-        "benchmarks": tables.benchmarks_table(inputs),
-        "provenance": tables.provenance_table(inputs),
+        "cost": tables_experiment.cost_table(inputs),
+        "benchmarks": tables_experiment.benchmarks_table(inputs),
+        "provenance": tables_experiment.provenance_table(inputs),
     }

@@ -1,4 +1,4 @@
-"""The corpora's cards: what each domain holds, what was dropped for what reason, and samples."""
+"""Tables of the corpora: sizes, dropped documents with the reasons, and samples."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Any
 from splitlaw.laws.table import GENERAL
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count
-from splitlaw.report.tables import Table
+from splitlaw.report.table import Table
 
 _SPLITS = ("train", "validation", "test")
 _REASONS = {
     "exact_duplicate": "exact copy",
     "near_duplicate": "near copy",
-    "near_held_out": "near a held-out document",
-    "passage_in_training": "passage that stands in training text",
-    "benchmark": "benchmark’s item",
-    "over_weight": "beyond its source’s weight",
+    "near_held_out": "near copy of a held-out document",
+    "passage_in_training": "passage also in training text",
+    "benchmark": "contains a benchmark item",
+    "over_weight": "beyond the weight of its source",
     "blank": "blank",
     "too_short": "too short",
     "too_long": "too long",
@@ -25,12 +25,12 @@ _REASONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """The beginnings of some training documents of a domain."""
+    """The first characters of some training documents of a domain."""
 
     domain: str
     """Its name."""
     texts: list[str]
-    """Of at most 300 characters."""
+    """At most 300 characters of each document."""
 
 
 def corpora_table(inputs: Inputs) -> Table | None:
@@ -55,15 +55,14 @@ def corpora_table(inputs: Inputs) -> Table | None:
             )
     head = ["Domain", "Split", "Documents", "MB", "Tokens", "Bytes per token"]
     note = (
-        "A domain’s train tokens are all different: as many as it has, D′ can be without reading "
-        "text again. Tokens of validation and test are of documents cut to the length that is "
-        "evaluated."
+        "Train tokens are unique: D′ can be as large without repeating text. Tokens of validation "
+        "and test are counted after documents are truncated to the length that is evaluated."
     )
-    return Table(title="The corpora", head=head, rows=rows, note=note)
+    return Table(title="Corpora", head=head, rows=rows, note=note)
 
 
 def dropped_table(inputs: Inputs) -> Table | None:
-    """What became of the documents that are in no split of their domain."""
+    """Counts of documents that are in no split of their domain, by reason."""
     if not inputs.cards:
         return None
     rows = []
@@ -78,13 +77,13 @@ def dropped_table(inputs: Inputs) -> Table | None:
                 _dropped(card.get("dropped", {})),
             ]
         )
-    head = ["Domain", "Sources", "To general", "Held out by", "Dropped"]
-    note = "To general: the domain’s train documents that the mixture took as its slice."
-    return Table(title="What was read, and what was dropped", head=head, rows=rows, note=note)
+    head = ["Domain", "Sources", "To general", "Unit held out", "Dropped documents"]
+    note = "To general: train documents of the domain that were moved to the general mixture."
+    return Table(title="Sources and dropped documents", head=head, rows=rows, note=note)
 
 
 def samples(inputs: Inputs) -> list[Samples]:
-    """What a person looks at to see whether a domain is what its name says."""
+    """Samples of every domain, for checking its content by eye."""
     return [
         Samples(domain=domain, texts=texts)
         for domain in _order(inputs)
@@ -97,9 +96,9 @@ def _order(inputs: Inputs) -> list[str]:
 
 
 def _dropped(reasons: Mapping[str, Any]) -> str:
-    told = [
+    counts = [
         f"{_REASONS.get(reason, reason.replace('_', ' '))} {part['documents']:,}"
         + (f" ({part['bytes'] / 1e6:.2f} MB)" if part["bytes"] >= 5000 else "")
         for reason, part in sorted(reasons.items(), key=lambda item: -item[1]["documents"])
     ]
-    return "; ".join(told) or "none"
+    return "; ".join(counts) or "none"

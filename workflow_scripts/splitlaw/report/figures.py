@@ -1,4 +1,4 @@
-"""Every figure of a report: its name, what its caption says, and what draws it."""
+"""The figures of a report: name, title, caption and drawing function of each."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Draw = Callable[[Inputs, list[RecipeResult]], Figure | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class FigureSpec:
     """A figure of the report."""
 
     name: str
-    """Of its files in `figures/`, and of its place in the page."""
+    """Name of its files in `figures/` and id in the page."""
     title: str
-    """One line."""
-    needs: str
-    """What is missing where it cannot be drawn."""
+    """Title in one line."""
+    requires: str
+    """Inputs that it requires, for the message where they are missing."""
     draw: Draw
-    """Draws it; None where its inputs are not there."""
+    """Draws the figure; returns None where its inputs are missing."""
 
     @property
     def caption(self) -> str:
-        """What to see in it: the text that `snakemake --report` shows too."""
+        """Explanation below the figure, also shown by `snakemake --report`."""
         file = resources.files("splitlaw.report").joinpath(f"captions/{self.name}.rst")
         return " ".join(file.read_text(encoding="utf-8").split())
 
@@ -39,59 +39,59 @@ def _of_inputs(function: Callable[[Inputs], Figure | None]) -> Draw:
     return lambda inputs, recipes: function(inputs)
 
 
-PICTURES = (
-    Picture(
+FIGURES = (
+    FigureSpec(
         name="frontier",
         title="Loss against the general fraction",
-        needs="a fit and a plan",
+        requires="a fit and a plan",
         draw=figures_plan.frontier,
     ),
-    Picture(
+    FigureSpec(
         name="comparison",
-        title="The recipes, predicted and measured",
-        needs="a plan with baselines",
+        title="Predicted and measured losses of the recipes",
+        requires="a plan with baselines",
         draw=figures_plan.comparison,
     ),
-    Picture(
+    FigureSpec(
         name="split",
-        title="What each recipe trains",
-        needs="a plan",
+        title="Training tokens of each recipe",
+        requires="a plan",
         draw=figures_plan.split,
     ),
-    Picture(
+    FigureSpec(
         name="grid_fit",
-        title="The grid against its fit",
-        needs="losses.csv",
+        title="Losses of the grid and the fitted law",
+        requires="losses.csv",
         draw=_of_inputs(figures_law.grid_fit),
     ),
-    Picture(
+    FigureSpec(
         name="predicted_measured",
-        title="Predicted against measured",
-        needs="losses.csv and a fit",
+        title="Predicted against measured losses",
+        requires="losses.csv and a fit",
         draw=_of_inputs(figures_law.predicted_measured),
     ),
-    Picture(
+    FigureSpec(
         name="residuals",
-        title="Residuals by N, D and D′",
-        needs="losses.csv and a fit",
+        title="Residuals against N, D and D′",
+        requires="losses.csv and a fit",
         draw=_of_inputs(figures_law.residuals),
     ),
-    Picture(
+    FigureSpec(
         name="transfer",
-        title="Who knows what",
-        needs="the final models",
+        title="Loss of each final model on each domain",
+        requires="the final models",
         draw=_of_inputs(figures_final.transfer),
     ),
-    Picture(
+    FigureSpec(
         name="learning_curves",
         title="Learning curves",
-        needs="the training logs beside the checkpoints",
+        requires="the training logs beside the checkpoints",
         draw=_of_inputs(figures_final.learning_curves),
     ),
-    Picture(
+    FigureSpec(
         name="benchmarks",
-        title="Benchmarks",
-        needs="benchmarks.csv",
+        title="Zero-shot benchmarks",
+        requires="benchmarks.csv",
         draw=_of_inputs(figures_final.benchmarks),
     ),
 )

@@ -1,4 +1,4 @@
-"""Figures of the final models: what each does on every domain, how it learned, benchmarks."""
+"""Figures of the final models: losses on every domain, learning curves, benchmarks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from splitlaw.zero_shot.systems import ROUTED, SINGLE
 MOST_DOMAINS = 12
 CURVE_POINTS = 150
 USED = (ROUTED, SINGLE)
-"""Systems as they would be used: no oracle, and no ensemble at several times the cost."""
+"""Systems that can be used at the cost of one model: not the oracle, not the ensemble."""
 
 EARLY = 0.1
-"""Share of the tokens whose losses do not set the limits of the specialists' curves."""
+"""Share of the tokens whose losses do not determine the limits of the specialists' curves: the high
+losses of the first steps would compress the rest."""
 
 
 def transfer_table(inputs: Inputs) -> pd.DataFrame | None:
-    """Losses of the planned specialists and of the model that was never split, on every domain."""
+    """Losses of the planned specialists and of the unsplit model on every domain."""
     models = [f for f in inputs.finals if f.strategy == OPTIMAL]
     models += [f for f in inputs.finals if f.strategy == NO_SPLIT]
     if len(models) < 2:
@@ -36,7 +37,7 @@ def transfer_table(inputs: Inputs) -> pd.DataFrame | None:
     for final in models:
         if final.seed == seed:
             name = final.domain if final.strategy == OPTIMAL else NAMES[final.strategy].lower()
-            rows[name] = {domain: told["loss"] for domain, told in final.run["losses"].items()}
+            rows[name] = {domain: losses["loss"] for domain, losses in final.run["losses"].items()}
     table = pd.DataFrame.from_dict(rows, orient="index")
     order = [name for name in inputs.domains if name in table.columns]
     columns = order + [name for name in table.columns if name not in order]
@@ -45,7 +46,7 @@ def transfer_table(inputs: Inputs) -> pd.DataFrame | None:
 
 
 def transfer(inputs: Inputs) -> Figure | None:
-    """Loss of every final model on every domain, coloured by how far it is from the best."""
+    """Loss of every final model on every domain, coloured by the excess over the lowest loss."""
     table = transfer_table(inputs)
     if table is None:
         return None
@@ -62,26 +63,27 @@ def transfer(inputs: Inputs) -> Figure | None:
         fmt=".2f",
         linewidths=1,
         linecolor=style.PAPER,
-        cbar_kws={"label": "above the best (%)", "shrink": 0.9},
+        cbar_kws={"label": "above the lowest loss (%)", "shrink": 0.9},
         annot_kws={"fontsize": 8},
     )
     for text in axis.texts:
         column, row = (int(part) for part in text.get_position())
         text.set_color("#fefefe" if shown.iloc[row, column] > 0.28 else "#111111")
-    axis.set(xlabel="evaluated on", ylabel="trained for")
+    axis.set(xlabel="evaluated on", ylabel="model")
     axis.tick_params(axis="x", rotation=0 if len(table.columns) < 7 else 40)
     axis.tick_params(axis="y", rotation=0)
     return figure
 
 
 def read_curve(results: Path, run: dict) -> pd.DataFrame | None:
-    """Training loss of a final model from its first token, along the states that it came from."""
+    """Training loss of a final model from its first token, through the segments of its lineage."""
     state = results / str(run.get("state", ""))
     stop, folder, parts = int(state.stem) if state.stem.isdigit() else 0, state.parent, []
     while stop and (folder / "train_log.csv").exists():
         log = pd.read_csv(folder / "train_log.csv")
         parts.append(log[log["step"] < stop])
-        # One level up is the state that this leg left from, and above it that leg's folder.
+        # One level up is the state that this segment started from, and above it the folder of the
+        # previous segment.
         before = folder.parent
         stop = int(before.name) if before.name.isdigit() else 0
         folder = before.parent
@@ -89,7 +91,7 @@ def read_curve(results: Path, run: dict) -> pd.DataFrame | None:
 
 
 def trunk_logs(results: Path) -> dict[str, pd.DataFrame]:
-    """The general run of every size, from its first seed."""
+    """Training log of the longest general run of every size."""
     found: dict[str, pd.DataFrame] = {}
     for file in sorted(results.glob("checkpoints/*/seed*/*/*/train_log.csv")):
         stream, size = file.parts[-2], file.parts[-5]
@@ -101,19 +103,19 @@ def trunk_logs(results: Path) -> dict[str, pd.DataFrame]:
 
 
 def smooth(log: pd.DataFrame) -> pd.DataFrame:
-    """Running mean of the loss, thinned to what a figure shows."""
+    """Running mean of the loss, at about `CURVE_POINTS` steps."""
     log = log.sort_values("step")
     window = max(1, len(log) // 60)
     log = log.assign(loss=log["loss"].rolling(window, min_periods=1, center=True).mean())
     thin = log.iloc[:: max(1, len(log) // CURVE_POINTS)].copy()
-    # A stretch that was not logged is left open.
+    # Steps without a log are left as a gap.
     gaps = thin["step"].diff()
     thin.loc[gaps > 5 * gaps.median(), "loss"] = float("nan")
     return thin
 
 
 def learning_curves(inputs: Inputs) -> Figure | None:
-    """Training loss of every size's trunk, and of the planned specialists from their trunk."""
+    """Training loss of every size's trunk, and of the planned specialists with their trunk."""
     trunks = trunk_logs(inputs.folder)
     specialists = planned_specialists(inputs)
     if not trunks and not specialists:
@@ -126,7 +128,7 @@ def learning_curves(inputs: Inputs) -> Figure | None:
         for ink, (size, log) in zip(inks, trunks.items(), strict=True):
             curve = smooth(log)
             axis.plot(curve["tokens"], curve["loss"], color=ink, label=size)
-        axis.set_title("general runs of the grid, by size", loc="left")
+        axis.set_title("general runs of the grid by size", loc="left")
     if specialists:
         axis = axes.pop(0)
         palette = {GENERAL: style.INK, **style.colours(inputs.domains)}
@@ -137,9 +139,8 @@ def learning_curves(inputs: Inputs) -> Figure | None:
                 curve = smooth(part)
                 label = "trunk" if domain == GENERAL else final.domain
                 axis.plot(curve["tokens"], curve["loss"], color=palette[str(domain)], label=label)
-        axis.set_title("the planned specialists", loc="left")
+        axis.set_title("specialists of the plan", loc="left")
         style.tokens_axis(axis)
-        # The first steps from a random model would flatten all that follows.
         late = pd.concat(
             [log[log["tokens"] > EARLY * log["tokens"].max()] for _, log in specialists]
         )
@@ -147,13 +148,13 @@ def learning_curves(inputs: Inputs) -> Figure | None:
     if trunks:
         style.log_tokens_axis(figure.axes[0])
     for axis in figure.axes:
-        axis.set(xlabel="tokens seen", ylabel="training loss (nats/token)")
+        axis.set(xlabel="training tokens", ylabel="training loss (nats/token)")
         axis.legend(ncols=3, loc="upper right")
     return figure
 
 
 def planned_specialists(inputs: Inputs) -> list[tuple[FinalModel, pd.DataFrame]]:
-    """The optimal recipe's models with the course of their training."""
+    """The models of the optimal split with their training logs."""
     ours = [f for f in inputs.finals if f.strategy == OPTIMAL]
     places = {domain: place for place, domain in enumerate(inputs.domains)}
     ours.sort(key=lambda final: places.get(final.domain, len(places)))
@@ -163,7 +164,7 @@ def planned_specialists(inputs: Inputs) -> list[tuple[FinalModel, pd.DataFrame]]
 
 
 def benchmarks(inputs: Inputs) -> Figure | None:
-    """Score above chance of each strategy as it would be used, averaged over seeds."""
+    """Score minus chance of each strategy, averaged over seeds."""
     table = inputs.benchmarks
     if table is None or "chance" not in table:
         return None
@@ -198,6 +199,6 @@ def benchmarks(inputs: Inputs) -> Figure | None:
     axis.axvline(0, color=style.INK, lw=1)
     axis.set_yticks(range(len(tasks)), tasks)
     axis.set_ylim(len(tasks) - 0.5, -0.5)
-    axis.set(xlabel="score above chance, with one standard error")
+    axis.set(xlabel="score minus chance ± one standard error")
     figure.legend(loc="outside upper left", ncols=2)
     return figure

@@ -1,4 +1,4 @@
-"""Figures of the law: the grid against its fit, predicted against measured, residuals."""
+"""Figures of the law: losses of the grid and the fit, predicted against measured, residuals."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CURVE_POINTS = 25
 
 
 def spread(values: list, most: int) -> list:
-    """At most `most` of the values, the first and the last among them."""
+    """Select at most `most` of the values, including the first and the last."""
     if len(values) <= most:
         return values
     return [values[round(i)] for i in np.linspace(0, len(values) - 1, most)]
 
 
 def grid_fit(inputs: Inputs) -> Figure | None:
-    """Loss against D' for every D: a row of panels per domain, a column per size."""
+    """Loss against D' for every D: one row of panels per domain, one column per size."""
     rows = inputs.rows
     if rows is None:
         return None
@@ -50,17 +50,17 @@ def grid_fit(inputs: Inputs) -> Figure | None:
         axes[i, 0].yaxis.set_major_locator(MaxNLocator(4))
         axes[i, 0].set_ylim(*_loss_limits(rows[rows["domain"] == domain]))
     for axis in axes.flat:
-        slot.dress(axis, most=3)
-    figure.supxlabel("domain tokens after the split, D′", fontsize=9)
+        slot.set_axis(axis, most=3)
+    figure.supxlabel("domain tokens D′", fontsize=9)
     bar = figure.colorbar(
         ScalarMappable(scale.norm, scale.cmap), ax=axes, location="top", shrink=0.6, aspect=40
     )
-    _dress_bar(bar, scale)
+    _label_colour_bar(bar, scale)
     return figure
 
 
 def _loss_limits(rows: pd.DataFrame) -> tuple[float, float]:
-    """From the lowest loss to a little above the branches: short unsplit runs would dwarf them."""
+    """Limits that show all branches; the high losses of short unsplit runs may be outside."""
     branched = rows[rows["specialize_tokens"] > 0]
     shown = branched if len(branched) else rows
     low, high = rows["loss"].min(), shown["loss"].max()
@@ -74,12 +74,12 @@ def _size_title(rows: pd.DataFrame) -> str:
     return f"{name}\nheld out" if (rows["split"] == "holdout").all() else name
 
 
-def _dress_bar(bar: Any, scale: style.TokenScale) -> None:
+def _label_colour_bar(bar: Any, scale: style.TokenScale) -> None:
     """Label the colour bar of D."""
     ticks = np.geomspace(scale.low, scale.high, 4)
     bar.set_ticks(ticks, labels=[count(tick) for tick in ticks])
     bar.minorticks_off()
-    bar.set_label("general tokens before the split, D (grey: none)")
+    bar.set_label("general tokens D (grey: none)")
     bar.outline.set_visible(False)
 
 
@@ -138,7 +138,7 @@ def _curve(axis: Axes, rows: pd.DataFrame, fit: FitResult, colour: object) -> No
 
 
 def predicted_measured(inputs: Inputs) -> Figure | None:
-    """Predicted against measured loss of the grid, what was held out and the final models."""
+    """Predicted against measured loss: fitted losses, held-out losses and final models."""
     rows = inputs.rows
     if rows is None or inputs.fit is None:
         return None
@@ -177,7 +177,7 @@ def _held_out(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _final_rows(inputs: Inputs) -> pd.DataFrame:
-    """Rows of the comparison with a prediction, named as in the table of losses."""
+    """Rows of the comparison that have a prediction, with the column names of the losses."""
     table = inputs.comparison
     if table is None or "predicted_loss" not in table:
         return pd.DataFrame(columns=["loss", "predicted", "domain"])
@@ -215,14 +215,14 @@ def _handle(colour: Any, marker: str, filled: bool, label: str) -> Line2D:
 
 
 AXES = {
-    "params": "parameters, N",
-    "pretrain_tokens": "general tokens, D",
-    "specialize_tokens": "domain tokens, D′",
+    "params": "parameters N",
+    "pretrain_tokens": "general tokens D",
+    "specialize_tokens": "domain tokens D′",
 }
 
 
 def residuals(inputs: Inputs) -> Figure | None:
-    """Relative errors of the fit against N, D and D', with the mean at each level."""
+    """Relative errors of the predictions against N, D and D', with the mean at each level."""
     rows = inputs.rows
     if rows is None or inputs.fit is None:
         return None
@@ -238,7 +238,7 @@ def residuals(inputs: Inputs) -> Figure | None:
     figure.supylabel("relative error of the prediction (%)", fontsize=9)
     handles = [_handle(palette[d], "o", True, d) for d in list(palette)[:10]]
     handles.append(_handle(style.INK, "D", False, "held out"))
-    handles.append(Line2D([], [], color=style.INK, lw=1.4, label="mean of the fitted"))
+    handles.append(Line2D([], [], color=style.INK, lw=1.4, label="mean of fitted losses"))
     figure.legend(handles=handles, loc="outside upper left", ncols=4, handletextpad=0.4)
     return figure
 
@@ -246,7 +246,7 @@ def residuals(inputs: Inputs) -> Figure | None:
 def _residual_panel(axis: Axes, rows: pd.DataFrame, column: str, palette: dict) -> None:
     slot = style.ZeroSlot(rows[column])
     domains = list(palette)
-    # Domains stand side by side at each level of a grid, or they would hide each other.
+    # At each level of a grid, the domains are drawn side by side so that none hides another.
     width = min(slot.gap**0.22, slot.step**0.3) if len(slot.levels) <= style.GRID_LEVELS else 1.0
     for kind, part in (("fitted", rows[rows["split"] != "holdout"]), ("held out", _held_out(rows))):
         if part.empty:
@@ -259,12 +259,12 @@ def _residual_panel(axis: Axes, rows: pd.DataFrame, column: str, palette: dict) 
     means = fitted.groupby(_bins(fitted[column]))["error"].mean()
     axis.plot(slot.place(means.index), means, color=style.INK, lw=1.2, zorder=4)
     axis.axhline(0, color=style.INK, lw=0.6)
-    slot.dress(axis, most=7)
+    slot.set_axis(axis, most=7)
     style.percent_axis(axis.yaxis)
 
 
 def _bins(values: pd.Series, most: int = 12) -> pd.Series:
-    """The level of each value, or the middle of its bin where there are many levels."""
+    """The level of each value, or the median of its bin where there are many levels."""
     if values.nunique() <= most:
         return values
     middle = values.groupby(pd.qcut(values, most, duplicates="drop"), observed=True)

@@ -1,4 +1,4 @@
-"""Figures of the plan and of the final models that put it to the test."""
+"""Figures of the plan, and of the final models that test it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from splitlaw.common.statistics import NORMAL_90
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import OPTIMAL
 from splitlaw.laws import FitResult
 from splitlaw.planner import frontier as planned_frontier
@@ -25,11 +26,10 @@ LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 MOST_LAWS = 4
 FRACTIONS = 61
 INSIDE = (0.04, 0.95)
-"""General fractions at which every law has a loss of ordinary size."""
+"""General fractions that set the limits of the loss axis; some laws are infinite at 0 or 1."""
 
 OURS, THEIRS = "#de8f05", "#0173b2"
-FAINT = "#949494"
-"""Orange and blue of seaborn's colour-blind palette: the plan, and everything else."""
+"""Orange and blue of seaborn's colour-blind palette, for the plan and for predictions."""
 
 
 def frontier_table(
@@ -51,7 +51,7 @@ def frontier_table(
 
 
 def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
-    """Loss against the general fraction, with the optimum and the measured recipes on it."""
+    """Predicted loss against the general fraction, with the optimum and the measured recipes."""
     fit, plan = inputs.fit, inputs.plan
     if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
         return None
@@ -79,7 +79,7 @@ def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
 
 
 def _forms(axis: Axes, inputs: Inputs, table: pd.DataFrame) -> None:
-    """The forms that share the plan, each for itself, and faintly those that were rejected."""
+    """The forms that are averaged in the plan and, in grey, the rejected forms."""
     assert inputs.fit is not None
     members = [member.law for member in inputs.fit.members]
     if len(members) > 1:
@@ -90,9 +90,9 @@ def _forms(axis: Axes, inputs: Inputs, table: pd.DataFrame) -> None:
     rejected = [law for law in dict.fromkeys(table["law"]) if law not in ("mean", *members)]
     for law in rejected:
         part = table[table["law"] == law]
-        axis.plot(part["fraction_general"], part["loss"], color=FAINT, lw=0.8, zorder=1)
+        axis.plot(part["fraction_general"], part["loss"], color=style.GREY, lw=0.8, zorder=1)
     if rejected:
-        axis.plot([], [], color=FAINT, lw=0.8, label="forms that the hold-outs reject")
+        axis.plot([], [], color=style.GREY, lw=0.8, label="rejected forms")
 
 
 def _optimum(axis: Axes, inputs: Inputs, best: RecipeResult) -> None:
@@ -104,22 +104,22 @@ def _optimum(axis: Axes, inputs: Inputs, best: RecipeResult) -> None:
 
 
 def _predicted(axis: Axes, recipes: list[RecipeResult]) -> None:
-    """The recipes by the law: they share domain tokens evenly, so they may lie above the line."""
-    told = [(r.fraction_general, r.predicted[0]) for r in recipes if r.predicted]
+    """Predictions for the recipes; baselines share domain tokens evenly and may be above the line."""
+    points = [(r.fraction_general, r.predicted[0]) for r in recipes if r.predicted]
     axis.plot(
-        *zip(*told, strict=True),
+        *zip(*points, strict=True),
         ls="",
         marker="D",
         color=THEIRS,
         markerfacecolor=style.PAPER,
         markersize=5,
         zorder=4,
-        label="predicted, recipes",
+        label="recipes, predicted",
     )
 
 
 def _name_recipes(axis: Axes, recipes: list[RecipeResult]) -> None:
-    """A name beside each recipe's point, where the curve is not; the legend names the plan."""
+    """Write the name of each baseline beside its point, away from the curve."""
     for recipe in recipes[1:]:
         heights = [recipe.measured, recipe.predicted and recipe.predicted[0]]
         known = [height for height in heights if height is not None]
@@ -153,37 +153,37 @@ def _measured(axis: Axes, recipes: list[RecipeResult]) -> None:
             markeredgewidth=0.6,
             ls="",
             zorder=5,
-            label="measured, the plan" if ours else None,
+            label="plan, measured" if ours else None,
         )
     others = [recipe for recipe in recipes if recipe.strategy != OPTIMAL]
     if others:
         axis.plot(
-            [], [], ls="", marker="o", color=style.INK, markersize=5, label="measured, others"
+            [], [], ls="", marker="o", color=style.INK, markersize=5, label="baselines, measured"
         )
 
 
 def _frame_losses(axis: Axes, mean: pd.DataFrame, recipes: list[RecipeResult]) -> None:
-    """Limit losses to the recipes and the curve’s middle: some laws are infinite at its ends."""
+    """Limit the loss axis to the recipes and the middle of the curve (`INSIDE`)."""
     inside = mean[mean["fraction_general"].between(*INSIDE)]
-    told = [loss for r in recipes for loss in (r.measured, r.predicted and r.predicted[0])]
-    values = [*inside["loss"], *(loss for loss in told if loss is not None)]
+    known = [loss for r in recipes for loss in (r.measured, r.predicted and r.predicted[0])]
+    values = [*inside["loss"], *(loss for loss in known if loss is not None)]
     low, high = min(values), max(values)
     room = 0.1 * (high - low) + 1e-3
     axis.set_ylim(low - 1.5 * room, high + 1.5 * room)
 
 
 def comparison(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
-    """The recipes' mean losses, and the plan's gain over each, predicted beside measured."""
+    """Predicted and measured mean losses of the recipes, and gains of the plan over each."""
     if len(recipes) < 2:
         return None
     figure = Figure(figsize=(style.WIDTH, 0.62 * len(recipes) + 2.6))
     top, bottom = figure.subplots(2, 1, height_ratios=[len(recipes), len(recipes) - 1])
-    _rows(top, recipes, [(r.predicted, _span(r.measured, r.stderr)) for r in recipes])
-    top.set(xlabel="mean domain loss (nats/token), lower is better")
+    _rows(top, recipes, [(r.predicted, _interval(r.measured, r.stderr)) for r in recipes])
+    top.set(xlabel="mean domain loss (nats/token)")
     others = recipes[1:]
-    _rows(bottom, others, [(r.predicted_gain, _span(r.gain, r.gain_stderr)) for r in others])
+    _rows(bottom, others, [(r.predicted_gain, _interval(r.gain, r.gain_stderr)) for r in others])
     bottom.axvline(0, color=style.INK, lw=1)
-    bottom.set(xlabel="loss above the optimal split (nats/token)")
+    bottom.set(xlabel="loss minus that of the optimal split (nats/token)")
     handles = [_handle("D", THEIRS, "predicted, 90% interval")]
     if any(recipe.measured is not None for recipe in recipes):
         handles.append(_handle("o", style.INK, "measured, 90% interval over documents"))
@@ -198,11 +198,11 @@ def _handle(marker: str, colour: str, label: str) -> Line2D:
 
 
 def _broken(name: str) -> str:
-    """A recipe's name on two lines where it is long."""
+    """A recipe's name, broken into two lines at a comma."""
     return name.replace(", ", ",\n")
 
 
-def _span(value: float | None, stderr: float | None) -> Bounds | None:
+def _interval(value: float | None, stderr: float | None) -> Bounds | None:
     if value is None:
         return None
     reach = NORMAL_90 * stderr if stderr and np.isfinite(stderr) else 0.0
@@ -212,16 +212,16 @@ def _span(value: float | None, stderr: float | None) -> Bounds | None:
 def _rows(
     axis: Axes, recipes: list[RecipeResult], pairs: list[tuple[Bounds | None, Bounds | None]]
 ) -> None:
-    """A row a recipe: the predicted span above, the measured one below."""
+    """One row per recipe: the predicted interval above, the measured interval below."""
     for number, (recipe, (predicted, measured)) in enumerate(zip(recipes, pairs, strict=True)):
         best = recipe.strategy == OPTIMAL
-        for span, offset, colour, marker in (
+        for interval, offset, colour, marker in (
             (predicted, -0.14, THEIRS, "D"),
             (measured, 0.14, OURS if best else style.INK, "o"),
         ):
-            if span is None:
+            if interval is None:
                 continue
-            value, low, high = span
+            value, low, high = interval
             axis.plot([low, high], [number + offset] * 2, color=colour, lw=1.6)
             face = style.PAPER if marker == "D" else colour
             axis.plot(value, number + offset, marker, color=colour, markerfacecolor=face, ms=6)
@@ -232,7 +232,7 @@ def _rows(
 
 
 def split(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
-    """How each recipe divides the budget between general text and the domains."""
+    """Tokens of general text and of each domain in every recipe."""
     if not recipes:
         return None
     domains = list(recipes[0].specialize_tokens)
@@ -242,11 +242,11 @@ def split(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     for number, recipe in enumerate(recipes):
         special = sum(recipe.specialize_tokens.values())
         total = special / (1 - recipe.fraction_general) if special else recipe.pretrain_tokens
-        parts = [("general", total - special), *recipe.specialize_tokens.items()]
-        _bar(axis, number, parts, {"general": "#b3b3b3", **palette})
+        parts = [(GENERAL, total - special), *recipe.specialize_tokens.items()]
+        _bar(axis, number, parts, {GENERAL: "#b3b3b3", **palette})
     axis.set_yticks(range(len(recipes)), [_broken(recipe.name) for recipe in recipes])
     axis.set_ylim(len(recipes) - 0.5, -0.5)
-    axis.set(xlabel="training tokens of the whole recipe")
+    axis.set(xlabel="training tokens")
     axis.grid(False, axis="y")
     style.tokens_axis(axis)
     figure.legend(loc="outside upper left", ncols=min(5, len(domains) + 1), handlelength=1)

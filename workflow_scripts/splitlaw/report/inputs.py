@@ -1,4 +1,4 @@
-"""What a report is made from: every file of an experiment that is there, and words for the rest."""
+"""The inputs of a report: all files of an experiment that exist, and a sentence for each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,24 +25,21 @@ FILES = {
 }
 """File of each part within the results, and the command that makes it."""
 
-NEEDED = ("losses", "fit", "plan", "comparison")
-"""Parts without which the page's answer is not whole."""
-
-WITHOUT = {
-    "losses": "The table of losses is missing: no figure of the grid",
-    "fit": "There is no fitted law yet: no predictions, no figure of the fit",
-    "plan": "There is no plan yet: no answer for a budget",
-    "comparison": "There are no final models yet: the plan has not been put to the test",
+MISSING = {
+    "losses": "The table of losses is missing, so figures of the grid are not shown",
+    "fit": "There is no fitted law yet, so predictions are not shown",
+    "plan": "There is no plan yet, so no split is recommended",
+    "comparison": "There are no final models yet, so the plan has not been tested",
 }
-"""What a report lacks without each part."""
+"""Consequence of each missing part that a complete report requires."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The parts of an experiment, None or empty where they are not there."""
+    """The parts of an experiment; missing parts are None or empty."""
 
     folder: Path
-    """The experiment's results."""
+    """Folder of the experiment's results."""
     losses: pd.DataFrame | None = None
     """`losses.csv`."""
     fit: FitResult | None = None
@@ -60,20 +57,20 @@ class Inputs:
     tokens: Mapping[str, Json] = field(default_factory=dict)
     """Sidecars of the token files by domain."""
     finals: tuple[FinalModel, ...] = ()
-    """The final models whose folders are there."""
+    """The final models of `comparison`."""
 
     @property
     def missing(self) -> list[str]:
-        """A sentence for each part that is not there, with the command that makes it."""
+        """A sentence for each missing part, with the command that makes it."""
         return [
-            f"{WITHOUT[part]}. {FILES[part][0]} comes from: {FILES[part][1]}."
-            for part in NEEDED
+            f"{consequence}. To make {FILES[part][0]}, run: {FILES[part][1]}."
+            for part, consequence in MISSING.items()
             if getattr(self, part) is None
         ]
 
     @property
     def domains(self) -> list[str]:
-        """The domains in the order that every figure and table keeps."""
+        """The domains in the order of all figures and tables."""
         if self.plan is not None:
             return list(self.plan["specialize_tokens"])
         if self.fit is not None:
@@ -83,14 +80,14 @@ class Inputs:
 
     @property
     def sizes(self) -> dict[str, float]:
-        """Parameters of the sizes that the table of losses names."""
+        """Parameters of the sizes in the table of losses, by name."""
         if self.losses is None or "size" not in self.losses:
             return {}
         return {str(k): float(v) for k, v in self.losses.groupby("size")["params"].first().items()}
 
     @cached_property
     def rows(self) -> pd.DataFrame | None:
-        """The losses that a law is about, with `predicted` where there is a fit."""
+        """The losses that the law predicts, with the column `predicted` if there is a fit."""
         if self.losses is None:
             return None
         rows = law_rows(self.losses)
@@ -101,10 +98,10 @@ class Inputs:
 
 
 def law_rows(losses: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a model on its own domain, or of an unsplit one, with columns that a report needs.
+    """Rows of models on their own domain and of unsplit models, with `size` and `split`.
 
-    A table written by hand has neither `size` nor `split`: sizes are then named by their
-    parameters, and every row counts as fitted.
+    In a table without these two columns, sizes are named by their parameters and all rows count as
+    fitted.
     """
     table = losses.assign(domain=losses["domain"].astype(str).str.strip())
     keep = table["pretrain_tokens"] + table["specialize_tokens"] > 0
@@ -123,7 +120,7 @@ def law_rows(losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_inputs(folder: Path) -> Inputs:
-    """Read what there is in an experiment's results.
+    """Read an experiment's results.
 
     Raises `UserError` where there is neither a table of losses nor a fit.
     """
@@ -159,7 +156,10 @@ def read_recipes(inputs: Inputs) -> list[RecipeResult]:
 def with_more_seeds(
     comparison: pd.DataFrame | None, seeds: pd.DataFrame | None
 ) -> pd.DataFrame | None:
-    """The table with further seeds, unless it is left over from another plan or other models."""
+    """Return `seeds`, the table with more seeds, if it contains the rows of `comparison`.
+
+    Otherwise it is from an earlier plan or from earlier models, and `comparison` is returned.
+    """
     if comparison is None or seeds is None:
         return comparison
     keys = [name for name in KEYS if name in comparison and name in seeds]
@@ -169,7 +169,7 @@ def with_more_seeds(
 
 
 SEEDS = "final/seeds.csv"
-"""The comparison over more seeds, where `snakemake seeds` has made it."""
+"""The comparison over more seeds, made by `snakemake seeds`."""
 
 KEYS = ("strategy", "seed", "size", "budget", "domain", "pretrain_tokens", "specialize_tokens")
 
@@ -179,7 +179,7 @@ COLUMNS = {
     "cost": ("stage", "size", "tokens", "tokens_independent"),
     "benchmarks": ("strategy", "system", "task", "metric", "value"),
 }
-"""Columns that a report cannot do without."""
+"""Columns that a report requires."""
 
 
 def _read_table(path: Path, part: str) -> pd.DataFrame | None:
@@ -199,10 +199,12 @@ def _read_plan(path: Path) -> Json | None:
     if not path.exists():
         return None
     plan = read_json(path)
-    needed = ("flops", "params", "pretrain_tokens", "specialize_tokens", "predicted_loss")
-    lost = [key for key in needed if key not in plan]
+    required = ("flops", "params", "pretrain_tokens", "specialize_tokens", "predicted_loss")
+    lost = [key for key in required if key not in plan]
     if lost:
-        raise UserError(f"{path}: is no plan, {lost[0]} is missing; write it with choose_split.py")
+        raise UserError(
+            f"{path}: is not a plan ({lost[0]} is missing); write it with choose_split.py"
+        )
     return plan
 
 

@@ -1,11 +1,11 @@
-"""Numbers as people read them."""
+"""Numbers as text."""
 
 import math
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MINUS = "−"
 NBSP = "\u00a0"
-"""A space at which no line breaks."""
+"""A space that does not break lines."""
 
 
 def count(value: float) -> str:
@@ -31,14 +31,14 @@ def power(value: float) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share as a percentage; a dash where it is not known."""
+    """A share as a percentage; a dash for None and NaN."""
     if value is None or not known(value):
         return "–"
     return f"{_cut(100 * value, digits):.{digits}f}%".replace("-", MINUS)
 
 
 def signed(value: float | None, digits: int = 2) -> str:
-    """A share as a percentage that shows its sign."""
+    """A share as a percentage with its sign; a dash for None and NaN."""
     if value is None or not known(value):
         return "–"
     return f"{_cut(100 * value, digits):+.{digits}f}%".replace("-", MINUS)
@@ -50,30 +50,30 @@ def _cut(value: float, digits: int) -> float:
 
 
 def loss(value: float | None, digits: int = 3) -> str:
-    """A loss, or a difference of losses; a dash where it is not known."""
+    """A loss, or a difference of losses; a dash for None and NaN."""
     return "–" if not known(value) else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def bounds(value: float, low: float, high: float, digits: int = 3) -> str:
-    """A loss with its interval, which does not break across lines; the loss alone without one."""
+    """A loss with its interval on one line; the loss alone where there is no interval."""
     if not low < high:
         return loss(value, digits)
     return f"{loss(value, digits)} ({loss(low, digits)}{NBSP}to{NBSP}{loss(high, digits)})"
 
 
 def error(value: float | None, stderr: float | None, digits: int = 4) -> str:
-    """A loss with its standard error, where that is known."""
-    told = f"{NBSP}±{NBSP}{loss(stderr, digits)}" if known(stderr) else ""
-    return loss(value, digits) + told
+    """A loss with its standard error, if that is known."""
+    margin = f"{NBSP}±{NBSP}{loss(stderr, digits)}" if known(stderr) else ""
+    return loss(value, digits) + margin
 
 
 def known(value: float | None) -> bool:
-    """Whether there is such a number."""
+    """Whether a value is a finite number."""
     return value is not None and math.isfinite(value)
 
 
 def listing(parts: list[str]) -> str:
-    """Parts as a list in a sentence."""
+    """Join parts to a list within a sentence."""
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"

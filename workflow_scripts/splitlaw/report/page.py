@@ -1,4 +1,4 @@
-"""The page: one HTML file with its style and figures inside."""
+"""HTML pages: one file that contains its style and figures."""
 
 import re
 from collections.abc import Mapping
@@ -10,15 +10,20 @@ from markupsafe import Markup
 
 from splitlaw.report import style
 
-OWN_COLOURS = {style.INK: "currentColor", style.GRID: "var(--line)", style.PAPER: "var(--page)"}
+PAGE_COLOURS = {style.INK: "currentColor", style.GRID: "var(--line)", style.PAPER: "var(--page)"}
+"""Colours of figures that are replaced by colours of the page, which has a dark mode."""
 
 
 def inline_svg(svg: str, name: str, title: str) -> Markup:
-    """An SVG file as part of the page: its ids its own, its ink and paper the page's."""
+    """An SVG file as part of the page.
+
+    Ids get the prefix `name`, so that they are unique in the page; the colours of ink and paper
+    become those of the page.
+    """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    for colour, own in OWN_COLOURS.items():
-        body = body.replace(colour, own)
+    for colour, replacement in PAGE_COLOURS.items():
+        body = body.replace(colour, replacement)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
 
     def rename(match: re.Match[str]) -> str:
@@ -33,7 +38,7 @@ def inline_svg(svg: str, name: str, title: str) -> Markup:
 
 
 def render(content: Mapping[str, Any], *, template: str = "page.html.j2") -> str:
-    """A page as text."""
+    """Render a template with its style sheet."""
     environment = Environment(
         loader=PackageLoader("splitlaw.report"),
         autoescape=select_autoescape(["html", "j2"]),

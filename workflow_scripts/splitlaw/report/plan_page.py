@@ -1,4 +1,4 @@
-"""The page to play with: a law, sliders, and the planner's arithmetic in the browser."""
+"""The explorer: a page with sliders that computes plans for other budgets in the browser."""
 
 import json
 import math
@@ -11,19 +11,22 @@ from markupsafe import Markup
 
 from splitlaw import __version__
 from splitlaw.common.files import write_text
+from splitlaw.experiment.strategies import GENERAL_FRACTIONS, NAMES
 from splitlaw.laws import FitResult, Member
 from splitlaw.planner.costs import flops_per_token_at
 from splitlaw.report.page import render
 
 DRAWS = 60
-"""Bootstrap draws that a page carries, over all laws together; they decide how fast it is."""
+"""Bootstrap draws in a page, over all laws together. The time of a redraw is proportional to them;
+with 60 it is a few milliseconds (`perf/report.py`)."""
 
 TOKENS_PER_PARAM = 20
-"""Where the budget's slider begins without a plan."""
+"""Initial budget without a plan: the compute-optimal ratio of Hoffmann et al. 2022."""
 
 BUDGETS = (1 / 30, 300)
 SIZES = (1 / 2, 30)
-"""How far the sliders reach, as factors of the plan."""
+"""Range of the sliders as factors of the plan: from the budgets and sizes of the grid to well above
+those of the plan."""
 
 
 def write_plan_page(
@@ -34,24 +37,28 @@ def write_plan_page(
     plan: Mapping[str, Any] | None = None,
     sizes: Mapping[str, float] | None = None,
 ) -> None:
-    """Write the page of a fitted law alone; its sliders begin at `plan` where there is one.
+    """Write the explorer of a fitted law; its initial setting is `plan` if there is one.
 
-    `law` is the path of the fit, as the page's command names it; `sizes` the parameters of the
-    sizes that have a name.
+    `law` is the path of the fit in the command that the page shows; `sizes` are the parameters of
+    the named sizes.
     """
     name = fit.law.replace("_", " ")
-    content = {"play": play(fit, plan, law=law, sizes=sizes), "law": name, "version": __version__}
+    content = {
+        "explorer": explorer(fit, plan, law=law, sizes=sizes),
+        "law": name,
+        "version": __version__,
+    }
     write_text(out, render(content, template="plan_page.html.j2"))
 
 
-def play(
+def explorer(
     fit: FitResult,
     plan: Mapping[str, Any] | None,
     *,
     law: str = "fit.json",
     sizes: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """What the controls and the script of the page need."""
+    """Values for the controls and the scripts of the explorer."""
     params = plan["params"] if plan else fit.range["params"][1]
     flops = plan["flops"] if plan else None
     if flops is None:
@@ -60,19 +67,19 @@ def play(
     if plan:
         given = plan.get("weights", shares)
         shares = {d: round(given[d] * len(shares), 6) for d in shares}
-    told = {**law_data(fit), "law": law, "sizes": dict(sizes or {})}
-    data = json.dumps(told, allow_nan=False, separators=(",", ":"))
+    content = {**law_data(fit), "law": law, "sizes": dict(sizes or {})}
+    data = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return {
         "flops": [math.log10(flops * factor) for factor in (BUDGETS[0], 1, BUDGETS[1])],
         "params": [math.log10(params * factor) for factor in (SIZES[0], 1, SIZES[1])],
         "trunk": plan.get("trunk", "shared") if plan else "shared",
         "domains": [*shares, *(d for d in fit.domains if d not in shares)],
         "weights": shares,
-        "draws": sum(_carried(fit, member) for member in fit.members),
+        "draws": sum(_draws_in_page(fit, member) for member in fit.members),
         # "<" cannot end the script element that holds the data.
         "data": Markup(data.replace("<", "\\u003c")),
         "planner": Markup(_script("planner.js")),
-        "script": Markup(_script("play.js")),
+        "script": Markup(_script("explorer.js")),
     }
 
 
@@ -81,13 +88,15 @@ def _script(name: str) -> str:
     return folder.joinpath(name).read_text(encoding="utf-8")
 
 
-def _carried(fit: FitResult, member: Member) -> int:
+def _draws_in_page(fit: FitResult, member: Member) -> int:
     return min(len(member.draws), DRAWS // len(fit.members))
 
 
 def law_data(fit: FitResult) -> dict[str, Any]:
-    """The law as the page's script reads it."""
+    """The law and the strategies as the page's scripts read them."""
     return {
+        "strategyNames": NAMES,
+        "generalFractions": GENERAL_FRACTIONS,
         "domains": list(fit.domains),
         "members": [_member(fit, member) for member in fit.members],
         "standIns": [_member(fit, member) for member in fit.stand_ins],
@@ -98,7 +107,7 @@ def law_data(fit: FitResult) -> dict[str, Any]:
 
 
 def _member(fit: FitResult, member: Member) -> dict[str, Any]:
-    count = _carried(fit, member)
+    count = _draws_in_page(fit, member)
     values, drawn = member.told(member.values), member.told(member.draws[:count])
     return {
         "law": member.law,

@@ -1,4 +1,4 @@
-"""How figures look: one theme, colours that the colour-blind tell apart, axes in tokens."""
+"""Style of the figures: theme, colours, markers, axes in tokens."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from splitlaw.report.number_format import count
 INK = "#262626"
 GRID = "#d9d9d9"
 PAPER = "#ffffff"
-"""Colours that the page replaces by its own, so that figures follow dark and light."""
+"""Colours that the page replaces, so that figures follow its light and dark mode."""
 
 WIDTH = 4.7
-"""Inches; at this width text of 9 points is still read on a phone."""
+"""Inches; on the screen of a phone, text of 9 points is still legible at this width."""
 
 MANY = 1500
-"""Points beyond this number are drawn as a picture inside the SVG, which stays small."""
+"""Figures with more points are rasterized within the SVG: as paths they take over 1 MB."""
 
 GRID_LEVELS = 8
-"""A column with more values than this is drawn as a continuum."""
+"""Columns with more values are drawn as continuous."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-SCRATCH = "#949494"
+GREY = "#949494"
+"""Colour of zero tokens and of rejected forms."""
 DPI = 160
 
 
@@ -72,19 +73,19 @@ def set_theme() -> None:
 
 
 def colours(names: Sequence[str]) -> dict[str, Any]:
-    """A colour for each name."""
+    """A colour for each name, from a palette that is distinguishable with colour blindness."""
     palette = sns.color_palette("colorblind", 10)
     order = [0, 1, 2, 4, 5, 8, 3, 6, 9, 7]
     return {name: palette[order[i % len(order)]] for i, name in enumerate(names)}
 
 
 def markers(names: Sequence[str]) -> dict[str, str]:
-    """A marker for each name, so that colour is never the only difference."""
+    """A marker for each name, so that series differ in more than colour."""
     return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(names)}
 
 
 class TokenScale:
-    """Colours of token counts on a logarithmic scale; none at all is grey."""
+    """Colours of token counts on a logarithmic scale; zero is grey."""
 
     def __init__(self, tokens: Sequence[float]) -> None:
         positive = [t for t in tokens if t > 0] or [1.0]
@@ -96,11 +97,11 @@ class TokenScale:
 
     def __call__(self, tokens: float) -> Any:
         """The colour of a number of tokens."""
-        return self.cmap(self.norm(tokens)) if tokens > 0 else SCRATCH
+        return self.cmap(self.norm(tokens)) if tokens > 0 else GREY
 
 
 class ZeroSlot:
-    """A logarithmic axis of tokens or parameters with a place of its own for zero."""
+    """A logarithmic axis of tokens or parameters with an extra position for zero."""
 
     def __init__(self, values: Sequence[float] | pd.Series) -> None:
         numbers = np.unique(np.asarray(values, dtype=float))
@@ -114,7 +115,7 @@ class ZeroSlot:
 
     @property
     def slot(self) -> float:
-        """Where zero stands."""
+        """Position of zero."""
         return self.low / self.step
 
     def place(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -122,8 +123,8 @@ class ZeroSlot:
         numbers = np.asarray(values, dtype=float)
         return np.where(numbers > 0, numbers, self.slot)
 
-    def dress(self, axis: Axes, *, most: int = 5) -> None:
-        """Give the x axis its scale, limits and ticks."""
+    def set_axis(self, axis: Axes, *, most: int = 5) -> None:
+        """Set scale, limits and ticks of the x axis."""
         axis.set_xscale("log")
         left = self.slot if self.has_zero else self.low
         margin = self.step**0.4
@@ -142,17 +143,17 @@ class ZeroSlot:
 
 
 def tokens_axis(axis: Axes) -> None:
-    """Label a linear x axis of tokens shortly."""
+    """Abbreviate the labels of a linear x axis of tokens."""
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
 
 
 def percent_axis(axis: Any, decimals: int | None = None) -> None:
-    """Label an x or y axis of shares in percent."""
+    """Label an axis of shares in percent."""
     axis.set_major_formatter(PercentFormatter(xmax=1, decimals=decimals))
 
 
 def log_tokens_axis(axis: Axes) -> None:
-    """Label a logarithmic x axis of tokens shortly."""
+    """Make the x axis logarithmic and abbreviate its labels of tokens."""
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
@@ -160,7 +161,7 @@ def log_tokens_axis(axis: Axes) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure as SVG and as PNG, byte for byte the same for the same data."""
+    """Write a figure as SVG and PNG; the same figure gives identical bytes."""
     for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": DPI})):
         with atomic_path(folder / f"{name}.{suffix}") as temporary:
             figure.savefig(temporary, format=suffix, facecolor=PAPER, **options)

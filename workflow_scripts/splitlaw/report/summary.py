@@ -1,9 +1,9 @@
-"""What the terminal shows at the end: the answer, the recipes, where to look."""
+"""The summary for the terminal: the answer, the recipes, the path of the page."""
 
 import textwrap
 from pathlib import Path
 
-from splitlaw.report import sentences
+from splitlaw.report import reliability, sentences
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import NBSP, error, loss, percent
 from splitlaw.stages.recipe_results import RecipeResult
@@ -12,16 +12,16 @@ WIDTH = 88
 
 
 def summarise(inputs: Inputs, recipes: list[RecipeResult], page: Path) -> str:
-    """The summary as text."""
+    """The summary as text, in lines of at most `WIDTH` characters."""
     opening = (sentences.caution(inputs), sentences.answer(inputs, recipes))
     parts = [textwrap.fill(sentence, WIDTH) for sentence in opening if sentence]
     if recipes:
         parts.append("\n".join(_table(recipes)))
     parts += [textwrap.fill(sentence, WIDTH) for sentence in sentences.outcome(recipes)]
-    parts += [textwrap.fill(sentence, WIDTH) for sentence in sentences.trust(inputs)[:1]]
+    parts += [textwrap.fill(sentence, WIDTH) for sentence in reliability.assessment(inputs)[:1]]
     if inputs.missing:
         parts.append("\n".join(textwrap.fill(sentence, WIDTH) for sentence in inputs.missing))
-    parts.append(f"Open {page} in a browser; figures stand in {page.parent / 'figures'}.")
+    parts.append(f"Open {page} in a browser; figures are in {page.parent / 'figures'}.")
     return "\n\n".join(parts).replace(NBSP, " ")
 
 

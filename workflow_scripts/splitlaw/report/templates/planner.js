@@ -1,7 +1,9 @@
 "use strict";
-/* The planner's arithmetic (splitlaw.planner), for the page: the loss of a split, the best split of a
-   budget, today's recipes. Tokens in tokens, losses in nats per token. Tested to agree with Python. */
+/* The planner's arithmetic (splitlaw.planner) in the browser: the loss of a split, the best split of a
+   budget, the baselines. Amounts are in tokens, losses in nats per token. A test compares the results
+   with those of the Python package. */
 const planner = (() => {
+  /* As in splitlaw/planner/allocate.py. */
   const ROUNDS = 14, TAIL = 1.5, ZOOM = 7;
 
   /* Each law at fixed N and D, as a function of D' = s:
@@ -26,11 +28,12 @@ const planner = (() => {
   const NEEDS_GENERAL = new Set(["additive", "multiplicative", "transfer_gap", "interaction", "coupled"]);
   const NEEDS_DOMAIN = new Set([...NEEDS_GENERAL, "transferred_data"]);
 
-  /* What t tokens of which u differ are worth, and what one more of them is. */
+  /* Unique tokens equivalent to t tokens of which u are unique (Muennighoff et al. 2023), and the
+     derivative with respect to t. */
   const effective = (t, u, r) => (t > u ? u * (1 - r * Math.expm1(-(t / u - 1) / r)) : t);
   const marginal = (t, u, r) => (t > u ? Math.exp(-(t / u - 1) / r) : 1);
 
-  /* A surface: for every planned domain a list of [share, law, parameters]. */
+  /* A surface is a list of [share, law, parameters] for every planned domain. */
   function pointSurface(fit, names) {
     const total = fit.members.reduce((sum, m) => sum + m.weight, 0);
     return names.map((name) => fit.members.map((m) => [m.weight / total, m.law, m.parameters[name]]));
@@ -43,7 +46,7 @@ const planner = (() => {
     })));
   }
 
-  /* The losses of every domain at fixed D: closures of D'. */
+  /* For every domain, the loss at fixed D as a function of D', and its negative derivative. */
   function atGeneral(surface, task, general) {
     const d = effective(general, task.uniqueGeneral, task.repetitions);
     return surface.map((parts, k) => {
@@ -83,7 +86,7 @@ const planner = (() => {
   const meanOf = (curves, special, weights) =>
     curves.reduce((sum, curve, k) => sum + weights[k] * curve.loss(special[k]), 0);
 
-  /* max(0, a + b v) with v chosen so that domains sum to `total`. */
+  /* max(0, a + b v) with v such that the domains sum to `total`. */
   function fill(a, b, total) {
     const active = a.map(() => true);
     for (;;) {
@@ -101,7 +104,7 @@ const planner = (() => {
     }
   }
 
-  /* Domain tokens that share `total` best: marginal worths are made equal, round by round. */
+  /* Divide `total` domain tokens optimally: marginal gains are equalized iteratively. */
   function allocate(curves, total, weights, shares, tolerance) {
     const span = Math.max(total, 1e-9);
     let special = curves.map((_, k) => Math.max(total * (shares ? shares[k] : 1 / curves.length), 1e-9 * span));
@@ -138,7 +141,7 @@ const planner = (() => {
     return { general, special, mean: meanOf(curves, special, task.weights) };
   }
 
-  /* The best D and D'_k: a grid over D finds the valley, then zooms. */
+  /* The optimal D and D'_k, by a search over a grid of D that is refined around its minimum. */
   function bestSplit(surface, task, { fractions = 33, rounds = 12, tolerance = 1e-9 } = {}) {
     const most = task.tokens / task.trunks;
     let grid = Array.from({ length: fractions }, (_, i) => most * i / (fractions - 1));
@@ -159,7 +162,7 @@ const planner = (() => {
   const meanAt = (surface, task, general, special) =>
     meanOf(atGeneral(surface, task, general), special, task.weights);
 
-  /* The 90% interval of values as numpy takes it; the value alone where there are none. */
+  /* The 90% interval of values by numpy's quantiles; the value itself if there are none. */
   function interval(values, value) {
     const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
     if (!sorted.length) return [value, value];
@@ -170,7 +173,7 @@ const planner = (() => {
     return [Math.min(at(0.05), value), Math.max(at(0.95), value)];
   }
 
-  /* FLOPs per token at N: between measured sizes logarithms are interpolated. */
+  /* FLOPs per token at N, interpolated between the measured sizes on logarithmic axes. */
   function flopsPerToken(known, params) {
     const sizes = Object.keys(known).map(Number).sort((a, b) => a - b);
     if (!sizes.length) return 6 * params;
@@ -184,7 +187,7 @@ const planner = (() => {
     return Math.exp(ratio[ratio.length - 1]) * params;
   }
 
-  /* What is asked, checked and in the units of the arithmetic. */
+  /* The settings in the units of the arithmetic. */
   function makeTask(fit, { flops, params, names, weights, unique, uniqueGeneral, trunk, perToken }) {
     const sum = weights.reduce((x, y) => x + y, 0);
     return {
@@ -195,15 +198,13 @@ const planner = (() => {
     };
   }
 
-  /* D and D'_k of today's recipes at the same compute. */
-  function recipes(task) {
-    const k = task.names.length, even = (share) => task.names.map(() => (1 - share) * task.tokens / k);
-    return [
-      ["two_stage_90", 0.9 * task.tokens / task.trunks, even(0.9)],
-      ["half", 0.5 * task.tokens / task.trunks, even(0.5)],
-      ["no_split", task.tokens, task.names.map(() => 0)],
-      ["scratch", 0, even(0)],
-    ];
+  /* [strategy, D, D'_k] of the baselines at the same compute. `shares` are their general fractions by
+     name. The domains share the rest evenly; without domain tokens there is a single model. */
+  function baselines(task, shares) {
+    return Object.entries(shares).map(([strategy, share]) => {
+      const trunks = share < 1 ? task.trunks : 1, each = (1 - share) * task.tokens / task.names.length;
+      return [strategy, share * task.tokens / trunks, task.names.map(() => each)];
+    });
   }
 
   const fraction = (task, split) => {
@@ -212,6 +213,6 @@ const planner = (() => {
   };
 
   return { pointSurface, drawnSurfaces, bestSplit, atShare, meanAt, interval, flopsPerToken, makeTask,
-    recipes, fraction };
+    baselines, fraction };
 })();
 if (typeof module !== "undefined") module.exports = planner;

@@ -1,14 +1,13 @@
 "use strict";
-/* The page's controls and pictures; all arithmetic is planner.js. */
+/* Controls, sentences and figures of the explorer. The arithmetic is in planner.js. */
 (() => {
-  const root = document.getElementById("play");
-  const fit = JSON.parse(document.getElementById("play-data").textContent);
+  const root = document.getElementById("explorer");
+  const fit = JSON.parse(document.getElementById("explorer-data").textContent);
   const find = (name) => root.querySelector(`[data-is="${name}"]`);
-  const NAMES = { optimal: "Optimal split", two_stage_90: "Two stages, 90% general", half: "Half and half",
-    no_split: "No split", scratch: "From scratch" };
   const FRACTIONS = 41;
-  /* Milliseconds: how long the hand rests before the optimum's interval is sought, and at a time. */
-  const REST = 120, SLICE = 15;
+  /* Milliseconds without input before the interval of the optimum is computed, and the longest time
+     that its computation blocks the page: less than a frame at 60 Hz. */
+  const PAUSE = 120, SLICE = 15;
 
   const short = (value) => {
     for (const [scale, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]])
@@ -21,7 +20,7 @@
 
   let later = 0, shown = null;
 
-  /* ---- what is asked ---- */
+  /* ---- settings ---- */
   function settings() {
     const names = [], weights = [], unique = [];
     root.querySelectorAll("[data-domain]").forEach((row) => {
@@ -37,7 +36,7 @@
     };
   }
 
-  /* ---- what follows from it ---- */
+  /* ---- computation ---- */
   function solve(asked) {
     const task = planner.makeTask(fit, asked);
     const point = planner.pointSurface(fit, asked.names);
@@ -46,16 +45,16 @@
     const mean = (surface, split) => planner.meanAt(surface, task, split.general, split.special);
     const ours = draws.map((draw) => mean(draw, best));
     const standIns = fit.standIns.map((member) => ({ ...fit, members: [{ ...member, weight: 1 }] }));
-    const rows = planner.recipes(task).map(([strategy, general, special]) => {
+    const rows = planner.baselines(task, fit.generalFractions).map(([strategy, general, special]) => {
       const split = { general, special };
-      /* Where a law of the plan is infinite a stand-in judges the recipe and the plan alike. */
+      /* Where a law of the plan is infinite, a stand-in predicts both the recipe and the plan. */
       const finite = (law) => Number.isFinite(mean(planner.pointSurface(law, asked.names), split));
-      const away = Number.isFinite(mean(point, split)) ? undefined : standIns.find(finite);
-      const judge = away ? planner.pointSurface(away, asked.names) : point;
-      const drawn = away ? planner.drawnSurfaces(away, asked.names) : draws;
-      const worse = drawn.filter((draw, i) => mean(draw, split) > (away ? mean(draw, best) : ours[i])).length;
-      const value = mean(judge, split);
-      return { strategy, split, mean: value, above: value - mean(judge, best),
+      const standIn = Number.isFinite(mean(point, split)) ? undefined : standIns.find(finite);
+      const surface = standIn ? planner.pointSurface(standIn, asked.names) : point;
+      const drawn = standIn ? planner.drawnSurfaces(standIn, asked.names) : draws;
+      const worse = drawn.filter((draw, i) => mean(draw, split) > (standIn ? mean(draw, best) : ours[i])).length;
+      const value = mean(surface, split);
+      return { strategy, split, mean: value, above: value - mean(surface, best),
         worse: drawn.length && Number.isFinite(value) ? worse / drawn.length : null };
     });
     const curve = Array.from({ length: FRACTIONS }, (_, i) => i / (FRACTIONS - 1)).map((share) => {
@@ -67,8 +66,8 @@
       share: planner.fraction(task, best) };
   }
 
-  /* The interval of the optimum asks for every draw's own: it follows when the hand rests, a few
-     draws at a time, so that the page answers the next move at once. */
+  /* The interval of the optimum requires the optimum of every draw. It is computed after a pause in
+     the input, a few draws at a time, so that the page responds to the next input at once. */
   function optimumInterval(found, done) {
     const options = { fractions: 13, rounds: 4, tolerance: 1e-4 }, shares = [];
     const some = () => {
@@ -81,7 +80,7 @@
     some();
   }
 
-  /* ---- words ---- */
+  /* ---- sentences ---- */
   function sentence(found, ends) {
     const { task, best, expected } = found;
     const names = task.names.map((name, k) => `${percent(best.special[k] / task.tokens)} on ${name}`);
@@ -96,11 +95,11 @@
       specialize_tokens: ["D′", Math.max(...found.best.special)] };
     const beyond = Object.entries(asked).flatMap(([column, [name, value]]) => {
       const [low, high] = fit.range[column];
-      if (value > 1.001 * high && high > 0) return [`${+(value / high).toPrecision(2)} times the largest ${name} measured`];
-      if (value > 0 && value < 0.999 * low) return [`${+(low / value).toPrecision(2)} times below the smallest ${name} measured`];
+      if (value > 1.001 * high && high > 0) return [`${+(value / high).toPrecision(2)} times the largest ${name} in the fit`];
+      if (value > 0 && value < 0.999 * low) return [`${+(value / low).toPrecision(2)} times the smallest ${name} in the fit`];
       return [];
     });
-    return beyond.length ? `Extrapolates: ${beyond.join("; ")}.` : "Within the measured range.";
+    return beyond.length ? `Extrapolates: ${beyond.join("; ")}.` : "Within the range of the fit.";
   }
 
   function command(found) {
@@ -113,22 +112,22 @@
     return `${words.join(" \\\n    ")} \\\n    --out plan.json`;
   }
 
-  /* What the workflow is told to train this: a file that changes config.yaml where it differs. */
+  /* A configuration file with which the workflow trains this split. */
   function config(found) {
     const { asked, task } = found;
     const near = Object.entries(fit.sizes).find(([, n]) => Math.abs(n / asked.params - 1) < 0.005);
     const known = Object.entries(fit.sizes).map(([name, n]) => `${name} ${short(n)}`).join(", ");
-    const size = near ? near[0] : `NAME  # add one of about ${short(asked.params)} parameters to sizes${known ? ` (now: ${known})` : ""}`;
+    const size = near ? near[0] : `NAME  # add a size of about ${short(asked.params)} parameters to sizes${known ? ` (now: ${known})` : ""}`;
     const differs = [];
-    if (asked.trunk !== "shared") differs.push("one trunk for each domain");
+    if (asked.trunk !== "shared") differs.push("independent trunks");
     if (new Set(asked.weights).size > 1) differs.push("weights");
-    if (asked.names.length < fit.domains.length) differs.push("some of the domains alone");
-    const note = differs.length ? `# The workflow plans anew, and knows no ${differs.join(", no ")}: its split will be another.\n` : "";
+    if (asked.names.length < fit.domains.length) differs.push("a subset of the domains");
+    const note = differs.length ? `# The workflow makes its own plan, without ${differs.join(" and ")}; its split will differ.\n` : "";
     return `# split.yaml; then: snakemake --cores 2 --configfile split.yaml train_final\n${note}` +
       `final:\n  size: ${size}\n  budget_tokens: ${Math.round(task.tokens)}`;
   }
 
-  /* ---- pictures ---- */
+  /* ---- figures ---- */
   function drawCurve(found, ends) {
     const narrow = root.clientWidth < 480;
     const [w, h, left, right, top, bottom] = [narrow ? 380 : 520, 300, 52, 22, 12, 42];
@@ -152,7 +151,7 @@
       if (!Number.isFinite(row.mean)) continue;
       const share = planner.fraction(found.task, row.split), end = share > 0.7;
       parts.push(`<circle class="recipe" cx="${x(share)}" cy="${y(row.mean)}" r="4"/><text x="${x(share) + (end ? -8 : 8)}" ` +
-        `y="${y(row.mean) - 6}" text-anchor="${end ? "end" : "start"}">${NAMES[row.strategy]}</text>`);
+        `y="${y(row.mean) - 6}" text-anchor="${end ? "end" : "start"}">${fit.strategyNames[row.strategy]}</text>`);
     }
     parts.push(`<text x="${(left + w - right) / 2}" y="${h - 4}" text-anchor="middle">general tokens, share of all tokens</text>`);
     parts.push(`<text transform="translate(12 ${(h - bottom + top) / 2}) rotate(-90)" text-anchor="middle">mean loss (nats/token)</text>`);
@@ -165,11 +164,11 @@
     find("split").innerHTML = [["general", task.trunks * best.general], ...task.names.map((n, k) => [n, best.special[k]])]
       .map(([name, tokens]) => `<tr><th scope="row">${escape(name)}</th><td>${short(tokens)}</td>` +
         `<td class="share"><span style="width:${(8 * tokens / task.tokens).toFixed(2)}rem"></span>${percent(tokens / task.tokens)}</td></tr>`).join("");
-    find("recipes").innerHTML = found.rows.map((row) => `<tr><th scope="row">${NAMES[row.strategy]}</th><td>${loss(row.mean)}</td>` +
+    find("recipes").innerHTML = found.rows.map((row) => `<tr><th scope="row">${fit.strategyNames[row.strategy]}</th><td>${loss(row.mean)}</td>` +
       `<td>${loss(row.above)}</td><td>${row.worse === null ? "–" : percent(row.worse, 0)}</td></tr>`).join("");
   }
 
-  /* ---- one round ---- */
+  /* ---- redrawing ---- */
   function redraw() {
     const began = performance.now();
     const asked = settings();
@@ -179,11 +178,11 @@
     find("flops").setAttribute("aria-valuetext", `${digits} times ten to the ${exponent} FLOPs`);
     find("params").setAttribute("aria-valuetext", `${short(asked.params)} parameters`);
     clearTimeout(later);
-    if (!asked.names.length) { find("answer").textContent = "Choose at least one domain."; return; }
+    if (!asked.names.length) { find("answer").textContent = "Select at least one domain."; return; }
     shown = solve(asked);
     show(null);
     root.dataset.milliseconds = (performance.now() - began).toFixed(1);
-    later = setTimeout(() => optimumInterval(shown, show), REST);
+    later = setTimeout(() => optimumInterval(shown, show), PAUSE);
   }
   function show(ends) {
     find("answer").textContent = sentence(shown, ends);

@@ -1,0 +1,152 @@
+"""Tables of the plan: the recipes, their seeds, their losses by domain."""
+
+import pandas as pd
+
+from splitlaw.experiment.strategies import NAMES, OPTIMAL
+from splitlaw.report.inputs import Inputs
+from splitlaw.report.number_format import NBSP, bounds, error, listing, loss, percent
+from splitlaw.report.table import Table
+from splitlaw.stages.final_results import plan_weights, rows_of_plan
+from splitlaw.stages.recipe_results import MIN_TOKENS_PER_PARAM, Bounds, RecipeResult
+
+SAME = 1e-6
+"""Losses that differ by less are equal, in nats per token: more than rounding, less than a digit
+that is printed."""
+
+
+def recipes_table(recipes: list[RecipeResult]) -> Table | None:
+    """Predicted and measured loss of every recipe."""
+    if not recipes:
+        return None
+    rows = []
+    for recipe in recipes:
+        few = " †" if recipe.too_few_tokens else ""
+        rows.append(
+            [
+                recipe.name + few,
+                percent(recipe.fraction_general, 0),
+                _bounds(recipe.predicted),
+                loss(recipe.measured),
+                _bounds(recipe.predicted_gain, 4),
+                _measured_gain(recipe),
+                recipe.verdict,
+            ]
+        )
+    head = ["Recipe", "General tokens", "Predicted loss (90%)", "Measured loss"]
+    head += ["Predicted gain (90%)", "Measured gain ± s.e.", "Verdict"]
+    return Table(
+        title="The recipes at equal compute",
+        head=head,
+        rows=rows,
+        note=_recipes_note(recipes) + _infinite_note(recipes),
+    )
+
+
+def _bounds(value: Bounds | None, digits: int = 3) -> str:
+    return "–" if value is None else bounds(*value, digits=digits)
+
+
+def _measured_gain(recipe: RecipeResult) -> str:
+    if recipe.gain is None:
+        return "–"
+    spread = f" (s.d. over seeds {loss(recipe.seed_spread, 4)})" if recipe.seed_spread else ""
+    return error(recipe.gain, recipe.gain_stderr) + spread
+
+
+def _recipes_note(recipes: list[RecipeResult]) -> str:
+    note = (
+        "Losses are means over the domains in nats per token. A gain is the loss of the recipe "
+        "minus that of the optimal split. "
+    )
+    compared = [recipe for recipe in recipes if recipe.gain is not None]
+    if any(recipe.paired for recipe in compared):
+        note += "Standard errors are paired by held-out document. "
+    elif compared:
+        note += "Losses by document are missing, so standard errors are unpaired and too large. "
+    if any(recipe.too_few_tokens for recipe in recipes):
+        note += (
+            f"† Some models are trained on fewer than {MIN_TOKENS_PER_PARAM} tokens per parameter. "
+        )
+    return note
+
+
+def _infinite_note(recipes: list[RecipeResult]) -> str:
+    """Explanation of gains that are not the difference of two losses in the table."""
+    best = recipes[0].predicted
+    apart = [
+        recipe.prose
+        for recipe in recipes[1:]
+        if best and recipe.predicted and recipe.predicted_gain
+        if abs(recipe.predicted[0] - best[0] - recipe.predicted_gain[0]) > SAME
+    ]
+    if not apart:
+        return ""
+    return (
+        f"The laws of the plan are infinite for {listing(apart)}. The predictions there are those "
+        "of the best law that is finite, and the gain is the difference of its two predictions. "
+    )
+
+
+def seeds_table(inputs: Inputs, recipes: list[RecipeResult]) -> Table | None:
+    """Loss of every recipe above that of the optimal split, for each seed."""
+    if inputs.comparison is None or inputs.plan is None:
+        return None
+    table = rows_of_plan(inputs.comparison, inputs.plan)
+    shares = pd.Series(plan_weights(inputs.plan))
+    wide = table.pivot_table(index=["strategy", "seed"], columns="domain", values="loss")
+    means = (wide.reindex(columns=shares.index) @ shares).unstack("seed")
+    if OPTIMAL not in means.index or means.shape[1] < 2:
+        return None
+    rows = []
+    for recipe in (r for r in recipes if r.strategy in means.index):
+        above = means.loc[recipe.strategy] - means.loc[OPTIMAL]
+        mean = error(means.loc[recipe.strategy].mean(), means.loc[recipe.strategy].std())
+        if recipe.strategy == OPTIMAL:
+            rows.append([recipe.name, mean, *("–" for _ in above), "–", "–"])
+            continue
+        worse = f"{(above > 0).sum()} of {above.notna().sum()}"
+        each = [loss(value, 4) for value in above]
+        rows.append([recipe.name, mean, *each, error(above.mean(), above.std()), worse])
+    return Table(
+        title="The recipes by seed",
+        head=[
+            "Recipe",
+            "Mean loss ± s.d.",
+            *(f"Above the optimal split, seed {seed}" for seed in means.columns),
+            "Mean ± s.d.",
+            "Optimal split is better in",
+        ],
+        rows=rows,
+        note="The seed determines the initialisation and the order of the training data; the "
+        "held-out text is the same. Standard deviations are over seeds.",
+    )
+
+
+def domains_table(inputs: Inputs, recipes: list[RecipeResult]) -> Table | None:
+    """Predicted and measured loss of every recipe on every domain."""
+    if inputs.plan is None or not recipes:
+        return None
+    domains = list(recipes[0].specialize_tokens)
+    entries = [{**inputs.plan, "strategy": OPTIMAL}, *inputs.plan.get("baselines", [])]
+    rows = []
+    for entry in entries:
+        cells = [NAMES.get(entry["strategy"], entry["strategy"])]
+        for domain in domains:
+            value = entry["predicted_loss"][domain]
+            predicted = value[0] if isinstance(value, list) else value
+            measured = _measured(inputs, entry["strategy"], domain)
+            cells.append(f"{loss(predicted)}{NBSP}/{NBSP}{measured}")
+        rows.append(cells)
+    return Table(
+        title="Predicted / measured loss by domain (nats per token)",
+        head=["Recipe", *domains],
+        rows=rows,
+    )
+
+
+def _measured(inputs: Inputs, strategy: str, domain: str) -> str:
+    table = inputs.comparison
+    if table is None:
+        return "–"
+    rows = table[(table["strategy"] == strategy) & (table["domain"] == domain)]
+    return loss(rows["loss"].mean()) if len(rows) else "–"
