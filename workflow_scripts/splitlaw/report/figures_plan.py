@@ -104,7 +104,7 @@ def _optimum(axis: Axes, inputs: Inputs, best: RecipeResult) -> None:
 
 
 def _predicted(axis: Axes, recipes: list[RecipeResult]) -> None:
-    """Predictions for the recipes; baselines share domain tokens evenly and may be above the line."""
+    """Predictions for the recipes; baselines share domain tokens evenly, which may cost loss."""
     points = [(r.fraction_general, r.predicted[0]) for r in recipes if r.predicted]
     axis.plot(
         *zip(*points, strict=True),
