@@ -68,34 +68,6 @@ CELLS = expand("{size}/{budget}", size=COMPARE["sizes"], budget=COMPARE["budgets
 LOCAL_TASKS = [task for task in config["benchmarks"]["tasks"] if task.startswith("local_")]
 LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]
 
-STAGES = {  # the stage that a rule is told under, where that is not its own name
-    "tokenize_domain": "tokenize",
-    "pretrain_size": "pretrain",
-    "specialize_domain": "specialize",
-    "final_trunk": "train_final",
-    "final_strategy": "train_final",
-    "benchmark_items": "benchmark",
-    "choose_split_at": "choose_split",
-    "benchmark_at": "benchmark",
-    "sweep_learning_rate": "tune_learning_rate",
-    "frontier_seed": "frontier",
-}
-ORDER = """prepare_corpus train_tokenizer tokenize pretrain specialize evaluate fit_law choose_split
-train_final benchmark report""".split()
-FINDINGS = {  # what a run says that ends with this stage
-    "cost": "logs/cost.log",
-    "check_provenance": "logs/check_provenance.log",
-    "fit_law": "logs/fit_law.log",
-    "choose_split": "logs/choose_split.log",
-    "seeds": "logs/final/seeds.log",
-    "benchmark": "benchmarks.md",
-    "compare": "compare/gains.md",
-    "frontier": "logs/frontier.log",
-    "tune_learning_rate": "learning_rate/rule.yaml",
-    "new_experiment": "logs/new_experiment.log",
-    "report": "summary.txt",
-}
-
 
 wildcard_constraints:
     size="|".join(SIZES),
@@ -113,19 +85,12 @@ def job_work(name, wildcards):
     return flops[wildcards["size"]] * len(flops) / sum(flops.values())
 
 
-shown = terminal.follow(workflow, stages=STAGES, order=ORDER, work=job_work)
+shown = terminal.follow(workflow, results=Path(RESULTS), work=job_work)
 
 
 def where_to_look():
-    """What a run says when it ends well: what its last stage found, and the files of that stage."""
-    if shown is None or shown.last is None:
-        return
-    shown.stop()
-    stage = shown.last.name
-    if stage in FINDINGS:
-        print(f"\n{Path(RESULTS, FINDINGS[stage]).read_text().rstrip()}\n")
-    if stage != "report" and shown.last.outputs:
-        print("Written:", *shown.last.outputs[-4:])
+    """Print what the last stage of a successful run found, and the files that it wrote."""
+    terminal.print_findings(shown, Path(RESULTS))
 
 
 def package_code(part):

@@ -13,17 +13,17 @@ def failing(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "told"),
+    ("error", "status", "line"),
     [
         (UserError("a.csv: no rows;\nadd some"), 2, "error: a.csv: no rows; add some"),
         (OSError(errno.ENOSPC, "full", "a.bin"), 2, "make room"),
-        (KeyboardInterrupt(), 130, "stopped: the same command goes on"),
+        (KeyboardInterrupt(), 130, "stopped: the same command resumes"),
     ],
 )
-def test_what_ends_a_command_is_one_line(error, status, told, capsys):
+def test_what_ends_a_command_is_one_line(error, status, line, capsys):
     assert exit_status(failing(error)) == status
     shown = capsys.readouterr().err
-    assert told in shown
+    assert line in shown
     assert shown.count("\n") == 1
 
 

@@ -1,20 +1,12 @@
-"""What a person sees of a training, and what stops one that has left for good."""
+"""The log of a training, its trackers, and the end of a run whose loss stays too high."""
 
-import fcntl
-import io
 import math
-import os
-import pty
-import struct
-import termios
-import threading
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.progress import Progress
 from splitlaw.training.log import COLUMNS, TrainLog, Watch, logged_losses, open_trackers
 
 
@@ -62,46 +54,6 @@ def test_a_spike_that_does_not_come_back_is_told_also_by_a_resumed_run():
     assert told.index(True) == 129
     watch = Watch(losses[:115])
     assert [watch.diverged(loss) for loss in losses[115:]].index(True) == 129 - 115
-
-
-def test_off_a_terminal_a_line_a_minute_is_said():
-    stream = io.StringIO()
-    progress = Progress("w16 law", stream=stream, seconds=0.0)
-    progress.expect(4_000_000)
-    progress.add(1_000_000, 3.25)
-    progress.close()
-    (line,) = stream.getvalue().splitlines()
-    assert line.startswith("w16 law: 1.00 of 4.00M tokens, ")
-    assert "tokens/s, loss 3.250, " in line
-    assert line.endswith("left")
-    stream = io.StringIO()
-    often = Progress("w16 law", stream=stream)
-    often.expect(100)
-    for _ in range(100):
-        often.add(1)
-    assert stream.getvalue() == "", "the minute is not over"
-
-
-def test_on_a_terminal_there_is_a_bar():
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    shown = []
-    reader = threading.Thread(target=lambda: shown.append(os.read(leader, 10_000).decode()))
-    with os.fdopen(follower, "w") as terminal:
-        reader.start()
-        progress = Progress("w16 law", stream=terminal)
-        progress.expect(4_000_000)
-        reader.join(10)
-        reader = threading.Thread(target=lambda: shown.append(os.read(leader, 10_000).decode()))
-        reader.start()
-        progress.add(1_000_000, 3.25)
-        progress.bar.refresh()
-        reader.join(10)
-        progress.close()
-    os.close(leader)
-    assert "w16 law" in shown[0]
-    assert "1.00M/4.00M" in shown[1]
-    assert "loss=3.250" in shown[1]
 
 
 def test_tensorboard_gets_the_numbers_of_the_log(tmp_path):

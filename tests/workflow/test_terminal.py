@@ -1,4 +1,4 @@
-"""What a person sees of a run: stages by Snakemake's events, on a terminal and in a log."""
+"""Display of a run: stages by Snakemake's events and the jobs' status files."""
 
 import io
 import logging
@@ -9,27 +9,28 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from splitlaw.common.files import write_json
 from splitlaw.workflow import terminal
-from splitlaw.workflow.terminal import Job, Stage, StageHandler, clock, failure, follow, last_lines
-
-STAGES = {"pretrain_size": "pretrain"}
+from splitlaw.workflow.failures import tail
+from splitlaw.workflow.stages import Job, Stage, clock
+from splitlaw.workflow.terminal import StageHandler, follow, print_findings
 
 
 @pytest.fixture
-def shown(monkeypatch):
-    return make(monkeypatch, tty=False)
+def shown(monkeypatch, tmp_path):
+    return make(monkeypatch, tmp_path, tty=False)
 
 
-def make(monkeypatch, *, tty, width=100):
+def make(monkeypatch, results, *, tty, width=100):
     before = logging.StreamHandler(io.StringIO())
     console = Console(file=io.StringIO(), force_terminal=tty, width=width, color_system=None)
     work = lambda rule, wildcards: float(wildcards.get("size", 1))  # noqa: E731
-    handler = StageHandler(before, stages=STAGES, work=work, console=console)
+    handler = StageHandler(before, results=results, work=work, console=console)
     monkeypatch.setattr(handler, "handleError", lambda record: pytest.fail("an event was lost"))
     return handler
 
 
-def tell(handler, level=logging.INFO, message="", **fields):
+def send(handler, level=logging.INFO, message="", **fields):
     record = logging.LogRecord("snakemake", level, "", 0, message, None, None)
     for name, value in fields.items():
         setattr(record, name, value)
@@ -37,7 +38,7 @@ def tell(handler, level=logging.INFO, message="", **fields):
 
 
 def begin(handler, number, rule="pretrain_size", log=(), **wildcards):
-    tell(
+    send(
         handler,
         event="job_info",
         jobid=number,
@@ -48,50 +49,91 @@ def begin(handler, number, rule="pretrain_size", log=(), **wildcards):
     )
 
 
+def report(results, number, *, state="running", **fields):
+    """The job writes its status."""
+    about = {"started": time.time(), "written": time.time(), "host": "elsewhere", "pid": 1}
+    content = {"stage": "pretrain", "state": state, "out": f"{number}.json", **about, **fields}
+    write_json(results / f"status/pretrain-{number}.json", content)
+
+
 def text(handler):
     return handler.console.file.getvalue()
 
 
 def test_a_log_gets_one_line_a_stage(shown):
-    tell(shown, event="run_info", stats={"pretrain_size": 2, "fit_law": 1, "all": 1, "total": 4})
+    send(shown, event="run_info", stats={"pretrain_size": 2, "fit_law": 1, "all": 1, "total": 4})
     for number in (1, 2):
         begin(shown, number)
-        tell(shown, event="job_finished", job_id=number)
+        send(shown, event="job_finished", job_id=number)
     begin(shown, 3, rule="fit_law")
-    tell(shown, event="progress", done=2, total=4)
-    tell(shown, event="job_finished", job_id=3)
+    send(shown, event="progress", done=2, total=4)
+    send(shown, event="job_finished", job_id=3)
     assert text(shown).splitlines() == ["pretrain: 2 jobs, 0 s", "fit_law: 1 job, 0 s"]
     assert shown.last.outputs == ["3.json"]
 
 
-def test_a_terminal_gets_every_stage_with_its_progress(monkeypatch, tmp_path):
-    log = tmp_path / "job.log"
-    log.write_text("w16: state 1/4\nw16: state 2/4\n")
-    handler = make(monkeypatch, tty=True, width=130)
-    tell(handler, event="run_info", stats={"pretrain_size": 3, "fit_law": 1})
-    begin(handler, 1, log=[log])
+TRAINING = {"unit": "tokens", "message": "w16 trunk", "total": 4000}
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_terminal_gets_every_stage_with_its_progress(width, monkeypatch, tmp_path):
+    handler = make(monkeypatch, tmp_path, tty=True, width=width)
+    send(handler, event="run_info", stats={"pretrain_size": 3, "fit_law": 1})
+    begin(handler, 1)
     handler.stages["pretrain"].since -= 65
-    begin(handler, 2, log=[log])
-    tell(handler, event="job_finished", job_id=1)
-    handler.console.print(handler._table())
+    begin(handler, 2)
+    send(handler, event="job_finished", job_id=1)
+    speed = {"tokens_per_second": 500.0, "seconds_left": 4.0}
+    report(tmp_path, 2, item="w16 seed0", done=2000, **speed, **TRAINING)
+    handler.statuses._read = 0.0
+    handler.console.print(handler.table())
     handler.close()
-    last = text(handler).splitlines()[-3:]
-    assert "1/3" in text(handler)
-    assert "1:05 min" in text(handler)
-    assert "w16: state 2/4" in text(handler)
-    assert any("fit_law" in line and "0/1" in line for line in last)
+    lines = text(handler).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("fit_law" in line and "0/1" in line for line in lines[-3:])
+    (line, *_) = [line for line in lines if "1/3" in line]
+    assert "1:05 min" in line
+    wide = "w16 seed0, 2.00k of 4.00k tokens, 500 tokens/s, 4 s left"
+    assert (wide in line) == (width == 140)
 
 
-def test_stages_stand_in_their_own_order(shown):
-    shown.order = ["pretrain", "fit_law"]
-    tell(shown, event="run_info", stats={"fit_law": 1, "new": 1, "pretrain_size": 2, "total": 4})
-    assert list(shown.stages) == ["pretrain", "fit_law", "new"]
+def test_of_several_jobs_the_sum_and_those_in_a_queue_are_shown(monkeypatch, tmp_path):
+    handler = make(monkeypatch, tmp_path, tty=True, width=160)
+    send(handler, event="run_info", stats={"pretrain_size": 3})
+    for number in (1, 2, 3):
+        begin(handler, number)
+    report(tmp_path, 1, item="w16 seed0", done=2000, tokens_per_second=500.0, **TRAINING)
+    report(tmp_path, 2, item="w24 seed0", done=1000, tokens_per_second=700.0, **TRAINING)
+    handler.statuses._read = 0.0
+    handler.console.print(handler.table())
+    handler.close()
+    expected = "2 running, 1 starting or queued, 1,200 tokens/s; w16 seed0 50%; w24 seed0 25%"
+    assert expected in text(handler)
 
 
-def test_time_left_goes_by_the_work_of_the_jobs():
-    now = time.monotonic()
+def test_stages_are_in_the_order_of_the_data(shown):
+    stats = {"frontier": 1, "fit_law": 1, "compare": 1, "pretrain_size": 2, "total": 5}
+    send(shown, event="run_info", stats=stats)
+    assert list(shown.stages) == ["pretrain", "fit_law", "compare", "frontier"]
+    assert shown.stages["pretrain"].total == 2
+
+
+def running(stage, **fields):
+    """A job that reports its status."""
+    defaults = {"state": "running", "unit": "", "fraction": None, "seconds_left": None}
+    return Job(
+        stage=stage,
+        work=1.5,
+        name="",
+        began=time.monotonic(),
+        clock_time=0,
+        status=SimpleNamespace(**{**defaults, **fields}),
+    )
+
+
+def test_time_left_depends_on_the_work_of_the_jobs():
     stage = Stage(name="pretrain", total=4, done=1, done_work=0.5, busy=10.0)
-    stage.running = {1: Job(stage=stage, work=1.5, name="", logs=[], began=now, clock_time=0)}
+    stage.running = {1: running(stage)}
     assert stage.seconds_left == pytest.approx(70, abs=0.5)
     stage.running[1].began -= 10
     assert stage.seconds_left == pytest.approx(60, abs=0.5)
@@ -99,186 +141,216 @@ def test_time_left_goes_by_the_work_of_the_jobs():
     assert Stage(name="new", total=1).seconds_left is None
 
 
+def test_time_left_is_known_before_the_first_job_ends_where_jobs_report_progress():
+    stage = Stage(name="pretrain", total=3)
+    stage.running = {
+        1: running(stage, unit="tokens", fraction=0.5, started=100.0, written=130.0),
+        2: Job(stage=stage, work=1.5, name="", began=0.0, clock_time=0),  # in a queue
+    }
+    assert stage.share == 0.25
+    assert stage.seconds_left == pytest.approx(2.25 / (0.75 / 30))
+    stage.running[1].status.seconds_left = 500.0
+    assert stage.seconds_left == 500, "a stage ends no sooner than its jobs"
+
+
 def test_a_failed_job_says_why_and_where_its_log_is(shown, tmp_path):
     log = tmp_path / "job.log"
     log.write_text("reading\nerror: tokens.json: too few; add documents\n")
-    tell(shown, event="run_info", stats={"pretrain_size": 1})
-    begin(shown, 1, log=[log], size="16")
+    send(shown, event="run_info", stats={"pretrain_size": 1})
+    begin(shown, 1, log=[log], size="16", seed="0")
+    report(tmp_path, 1, state="failed", message="error: tokens.json: too few; add documents")
     for _ in range(2):
-        tell(shown, logging.ERROR, event="job_error", jobid=1)
-    told = text(shown)
-    assert told.count("error: tokens.json: too few; add documents") == 1
-    assert "pretrain_size 16 failed" in told
-    assert str(log) in told
-    assert "reading" not in told
+        send(shown, logging.ERROR, event="job_error", jobid=1)
+    assert text(shown).splitlines() == [
+        "✗ pretrain 16 seed0 failed",
+        "error: tokens.json: too few; add documents",
+        f"log: {log}",
+    ]
+
+
+def test_a_bugs_traceback_is_shown(shown, tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text("Traceback\n" + "  at\n" * 50 + "KeyError: 'a'\n")
+    send(shown, event="run_info", stats={"pretrain_size": 1})
+    begin(shown, 1, log=[log])
+    report(tmp_path, 1, state="failed", message="KeyError: 'a'")
+    send(shown, logging.ERROR, event="job_error", jobid=1)
+    lines = text(shown).splitlines()
+    assert lines[0] == "✗ pretrain failed"
+    assert lines[-2:] == ["KeyError: 'a'", f"log: {log}"]
+    assert len(lines) == 22
+
+
+def test_a_job_that_was_killed_says_how_far_it_came(shown, tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text("w16: 3 of 9\n")
+    send(shown, event="run_info", stats={"pretrain_size": 1})
+    begin(shown, 1, log=[log])
+    report(tmp_path, 1, done=1000, **TRAINING)
+    send(shown, logging.ERROR, event="job_error", jobid=1)
+    assert "it ended at 25% without a message" in text(shown)
+    assert "3 of 9" not in text(shown)
+
+
+def test_a_job_that_ended_before_it_wrote_a_status_shows_its_log(shown, tmp_path):
+    log = tmp_path / "job.log"
+    send(shown, event="run_info", stats={"pretrain_size": 1})
+    begin(shown, 1, log=[log])
+    log.write_text("error: unrecognized arguments: --x; see splitlaw pretrain --help\n")
+    send(shown, logging.ERROR, event="job_error", jobid=1)
+    assert "error: unrecognized arguments: --x" in text(shown)
 
 
 def test_jobs_that_found_their_models_trained_are_counted(shown, tmp_path):
-    before, now = (
-        "s: done, 0 tokens, all was trained before\n",
-        "s: done, 1 token, 9,000 tokens/s\n",
-    )
-    tell(shown, event="run_info", stats={"pretrain_size": 3})
-    for number, told in enumerate([before + before, now, now + before]):
-        log = tmp_path / f"{number}.log"
-        log.write_text(told)
-        begin(shown, number, log=[log])
-        tell(shown, event="job_finished", job_id=number)
-    assert text(shown).splitlines() == ["pretrain: 3 jobs, 0 s, 1 trained before"]
+    send(shown, event="run_info", stats={"pretrain_size": 2})
+    for number, before in enumerate([True, False]):
+        begin(shown, number)
+        report(tmp_path, number, state="done", nothing_to_do=before)
+        send(shown, event="job_finished", job_id=number)
+    assert text(shown).splitlines() == ["pretrain: 2 jobs, 0 s, 1 trained before"]
 
 
-def test_a_stages_clock_stands_still_while_it_waits_for_others(shown, monkeypatch):
+def test_a_stages_clock_stops_while_it_waits_for_others(shown, monkeypatch):
     now = 100.0
     monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
-    tell(shown, event="run_info", stats={"pretrain_size": 3})
+    send(shown, event="run_info", stats={"pretrain_size": 3})
     begin(shown, 1)
     now += 5
     begin(shown, 2)
     now += 5
     for number in (1, 2):
-        tell(shown, event="job_finished", job_id=number)
+        send(shown, event="job_finished", job_id=number)
     now += 1000
     begin(shown, 3)
     now += 7
-    tell(shown, event="job_finished", job_id=3)
+    send(shown, event="job_finished", job_id=3)
     assert "pretrain: 3 jobs, 17 s" in text(shown)
 
 
 SLURMS = "slurmstepd-c1: error: *** JOB 4 ON c1 CANCELLED AT noon DUE TO TIME LIMIT ***\n"
 
 
-def fail_together(shown, tmp_path, *, job, slurm, numbers=(1, 2)):
-    """Jobs that share one of Slurm's fail; the first of them has written `job` into its log."""
+def fail_together(shown, tmp_path, *, slurm, numbers=(1, 2), **first):
+    """Jobs that share one of Slurm's fail; the first of them has written its status."""
     (tmp_path / "slurm.log").write_text(slurm)
-    tell(shown, event="run_info", stats={"pretrain_size": len(numbers)})
+    send(shown, event="run_info", stats={"pretrain_size": len(numbers)})
     for number in numbers:
         begin(shown, number, log=[tmp_path / f"{number}.log"], size=str(number))
-    (tmp_path / "1.log").write_text(job)
+    if first:
+        report(tmp_path, 1, **first)
     info = [{"jobid": number} for number in (*numbers, 99)]  # 99 is of a rule without a stage
     logs = [str(tmp_path / "slurm.log")]
-    tell(shown, logging.ERROR, event="group_error", aux_logs=logs, job_error_info=info)
+    send(shown, logging.ERROR, event="group_error", aux_logs=logs, job_error_info=info)
     for number in numbers:
-        tell(shown, logging.ERROR, event="job_error", jobid=number)
+        send(shown, logging.ERROR, event="job_error", jobid=number)
     return text(shown)
 
 
-def test_jobs_that_the_scheduler_ended_together_are_told_once_with_its_reason(shown, tmp_path):
-    slurm = "resources: mem=1\n" + SLURMS + "what Snakemake says of it\n" * 50
-    told = fail_together(shown, tmp_path, job="w16: 3 of 9\nstopped: go on\n", slurm=slurm)
-    assert told.splitlines() == [
-        "✗ pretrain_size 1, pretrain_size 2 failed",
+@pytest.mark.parametrize("state", ["stopped", "running"])
+def test_jobs_that_slurm_ended_together_are_reported_once_with_its_reason(state, shown, tmp_path):
+    slurm = "resources: mem=1\n" + SLURMS + "a message of Snakemake\n" * 50
+    printed = fail_together(shown, tmp_path, state=state, slurm=slurm)
+    assert printed.splitlines() == [
+        "✗ pretrain 1, pretrain 2 failed",
         "JOB 4 ON c1 CANCELLED AT noon DUE TO TIME LIMIT",
         f"log: {tmp_path / 'slurm.log'}",
     ]
 
 
 def test_of_many_jobs_that_end_together_the_first_are_named(shown, tmp_path):
-    told = fail_together(shown, tmp_path, job="", slurm=SLURMS, numbers=range(1, 10))
-    assert "pretrain_size 4 and 5 more failed" in told
+    printed = fail_together(shown, tmp_path, slurm=SLURMS, numbers=range(1, 10))
+    assert "pretrain 4 and 5 more failed" in printed
 
 
-def test_a_shared_job_that_ended_without_a_reason_is_told_as_that(shown, tmp_path):
-    told = fail_together(shown, tmp_path, job="w16: 3 of 9\n", slurm="all is done\n" * 50)
-    assert told.count("the scheduler ended it and gave no reason") == 1
-    assert "all is done" not in told
+def test_a_shared_job_that_ended_without_a_reason_says_so(shown, tmp_path):
+    printed = fail_together(shown, tmp_path, state="running", slurm="all is done\n" * 50)
+    assert printed.count("the scheduler ended it without a reason") == 1
+    assert "all is done" not in printed
 
 
-@pytest.mark.parametrize(
-    ("job", "last"),
-    [
-        ("error: a.csv: no rows; add some\n", "error: a.csv: no rows; add some"),
-        (
-            "Traceback (most recent call last):\n" + "  at\n" * 50 + "KeyError: 'a'\n",
-            "KeyError: 'a'",
-        ),
-    ],
-)
-def test_a_mistake_in_a_shared_job_is_told_in_its_own_words(job, last, shown, tmp_path):
-    told = fail_together(shown, tmp_path, job=job, slurm="x\n")
-    assert told.count(last) == 1
-    assert told.endswith(f"log: {tmp_path / '1.log'}\n")
+def test_the_message_of_a_shared_job_comes_before_slurms(shown, tmp_path):
+    message = "error: a.csv: no rows; add some"
+    printed = fail_together(shown, tmp_path, state="failed", message=message, slurm=SLURMS)
+    assert printed.splitlines() == [
+        "✗ pretrain 1, pretrain 2 failed",
+        message,
+        f"log: {tmp_path / '1.log'}",
+    ]
 
 
-def test_what_an_attempt_before_has_left_in_a_log_is_not_told_again(shown, tmp_path):
-    (tmp_path / "2.log").write_text("error: mended long ago\n")
-    os.utime(tmp_path / "2.log", (0, 0))
-    told = fail_together(shown, tmp_path, job="w16: 3 of 9\n", slurm=SLURMS)
-    assert "mended long ago" not in told
-    assert "DUE TO TIME LIMIT" in told
+def test_the_status_and_log_of_an_earlier_run_are_not_shown(shown, tmp_path):
+    log = tmp_path / "2.log"
+    log.write_text("error: fixed long ago\n")
+    os.utime(log, (0, 0))
+    old = {"state": "failed", "message": "error: fixed long ago", "started": time.time() - 60}
+    printed = fail_together(shown, tmp_path, slurm=SLURMS, **old)
+    assert "fixed long ago" not in printed
+    assert "DUE TO TIME LIMIT" in printed
 
 
-def test_slurms_reason_is_told_of_a_job_that_has_one_of_its_own(shown, tmp_path):
-    tell(shown, event="run_info", stats={"pretrain_size": 1})
+def test_slurms_reason_is_shown_of_a_job_that_has_one_of_its_own(shown, tmp_path):
+    send(shown, event="run_info", stats={"pretrain_size": 1})
     begin(shown, 1, log=[tmp_path / "1.log"])
-    (tmp_path / "1.log").write_text("stopped: go on\n")
+    report(tmp_path, 1, state="stopped")
     (tmp_path / "slurm.log").write_text(SLURMS)
     logs = [str(tmp_path / "1.log"), str(tmp_path / "slurm.log")]
-    tell(shown, logging.ERROR, event="job_error", jobid=1, log=logs)
-    assert "✗ pretrain_size failed\nJOB 4 ON c1 CANCELLED" in text(shown)
+    send(shown, logging.ERROR, event="job_error", jobid=1, log=logs)
+    assert "✗ pretrain failed\nJOB 4 ON c1 CANCELLED" in text(shown)
 
 
 def test_a_job_that_was_stopped_has_not_failed(shown, tmp_path):
-    log = tmp_path / "job.log"
-    log.write_text("w16: 3 of 9\nstopped: the same command goes on\n")
-    tell(shown, event="run_info", stats={"pretrain_size": 1})
-    begin(shown, 1, log=[log], size="16")
-    tell(shown, logging.ERROR, event="job_error", jobid=1)
-    assert "pretrain_size 16 stopped" in text(shown)
-    assert "failed" not in text(shown)
-
-
-def test_a_bug_s_traceback_is_shown(tmp_path):
-    log = tmp_path / "job.log"
-    log.write_text("Traceback\n  File x\nValueError: y\n")
-    assert failure(log) == "Traceback\n  File x\nValueError: y"
-    assert failure(tmp_path / "none.log") == "it left no message"
+    send(shown, event="run_info", stats={"pretrain_size": 1})
+    begin(shown, 1, log=[tmp_path / "job.log"], size="16")
+    report(tmp_path, 1, state="stopped")
+    send(shown, logging.ERROR, event="job_error", jobid=1)
+    assert text(shown).splitlines() == ["■ pretrain 16 stopped"]
 
 
 def test_a_bar_redrawn_in_place_is_one_line(tmp_path):
     log = tmp_path / "job.log"
     log.write_text("reading: 1 MB\rreading: 2 MB\nwriting\n")
-    assert last_lines(log, 2) == ["reading: 2 MB", "writing"]
+    assert tail([log, tmp_path / "none.log"], 2) == ["reading: 2 MB", "writing"]
 
 
-def test_what_leads_to_a_run_is_not_told_and_what_does_not_is(shown, monkeypatch):
-    tell(shown, message="Building DAG of jobs...")
-    tell(shown, event="run_info", stats={"fit_law": 1})
+def test_messages_before_a_run_are_printed_only_where_none_follows(shown, monkeypatch, tmp_path):
+    send(shown, message="Building DAG of jobs...")
+    send(shown, event="run_info", stats={"fit_law": 1})
     shown.close()
     assert text(shown) == ""
-    idle = make(monkeypatch, tty=False)
-    tell(idle, message="Nothing to be done")
+    idle = make(monkeypatch, tmp_path, tty=False)
+    send(idle, message="Nothing to be done")
     idle.close()
     assert text(idle) == "Nothing to be done\n"
 
 
-def test_warnings_are_passed_on_and_what_a_failed_job_says_better_is_not(shown):
-    tell(shown, event="run_info", stats={"fit_law": 1})
-    tell(shown, logging.WARNING, message="the disk is nearly full")
-    tell(shown, logging.ERROR, message="RuleException:\nCalledProcessError in file x")
+def test_warnings_are_passed_on_and_repetitions_of_a_failed_jobs_message_are_not(shown):
+    send(shown, event="run_info", stats={"fit_law": 1})
+    send(shown, logging.WARNING, message="the disk is nearly full")
+    send(shown, logging.ERROR, message="RuleException:\nCalledProcessError in file x")
     assert text(shown) == "the disk is nearly full\n"
 
 
 def test_a_run_that_is_stopped_says_so(shown):
-    tell(shown, event="run_info", stats={"fit_law": 1})
+    send(shown, event="run_info", stats={"fit_law": 1})
     begin(shown, 1, rule="fit_law")
-    tell(shown, message="Select jobs to execute...")
+    send(shown, message="Select jobs to execute...")
     for _ in range(2):
-        tell(shown, message="Will exit after finishing currently running jobs (scheduler).")
+        send(shown, message="Will exit after finishing currently running jobs (scheduler).")
     unfinished = "WorkflowError:\nAt least one job did not complete successfully."
-    tell(shown, logging.ERROR, message=unfinished)
+    send(shown, logging.ERROR, message=unfinished)
     assert text(shown).splitlines() == [
         "Will exit after finishing currently running jobs (scheduler).",
         *unfinished.splitlines(),
     ]
-    tell(shown, logging.ERROR, event="job_error", jobid=1)
-    tell(shown, logging.ERROR, message=f"{unfinished} ")
+    send(shown, logging.ERROR, event="job_error", jobid=1)
+    send(shown, logging.ERROR, message=f"{unfinished} ")
     assert text(shown).count("At least one job") == 1
 
 
 @pytest.mark.parametrize(
     "asked", [{}, {"dryrun": True}, {"printshellcmds": True}, {"quiet": "ALL"}, {"main": False}]
 )
-def test_snakemake_s_own_output_stays_where_it_was_asked_for(asked, monkeypatch):
+def test_snakemakes_own_output_stays_where_it_was_chosen(asked, monkeypatch, tmp_path):
     logger = logging.getLogger("of.this.test")
     before = logging.StreamHandler()
     before.name = terminal.DEFAULT
@@ -290,20 +362,32 @@ def test_snakemake_s_own_output_stays_where_it_was_asked_for(asked, monkeypatch)
         is_main_process=asked.get("main", True),
         output_settings=SimpleNamespace(log_handler_settings={}, **settings),
     )
-    handler = follow(workflow, stages={}, order=(), work=lambda rule, wildcards: 1.0)
+    handler = follow(workflow, results=tmp_path, work=lambda rule, wildcards: 1.0)
     assert (handler is None) == bool({"dryrun", "main"} & set(asked))
     assert (before in logger.handlers) == bool(asked)
     logger.handlers.clear()
 
 
-def test_what_was_done_is_noted_where_another_display_was_asked_for(shown):
+def test_the_work_is_recorded_where_another_display_was_chosen(shown):
     shown.before = None
-    tell(shown, event="run_info", stats={"fit_law": 1})
+    send(shown, event="run_info", stats={"fit_law": 1})
     begin(shown, 1, rule="fit_law")
-    tell(shown, logging.WARNING, message="the disk is nearly full")
-    tell(shown, event="job_finished", job_id=1)
+    send(shown, logging.WARNING, message="the disk is nearly full")
+    send(shown, event="job_finished", job_id=1)
     assert text(shown) == ""
     assert shown.last.name == "fit_law"
+
+
+def test_the_end_of_a_run_shows_what_its_last_stage_found(shown, tmp_path, capsys):
+    print_findings(shown, tmp_path)
+    assert capsys.readouterr().out == ""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/fit_law.log").write_text("two skills\n")
+    send(shown, event="run_info", stats={"fit_law": 1})
+    begin(shown, 1, rule="fit_law")
+    send(shown, event="job_finished", job_id=1)
+    print_findings(shown, tmp_path)
+    assert capsys.readouterr().out == "\ntwo skills\n\nWritten: 1.json\n"
 
 
 def test_durations():

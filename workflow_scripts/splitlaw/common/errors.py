@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -12,14 +13,14 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can fix.
 
     The message is one line: the file, key or row, what is wrong with it, and what to do.
     """
 
 
 class Diverged(UserError):
-    """A training whose loss is not finite, or has left for good."""
+    """A training whose loss is not finite, or stays too high."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -30,29 +31,38 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
-def exit_status(action: Callable[[], object]) -> int:
-    """Run `action` and give the exit status of the command: 0, or 2 after a user's mistake.
+def exit_status(
+    action: Callable[[], object],
+    job: AbstractContextManager[object] = nullcontext(),  # noqa: B008, it holds no state
+) -> int:
+    """Run `action` within `job` and give the exit status of the command.
 
-    130 after Ctrl-C.
-
-    Of several processes that make the same mistake, the first alone tells it.
+    It is 0, 2 after a user's mistake, or 130 after Ctrl-C. The mistake is printed in one line; of
+    several processes that make the same one, only the first prints it.
     """
     try:
-        action()
-    except UserError as mistake:
-        told = str(mistake)
+        with job:
+            action()
     except KeyboardInterrupt:
-        print("stopped: the same command goes on", file=sys.stderr)
+        print("stopped: the same command resumes", file=sys.stderr)
         return 130
-    except OSError as cause:
-        if cause.errno not in NO_ROOM:
+    except (UserError, OSError) as error:
+        line = one_line(error)
+        if line is None:
             raise
-        told = (
-            f"{cause.filename or 'the results'}: {os.strerror(cause.errno)}; what was finished is "
-            "whole: make room, and the same command goes on from there"
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {line}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def one_line(error: BaseException) -> str | None:
+    """Message of an error that the user can fix, None for others."""
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return (
+            f"{error.filename or 'the results'}: {os.strerror(error.errno)}; what was finished is "
+            "complete: make room, and the same command resumes"
         )
-    else:
-        return 0
-    if os.environ.get("RANK", "0") == "0":
-        print(f"error: {' '.join(told.split())}", file=sys.stderr)
-    return 2
+    return None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_json
 from splitlaw.common.parallel import ordered_map
+from splitlaw.common.progress import Progress
 from splitlaw.corpus.card import Dropped, write_card
 from splitlaw.corpus.cleaning import clean_numbered
 from splitlaw.corpus.deduplication.decontamination import benchmark_items, benchmark_ngrams
@@ -21,7 +22,6 @@ from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
 from splitlaw.corpus.documents import Documents, split_path, write_documents
 from splitlaw.corpus.domains.router import make_router
 from splitlaw.corpus.placement import CUT, KEPT, REASONS, Placement, place
-from splitlaw.corpus.progress import progress
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import batches, check_shared_files, documents
 from splitlaw.corpus.splitting import SPLITS, arrange
@@ -74,13 +74,13 @@ def _read(
         benchmark_items(config.cleaning.benchmarks), config.cleaning.benchmark_words
     )
     clean = partial(clean_numbered, cleaning=config.cleaning, seed=config.seed, items=items)
-    with progress("reading") as told:
+    with Progress("reading", unit="B") as progress:
         for number, batch in ordered_map(clean, tasks(), workers):
             store.append(batch, number)
             read[number] += len(batch.texts)
             for reason, (count, size) in batch.dropped.items():
                 _add(dropped[sources[number][0]], reason, count, size)
-            told.update(sum(map(len, batch.texts)))
+            progress.add(sum(map(len, batch.texts)))
     for name, troubles in trouble.items():
         for reason, count in sorted(troubles.counts.items()):
             print(f"domain {name}: {count} skipped: {reason}", file=sys.stderr)
@@ -129,12 +129,12 @@ def _write(
 ) -> None:
     index, kept = placement.index, placement.fate == KEPT
     labels = [source.label for _, source in sources]
-    with progress("writing", total=int(index.size[kept].sum())) as told:
+    with Progress("writing", total=int(index.size[kept].sum()), unit="B") as progress:
         for (number, name), (code, split) in product(enumerate(config.names), enumerate(SPLITS)):
             chosen = kept & (placement.destination == number) & (placement.split == code)
             rows = arrange(index.keys, np.flatnonzero(chosen))
             write_documents(split_path(out, name, split), _batches(store, index, rows, labels))
-            told.update(int(index.size[rows].sum()))
+            progress.add(int(index.size[rows].sum()))
     for number, name in enumerate(config.names):
         own = placement.owner == number
         write_card(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from splitlaw.common import provenance
 from splitlaw.common.files import atomic_path, read_json, write_json
-from splitlaw.common.progress import NOTHING_NEW, Progress
+from splitlaw.common.progress import Progress
 from splitlaw.experiment.config import Grid
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, in_training_order, trunk_prefix
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
@@ -253,8 +253,5 @@ def describe(
 
 
 def finish(trainer: Trainer) -> None:
-    """Take the bar away and say what this process has done."""
-    progress, trained = trainer.progress, trainer.cost.steps * trainer.recipe.batch_tokens
-    progress.close()
-    pace = f"{trainer.speed:,.0f} tokens/s" if trained else NOTHING_NEW
-    progress.say(f"{progress.name}: done, {trained / 1e6:.2f}M tokens, {pace}")
+    """Remove the bar and print what this process has trained, without the time for compiling."""
+    trainer.progress.finish(trainer.speed or None)

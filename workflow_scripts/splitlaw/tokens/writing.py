@@ -12,8 +12,8 @@ import numpy as np
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import sha256_file, write_json
 from splitlaw.common.parallel import ordered_map
+from splitlaw.common.progress import Progress
 from splitlaw.corpus.documents import read_documents
-from splitlaw.corpus.progress import progress
 from splitlaw.corpus.splitting import SPLITS
 from splitlaw.experiment.settings import HeldOutConfig
 from splitlaw.tokens.encoding import Encoder
@@ -109,7 +109,7 @@ def _write_split(
     tables = [np.empty((0, 2), np.int64)]
     by_source: Counter[str] = Counter()
     hashed = hashlib.sha256()
-    with path.open("wb") as stream, progress(f"encoding {path.stem}") as told:
+    with path.open("wb") as stream, Progress(f"encoding {path.stem}", unit="B") as progress:
         for sources, (tokens, table) in ordered_map(encoder, _batches(documents), workers):
             data = tokens.tobytes()
             stream.write(data)
@@ -117,7 +117,7 @@ def _write_split(
             tables.append(table)
             for source, count in zip(sources, table[:, 0].tolist(), strict=True):
                 by_source[source] += count
-            told.update(int(table[:, 1].sum()))
+            progress.add(int(table[:, 1].sum()))
     table = np.concatenate(tables)
     entry = {
         "file": path.name,

@@ -11,8 +11,8 @@ from splitlaw.common.files import read_json, sha256_file, write_json
 
 MANIFEST = "manifest.json"
 SKIPPED = {MANIFEST, "experiment.json", "forecast.csv"}
-PASSING = {"logs", "checkpoints"}
-"""Logs say what happened and nothing follows from them; states carry their own checksum."""
+PASSING = {"logs", "status", "checkpoints"}
+"""Nothing is computed from logs and statuses; states carry their own checksum."""
 
 
 def artifacts(results: Path) -> Iterator[Path]:

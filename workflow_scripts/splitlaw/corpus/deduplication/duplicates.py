@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from splitlaw.common.progress import Progress
 from splitlaw.corpus.deduplication.shingles import Hashes, jaccard, shingle_set
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
-from splitlaw.corpus.progress import progress
 from splitlaw.experiment.corpus_settings import NearDuplicates
 
 BAND = 4
@@ -47,9 +47,10 @@ def near_duplicates(
     similarity = Similarity(store, index, near)
     dropped = []
     alike = zip(documents[firsts].tolist(), np.split(buckets, firsts[1:]), strict=False)
-    told = progress("comparing candidates", total=firsts.size, unit="documents")
+    progress = Progress("comparing candidates", unit="documents")
+    progress.expect(firsts.size)
     for row, group in alike:
-        told.update()
+        progress.add()
         own = group.tolist()
         candidates = sorted({other for key in own for other in kept.get(key, ())})
         likely = _likely(store, near, row, candidates) if candidates else []
@@ -58,7 +59,7 @@ def near_duplicates(
         else:
             for key in own:
                 kept.setdefault(key, []).append(row)
-    told.close()
+    progress.finish()
     return np.array(dropped, dtype=np.int64)
 
 

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitlaw.common.parallel import ordered_map
+from splitlaw.common.progress import Progress
 from splitlaw.corpus.deduplication.duplicates import Similarity
 from splitlaw.corpus.deduplication.shingles import Hashes, shingle_hashes, sorted_unique
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows, split_by_size
-from splitlaw.corpus.progress import progress
 from splitlaw.experiment.corpus_settings import NearDuplicates
 
 _CHUNK = 64 << 20
@@ -93,12 +93,12 @@ def _possible(
     task = partial(_mostly_known, table=packed, bits=bits, near=near)
     texts = store.batches(index, train, size=_BATCH, documents=_BATCH_DOCUMENTS)
     kept = []
-    with progress(
-        "searching training text for held-out", total=int(index.size[train].sum())
-    ) as told:
+    with Progress(
+        "searching training text for held-out", total=int(index.size[train].sum()), unit="B"
+    ) as progress:
         for rows, mask in ordered_map(task, texts, workers):
             kept.append(rows[mask])
-            told.update(int(index.size[rows].sum()))
+            progress.add(int(index.size[rows].sum()))
     return np.concatenate([train[:0], *kept])
 
 
