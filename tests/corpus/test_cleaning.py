@@ -38,7 +38,7 @@ def test_items_of_benchmarks_are_found() -> None:
     question = "Which of these nine planets has the longest day of all the known planets"
     short = "What colour is the sky on a clear day"
     items = benchmark_ngrams([question, short, "Too short to tell"], 13)
-    assert set(items.widths) == {9, 13}
+    assert set(items.by_width) == {9, 13}
     texts = [
         f"Homework. {question.upper()}? Venus.",
         f"He asked: {short}?",

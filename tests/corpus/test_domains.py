@@ -10,7 +10,7 @@ import prepare_corpus
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.domains.clusters import fit_clusters, top_words
 from splitlaw.corpus.domains.embedding import Embedding
-from splitlaw.corpus.domains.router import Router, load_router, measure, train_router
+from splitlaw.corpus.domains.router import Router, load_router, measure_accuracy, train_router
 
 
 class Topics:
@@ -56,7 +56,7 @@ def test_a_router_sends_unseen_texts_to_their_domain(topics: Topics, tmp_path: P
     }
     router = train_router(train)
     held_out = {name: [topics.document(i) for _ in range(20)] for i, name in enumerate(names)}
-    measured = measure(router, held_out)
+    measured = measure_accuracy(router, held_out)
     assert measured["accuracy"] > 0.98
     assert sum(measured["confusion"]["code"].values()) == 20
     router.save(tmp_path / "router", **measured)
@@ -112,7 +112,7 @@ def test_vectors_of_a_model_do_not_depend_on_what_stands_beside_a_text(
 
 
 def test_no_model_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"corpus\.domains\.embedding: .* is no folder"):
+    with pytest.raises(UserError, match=r"corpus\.domains\.embedding: .* is not a folder"):
         Embedding(str(tmp_path / "nothing"))
     with pytest.raises(UserError, match=r"corpus\.domains\.embedding: .*AutoModel"):
         Embedding(str(tmp_path))

@@ -6,7 +6,7 @@ import pytest
 from splitlaw.corpus.cleaning import clean_batch
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
 from splitlaw.corpus.deduplication.duplicates import exact_duplicates, near_duplicates
-from splitlaw.corpus.deduplication.leakage import leaking
+from splitlaw.corpus.deduplication.leakage import find_leaks
 from splitlaw.corpus.deduplication.shingles import jaccard, shingle_set
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
 from splitlaw.experiment.corpus_settings import Cleaning, NearDuplicates
@@ -72,7 +72,7 @@ def test_a_chain_loses_only_what_is_near_a_kept_document(tmp_path: Path, writer)
 def test_leaks_are_those_of_every_pair_compared(
     tmp_path: Path, writer, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splitlaw.corpus.deduplication.leakage._BATCH", 10_000)
+    monkeypatch.setattr("splitlaw.corpus.deduplication.leakage._BATCH_BYTES", 10_000)
     held = writer.documents(40, 80)
     train = [
         writer.altered(held[i % 40], share) for i, share in enumerate(np.linspace(0, 0.3, 200))
@@ -81,7 +81,7 @@ def test_leaks_are_those_of_every_pair_compared(
     store, index = filled(tmp_path, [*held, *train])
     rows = np.arange(40, len(held) + len(train))
     with store:
-        found = leaking(store, index, rows, np.arange(40), NEAR, workers=workers)
+        found = find_leaks(store, index, rows, np.arange(40), NEAR, workers=workers)
     expected = [
         row
         for row, text in enumerate(train, start=40)

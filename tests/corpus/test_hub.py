@@ -6,7 +6,7 @@ import pytest
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources.input_errors import InputErrors
-from splitlaw.corpus.sources.reading import documents
+from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
 
 datasets = pytest.importorskip("datasets")
@@ -21,7 +21,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(**source: object) -> list[str]:
-    return list(documents(Source(**source), InputErrors("stop")))  # type: ignore[arg-type]
+    return list(read_source(Source(**source), InputErrors("stop")))  # type: ignore[arg-type]
 
 
 def test_a_data_set_saved_to_disk(tmp_path: Path) -> None:

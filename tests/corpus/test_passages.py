@@ -13,7 +13,7 @@ import tokenize_corpus
 import train_tokenizer
 from splitlaw.corpus.deduplication.shingles import jaccard, shingle_set
 from splitlaw.corpus.documents import read_documents
-from splitlaw.corpus.passages import PASSAGE, parts
+from splitlaw.corpus.passages import PASSAGE_CHARACTERS, cut_into_passages
 from splitlaw.corpus.splitting import SPLITS, TEST, TRAIN, VALIDATION
 
 SHARES = {"validation": 0.05, "test": 0.1}
@@ -58,35 +58,36 @@ def texts(out: Path, split: str) -> list[str]:
 @pytest.mark.parametrize("draw", [0.0, 0.3, 0.93, 0.999])
 def test_a_long_document_gives_its_share_to_each_split(writer, draw: float) -> None:
     text = prose(writer, 40_000)
-    made = list(parts(text, draw, **SHARES))
+    made = list(cut_into_passages(text, draw, **SHARES))
     assert " ".join(part for part, _ in made).split() == text.split()
     size = np.zeros(3)
     for part, split in made:
         size[split] += len(part)
     assert size[[VALIDATION, TEST]] / len(text) == pytest.approx([0.05, 0.1], abs=0.03)
-    assert all(len(part) < 1.5 * PASSAGE for part, split in made if split != TRAIN)
+    assert all(len(part) < 1.5 * PASSAGE_CHARACTERS for part, split in made if split != TRAIN)
     assert sum(split == TRAIN for _, split in made) <= 3
 
 
 def test_cuts_are_at_ends_of_paragraphs_else_of_sentences_else_of_words(writer) -> None:
     def ends(text: str) -> set[str]:
-        return {part[-1] for part, _ in list(parts(text, 0.5, **SHARES))[:-1]}
+        return {part[-1] for part, _ in list(cut_into_passages(text, 0.5, **SHARES))[:-1]}
 
     text = prose(writer, 30_000)
     paragraphs = {paragraph[-20:] for paragraph in text.split("\n\n")}
-    assert {part[-20:] for part, _ in parts(text, 0.5, **SHARES)} <= paragraphs
+    assert {part[-20:] for part, _ in cut_into_passages(text, 0.5, **SHARES)} <= paragraphs
     assert ends(text.replace("\n\n", " ")) == {"."}
     words = text.replace("\n\n", " ").replace(".", "")
-    assert [w for part, _ in parts(words, 0.5, **SHARES) for w in part.split()] == words.split()
+    pieces = [part for part, _ in cut_into_passages(words, 0.5, **SHARES)]
+    assert " ".join(pieces).split() == words.split()
     unbroken = "x" * 30_000
-    assert "".join(part for part, _ in parts(unbroken, 0.5, **SHARES)) == unbroken
+    assert "".join(part for part, _ in cut_into_passages(unbroken, 0.5, **SHARES)) == unbroken
 
 
 def test_a_short_document_stays_whole(writer) -> None:
     text = writer.document(60)
-    assert [split for _, split in parts(text, 0.05, **SHARES)] == [TEST]
-    assert [split for _, split in parts(text, 0.12, **SHARES)] == [VALIDATION]
-    assert list(parts(text, 0.5, **SHARES)) == [(text, TRAIN)]
+    assert [split for _, split in cut_into_passages(text, 0.05, **SHARES)] == [TEST]
+    assert [split for _, split in cut_into_passages(text, 0.12, **SHARES)] == [VALIDATION]
+    assert list(cut_into_passages(text, 0.5, **SHARES)) == [(text, TRAIN)]
 
 
 def test_ten_files_leave_enough_for_every_split_whatever_the_seed(

@@ -111,7 +111,7 @@ def test_bytes_are_those_of_content_config_and_seed(
         (corpus / domain / "0.jsonl").write_text("".join(reversed(lines[1])))
         (corpus / domain / "1.jsonl").write_text("".join(reversed(lines[0])))
     monkeypatch.setattr("splitlaw.corpus.sources.reading.BATCH_CHARACTERS", 20_000)
-    monkeypatch.setattr("splitlaw.corpus.deduplication.leakage._BATCH", 20_000)
+    monkeypatch.setattr("splitlaw.corpus.deduplication.leakage._BATCH_BYTES", 20_000)
     started = []
     pool = parallel.ProcessPoolExecutor
     monkeypatch.setattr(

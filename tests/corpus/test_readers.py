@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.sources import files as readers
+from splitlaw.corpus.sources import formats
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.input_errors import InputErrors
-from splitlaw.corpus.sources.reading import documents
+from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
 
 TEXTS = ["plain words", 'quotes " and, commas', "two\nlines", "dürüst 深層 🧪"]
@@ -121,7 +121,7 @@ def test_a_bad_line_is_told_with_its_number(tmp_path: Path, line: bytes) -> None
 def test_a_document_beyond_the_limit_is_skipped_without_reading_it_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "LONGEST", 1 << 16)
+    monkeypatch.setattr(formats, "MAX_DOCUMENT_BYTES", 1 << 16)
     path = tmp_path / "long.jsonl"
     path.write_text('{"text": "' + "x" * 300_000 + '"}\n{"text": "after"}\n')
     assert texts_of(path, "skip") == ["after"]
@@ -197,10 +197,10 @@ def test_a_document_of_200_mb(tmp_path: Path, suffix: str, where: str, left: lis
     path = write_long(tmp_path, suffix, 200_000_000)
     source = Source(files=str(path))
     with pytest.raises(UserError) as told:
-        list(documents(source, InputErrors("stop")))
+        list(read_source(source, InputErrors("stop")))
     assert str(told.value).startswith(f"{tmp_path / where}: document over 64 MB")
     trouble = InputErrors("skip")
-    assert list(documents(source, trouble)) == left
+    assert list(read_source(source, trouble)) == left
     assert [reason[:19] for reason in trouble.counts] == ["document over 64 MB"]
 
 

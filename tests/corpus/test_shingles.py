@@ -36,7 +36,7 @@ def test_texts_keep_apart() -> None:
 def test_pieces_do_not_change_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     text = " ".join(str(number**3) for number in range(500)) + " " + "y" * 200
     whole = words(text)
-    monkeypatch.setattr(shingles, "_PIECE", 64)
+    monkeypatch.setattr(shingles, "_PIECE_BYTES", 64)
     assert words(text) == whole
 
 

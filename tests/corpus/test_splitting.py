@@ -5,11 +5,11 @@ from splitlaw.corpus.splitting import (
     TEST,
     TRAIN,
     VALIDATION,
-    arrange,
     assign_slices,
     assign_splits,
-    keep_shares,
-    priority,
+    copy_ranks,
+    keep_by_weight,
+    sort_by_key,
 )
 
 
@@ -28,15 +28,15 @@ def test_adding_documents_moves_no_other() -> None:
     few, many = keys(500), keys(1000)
     both = {"validation": 0.05, "test": 0.05}
     assert (assign_splits(few, **both) == assign_splits(many, **both)[:500]).all()
-    order = arrange(many, np.arange(1000))
-    assert order[order < 500].tolist() == arrange(few, np.arange(500)).tolist()
+    order = sort_by_key(many, np.arange(1000))
+    assert order[order < 500].tolist() == sort_by_key(few, np.arange(500)).tolist()
 
 
 def test_another_seed_gives_other_splits_and_another_order() -> None:
     both = {"validation": 0.2, "test": 0.2}
     assert (assign_splits(keys(500), **both) != assign_splits(keys(500, 1), **both)).any()
     rows = np.arange(500)
-    assert (arrange(keys(500), rows) != arrange(keys(500, 1), rows)).any()
+    assert (sort_by_key(keys(500), rows) != sort_by_key(keys(500, 1), rows)).any()
 
 
 def test_slices_are_of_train_and_of_their_share() -> None:
@@ -53,14 +53,14 @@ def test_slices_are_of_train_and_of_their_share() -> None:
 def test_held_out_documents_stay_before_train_and_early_domains_before_late() -> None:
     domain = np.array([0, 0, 0, 1, 1, 1])
     split = np.array([TRAIN, VALIDATION, TEST] * 2)
-    assert np.argsort(priority(domain, split)).tolist() == [2, 1, 5, 4, 0, 3]
+    assert np.argsort(copy_ranks(domain, split)).tolist() == [2, 1, 5, 4, 0, 3]
 
 
 def test_sources_stand_in_the_ratio_of_their_weights() -> None:
     some = keys(30_000)
     source = np.repeat([0, 1, 2], 10_000)
     size = np.repeat([100, 100, 400], 10_000)
-    kept = keep_shares(some, size, source, [1.0, 3.0, 4.0])
+    kept = keep_by_weight(some, size, source, [1.0, 3.0, 4.0])
     bytes_kept = np.bincount(source[kept], weights=size[kept])
     assert kept[source == 1].all()
     assert np.allclose(bytes_kept / bytes_kept.sum(), [1 / 8, 3 / 8, 4 / 8], atol=0.01)

@@ -1,4 +1,4 @@
-"""Work spread over processes with results in order and a bounded number of tasks in memory."""
+"""An ordered map over processes that holds a bounded number of tasks in memory."""
 
 import multiprocessing
 from collections import deque
@@ -9,29 +9,29 @@ from typing import Any, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-_TOO_FEW = 6
-"""Up to this many tasks are done here: a process takes half a second to start."""
+_MAX_TASKS_WITHOUT_POOL = 6
+"""Up to this many tasks run in this process, because starting another takes half a second."""
 
 
 def ordered_map(
     function: Callable[[Task], Result], tasks: Iterable[Task], workers: int
 ) -> Iterator[Result]:
-    """Yield `function(task)` in the order of the tasks, from `workers` processes.
+    """Yield `function(task)` in the order of the tasks, computed by `workers` processes.
 
-    `function` is sent to each process once. At most `2 * workers` tasks are under way, so a stream
-    of any length takes bounded memory.
+    `function` is sent to each process once. At most `2 * workers` tasks are in progress, so a
+    stream of any length takes bounded memory.
     """
     remaining = iter(tasks)
-    first = list(islice(remaining, _TOO_FEW + 1))
-    if workers < 2 or len(first) <= _TOO_FEW:
+    first = list(islice(remaining, _MAX_TASKS_WITHOUT_POOL + 1))
+    if workers < 2 or len(first) <= _MAX_TASKS_WITHOUT_POOL:
         yield from map(function, chain(first, remaining))
         return
-    # Spawned, not forked: threads of the libraries may hold locks.
+    # Spawned, not forked: another thread of a library may hold a lock.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _keep_function, (function,)) as pool:
+    with ProcessPoolExecutor(workers, context, _set_function, (function,)) as pool:
         running: deque[Future[Result]] = deque()
         for task in chain(first, remaining):
-            running.append(pool.submit(_call, task))
+            running.append(pool.submit(_call_function, task))
             if len(running) == 2 * workers:
                 yield running.popleft().result()
         while running:
@@ -41,10 +41,10 @@ def ordered_map(
 _function: Callable[[Any], Any]
 
 
-def _keep_function(function: Callable[[Any], Any]) -> None:
+def _set_function(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
 
 
-def _call(task: Any) -> Any:
+def _call_function(task: Any) -> Any:
     return _function(task)

@@ -1,4 +1,4 @@
-"""From raw text to clean documents with their hashes: the part that runs on every core."""
+"""Cleaning of raw text, with the hashes of each document; this part runs in parallel processes."""
 
 import hashlib
 import re
@@ -20,52 +20,61 @@ from splitlaw.corpus.deduplication.shingles import (
 )
 from splitlaw.experiment.corpus_settings import Cleaning, NearDuplicates
 
-_CONTROL = bytes({*range(32), 127} - {*b"\t\n"})
-_BEYOND = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
-_MINHASH_SEED = 1
-KEY_WORDS = 4
-"""A document's key is this many 64-bit words: order, split, slice, mixture."""
+_ASCII_CONTROL = bytes({*range(32), 127} - {*b"\t\n"})
+_CONTROL_OR_SURROGATE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
+_MINHASH_SEED = 1  # any value would do; another one gives other candidates for near-duplicates
+KEY_INTEGERS = 4
+"""A document's key has this many 64-bit integers, which decide its order, split, slice and
+mixture; see `splitlaw.corpus.splitting`."""
 
 
 def normalise(text: str) -> str:
-    """Unicode NFC, newlines as `\\n`, no control characters or lone surrogates, ends stripped."""
+    """Bring text to Unicode NFC with `\\n` newlines, and strip its ends.
+
+    Control characters other than tabs and newlines, and lone surrogates, are removed.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii():
-        return text.encode("ascii").translate(None, _CONTROL).decode("ascii").strip()
-    return unicodedata.normalize("NFC", _BEYOND.sub("", text)).strip()
+        return text.encode("ascii").translate(None, _ASCII_CONTROL).decode("ascii").strip()
+    return unicodedata.normalize("NFC", _CONTROL_OR_SURROGATE.sub("", text)).strip()
 
 
 def document_key(text: bytes, seed: int) -> bytes:
-    """32 bytes from a document's text and the seed alone: its identity, order, split and slice."""
-    return hashlib.blake2b(text, digest_size=8 * KEY_WORDS, key=seed.to_bytes(8, "little")).digest()
+    """Return 32 bytes that depend on a document's text and the seed alone.
+
+    They are the document's identity, and decide its order, split, slice and mixture.
+    """
+    key = seed.to_bytes(8, "little")
+    return hashlib.blake2b(text, digest_size=8 * KEY_INTEGERS, key=key).digest()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class CleanBatch:
     """Clean documents of one source."""
 
     texts: list[bytes]
     """UTF-8."""
     keys: NDArray[np.uint64]
-    """`[documents, KEY_WORDS]`, see `document_key`."""
+    """`[documents, KEY_INTEGERS]`, see `document_key`."""
     signatures: NDArray[np.uint32]
-    """MinHash signatures, `[documents, permutations]`; no columns where none are asked for."""
+    """MinHash signatures, `[documents, permutations]`; without columns if near-duplicates are
+    kept."""
     benchmark: NDArray[np.bool_]
-    """Whether a document shares words with a benchmark's item."""
+    """Whether a document shares an n-gram with a benchmark item."""
     dropped: dict[str, tuple[int, int]]
-    """Reason to the documents and bytes dropped for it."""
+    """The numbers of documents and bytes dropped for each reason."""
 
 
 def clean_batch(
     texts: Sequence[str], cleaning: Cleaning, seed: int, items: BenchmarkNgrams
-) -> Batch:
-    """Clean a batch of raw documents; what comes out depends on each document alone."""
+) -> CleanBatch:
+    """Clean a batch of raw documents; the result for a document depends on that document alone."""
     kept: list[bytes] = []
     dropped: dict[str, tuple[int, int]] = {}
     for raw in texts:
         text = normalise(raw)
-        reason = _length_reason(len(text), cleaning)
+        reason = _reason_to_drop(len(text), cleaning)
         if reason is None:
             kept.append(text.encode("utf-8"))
         else:
@@ -73,23 +82,26 @@ def clean_batch(
             dropped[reason] = documents + 1, size + len(raw.encode("utf-8", "surrogatepass"))
     keys = b"".join(document_key(text, seed) for text in kept)
     words, bounds = word_hashes(kept)
-    return Batch(
+    return CleanBatch(
         texts=kept,
-        keys=np.frombuffer(keys, dtype="<u8").reshape(len(kept), KEY_WORDS),
-        signatures=_signatures(words, bounds, cleaning.near_duplicates),
-        benchmark=_shared(words, bounds, items),
+        keys=np.frombuffer(keys, dtype="<u8").reshape(len(kept), KEY_INTEGERS),
+        signatures=_minhash_signatures(words, bounds, cleaning.near_duplicates),
+        benchmark=_contains_item(words, bounds, items),
         dropped=dropped,
     )
 
 
-def clean_numbered(
+def clean_numbered_batch(
     task: tuple[int, list[str]], *, cleaning: Cleaning, seed: int, items: BenchmarkNgrams
-) -> tuple[int, Batch]:
-    """Clean a numbered batch; here, so that a process that does it loads nothing more."""
+) -> tuple[int, CleanBatch]:
+    """Clean a batch that carries the number of its source.
+
+    It is in this module so that a process that runs it imports nothing more.
+    """
     return task[0], clean_batch(task[1], cleaning, seed, items)
 
 
-def _length_reason(characters: int, cleaning: Cleaning) -> str | None:
+def _reason_to_drop(characters: int, cleaning: Cleaning) -> str | None:
     if characters == 0:
         return "blank"
     if characters < cleaning.min_characters:
@@ -97,8 +109,10 @@ def _length_reason(characters: int, cleaning: Cleaning) -> str | None:
     return "too_long" if characters > cleaning.max_characters else None
 
 
-def _signatures(words: Hashes, bounds: Offsets, near: NearDuplicates | None) -> NDArray[np.uint32]:
-    """MinHash signatures of the texts' shingles, `[documents, permutations]`."""
+def _minhash_signatures(
+    words: Hashes, bounds: Offsets, near: NearDuplicates | None
+) -> NDArray[np.uint32]:
+    """Return MinHash signatures of the texts' shingles, `[documents, permutations]`."""
     documents = bounds.size - 1
     if near is None or not documents:
         return np.empty((documents, near.permutations if near else 0), np.uint32)
@@ -109,13 +123,14 @@ def _signatures(words: Hashes, bounds: Offsets, near: NearDuplicates | None) -> 
     return np.array(matrix.to_rows(), dtype=np.uint32).reshape(documents, near.permutations)
 
 
-def _shared(words: Hashes, bounds: Offsets, items: BenchmarkNgrams) -> NDArray[np.bool_]:
-    """Which texts share an n-gram with a benchmark's item, `bool [documents]`."""
-    shared = np.zeros(bounds.size - 1, dtype=bool)
-    if not items.widths:
-        return shared
-    for width, hashes in zip(items.widths, ngram_hashes(words, list(items.widths)), strict=True):
-        found = items.find(hashes, width)
+def _contains_item(words: Hashes, bounds: Offsets, items: BenchmarkNgrams) -> NDArray[np.bool_]:
+    """Return which texts share an n-gram with a benchmark item, `bool [documents]`."""
+    contains = np.zeros(bounds.size - 1, dtype=bool)
+    if not items.by_width:
+        return contains
+    widths = list(items.by_width)
+    for width, hashes in zip(widths, ngram_hashes(words, widths), strict=True):
+        found = items.positions(hashes, width)
         owner = np.searchsorted(bounds, found, side="right") - 1
-        shared[owner[found + width <= bounds[owner + 1]]] = True
-    return shared
+        contains[owner[found + width <= bounds[owner + 1]]] = True  # not across two texts
+    return contains

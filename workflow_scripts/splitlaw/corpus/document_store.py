@@ -1,6 +1,6 @@
 """Clean documents on disk and their index in memory, so that a corpus need not fit in memory.
 
-The index takes about 60 bytes a document; texts and signatures are read from disk where needed.
+The index takes about 60 bytes per document; texts and signatures are read from disk when needed.
 """
 
 import os
@@ -13,29 +13,33 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from splitlaw.corpus.cleaning import KEY_WORDS, Batch
+from splitlaw.corpus.cleaning import KEY_INTEGERS, CleanBatch
 
 Rows = NDArray[np.int64]
+"""Numbers of documents in the store."""
+
+_BATCH_DOCUMENTS = 4096
+_SIGNATURE_ROWS = 1 << 16  # 32 MB of signatures at 128 permutations
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentIndex:
-    """One row a document; all arrays are `[documents]`, `keys` is `[documents, KEY_WORDS]`."""
+    """One row per document; the arrays are `[documents]`, `keys` is `[documents, KEY_INTEGERS]`."""
 
     keys: NDArray[np.uint64]
     """See `splitlaw.corpus.cleaning.document_key`."""
     start: NDArray[np.int64]
-    """Where the text begins in the store, in bytes."""
+    """Position of the text in the store, in bytes."""
     size: NDArray[np.int64]
-    """UTF-8 bytes of the text."""
+    """Length of the text in UTF-8 bytes."""
     source: NDArray[np.int16]
-    """The number of its source, in the order of the configuration."""
+    """Number of the document's source, in the order of the configuration."""
     benchmark: NDArray[np.bool_]
-    """Whether it shares words with a benchmark's item."""
+    """Whether the document shares an n-gram with a benchmark item."""
 
 
 class DocumentStore:
-    """A folder with the texts one after another and their signatures, for the time of one run."""
+    """A folder with the texts of all documents and their signatures; exists during one run."""
 
     def __init__(self, folder: Path, permutations: int) -> None:
         self.permutations = permutations
@@ -56,8 +60,8 @@ class DocumentStore:
         self._texts.close()
         self._signatures.close()
 
-    def append(self, batch: Batch, source: int) -> None:
-        """Add the documents of a batch."""
+    def append(self, batch: CleanBatch, source: int) -> None:
+        """Add the documents of a batch, which come from the source of this number."""
         self._texts.writelines(batch.texts)
         self._signatures.write(batch.signatures.tobytes())
         size = np.fromiter(map(len, batch.texts), np.int64, len(batch.texts))
@@ -65,11 +69,11 @@ class DocumentStore:
         self._parts.append((batch.keys, size, sources, batch.benchmark))
 
     def index(self) -> DocumentIndex:
-        """The index of all documents added so far; texts can be read from now on."""
+        """Return the index of all documents added so far, whose texts can then be read."""
         self._texts.flush()
         self._signatures.flush()
         empty = (
-            np.empty((0, KEY_WORDS), np.uint64),
+            np.empty((0, KEY_INTEGERS), np.uint64),
             np.empty(0, np.int64),
             np.empty(0, np.int16),
             np.empty(0, bool),
@@ -81,26 +85,26 @@ class DocumentStore:
         return DocumentIndex(keys=keys, start=start, size=size, source=source, benchmark=benchmark)
 
     def text(self, index: DocumentIndex, row: int) -> bytes:
-        """The UTF-8 text of a document."""
+        """Return the UTF-8 text of a document."""
         return os.pread(self._texts.fileno(), int(index.size[row]), int(index.start[row]))
 
     def batches(
-        self, index: DocumentIndex, rows: Rows, *, size: int, documents: int = 4096
+        self, index: DocumentIndex, rows: Rows, *, size: int, documents: int = _BATCH_DOCUMENTS
     ) -> Iterator[tuple[Rows, list[bytes]]]:
-        """The texts of `rows`, in their order, in batches of about `size` bytes."""
+        """Yield the texts of `rows`, in their order, in batches of about `size` bytes."""
         for part in split_by_size(rows, index.size[rows], size=size, documents=documents):
             yield part, [self.text(index, row) for row in part]
 
-    def signature_blocks(self, rows: int = 1 << 16) -> Iterator[NDArray[np.uint32]]:
-        """All signatures in the order of the documents, `[<= rows, permutations]` at a time."""
+    def signature_blocks(self) -> Iterator[NDArray[np.uint32]]:
+        """Yield all signatures in the order of the documents, in blocks `[rows, permutations]`."""
         width = 4 * self.permutations
         offset = 0
-        while block := os.pread(self._signatures.fileno(), rows * width, offset):
+        while block := os.pread(self._signatures.fileno(), _SIGNATURE_ROWS * width, offset):
             yield np.frombuffer(block, np.uint32).reshape(-1, self.permutations)
             offset += len(block)
 
     def signatures(self, rows: Iterable[int]) -> NDArray[np.uint32]:
-        """The signatures of some documents, `[rows, permutations]`."""
+        """Return the signatures of some documents, `[rows, permutations]`."""
         width = 4 * self.permutations
         read = (os.pread(self._signatures.fileno(), width, int(row) * width) for row in rows)
         return np.frombuffer(b"".join(read), np.uint32).reshape(-1, self.permutations)

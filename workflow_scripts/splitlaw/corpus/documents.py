@@ -1,29 +1,39 @@
-"""The files of a prepared corpus: one Parquet file a split, opened by `datasets` and `pandas` too.
+"""The files of a prepared domain: one Parquet file per split, and a card that describes them.
 
-Columns: `id` (hexadecimal, from text and seed), `source`, `text`. Rows stand in the order of `id`.
+The Parquet files have the columns `id` (hexadecimal, a hash of text and seed), `source` and
+`text`; rows are in the order of `id`. `datasets` and `pandas` can open them too.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import atomic_path
+from splitlaw.common.files import atomic_path, sha256_file, write_json
+from splitlaw.corpus.splitting import SPLITS
 
 SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("text", pa.string())])
 Documents = tuple[list[str], list[str], list[bytes]]
 """Ids, sources and UTF-8 texts of a batch."""
+DroppedCounts = dict[str, tuple[int, int]]
+"""The numbers of documents and bytes dropped for each reason."""
+
+_READ_ROWS = 1024  # rows per batch; at a few kilobytes each, some megabytes of memory
+_SAMPLES = 3  # enough to recognise the kind of text
+_SAMPLE_CHARACTERS = 300
 
 
 def split_path(corpus: Path, domain: str, split: str) -> Path:
-    """Where the documents of a domain's split are."""
+    """Return the path of the documents of a domain's split."""
     return corpus / domain / f"{split}.parquet"
 
 
 def write_documents(path: Path, batches: Iterable[Documents]) -> None:
-    """Write a split, a row group for each batch; the same documents give the same bytes."""
+    """Write a split, one row group per batch; the same documents give the same bytes."""
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer,
@@ -35,13 +45,67 @@ def write_documents(path: Path, batches: Iterable[Documents]) -> None:
 
 
 def read_documents(corpus: Path, domain: str, split: str) -> Iterator[tuple[list[str], list[str]]]:
-    """The sources and texts of a split, batch by batch, in the order of the file.
+    """Yield the sources and texts of a split in batches, in the order of the file.
 
-    Raises `UserError` where the corpus has no such file.
+    Raises `UserError` if the corpus does not have the file.
     """
     path = split_path(corpus, domain, split)
     if not path.is_file():
         raise UserError(f"{path}: no such file; run prepare_corpus with domain {domain} first")
     with pq.ParquetFile(path) as stored:
-        for batch in stored.iter_batches(1024, columns=["source", "text"]):
+        for batch in stored.iter_batches(_READ_ROWS, columns=["source", "text"]):
             yield batch.column("source").to_pylist(), batch.column("text").to_pylist()
+
+
+def write_card(
+    corpus: Path,
+    domain: str,
+    *,
+    sources: list[str],
+    dropped: DroppedCounts,
+    to_general: int,
+    cut: int,
+) -> None:
+    """Write `card.json` of a domain: its sources, what was dropped and why, counts and samples.
+
+    `to_general` documents went to `general` instead; `cut` documents are held out by passage, and
+    the files contain their parts. The card depends on this domain's documents alone, so that a
+    rule that reads it does not run again because another domain changed.
+    """
+    write_json(
+        corpus / domain / "card.json",
+        {
+            "domain": domain,
+            "sources": sources,
+            "documents_to_general": to_general,
+            "documents_cut": cut,
+            "dropped": {
+                reason: {"documents": count, "bytes": size}
+                for reason, (count, size) in sorted(dropped.items())
+            },
+            "splits": {split: _describe_split(corpus, domain, split) for split in SPLITS},
+        },
+    )
+
+
+def _describe_split(corpus: Path, domain: str, split: str) -> dict[str, Any]:
+    documents: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    samples: list[str] = []
+    for sources, texts in read_documents(corpus, domain, split):
+        for source, text in zip(sources, texts, strict=True):
+            documents[source] += 1
+            size[source] += len(text.encode("utf-8"))
+        samples += [text[:_SAMPLE_CHARACTERS] for text in texts[: _SAMPLES - len(samples)]]
+    path = split_path(corpus, domain, split)
+    return {
+        "file": path.name,
+        "sha256": sha256_file(path),
+        "documents": documents.total(),
+        "bytes": size.total(),
+        "by_source": {
+            source: {"documents": documents[source], "bytes": size[source]}
+            for source in sorted(documents)
+        },
+        "samples": samples,
+    }

@@ -1,4 +1,4 @@
-"""Where every clean document goes: which copies stay, in which split, for which domain."""
+"""The decisions on every clean document: whether it is kept, in which split, for which domain."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -8,171 +8,174 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitlaw.corpus.deduplication.duplicates import exact_duplicates, near_duplicates
-from splitlaw.corpus.deduplication.leakage import leaking
+from splitlaw.corpus.deduplication.leakage import find_leaks
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
-from splitlaw.corpus.domains.clusters import discover
-from splitlaw.corpus.passages import add_parts, few_documents, repeated
+from splitlaw.corpus.domains.clusters import discover_clusters
+from splitlaw.corpus.passages import append_passages, find_small_domains, passages_in_training
 from splitlaw.corpus.splitting import (
     TRAIN,
-    arrange,
     assign_clusters,
     assign_slices,
     assign_splits,
-    keep_shares,
-    priority,
+    copy_ranks,
+    keep_by_weight,
+    sort_by_key,
 )
 from splitlaw.experiment.corpus_settings import CorpusConfig
 
-KEPT, CUT, EXACT, BENCHMARK, NEAR, LEAK, REPEATED, OVER_WEIGHT = range(8)
-REASONS = {
+KEPT, CUT, EXACT, BENCHMARK, NEAR, LEAK, IN_TRAINING, OVER_WEIGHT = range(8)
+DROP_REASONS = {
     EXACT: "exact_duplicate",
     BENCHMARK: "benchmark",
     NEAR: "near_duplicate",
     LEAK: "near_held_out",
-    REPEATED: "passage_in_training",
+    IN_TRAINING: "passage_in_training",
     OVER_WEIGHT: "over_weight",
 }
-"""Why a document is neither kept nor cut into its parts."""
+"""The outcomes of documents that are neither kept nor cut into passages, as named in the card."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """What became of every document; all arrays are `[documents]`."""
+    """The decisions on all documents; all arrays are `[documents]`."""
 
     index: DocumentIndex
-    """The documents, the parts of cut ones behind them."""
+    """The documents, followed by the passages of those that were cut."""
     owner: NDArray[np.int64]
-    """The domain whose source it comes from, an index of `CorpusConfig.names`."""
+    """The domain of the document's source, an index of `CorpusConfig.names`."""
     split: NDArray[np.int8]
     """An index of `SPLITS`."""
-    fate: NDArray[np.int8]
-    """`KEPT`, `CUT` where its parts stand for it, or one of `REASONS`."""
+    outcome: NDArray[np.int8]
+    """`KEPT`, `CUT` if its passages replace it, or one of `DROP_REASONS`."""
     destination: NDArray[np.int64]
-    """The domain it goes to: its owner, or `general` for a slice."""
+    """The domain that gets the document: its owner, or `general` for a slice."""
     clusters: list[dict[str, Any]]
-    """What was discovered, for a person to look at; empty where domains are given."""
+    """Descriptions of the discovered clusters; empty if domains are given."""
 
 
-def place(
+def place_documents(
     config: CorpusConfig, owners: NDArray[np.int64], store: DocumentStore, workers: int
 ) -> Placement:
-    """Decide for every document of the store whether it stays, in which split, for which domain.
+    """Decide for every document of the store whether it is kept, its split and its domain.
 
     `owners` is the domain of each source, an index of `CorpusConfig.names`, `[sources]`.
     """
     index = store.index()
     owner = owners[index.source]
-    few = few_documents(
+    small = find_small_domains(
         index.keys, owner, domains=len(config.names), below=config.splits.passages_below
     )
-    placed = Placement(
+    placement = Placement(
         index=index,
         owner=owner,
         split=assign_splits(
             index.keys, validation=config.splits.validation, test=config.splits.test
         ),
-        fate=np.full(owner.size, KEPT, np.int8),
+        outcome=np.full(owner.size, KEPT, np.int8),
         destination=owner,
         clusters=[],
     )
-    placed.split[few[owner]] = TRAIN  # as a whole; until it is cut it may go to either side
-    _drop_copies(config, store, placed, few[owner], workers)
-    if few.any():
-        placed = _cut(config, store, placed, few, workers)
-    _keep_weights(config, placed)
-    return _divide(config, store, placed)
+    placement.split[small[owner]] = TRAIN  # of the whole document, until it is cut into passages
+    _drop_copies(config, store, placement, small[owner], workers)
+    if small.any():
+        placement = _cut_documents(config, store, placement, small, workers)
+    _drop_over_weight(config, placement)
+    return _assign_destinations(config, store, placement)
 
 
 def _drop_copies(
     config: CorpusConfig,
     store: DocumentStore,
-    placed: Placement,
+    placement: Placement,
     uncut: NDArray[np.bool_],
     workers: int,
 ) -> None:
-    """Mark copies in `fate`; a copy in train of a held-out document goes, always.
+    """Mark copies in `outcome`; of a held-out document, every copy in training text is dropped.
 
-    Documents that are still to be cut, `uncut`, stand on both sides.
+    Documents that are yet to be cut, `uncut`, count as both training and held-out documents.
     """
-    index, owner, split, fate = placed.index, placed.owner, placed.split, placed.fate
-    rank = priority(owner, split)
-    rows = np.flatnonzero(fate == KEPT)
+    index, split, outcome = placement.index, placement.split, placement.outcome
+    rank = copy_ranks(placement.owner, split)
+    rows = np.flatnonzero(outcome == KEPT)
     by_source = rank[rows] * (index.source.max(initial=0) + 1) + index.source[rows]
-    fate[exact_duplicates(index, rows, by_source)] = EXACT
-    fate[(fate == KEPT) & index.benchmark & (split == TRAIN)] = BENCHMARK
+    outcome[exact_duplicates(index, rows, by_source)] = EXACT
+    outcome[(outcome == KEPT) & index.benchmark & (split == TRAIN)] = BENCHMARK
     near = config.cleaning.near_duplicates
     if near is None:
         return
-    rows = arrange(index.keys, np.flatnonzero(fate == KEPT))
+    rows = sort_by_key(index.keys, np.flatnonzero(outcome == KEPT))
     rows = rows[np.argsort(rank[rows], kind="stable")]
-    fate[near_duplicates(store, index, rows, near)] = NEAR
-    train = np.flatnonzero((fate == KEPT) & (split == TRAIN))
-    held = np.flatnonzero((fate == KEPT) & ((split != TRAIN) | uncut))
-    fate[leaking(store, index, train, held, near, workers=workers)] = LEAK
+    outcome[near_duplicates(store, index, rows, near)] = NEAR
+    train = np.flatnonzero((outcome == KEPT) & (split == TRAIN))
+    held_out = np.flatnonzero((outcome == KEPT) & ((split != TRAIN) | uncut))
+    outcome[find_leaks(store, index, train, held_out, near, workers=workers)] = LEAK
 
 
-def _cut(
+def _cut_documents(
     config: CorpusConfig,
     store: DocumentStore,
     whole: Placement,
-    few: NDArray[np.bool_],
+    small: NDArray[np.bool_],
     workers: int,
 ) -> Placement:
-    """Replace the kept documents of domains that have few by their parts, then drop copies."""
-    for number in np.flatnonzero(few):
-        documents = int(((whole.owner == number) & (whole.fate == KEPT)).sum())
+    """Replace the kept documents of small domains by their passages, then drop copies of these."""
+    for number in np.flatnonzero(small):
+        documents = int(((whole.owner == number) & (whole.outcome == KEPT)).sum())
         print(
             f"domain {config.names[number]}: {documents} documents, fewer than "
             f"corpus.splits.passages_below {config.splits.passages_below}; held out by passage",
             file=sys.stderr,
         )
-    rows = np.flatnonzero(few[whole.owner] & (whole.fate == KEPT))
-    rows = arrange(whole.index.keys, rows)
-    of, splits = add_parts(store, whole.index, rows, config)
-    whole.fate[rows] = CUT
-    owner = np.concatenate([whole.owner, whole.owner[of]])
-    placed = Placement(
+    rows = np.flatnonzero(small[whole.owner] & (whole.outcome == KEPT))
+    rows = sort_by_key(whole.index.keys, rows)
+    parents, splits = append_passages(store, whole.index, rows, config)
+    whole.outcome[rows] = CUT
+    owner = np.concatenate([whole.owner, whole.owner[parents]])
+    placement = Placement(
         index=store.index(),
         owner=owner,
         split=np.concatenate([whole.split, splits]),
-        fate=np.concatenate([whole.fate, np.full(of.size, KEPT, np.int8)]),
+        outcome=np.concatenate([whole.outcome, np.full(parents.size, KEPT, np.int8)]),
         destination=owner,
         clusters=[],
     )
-    _drop_copies(config, store, placed, np.zeros(owner.size, dtype=bool), workers)
+    _drop_copies(config, store, placement, np.zeros(owner.size, dtype=bool), workers)
     if near := config.cleaning.near_duplicates:
-        for number in np.flatnonzero(few):
-            own = (placed.owner == number) & (placed.fate == KEPT)
-            held = np.flatnonzero(own & (placed.split != TRAIN))
-            train = np.flatnonzero(own & (placed.split == TRAIN))
-            placed.fate[repeated(store, placed.index, held, train, near)] = REPEATED
-    return placed
+        for number in np.flatnonzero(small):
+            own = (placement.owner == number) & (placement.outcome == KEPT)
+            held_out = np.flatnonzero(own & (placement.split != TRAIN))
+            train = np.flatnonzero(own & (placement.split == TRAIN))
+            repeated = passages_in_training(store, placement.index, held_out, train, near)
+            placement.outcome[repeated] = IN_TRAINING
+    return placement
 
 
-def _keep_weights(config: CorpusConfig, placed: Placement) -> None:
+def _drop_over_weight(config: CorpusConfig, placement: Placement) -> None:
     """Drop documents of the general sources that have too many for their weight."""
     weights = [source.weight for source in config.general.sources if source.weight is not None]
     if not weights:
         return
-    index = placed.index
-    own = np.flatnonzero((placed.fate == KEPT) & (placed.owner == 0))
-    source = index.source[own].astype(np.int64)
-    kept = keep_shares(index.keys[own], index.size[own], source, weights)
-    placed.fate[own[~kept]] = OVER_WEIGHT
+    index = placement.index
+    general = np.flatnonzero((placement.outcome == KEPT) & (placement.owner == 0))
+    source = index.source[general].astype(np.int64)
+    kept = keep_by_weight(index.keys[general], index.size[general], source, weights)
+    placement.outcome[general[~kept]] = OVER_WEIGHT
 
 
-def _divide(config: CorpusConfig, store: DocumentStore, placed: Placement) -> Placement:
-    """Send slices of domains to general, or the documents of general to discovered domains."""
-    index = placed.index
+def _assign_destinations(
+    config: CorpusConfig, store: DocumentStore, placement: Placement
+) -> Placement:
+    """Assign slices of domains to general, or documents of general to discovered domains."""
+    index = placement.index
     discovery = config.discovery
     if discovery is None:
         shares = np.array([config.general.slices.get(name, 0.0) for name in config.names])
-        sliced = assign_slices(index.keys, placed.owner, placed.split, shares)
-        return replace(placed, destination=np.where(sliced, 0, placed.owner))
-    rows = arrange(index.keys, np.flatnonzero(placed.fate == KEPT))
-    found, clusters = discover(
+        sliced = assign_slices(index.keys, placement.owner, placement.split, shares)
+        return replace(placement, destination=np.where(sliced, 0, placement.owner))
+    rows = sort_by_key(index.keys, np.flatnonzero(placement.outcome == KEPT))
+    found, clusters = discover_clusters(
         store, index, rows, discovery.discover, config.seed, discovery.embedding
     )
-    destination = placed.owner.copy()
+    destination = placement.owner.copy()
     destination[rows] = assign_clusters(index.keys[rows], found, discovery.general_share)
-    return replace(placed, destination=destination, clusters=clusters)
+    return replace(placement, destination=destination, clusters=clusters)

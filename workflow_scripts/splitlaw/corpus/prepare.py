@@ -1,8 +1,7 @@
-"""From a configuration to a folder of clean, split documents and a card for every domain."""
+"""The stage `prepare_corpus`: from a configuration to clean, split documents of every domain."""
 
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
@@ -15,26 +14,33 @@ from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_json
 from splitlaw.common.parallel import ordered_map
 from splitlaw.common.progress import Progress
-from splitlaw.corpus.card import Dropped, write_card
-from splitlaw.corpus.cleaning import clean_numbered
+from splitlaw.corpus.cleaning import clean_numbered_batch
 from splitlaw.corpus.deduplication.decontamination import benchmark_items, benchmark_ngrams
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
-from splitlaw.corpus.documents import Documents, split_path, write_documents
+from splitlaw.corpus.documents import (
+    Documents,
+    DroppedCounts,
+    split_path,
+    write_card,
+    write_documents,
+)
 from splitlaw.corpus.domains.router import make_router
-from splitlaw.corpus.placement import CUT, KEPT, REASONS, Placement, place
+from splitlaw.corpus.placement import CUT, DROP_REASONS, KEPT, Placement, place_documents
+from splitlaw.corpus.sources.availability import check_shared_files
 from splitlaw.corpus.sources.input_errors import InputErrors
-from splitlaw.corpus.sources.reading import batches, check_shared_files, documents
-from splitlaw.corpus.splitting import SPLITS, arrange
+from splitlaw.corpus.sources.reading import batch_documents, read_source
+from splitlaw.corpus.splitting import SPLITS, sort_by_key
 from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 
 _ROW_GROUP_BYTES = 16 << 20
+"""Text per row group of the Parquet files, which is held in memory while it is written."""
 
 
 def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None:
     """Read, clean, de-duplicate, split and write the corpus into the folder `out`.
 
-    The same sources and configuration give the same bytes, whatever `workers` and the order of
-    the files. Raises `UserError` for bad input and for a split without documents.
+    The same sources and configuration give the same bytes, whatever the number of `workers` and the
+    order of the files. Raises `UserError` for bad input and for a split without documents.
     """
     sources = [(name, source) for name, listed in config.sources.items() for source in listed]
     check_shared_files(sources)
@@ -44,11 +50,11 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         tempfile.TemporaryDirectory(dir=out, prefix=".work-") as folder,
         DocumentStore(Path(folder), near.permutations if near else 0) as store,
     ):
-        dropped = _read(config, sources, store, workers)
+        dropped = _fill_store(config, sources, store, workers)
         owners = np.array([config.names.index(name) for name, _ in sources])
-        placement = place(config, owners, store, workers)
+        placement = place_documents(config, owners, store, workers)
         _count_dropped(config, placement, dropped)
-        _check_sizes(config, placement, dropped)
+        _check_no_split_is_empty(config, placement, dropped)
         _write(config, sources, store, placement, dropped, out)
     if placement.clusters:
         named = dict(zip(config.names[1:], placement.clusters, strict=True))
@@ -57,66 +63,68 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         make_router(out, config.names[1:])
 
 
-def _read(
+def _fill_store(
     config: CorpusConfig, sources: list[tuple[str, Source]], store: DocumentStore, workers: int
-) -> dict[str, Dropped]:
-    """Fill the store with clean documents; gives by domain what was dropped on the way."""
-    trouble = {name: InputErrors(config.cleaning.on_bad_input) for name in config.names}
-    dropped: dict[str, Dropped] = {name: {} for name in config.names}
-    read: Counter[int] = Counter()
+) -> dict[str, DroppedCounts]:
+    """Fill the store with clean documents; returns by domain what was dropped meanwhile."""
+    errors = {name: InputErrors(config.cleaning.on_bad_input) for name in config.names}
+    dropped: dict[str, DroppedCounts] = {name: {} for name in config.names}
 
     def tasks() -> Iterator[tuple[int, list[str]]]:
         for number, (name, source) in enumerate(sources):
-            for batch in batches(documents(source, trouble[name])):
+            for batch in batch_documents(read_source(source, errors[name])):
                 yield number, batch
 
-    items = benchmark_ngrams(
-        benchmark_items(config.cleaning.benchmarks), config.cleaning.benchmark_words
-    )
-    clean = partial(clean_numbered, cleaning=config.cleaning, seed=config.seed, items=items)
+    cleaning = config.cleaning
+    items = benchmark_ngrams(benchmark_items(cleaning.benchmarks), cleaning.benchmark_words)
+    clean = partial(clean_numbered_batch, cleaning=cleaning, seed=config.seed, items=items)
     with Progress("reading", unit="B") as progress:
         for number, batch in ordered_map(clean, tasks(), workers):
             store.append(batch, number)
-            read[number] += len(batch.texts)
             for reason, (count, size) in batch.dropped.items():
-                _add(dropped[sources[number][0]], reason, count, size)
+                _add_dropped(dropped[sources[number][0]], reason, count, size)
             progress.add(sum(map(len, batch.texts)))
-    for name, troubles in trouble.items():
-        for reason, count in sorted(troubles.counts.items()):
+    for name, domain_errors in errors.items():
+        for reason, count in sorted(domain_errors.counts.items()):
             print(f"domain {name}: {count} skipped: {reason}", file=sys.stderr)
-            _add(dropped[name], f"bad_input: {reason}", count, 0)
+            _add_dropped(dropped[name], f"bad_input: {reason}", count, 0)
     return dropped
 
 
-def _add(dropped: Dropped, reason: str, documents: int, size: int) -> None:
+def _add_dropped(dropped: DroppedCounts, reason: str, documents: int, size: int) -> None:
     before = dropped.get(reason, (0, 0))
     dropped[reason] = before[0] + documents, before[1] + size
 
 
-def _count_dropped(config: CorpusConfig, placement: Placement, dropped: dict[str, Dropped]) -> None:
+def _count_dropped(
+    config: CorpusConfig, placement: Placement, dropped: dict[str, DroppedCounts]
+) -> None:
     """Add to `dropped`, by domain, the documents of the store that are not kept."""
     size = placement.index.size
     for number, name in enumerate(config.names):
-        for code, reason in REASONS.items():
-            chosen = (placement.owner == number) & (placement.fate == code)
+        for code, reason in DROP_REASONS.items():
+            chosen = (placement.owner == number) & (placement.outcome == code)
             if chosen.any():
-                _add(dropped[name], reason, int(chosen.sum()), int(size[chosen].sum()))
+                _add_dropped(dropped[name], reason, int(chosen.sum()), int(size[chosen].sum()))
 
 
-def _check_sizes(config: CorpusConfig, placement: Placement, dropped: dict[str, Dropped]) -> None:
+def _check_no_split_is_empty(
+    config: CorpusConfig, placement: Placement, dropped: dict[str, DroppedCounts]
+) -> None:
     for number, name in enumerate(config.names):
-        mine = (placement.destination == number) & (placement.fate == KEPT)
-        counts = np.bincount(placement.split[mine], minlength=len(SPLITS))
-        for split, count in zip(SPLITS, counts, strict=True):
-            if not count:
-                gone = [f"{count} {reason}" for reason, (count, _) in dropped[name].items()]
-                told = f" (dropped: {', '.join(sorted(gone))})" if gone else ""
-                size = placement.index.size[mine].sum()
-                raise UserError(
-                    f"domain {name}: {size:,} bytes of text in {mine.sum()} documents or passages"
-                    f"{told} leave none for {split}; give it more text, or raise corpus.splits, "
-                    "which draws the held-out text of every domain anew"
-                )
+        own = (placement.destination == number) & (placement.outcome == KEPT)
+        counts = np.bincount(placement.split[own], minlength=len(SPLITS))
+        if counts.all():
+            continue
+        split = SPLITS[int(np.argmin(counts))]
+        drops = sorted(f"{count} {reason}" for reason, (count, _) in dropped[name].items())
+        described = f" (dropped: {', '.join(drops)})" if drops else ""
+        size = placement.index.size[own].sum()
+        raise UserError(
+            f"domain {name}: {size:,} bytes of text in {own.sum()} documents or passages"
+            f"{described} leave none for {split}; give it more text, or change corpus.splits, "
+            "which changes the held-out text of every domain"
+        )
 
 
 def _write(
@@ -124,32 +132,32 @@ def _write(
     sources: list[tuple[str, Source]],
     store: DocumentStore,
     placement: Placement,
-    dropped: dict[str, Dropped],
+    dropped: dict[str, DroppedCounts],
     out: Path,
 ) -> None:
-    index, kept = placement.index, placement.fate == KEPT
+    index, kept = placement.index, placement.outcome == KEPT
     labels = [source.label for _, source in sources]
     with Progress("writing", total=int(index.size[kept].sum()), unit="B") as progress:
         for (number, name), (code, split) in product(enumerate(config.names), enumerate(SPLITS)):
             chosen = kept & (placement.destination == number) & (placement.split == code)
-            rows = arrange(index.keys, np.flatnonzero(chosen))
-            write_documents(split_path(out, name, split), _batches(store, index, rows, labels))
+            rows = sort_by_key(index.keys, np.flatnonzero(chosen))
+            batches = _document_batches(store, index, rows, labels)
+            write_documents(split_path(out, name, split), batches)
             progress.add(int(index.size[rows].sum()))
     for number, name in enumerate(config.names):
         own = placement.owner == number
+        moved = own & kept & (placement.destination == 0) & (number > 0)
         write_card(
             out,
             name,
-            sources=[
-                label for label, (owner, _) in zip(labels, sources, strict=True) if owner == name
-            ],
+            sources=[source.label for owner, source in sources if owner == name],
             dropped=dropped[name],
-            to_general=int((own & kept & (placement.destination == 0) & (number > 0)).sum()),
-            cut=int((own & (placement.fate == CUT)).sum()),
+            to_general=int(moved.sum()),
+            cut=int((own & (placement.outcome == CUT)).sum()),
         )
 
 
-def _batches(
+def _document_batches(
     store: DocumentStore, index: DocumentIndex, rows: NDArray[np.int64], labels: list[str]
 ) -> Iterator[Documents]:
     for part, texts in store.batches(index, rows, size=_ROW_GROUP_BYTES):

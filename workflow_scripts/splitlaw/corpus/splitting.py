@@ -1,7 +1,7 @@
-"""Which split a document belongs to, whether `general` takes it, and where it stands in the order.
+"""The split of a document, whether `general` takes it, and its place in the order.
 
-Each is a function of the document's key, so of its text and the seed alone: adding a document moves
-no other.
+Each is a function of the document's key, and so of its text and the seed alone: adding a document
+does not change the others.
 """
 
 from collections.abc import Sequence
@@ -12,29 +12,36 @@ from numpy.typing import NDArray
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 _ORDER, _SPLIT, _SLICE, _MIXTURE = range(4)
+"""The use of each integer of a key. Independent integers make the decisions independent."""
+_RANK_OF_TRAIN = 1_000_000
+"""Above the rank of any held-out document, which is three times the number of its domain."""
+_FULL_SHARE = 1 - 1e-12
+"""Shares from here on are 1: rounding must not drop documents of the source that is kept whole."""
 
 
-def uniform(keys: NDArray[np.uint64], word: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each document, from one word of its key."""
-    return np.asarray((keys[:, word] >> np.uint64(11)) * 2.0**-53)
+def uniform(keys: NDArray[np.uint64], integer: int) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each document, from one integer of its key."""
+    return np.asarray((keys[:, integer] >> np.uint64(11)) * 2.0**-53)  # the 53 bits of a double
 
 
 def split_draws(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """The number in [0, 1) that decides the split of each document, `[documents]`."""
+    """Return the number in [0, 1) that decides the split of each document, `[documents]`."""
     return uniform(keys, _SPLIT)
 
 
-def split_of(draw: NDArray[np.float64], *, validation: float, test: float) -> NDArray[np.int8]:
-    """The split that each draw falls into, an index of `SPLITS`, of the shape of `draw`."""
-    split = np.full(draw.shape, TRAIN, np.int8)
-    split[draw < validation + test] = VALIDATION
-    split[draw < test] = TEST
+def split_of_draws(
+    draws: NDArray[np.float64], *, validation: float, test: float
+) -> NDArray[np.int8]:
+    """Return the split of each draw, an index of `SPLITS`, in the shape of `draws`."""
+    split = np.full(draws.shape, TRAIN, np.int8)
+    split[draws < validation + test] = VALIDATION
+    split[draws < test] = TEST
     return split
 
 
 def assign_splits(keys: NDArray[np.uint64], *, validation: float, test: float) -> NDArray[np.int8]:
-    """The split of each document, an index of `SPLITS`, `int8 [documents]`."""
-    return split_of(split_draws(keys), validation=validation, test=test)
+    """Return the split of each document, an index of `SPLITS`, `int8 [documents]`."""
+    return split_of_draws(split_draws(keys), validation=validation, test=test)
 
 
 def assign_slices(
@@ -43,9 +50,9 @@ def assign_slices(
     split: NDArray[np.int8],
     shares: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Which documents `general` takes from their domain, `bool [documents]`.
+    """Return which documents `general` takes from their domain, `bool [documents]`.
 
-    `shares` is `[domains]`. Only train documents move: a domain's held-out text stays whole.
+    `shares` is `[domains]`. Only training documents move: all held-out text of a domain stays.
     """
     return (uniform(keys, _SLICE) < shares[domain]) & (split == TRAIN)
 
@@ -53,40 +60,40 @@ def assign_slices(
 def assign_clusters(
     keys: NDArray[np.uint64], cluster: NDArray[np.int64], general_share: float
 ) -> NDArray[np.int64]:
-    """Where documents of discovered clusters go: 0 for `general`, else the cluster's number plus 1.
+    """Return the domain of documents of discovered clusters: 0 for `general`, else cluster + 1.
 
-    `general` keeps its share of every cluster, in every split, so that it stays a mixture of all.
+    `general` keeps its share of every cluster, in every split, so that it remains a mixture of all.
     """
     return np.where(uniform(keys, _SLICE) < general_share, 0, cluster + 1)
 
 
-def priority(domain: NDArray[np.int64], split: NDArray[np.int8]) -> NDArray[np.int64]:
-    """The rank of each document among its copies: the lowest stays, `int64 [documents]`.
+def copy_ranks(domain: NDArray[np.int64], split: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Return the rank of each document among its copies, `int64 [documents]`: the lowest is kept.
 
-    Held-out documents come before train documents of any domain, so that the copy in train goes.
-    Within both, domains in the order of the configuration: one added at its end takes nothing from
-    the others. Test comes before validation.
+    Held-out documents precede training documents of any domain, so that the copy in training text
+    is dropped. Within both, domains are in the order of the configuration, so that a domain added
+    at its end takes nothing from the others. Test precedes validation.
     """
-    return (split == TRAIN) * 1_000_000 + domain * 3 + (TEST - split)
+    return (split == TRAIN) * _RANK_OF_TRAIN + domain * len(SPLITS) + (TEST - split)
 
 
-def arrange(keys: NDArray[np.uint64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`rows` in the order of the documents' keys: shuffled, and stable under additions."""
+def sort_by_key(keys: NDArray[np.uint64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return `rows` in the order of their keys, which is shuffled and stable under additions."""
     return rows[np.lexsort(keys[rows].T[::-1])]
 
 
-def keep_shares(
+def keep_by_weight(
     keys: NDArray[np.uint64],
     size: NDArray[np.int64],
     source: NDArray[np.int64],
     weights: Sequence[float],
 ) -> NDArray[np.bool_]:
-    """Which documents to keep so that the sources stand in the ratio of their weights, in bytes.
+    """Return which documents to keep so that the bytes of the sources have the ratio of `weights`.
 
-    The source that is shortest for its weight is kept whole; of the others a share of the
+    The source that has the least text for its weight is kept whole; of the others, a share of the
     documents is drawn by key. Nothing is repeated.
     """
     total = np.bincount(source, weights=size, minlength=len(weights))
     wanted = np.asarray(weights) * (total / np.asarray(weights)).min()
     share = np.divide(wanted, total, out=np.ones(len(weights)), where=total > 0)
-    return uniform(keys, _MIXTURE) < np.where(share >= 1 - 1e-12, 1.0, share)[source]
+    return uniform(keys, _MIXTURE) < np.where(share >= _FULL_SHARE, 1.0, share)[source]

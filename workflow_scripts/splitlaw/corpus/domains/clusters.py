@@ -1,8 +1,9 @@
 """Domains discovered in a corpus: clusters of TF-IDF vectors, or of a model's embeddings.
 
-Documents weigh by their bytes, in the word frequencies, the decomposition and k-means alike:
-domains are wanted that are even in tokens, and short documents, which are many, would take all
-centres otherwise. Clusters are fitted on a sample; every document then goes to the nearest centre.
+Documents are weighted by their bytes in the word frequencies, the decomposition and k-means:
+domains should have similar numbers of tokens, and unweighted, the many short documents would
+attract all centres. Clusters are fitted on a sample; then every document is assigned to the nearest
+centre.
 """
 
 import re
@@ -23,103 +24,120 @@ from threadpoolctl import threadpool_limits
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
 from splitlaw.corpus.domains.embedding import Embedding
-from splitlaw.corpus.domains.word_counts import SEEN, word_counts
+from splitlaw.corpus.domains.word_counts import MAX_TEXT_BYTES, count_words
 
-_SAMPLE = 20_000
-_DIMENSIONS = 200
-_COLUMNS = 5_000
-_STARTS = 10
-_RAREST = 5
-_BATCH = 4 << 20
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_SAMPLE_DOCUMENTS = 20_000
+"""Documents that the clusters are fitted on; bounds the time and memory of the fit."""
+_SVD_DIMENSIONS = 200
+"""Within the 100 to 300 that are customary for latent semantic analysis."""
+_VOCABULARY = 5_000
+"""Only the most frequent words are used, which bounds the time of the decomposition."""
+_KMEANS_STARTS = 10
+"""k-means finds local optima; the best of ten starts is kept."""
+_MIN_DOCUMENTS_PER_WORD = 5
+"""Words in fewer documents of the sample say little about clusters."""
+_MIN_DOCUMENTS_PER_CLUSTER = 10
+_BATCH_BYTES = 4 << 20
+_SAMPLES_SHOWN = 3
+_SAMPLE_CHARACTERS = 300
+_TOP_WORD = re.compile(r"[^\W\d_]{3,}")
+"""Words listed for a cluster: three letters or more."""
 
 
-class Space(Protocol):
-    """Where texts are near that are about the same."""
+class TextSpace(Protocol):
+    """A vector space in which texts on similar subjects are close to each other."""
 
     def vectors(self, texts: Sequence[bytes]) -> NDArray[np.float32]:
-        """Unit vectors of the texts (UTF-8), `[texts, dimensions]`."""
+        """Return unit vectors of the texts (UTF-8), `[texts, dimensions]`."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class TfidfSpace:
     """The space of TF-IDF vectors after a singular value decomposition."""
 
     columns: NDArray[np.int64]
-    """The hashed words that count."""
+    """The hashed words that are used."""
     idf: NDArray[np.float32]
     """The weight of each, `[columns]`."""
     components: NDArray[np.float32]
     """The decomposition, `[dimensions, columns]`."""
 
     def vectors(self, texts: Sequence[bytes]) -> NDArray[np.float32]:
-        """Unit vectors of the texts (UTF-8), `[texts, dimensions]`."""
-        weighed = _tfidf(word_counts(texts), self.columns, self.idf)
-        return np.asarray(normalize(weighed @ self.components.T), dtype=np.float32)
+        """Return unit vectors of the texts (UTF-8), `[texts, dimensions]`."""
+        weighted = _tfidf(count_words(texts), self.columns, self.idf)
+        return np.asarray(normalize(weighted @ self.components.T), dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
-    """Centres in a space of texts."""
+    """Cluster centres in a space of texts."""
 
-    space: Space
-    """What tells how near two texts are."""
+    space: TextSpace
+    """Gives the vectors of texts."""
     centres: NDArray[np.float32]
-    """Unit length, `[clusters, dimensions]`."""
+    """Unit vectors, `[clusters, dimensions]`."""
 
     def assign(self, texts: Sequence[bytes]) -> NDArray[np.int64]:
-        """The number of the nearest centre for each text, `int64 [texts]`."""
+        """Return the number of the nearest centre for each text, `int64 [texts]`."""
         return np.argmax(self.space.vectors(texts) @ self.centres.T, axis=1).astype(np.int64)
 
 
 def fit_clusters(
     texts: Sequence[bytes], number: int, seed: int, *, embedding: str | None = None
 ) -> Clusters:
-    """Find `number` clusters in the space of words, or of the model in the folder `embedding`.
+    """Find `number` clusters in the TF-IDF space, or in that of the model in folder `embedding`.
 
-    The same texts and seed give the same clusters. Raises `UserError` where there are too few
-    documents, or no model.
+    The same texts and seed give the same clusters. Raises `UserError` if there are too few
+    documents or the folder does not contain a model.
     """
-    if len(texts) < 10 * number:
+    if len(texts) < _MIN_DOCUMENTS_PER_CLUSTER * number:
         raise UserError(
             f"corpus.domains.discover is {number}, and general has {len(texts)} documents; "
-            "give it ten for each domain, or ask for fewer domains"
+            f"give it {_MIN_DOCUMENTS_PER_CLUSTER} for each domain, or discover fewer domains"
         )
-    weight = np.array([min(len(text), SEEN) for text in texts], dtype=float)
+    weight = np.array([min(len(text), MAX_TEXT_BYTES) for text in texts], dtype=float)
     weight /= weight.mean()
-    with threadpool_limits(1):  # sums in another order would move documents on the border
-        space = _words(texts, number, weight, seed) if embedding is None else Embedding(embedding)
-        vectors = space.vectors(texts)
-        means = KMeans(number, n_init=_STARTS, random_state=seed).fit(vectors, sample_weight=weight)
-    return Clusters(space=space, centres=normalize(means.cluster_centers_).astype(np.float32))
+    with threadpool_limits(1):  # another order of sums could move documents at a border
+        space: TextSpace
+        if embedding is None:
+            space = _fit_tfidf_space(texts, number, weight, seed)
+        else:
+            space = Embedding(embedding)
+        kmeans = KMeans(number, n_init=_KMEANS_STARTS, random_state=seed)
+        kmeans.fit(space.vectors(texts), sample_weight=weight)
+    centres = normalize(kmeans.cluster_centers_).astype(np.float32)
+    return Clusters(space=space, centres=centres)
 
 
-def _words(texts: Sequence[bytes], number: int, weight: NDArray[np.float64], seed: int) -> Words:
-    counts = word_counts(texts)
+def _fit_tfidf_space(
+    texts: Sequence[bytes], number: int, weight: NDArray[np.float64], seed: int
+) -> TfidfSpace:
+    counts = count_words(texts)
     present = (counts > 0).astype(np.float32)
-    often = np.asarray(present.sum(axis=0)).ravel()
-    known = np.flatnonzero(often >= min(_RAREST, len(texts) // number))
-    columns = np.sort(known[np.argsort(-often[known], kind="stable")[:_COLUMNS]])
-    frequency = np.asarray(present.T[columns] @ weight).ravel()
-    idf = np.log((len(texts) + 1) / (frequency + 1)).clip(min=0).astype(np.float32)
+    documents = np.asarray(present.sum(axis=0)).ravel()
+    frequent = np.flatnonzero(documents >= min(_MIN_DOCUMENTS_PER_WORD, len(texts) // number))
+    by_frequency = frequent[np.argsort(-documents[frequent], kind="stable")]
+    columns = np.sort(by_frequency[:_VOCABULARY])
+    weighted_documents = np.asarray(present.T[columns] @ weight).ravel()
+    idf = np.log((len(texts) + 1) / (weighted_documents + 1)).clip(min=0).astype(np.float32)
     vectors = _tfidf(counts, columns, idf)
-    dimensions = min(_DIMENSIONS, len(columns) - 1, len(texts) - 1)
+    dimensions = min(_SVD_DIMENSIONS, len(columns) - 1, len(texts) - 1)
     svd = TruncatedSVD(dimensions, random_state=seed)
     svd.fit(sparse.diags(np.sqrt(weight)) @ vectors)
-    return Words(columns=columns, idf=idf, components=svd.components_.astype(np.float32))
+    return TfidfSpace(columns=columns, idf=idf, components=svd.components_.astype(np.float32))
 
 
 def _tfidf(
     counts: sparse.csr_matrix, columns: NDArray[np.int64], idf: NDArray[np.float32]
 ) -> sparse.csr_matrix:
-    """Sublinear TF-IDF of unit length, `[texts, columns]`."""
+    """Return sublinear TF-IDF vectors of unit length, `[texts, columns]`."""
     chosen = counts[:, columns].astype(np.float32)
     chosen.data = 1 + np.log(chosen.data)
     return normalize(chosen @ sparse.diags(idf))
 
 
-def discover(
+def discover_clusters(
     store: DocumentStore,
     index: DocumentIndex,
     rows: Rows,
@@ -129,46 +147,48 @@ def discover(
 ) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
     """Cluster the documents `rows`, given in shuffled order; see `fit_clusters`.
 
-    Gives the cluster of each, `int64 [rows]`, numbered from 0 by falling bytes, and for a person to
-    look at, by cluster: `top_words`, `samples`, `documents`, `bytes`.
+    Returns the cluster of each, `int64 [rows]`, numbered from 0 by falling bytes, and a description
+    of each cluster: `top_words`, `samples`, `documents`, `bytes`.
     """
-    sample = [store.text(index, row)[:SEEN] for row in rows[:_SAMPLE]]
+    sample = [store.text(index, row)[:MAX_TEXT_BYTES] for row in rows[:_SAMPLE_DOCUMENTS]]
     clusters = fit_clusters(sample, number, seed, embedding=embedding)
     with threadpool_limits(1):
-        parts = [clusters.assign(texts) for _, texts in store.batches(index, rows, size=_BATCH)]
+        parts = [
+            clusters.assign(texts) for _, texts in store.batches(index, rows, size=_BATCH_BYTES)
+        ]
     found = np.concatenate(parts)
     size = np.bincount(found, weights=index.size[rows], minlength=number)
     order = np.argsort(-size, kind="stable")
     found = np.argsort(order)[found]
     words = top_words(sample, found[: len(sample)], number)
-    about = []
+    descriptions = []
     for cluster in range(number):
-        mine = np.flatnonzero(found == cluster)
-        about.append(
+        members = np.flatnonzero(found == cluster)
+        shown = [sample[i] for i in members[:_SAMPLES_SHOWN] if i < len(sample)]
+        samples = [text.decode("utf-8", "ignore")[:_SAMPLE_CHARACTERS] for text in shown]
+        descriptions.append(
             {
                 "top_words": words[cluster],
-                "samples": [
-                    sample[i].decode("utf-8", "ignore")[:300] for i in mine[:3] if i < len(sample)
-                ],
-                "documents": int(mine.size),
-                "bytes": int(index.size[rows[mine]].sum()),
+                "samples": samples,
+                "documents": int(members.size),
+                "bytes": int(index.size[rows[members]].sum()),
             }
         )
-    return found, about
+    return found, descriptions
 
 
 def top_words(
     texts: Sequence[bytes], clusters: NDArray[np.int64], number: int, *, count: int = 12
 ) -> list[list[str]]:
-    """The words that tell each cluster from the rest: highest p(w|c) * log(p(w|c) / p(w))."""
+    """Return the words that distinguish each cluster: the highest p(w|c) * log(p(w|c) / p(w))."""
     counts: list[Counter[str]] = [Counter() for _ in range(number)]
     for text, cluster in zip(texts, clusters.tolist(), strict=True):
-        counts[cluster].update(_WORD.findall(text.decode("utf-8", "ignore").lower()))
-    everywhere: Counter[str] = sum(counts, Counter())
-    total = everywhere.total()
+        counts[cluster].update(_TOP_WORD.findall(text.decode("utf-8", "ignore").lower()))
+    all_counts: Counter[str] = sum(counts, Counter())
+    total = all_counts.total()
     listed = []
     for own in counts:
         size = max(own.total(), 1)
-        score = {w: n / size * log(n / size * total / everywhere[w]) for w, n in own.items()}
+        score = {w: n / size * log(n / size * total / all_counts[w]) for w, n in own.items()}
         listed.append(sorted(score, key=lambda word: (-score[word], word))[:count])
     return listed

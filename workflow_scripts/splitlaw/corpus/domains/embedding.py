@@ -1,7 +1,7 @@
 """Vectors of texts from an embedding model in a local folder: the mean of its last hidden states.
 
-Any model that `AutoModel` opens serves, those that `sentence-transformers` saves among them (their
-pooling, where it is another than the mean, is not looked at).
+Any model that `AutoModel` opens can be used, including those saved by `sentence-transformers`,
+whose own pooling is ignored.
 """
 
 from collections.abc import Sequence
@@ -12,62 +12,65 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.domains.word_counts import SEEN
+from splitlaw.corpus.domains.word_counts import MAX_TEXT_BYTES
 
-_BATCH = 32
-_LONGEST = 512
-"""Tokens of a text that the model sees at most; fewer where the model takes fewer."""
+_BATCH_TEXTS = 32
+_MAX_TOKENS = 512
+"""Tokens of a text that the model reads, as most sentence encoders do; fewer if the model's own
+limit is lower."""
+_MAX_CAUSE_CHARACTERS = 200  # messages of `transformers` can be many lines long
 
 
 class Embedding:
-    """The space of an embedding model."""
+    """The vector space of an embedding model."""
 
     def __init__(self, folder: str) -> None:
-        """Open the model; raises `UserError` where the folder holds none."""
-        import torch  # seconds to import, and needed here alone
+        """Open the model; raises `UserError` if the folder does not contain one."""
+        import torch  # takes seconds to import; only needed here
         from transformers import AutoModel, AutoTokenizer
 
-        where = f"corpus.domains.embedding: {folder}"
+        key = f"corpus.domains.embedding: {folder}"
         if not Path(folder).is_dir():
-            raise UserError(f"{where} is no folder; give the path of a saved model")
+            raise UserError(f"{key} is not a folder; give the folder of a saved model")
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model = AutoModel.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError) as cause:
-            reason = " ".join(str(cause).split())[:200]
+            reason = " ".join(str(cause).split())[:_MAX_CAUSE_CHARACTERS]
             raise UserError(
-                f"{where}: {reason}; give a folder that AutoModel and AutoTokenizer open"
+                f"{key}: {reason}; give a folder that AutoModel and AutoTokenizer can open"
             ) from None
         self._torch = torch
         self._model = self._model.eval().float()
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
-        positions = getattr(self._model.config, "max_position_embeddings", _LONGEST)
-        self._longest = min(_LONGEST, positions, self._tokenizer.model_max_length)
+        positions = getattr(self._model.config, "max_position_embeddings", _MAX_TOKENS)
+        self._max_tokens = min(_MAX_TOKENS, positions, self._tokenizer.model_max_length)
 
     def vectors(self, texts: Sequence[bytes]) -> NDArray[np.float32]:
-        """Unit vectors of the texts (UTF-8), `[texts, width of the model]`."""
+        """Return unit vectors of the texts (UTF-8), `[texts, width of the model]`."""
         threads = self._torch.get_num_threads()
-        self._torch.set_num_threads(1)  # as everywhere here: the same sums on every machine
+        self._torch.set_num_threads(1)  # sums in the same order on every machine
         try:
-            return self._vectors(texts)
+            return self._compute_vectors(texts)
         finally:
             self._torch.set_num_threads(threads)
 
-    def _vectors(self, texts: Sequence[bytes]) -> NDArray[np.float32]:
-        listed = [text[:SEEN].decode("utf-8", "ignore") for text in texts]
-        order = np.argsort([len(text) for text in listed], kind="stable")  # little padding
-        found = [
-            self._means([listed[i] for i in order[low : low + _BATCH]])
-            for low in range(0, len(listed), _BATCH)
+    def _compute_vectors(self, texts: Sequence[bytes]) -> NDArray[np.float32]:
+        decoded = [text[:MAX_TEXT_BYTES].decode("utf-8", "ignore") for text in texts]
+        # Batches of texts of similar length have little padding.
+        order = np.argsort([len(text) for text in decoded], kind="stable")
+        means = [
+            self._mean_states([decoded[i] for i in order[low : low + _BATCH_TEXTS]])
+            for low in range(0, len(decoded), _BATCH_TEXTS)
         ]
-        vectors = np.empty((len(listed), self._model.config.hidden_size), np.float32)
-        vectors[order] = np.concatenate([vectors[:0], *found])
-        return np.asarray(normalize(vectors)) if listed else vectors
+        vectors = np.empty((len(decoded), self._model.config.hidden_size), np.float32)
+        vectors[order] = np.concatenate([vectors[:0], *means])
+        return np.asarray(normalize(vectors)) if decoded else vectors
 
-    def _means(self, texts: list[str]) -> NDArray[np.float32]:
+    def _mean_states(self, texts: list[str]) -> NDArray[np.float32]:
         tokens = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=self._longest, return_tensors="pt"
+            texts, padding=True, truncation=True, max_length=self._max_tokens, return_tensors="pt"
         )
         with self._torch.inference_mode():
             states = self._model(**tokens).last_hidden_state

@@ -1,7 +1,7 @@
-"""A router sends a text to its domain: naive Bayes on hashed words, saved as plain arrays.
+"""The router assigns a text to a domain: naive Bayes on hashed words, saved as plain arrays.
 
-With uniform class probabilities, a text of any length is sent where its words are likeliest
-(McCallum and Nigam 1998).
+Domains have equal prior probabilities, so that a text of any length goes to the domain in which its
+words have the highest likelihood (McCallum and Nigam 1998).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,62 +17,68 @@ from sklearn.naive_bayes import MultinomialNB
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json
 from splitlaw.corpus.documents import read_documents
-from splitlaw.corpus.domains.word_counts import BITS, COLUMNS, SEEN, word_counts
+from splitlaw.corpus.domains.word_counts import COLUMNS, HASH_BITS, MAX_TEXT_BYTES, count_words
 
-_DOMAIN_BYTES = 8 << 20
+_TRAINING_BYTES = 8 << 20
+"""Of each domain's text: over a million words, enough to estimate the frequencies of its words."""
 _SMOOTHING = 0.1
+"""Added to each word's count; Laplace's 1 would outweigh the counts of rare words."""
 SHORT_CHARACTERS = 200
-"""Characters of the short texts that the router is also measured on."""
+"""Length of the short texts that the router's accuracy is also measured on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Router:
-    """Sends texts to domains."""
+    """Assigns texts to domains."""
 
     domains: tuple[str, ...]
     """The names of the domains."""
     log_likelihood: NDArray[np.float32]
-    """Of each hashed word in each domain, `[domains, COLUMNS]`."""
+    """Log-likelihood of each hashed word in each domain, `[domains, COLUMNS]`."""
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Log-likelihood of each text in each domain, `[texts, domains]`."""
-        counts = word_counts([text.encode("utf-8", "replace") for text in texts])
+        """Return the log-likelihood of each text in each domain, `[texts, domains]`."""
+        counts = count_words([text.encode("utf-8", "replace") for text in texts])
         return np.asarray(counts @ self.log_likelihood.T)
 
     def route(self, texts: Sequence[str]) -> list[str]:
-        """The likeliest domain of each text."""
+        """Return the most likely domain of each text."""
         return [self.domains[i] for i in self.scores(texts).argmax(axis=1)]
 
-    def save(self, folder: Path, **measured: Any) -> None:
-        """Write `router.npz` and `router.json` into `folder`."""
+    def save(self, folder: Path, **accuracy: Any) -> None:
+        """Write `router.npz`, and `router.json` with the given measurements, into `folder`."""
         with atomic_path(folder / "router.npz") as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, log_likelihood=self.log_likelihood)
-        about = {"domains": list(self.domains), "hash_bits": BITS, "bytes_seen": SEEN}
-        write_json(folder / "router.json", {**about, **measured})
+        content = {
+            "domains": list(self.domains),
+            "hash_bits": HASH_BITS,
+            "bytes_seen": MAX_TEXT_BYTES,
+        }
+        write_json(folder / "router.json", {**content, **accuracy})
 
 
 def load_router(folder: Path) -> Router:
-    """Open a saved router; a missing or foreign one is a `UserError`."""
-    about = read_json(folder / "router.json")
+    """Open a saved router; raises `UserError` if it is missing or of another version."""
+    domains = read_json(folder / "router.json")["domains"]
     try:
         with np.load(folder / "router.npz", allow_pickle=False) as arrays:
-            likelihood = arrays["log_likelihood"]
+            log_likelihood = arrays["log_likelihood"]
     except (OSError, ValueError, KeyError) as cause:
         raise UserError(
             f"{folder}/router.npz: cannot be read ({cause}); run prepare_corpus"
         ) from None
-    if likelihood.shape != (len(about["domains"]), COLUMNS):
+    if log_likelihood.shape != (len(domains), COLUMNS):
         raise UserError(f"{folder}/router.npz: is of another version; run prepare_corpus again")
-    return Router(domains=tuple(about["domains"]), log_likelihood=likelihood)
+    return Router(domains=tuple(domains), log_likelihood=log_likelihood)
 
 
 def make_router(corpus: Path, domains: Sequence[str]) -> None:
-    """Train a router on the domains' train text and save it in `corpus/router`.
+    """Train a router on the domains' training text and save it in `corpus/router`.
 
     `router.json` holds its accuracy on validation and test documents: overall, by domain, on the
-    first `SHORT_CHARACTERS` characters of each document, and the confusion matrix.
+    first `SHORT_CHARACTERS` of each document, and the confusion matrix.
     """
-    router = train_router({domain: _pieces(corpus, domain) for domain in domains})
+    router = train_router({domain: _training_texts(corpus, domain) for domain in domains})
     held_out = {
         domain: [
             text
@@ -82,53 +88,53 @@ def make_router(corpus: Path, domains: Sequence[str]) -> None:
         ]
         for domain in domains
     }
-    router.save(corpus / "router", **measure(router, held_out))
+    router.save(corpus / "router", **measure_accuracy(router, held_out))
 
 
 def train_router(texts: dict[str, Iterator[bytes]]) -> Router:
-    """Fit on the texts of each domain; the domains weigh the same."""
-    sums = [_summed(batches) for batches in texts.values()]
-    totals = sparse.vstack(sums).tocsr()
-    size = np.asarray(totals.sum(axis=1)).ravel()
-    scaled = sparse.diags(size.mean() / size.clip(min=1)) @ totals
-    model = MultinomialNB(alpha=_SMOOTHING, fit_prior=False).fit(scaled, np.arange(len(sums)))
+    """Fit a router on the texts of each domain; all domains have the same weight."""
+    counts = [_total_counts(domain_texts) for domain_texts in texts.values()]
+    stacked = sparse.vstack(counts).tocsr()
+    size = np.asarray(stacked.sum(axis=1)).ravel()
+    scaled = sparse.diags(size.mean() / size.clip(min=1)) @ stacked
+    model = MultinomialNB(alpha=_SMOOTHING, fit_prior=False).fit(scaled, np.arange(len(counts)))
     return Router(domains=tuple(texts), log_likelihood=model.feature_log_prob_.astype(np.float32))
 
 
-def _summed(texts: Iterator[bytes]) -> sparse.csr_matrix:
-    """The word counts of all texts together, `[1, COLUMNS]`."""
-    return sparse.csr_matrix(word_counts(list(texts)).sum(axis=0))
+def _total_counts(texts: Iterator[bytes]) -> sparse.csr_matrix:
+    """Return the word counts of all texts together, `[1, COLUMNS]`."""
+    return sparse.csr_matrix(count_words(list(texts)).sum(axis=0))
 
 
-def _pieces(corpus: Path, domain: str) -> Iterator[bytes]:
-    """The beginnings of train documents, until there is enough."""
+def _training_texts(corpus: Path, domain: str) -> Iterator[bytes]:
+    """Yield the beginnings of training documents, up to about `_TRAINING_BYTES` in all."""
     size = 0
     for _, texts in read_documents(corpus, domain, "train"):
         for text in texts:
-            piece = text.encode("utf-8")[:SEEN]
-            yield piece
-            size += len(piece)
-            if size > _DOMAIN_BYTES:
+            beginning = text.encode("utf-8")[:MAX_TEXT_BYTES]
+            yield beginning
+            size += len(beginning)
+            if size > _TRAINING_BYTES:
                 return
 
 
-def measure(router: Router, held_out: dict[str, list[str]]) -> dict[str, Any]:
-    """Accuracy on documents whose domain is known; `held_out` has the texts of each domain."""
+def measure_accuracy(router: Router, held_out: dict[str, list[str]]) -> dict[str, Any]:
+    """Measure a router on texts of known domains; `held_out` has the texts of each domain."""
     confusion = {
         domain: {to: routed.count(to) for to in router.domains}
         for domain, texts in held_out.items()
         for routed in [router.route(texts)]
     }
-    short = {
+    short_correct = {
         domain: router.route([text[:SHORT_CHARACTERS] for text in texts]).count(domain)
         for domain, texts in held_out.items()
     }
     documents = sum(map(len, held_out.values()))
-    right = sum(confusion[domain][domain] for domain in held_out)
+    correct = sum(confusion[domain][domain] for domain in held_out)
     return {
         "held_out_documents": documents,
-        "accuracy": right / documents,
+        "accuracy": correct / documents,
         "accuracy_by_domain": {d: confusion[d][d] / len(held_out[d]) for d in held_out},
-        f"accuracy_on_{SHORT_CHARACTERS}_characters": sum(short.values()) / documents,
+        f"accuracy_on_{SHORT_CHARACTERS}_characters": sum(short_correct.values()) / documents,
         "confusion": confusion,
     }

@@ -1,4 +1,4 @@
-"""Counts of hashed words: what clusters and the router see of a text."""
+"""Counts of hashed words: the features of a text that clusters and the router use."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,17 @@ from scipy import sparse
 
 from splitlaw.corpus.deduplication.shingles import word_hashes
 
-BITS = 18
-COLUMNS = 1 << BITS
-SEEN = 10_000
-"""Only this many bytes of a text are looked at."""
+HASH_BITS = 18
+"""Of a word's hash; about a tenth of 30,000 words share their column with another."""
+COLUMNS = 1 << HASH_BITS
+MAX_TEXT_BYTES = 10_000
+"""Only the beginning of a text is used: some 1,500 words show its domain."""
 
 
-def word_counts(texts: Sequence[bytes]) -> sparse.csr_matrix:
+def count_words(texts: Sequence[bytes]) -> sparse.csr_matrix:
     """Count the words of each text (UTF-8) by hash, `float32 [texts, COLUMNS]`."""
-    words, bounds = word_hashes([text[:SEEN] for text in texts])
-    columns = (words >> np.uint64(64 - BITS)).astype(np.int64)
+    words, bounds = word_hashes([text[:MAX_TEXT_BYTES] for text in texts])
+    columns = (words >> np.uint64(64 - HASH_BITS)).astype(np.int64)
     ones = np.ones(words.size, np.float32)
     counts = sparse.csr_matrix((ones, columns, bounds), shape=(len(texts), COLUMNS))
     counts.sum_duplicates()

@@ -1,7 +1,9 @@
-"""Whether the sources are there at all, asked before anything is planned."""
+"""Checks of the configured sources that run before anything is read or scheduled."""
 
 import glob
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from splitlaw.common.errors import UserError
@@ -10,53 +12,79 @@ from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 from splitlaw.experiment.lineage import GENERAL
 
 
-def check_sources_exist(config: CorpusConfig) -> None:
-    """Raise `UserError`, naming the key, for a package or files that are not here.
+def matching_paths(pattern: str) -> list[Path]:
+    """Return the files and folders that a glob pattern matches, sorted, without hidden ones."""
+    return sorted(map(Path, _glob(pattern)))
 
-    A hub's data set is not asked for: that takes the network. Where bad input is skipped, files may
-    be missing if the domain has another source.
+
+def _glob(pattern: str) -> Iterator[str]:
+    # Path.glob refuses absolute patterns, and a corpus is often outside the working directory.
+    return glob.iglob(pattern, recursive=True)  # noqa: PTH207
+
+
+def check_sources_exist(config: CorpusConfig) -> None:
+    """Raise `UserError`, with the key, for a missing package, file or embedding model.
+
+    Data sets of the hub are not checked, because that requires the network. If bad input is
+    skipped, a pattern may match no file as long as the domain has another source with files.
     """
     embedding = config.discovery.embedding if config.discovery else None
     if embedding is not None and not Path(embedding).is_dir():
         raise UserError(
-            f"corpus.domains.embedding: {embedding} is no folder; give that of a saved model"
+            f"corpus.domains.embedding: {embedding} is not a folder; "
+            "give the folder of a saved model"
         )
-    for name, listed in config.sources.items():
+    for name, sources in config.sources.items():
         key = f"corpus.{name}.sources" if name == GENERAL else f"corpus.domains.{name}.sources"
-        skip = config.cleaning.on_bad_input == "skip" and any(map(_files_are_there, listed))
-        for source in listed:
-            _check(source, key, skip=skip)
+        skip = config.cleaning.on_bad_input == "skip" and any(map(_has_files, sources))
+        for source in sources:
+            if not skip and not _has_files(source):
+                raise UserError(
+                    f"{key}: {source.files} matches no file; fix the pattern or add the files"
+                )
+            if source.package:
+                _check_package(source.package, key)
+
+
+def _has_files(source: Source) -> bool:
+    return not source.files or any(_glob(source.files))
+
+
+def _check_package(package: str, key: str) -> None:
+    try:
+        first = next(read_package(package), None)
+    except UserError as cause:
+        raise UserError(f"{key}: {cause}") from None
+    if first is None:
+        raise UserError(f"{key}: package {package} has no documents; install it again")
+
+
+def check_shared_files(sources: list[tuple[str, Source]]) -> None:
+    """Raise `UserError` for a file that two domains use; `sources` are (domain, source) pairs."""
+    owners: dict[str, str] = {}
+    for domain, source in sources:
+        for path in matching_paths(source.files) if source.files else []:
+            owner = owners.setdefault(os.path.realpath(path), domain)
+            if owner != domain:
+                raise UserError(
+                    f"{path}: a file of domain {owner} and of domain {domain}; "
+                    "give it to one of them"
+                )
 
 
 def files_digest(config: CorpusConfig) -> str:
-    """A digest of the names and sizes of all files that sources name; empty where none does.
+    """Return a digest of the names and sizes of all source files; empty if there are none.
 
-    It changes when a file comes, goes, or has another length, not when one is touched.
+    The digest changes if a file is added, removed or changes its size, but not if only its
+    modification time changes.
     """
     patterns = {
-        source.files for listed in config.sources.values() for source in listed if source.files
+        source.files for sources in config.sources.values() for source in sources if source.files
     }
     found = {
         (file, Path(file).stat().st_size)
         for pattern in patterns
-        for file in glob.iglob(pattern, recursive=True)  # noqa: PTH207
+        for file in _glob(pattern)
         if Path(file).is_file()
     }
     return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16] if patterns else ""
-
-
-def _files_are_there(source: Source) -> bool:
-    # Path.glob takes no absolute pattern, and a corpus often lies elsewhere.
-    return not source.files or any(glob.iglob(source.files, recursive=True))  # noqa: PTH207
-
-
-def _check(source: Source, key: str, *, skip: bool) -> None:
-    if not skip and not _files_are_there(source):
-        raise UserError(f"{key}: {source.files} matches no file; mend the pattern or add the files")
-    if source.package:
-        try:
-            first = next(read_package(source.package), None)
-        except UserError as cause:
-            raise UserError(f"{key}: {cause}") from None
-        if first is None:
-            raise UserError(f"{key}: package {source.package} has no documents; install it again")

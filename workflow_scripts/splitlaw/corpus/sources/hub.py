@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.sources.formats import Located
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.experiment.corpus_settings import Source
 
+_MAX_CAUSE_CHARACTERS = 300  # messages of `datasets` can be many lines long
 
-def read_dataset(source: Source, trouble: InputErrors) -> Iterator[tuple[str, str]]:
-    """Yield where each document stands and its text.
 
-    Raises `UserError` where the data set cannot be opened or has no such column.
+def read_dataset(source: Source, errors: InputErrors) -> Iterator[Located]:
+    """Yield the documents of a data set.
+
+    Raises `UserError` if the data set cannot be opened or does not have the configured column.
     """
     name = source.dataset
-    with _quiet():
-        rows = _opened(source)
+    with _silenced_loggers():
+        rows = _open_dataset(source)
     columns = getattr(rows, "column_names", None)
     if columns is not None and source.text_field not in columns:
         raise UserError(
@@ -31,13 +34,13 @@ def read_dataset(source: Source, trouble: InputErrors) -> Iterator[tuple[str, st
             yield f"dataset {name}: row {number}", text
         else:
             kind = type(text).__name__
-            trouble.report(
+            errors.report(
                 f"dataset {name}: row {number}", f"field {source.text_field!r} is not text ({kind})"
             )
 
 
-def _opened(source: Source) -> Iterable[dict[str, Any]]:
-    from datasets import load_dataset, load_from_disk  # a second to import, and needed here alone
+def _open_dataset(source: Source) -> Iterable[dict[str, Any]]:
+    from datasets import load_dataset, load_from_disk  # takes a second to import; only needed here
 
     assert source.dataset is not None
     folder = Path(source.dataset)
@@ -55,19 +58,19 @@ def _opened(source: Source) -> Iterable[dict[str, Any]]:
         )
     except ConnectionError as cause:
         raise UserError(
-            f"dataset {source.dataset}: {cause}; connect, or set HF_HUB_OFFLINE=1 to use the "
-            "cache, or take files or packages as the source"
+            f"dataset {source.dataset}: {cause}; connect to the network, set HF_HUB_OFFLINE=1 to "
+            "use the cache, or use files or packages as the source"
         ) from None
     except (OSError, ValueError, KeyError) as cause:
-        reason = " ".join(str(cause).split())[:300]
+        reason = " ".join(str(cause).split())[:_MAX_CAUSE_CHARACTERS]
         raise UserError(
             f"dataset {source.dataset}: {reason}; check its name, config, split and revision"
         ) from None
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the hub's retries off stderr: a hub that is away is told once, at the end."""
+def _silenced_loggers() -> Iterator[None]:
+    """Suppress the hub's messages about retries: a failed connection is reported once, as error."""
     loggers = [logging.getLogger(name) for name in ("huggingface_hub", "datasets")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,30 +1,31 @@
-"""What cannot be read: stop at the first, or skip and count, as the user chose."""
+"""Documents and files that cannot be read: stop at the first one, or skip and count them."""
 
 import sys
 from collections import Counter
 
 from splitlaw.common.errors import UserError
 
-_SHOWN = 10
+_MAX_PRINTED = 10
+"""Skipped documents that are printed one by one: a damaged corpus may have millions of them."""
 
 
 class InputErrors:
-    """Collects the bad input of one domain."""
+    """Handles the unreadable input of one domain as `corpus.cleaning.on_bad_input` requires."""
 
-    def __init__(self, choice: str) -> None:
-        self._stop = choice == "stop"
+    def __init__(self, on_bad_input: str) -> None:
+        self._stop = on_bad_input == "stop"
         self.counts: Counter[str] = Counter()
 
-    def report(self, where: str, reason: str) -> None:
-        """One bad document or file: raises `UserError`, or says so on stderr and counts it.
+    def report(self, location: str, reason: str) -> None:
+        """Raise `UserError` for an unreadable document or file, or print and count it as skipped.
 
-        `where` names the file and the line; `reason` begins with what is wrong, up to a semicolon
-        or an opening bracket, under which it is counted.
+        `location` names the file and, if known, the line or row. The part of `reason` before the
+        first semicolon or opening parenthesis is the key under which the document is counted.
         """
         if self._stop:
             raise UserError(
-                f"{where}: {reason}; mend it, or set corpus.cleaning.on_bad_input to skip"
+                f"{location}: {reason}; fix it, or set corpus.cleaning.on_bad_input to skip"
             )
         self.counts[reason.partition(";")[0].partition(" (")[0]] += 1
-        if self.counts.total() <= _SHOWN:
-            print(f"skipped: {where}: {reason}", file=sys.stderr)
+        if self.counts.total() <= _MAX_PRINTED:
+            print(f"skipped: {location}: {reason}", file=sys.stderr)

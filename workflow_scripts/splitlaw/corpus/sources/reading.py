@@ -1,28 +1,30 @@
-"""The documents of a configured source, whatever its kind, in batches."""
+"""Raw documents of a configured source of any kind, one at a time or in batches."""
 
-import os
 from collections.abc import Iterator
 
-from splitlaw.common.errors import UserError
-from splitlaw.corpus.sources.files import LONGEST, TOO_LONG, read_files, resolve
+from splitlaw.corpus.sources.files import read_files
+from splitlaw.corpus.sources.formats import DOCUMENT_TOO_LARGE, MAX_DOCUMENT_BYTES, Located
 from splitlaw.corpus.sources.hub import read_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.packages import read_package
 from splitlaw.experiment.corpus_settings import Source
 
 BATCH_CHARACTERS = 2_000_000
+"""Large enough that sending a batch to a process costs little, small enough for memory: two
+batches per process are held at a time."""
 _BATCH_DOCUMENTS = 4096
+"""Bounds the arrays of a batch of very short documents: a signature takes 512 bytes."""
 
 
-def documents(source: Source, trouble: InputErrors) -> Iterator[str]:
-    """The raw texts of a source up to its caps; what cannot be read goes to `trouble`."""
+def read_source(source: Source, errors: InputErrors) -> Iterator[str]:
+    """Yield the raw texts of a source up to its limits; unreadable documents go to `errors`."""
     count = size = 0
-    for where, text in _located(source, trouble):
-        if len(text) > LONGEST:
-            trouble.report(where, TOO_LONG)
+    for location, text in _located(source, errors):
+        if len(text) > MAX_DOCUMENT_BYTES:
+            errors.report(location, DOCUMENT_TOO_LARGE)
             continue
         if "\0" in text:
-            trouble.report(where, "NUL bytes in the text; it may be binary or UTF-16")
+            errors.report(location, "NUL bytes in the text; it may be binary or UTF-16")
             continue
         yield text
         count += 1
@@ -31,31 +33,18 @@ def documents(source: Source, trouble: InputErrors) -> Iterator[str]:
             return
 
 
-def _located(source: Source, trouble: InputErrors) -> Iterator[tuple[str, str]]:
+def _located(source: Source, errors: InputErrors) -> Iterator[Located]:
     if source.files:
-        yield from read_files(source.files, source.text_field, trouble)
+        yield from read_files(source.files, source.text_field, errors)
     elif source.dataset:
-        yield from read_dataset(source, trouble)
+        yield from read_dataset(source, errors)
     else:
         for number, text in enumerate(read_package(str(source.package)), start=1):
             yield f"package {source.package}: document {number}", text
 
 
-def check_shared_files(sources: list[tuple[str, Source]]) -> None:
-    """Refuse a file that the globs of two domains match; `sources` are (domain, source) pairs."""
-    owners: dict[str, str] = {}
-    for domain, source in sources:
-        for path in resolve(source.files) if source.files else []:
-            owner = owners.setdefault(os.path.realpath(path), domain)
-            if owner != domain:
-                raise UserError(
-                    f"{path}: a file of domain {owner} and of domain {domain}; "
-                    "give it to one of them"
-                )
-
-
-def batches(texts: Iterator[str]) -> Iterator[list[str]]:
-    """Documents in lists of about `BATCH_CHARACTERS` characters."""
+def batch_documents(texts: Iterator[str]) -> Iterator[list[str]]:
+    """Group documents into lists of about `BATCH_CHARACTERS` characters."""
     batch: list[str] = []
     size = 0
     for text in texts:
