@@ -268,11 +268,11 @@ def watch(process: subprocess.Popen) -> float:
 
 
 def make_tokenizer(source: Path, folder: Path) -> None:
-    from splitlaw.tokens.tokenizer import _save, train
+    from splitlaw.tokens.tokenizer import save_tokenizer, train_bpe
 
     with source.open() as lines:
         texts = (json.loads(line)["text"] for line, _ in zip(lines, range(5000), strict=False))
-        _save(train(texts, VOCABULARY), folder)
+        save_tokenizer(train_bpe(texts, VOCABULARY), folder)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             held_out,
             options.out,
             workers=options.workers,
-            needed=options.needed,
+            required_tokens=options.needed,
         )
 
     return exit_status(run)

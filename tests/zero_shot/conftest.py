@@ -78,7 +78,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
     texts = [text.decode() for domain in DOMAINS for text in documents(domain, 60, 0)]
     texts += [item.text for item in ITEMS]
-    tokenizers._save(tokenizers.train(iter(texts), SHAPE.vocabulary), results / "tokenizer")
+    tokenizers.save_tokenizer(
+        tokenizers.train_bpe(iter(texts), SHAPE.vocabulary), results / "tokenizer"
+    )
     cut = HeldOutConfig(minimum_tokens=1)
     for domain in DOMAINS:
         out = results / "tokens" / domain

@@ -1,4 +1,4 @@
-"""Text to tokens, with a tokenizer that was saved; what each encoding process loads."""
+"""Encoding of text with a saved tokenizer; each encoding process imports only this module."""
 
 import os
 from itertools import chain
@@ -17,21 +17,21 @@ Encoded = tuple[NDArray[Any], NDArray[np.int64]]
 
 
 class Encoder:
-    """Encodes documents, each after an end-of-text token; opened again in each process."""
+    """Encodes documents, each after an end-of-text token; each process opens the tokenizer."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tokenizer, self.end_of_text = load_tokenizer(folder)
         self.vocabulary = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self.dtype: np.dtype[Any] = np.dtype("<u2" if self.vocabulary <= 1 << 16 else "<u4")
-        # Processes are what spreads this work; threads within each would only be in their way.
+        # The work is divided among processes; threads in each would compete for the same cores.
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def __reduce__(self) -> tuple[type["Encoder"], tuple[Path]]:
         return Encoder, (self._folder,)
 
     def encode(self, texts: list[str]) -> Encoded:
-        """The tokens of the texts one after another, and the size of each."""
+        """Return the tokens of all texts, concatenated, and the sizes of each text."""
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         ids = [encoding.ids for encoding in encoded]
         table = np.array(
@@ -42,26 +42,28 @@ class Encoder:
         return np.fromiter(flat, self.dtype, int(table[:, 0].sum())), table
 
     def __call__(self, batch: tuple[list[str], list[str]]) -> tuple[list[str], Encoded]:
-        """Encode a batch of sources and texts; the sources come back with it."""
+        """Encode a batch of sources and texts, and return the sources with the result."""
         sources, texts = batch
         return sources, self.encode(texts)
 
 
 def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
-    """Open a saved tokenizer for encoding; gives it with the id of its end-of-text token.
+    """Open a saved tokenizer for encoding; returns it with the id of its end-of-text token.
 
-    Special tokens that a text spells out are encoded as text.
+    Special tokens that occur in a text are encoded as ordinary text.
     """
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise UserError(f"{path}: no such file; run train_tokenizer first")
     tokenizer = Tokenizer.from_file(os.fspath(path))
-    end = read_json(folder / "tokenizer_config.json").get("eos_token")
-    end = end["content"] if isinstance(end, dict) else end
-    number = tokenizer.token_to_id(end) if end else None
-    if number is None:
-        raise UserError(f"{folder}/tokenizer_config.json: eos_token {end!r} is no token; mend it")
+    token = read_json(folder / "tokenizer_config.json").get("eos_token")
+    token = token["content"] if isinstance(token, dict) else token
+    end_of_text = tokenizer.token_to_id(token) if token else None
+    if end_of_text is None:
+        raise UserError(
+            f"{folder}/tokenizer_config.json: eos_token {token!r} is not in the vocabulary; fix it"
+        )
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return tokenizer, number
+    return tokenizer, end_of_text

@@ -1,4 +1,4 @@
-"""Open token files."""
+"""Reading of token files."""
 
 import os
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from splitlaw.common.files import read_json
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """What `tokens.json` says of one split."""
+    """The entry of one split in `tokens.json`."""
 
     path: Path
     """The token file."""
     dtype: np.dtype[Any]
-    """Little-endian, 16 or 32 bits, unsigned."""
+    """Little-endian unsigned integers of 16 or 32 bits."""
     tokens: int
-    """Tokens in it, the end-of-text tokens among them."""
+    """Number of tokens, including the end-of-text tokens."""
     documents: int
-    """Documents in it."""
+    """Number of documents."""
     bytes: int
-    """UTF-8 bytes of the text that was encoded."""
+    """UTF-8 bytes of the encoded text."""
     documents_path: Path | None
-    """The table of its documents; train has none."""
+    """The table of the documents; None for train, which has none."""
 
 
 def read_sidecar(path: str | os.PathLike[str], split: str) -> Sidecar:
-    """Read one split's entry of a `tokens.json`; a missing or wrong file is a `UserError`."""
+    """Read the entry of one split in `tokens.json`; raises `UserError` if it is missing."""
     content = read_json(path)
     entry = content.get("splits", {}).get(split)
     if entry is None:
@@ -49,9 +49,10 @@ def read_sidecar(path: str | os.PathLike[str], split: str) -> Sidecar:
 
 
 def open_tokens(path: str | os.PathLike[str], split: str) -> NDArray[np.unsignedinteger[Any]]:
-    """Map the tokens of a split, `[tokens]`, read-only; `path` is that of `tokens.json`.
+    """Open the tokens of a split as a read-only memory map, `[tokens]`.
 
-    Raises `UserError` where the file is missing or not of the size that the sidecar tells.
+    `path` is that of `tokens.json`. Raises `UserError` if the token file is missing or does not
+    have the size given there.
     """
     sidecar = read_sidecar(path, split)
     if not sidecar.tokens:
@@ -59,26 +60,26 @@ def open_tokens(path: str | os.PathLike[str], split: str) -> NDArray[np.unsigned
     expected = sidecar.tokens * sidecar.dtype.itemsize
     size = sidecar.path.stat().st_size if sidecar.path.is_file() else None
     if size != expected:
-        told = "is missing" if size is None else f"has {size} bytes"
-        raise UserError(f"{sidecar.path}: {told}, {path} tells {expected}; run tokenize again")
+        problem = "is missing" if size is None else f"has {size} bytes"
+        raise UserError(
+            f"{sidecar.path}: {problem}, but {path} lists {expected} bytes; run tokenize again"
+        )
     return np.memmap(sidecar.path, dtype=sidecar.dtype, mode="r", shape=(sidecar.tokens,))
 
 
 def open_documents(
     path: str | os.PathLike[str], split: str
 ) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.int64], NDArray[np.int64]]:
-    """Map the tokens of a held-out split with the bounds of its documents.
+    """Open the tokens of a held-out split with the bounds of its documents.
 
-    Gives the tokens, `[tokens]`; offsets, `int64 [documents + 1]`, so that document i is
-    `tokens[offsets[i]:offsets[i + 1]]`, its first token the end of text; and the UTF-8 bytes of
-    each document's text, `int64 [documents]`, for bits per byte.
+    Returns the tokens, `[tokens]`; offsets, `int64 [documents + 1]`, so that document i is
+    `tokens[offsets[i]:offsets[i + 1]]`, whose first token is the end of text; and the UTF-8 bytes
+    of each document's text, `int64 [documents]`, for bits per byte.
     """
     tokens = open_tokens(path, split)
     table_path = read_sidecar(path, split).documents_path
     if table_path is None:
-        raise UserError(
-            f"{path}: split {split!r} has no table of documents; ask for a held-out one"
-        )
+        raise UserError(f"{path}: split {split!r} has no table of documents; open a held-out split")
     try:
         table = np.load(table_path)
     except (OSError, ValueError) as cause:
@@ -86,6 +87,6 @@ def open_documents(
     offsets = np.concatenate(([0], np.cumsum(table[:, 0])))
     if offsets[-1] != tokens.size:
         raise UserError(
-            f"{table_path}: does not add up to {tokens.size} tokens; run tokenize again"
+            f"{table_path}: its tokens do not add up to {tokens.size}; run tokenize again"
         )
     return tokens, offsets, table[:, 1]

@@ -1,4 +1,4 @@
-"""Train a byte-level BPE tokenizer, or take one that exists."""
+"""The stage `train_tokenizer`: train a byte-level BPE tokenizer, or copy an existing one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,24 +13,25 @@ from splitlaw.experiment.settings import TokenizerConfig
 
 END_OF_TEXT = "<|endoftext|>"
 _PROBE = "Zażółć gęślą jaźń — 深層学習 🧪 ∀ε>0 \u200b\U0010fffd\n"
+"""Rare characters, which only a byte-level tokenizer encodes without unknown tokens."""
 
 
 def make_tokenizer(config: TokenizerConfig, corpus: Path, out: Path) -> None:
-    """Write the tokenizer that the configuration asks for into the folder `out`."""
+    """Write the tokenizer that the configuration describes into the folder `out`."""
     if config.path is not None:
-        _take(config, out)
+        _copy_tokenizer(config, out)
         return
-    tokenizer = train(_limited(corpus, config.max_bytes), config.vocabulary)
+    tokenizer = train_bpe(_training_text(corpus, config.max_bytes), config.vocabulary)
     if tokenizer.get_vocab_size() != config.vocabulary:
         raise UserError(
             f"tokenizer.vocabulary is {config.vocabulary}, and the text of general gives only "
-            f"{tokenizer.get_vocab_size()} tokens; ask for fewer or give general more text"
+            f"{tokenizer.get_vocab_size()} tokens; lower it or give general more text"
         )
-    _save(tokenizer, out)
+    save_tokenizer(tokenizer, out)
 
 
-def train(texts: Iterator[str], vocabulary: int) -> Tokenizer:
-    """Train byte-level BPE (as in GPT-2): any text can be encoded, and decodes to itself."""
+def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
+    """Train byte-level BPE as in GPT-2: any text can be encoded, and is decoded to itself."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -44,8 +45,8 @@ def train(texts: Iterator[str], vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def _limited(corpus: Path, max_bytes: int) -> Iterator[str]:
-    """General's train text in its order, which is shuffled, up to `max_bytes`."""
+def _training_text(corpus: Path, max_bytes: int) -> Iterator[str]:
+    """Yield training documents of general, which are in shuffled order, up to `max_bytes`."""
     size = 0
     for _, texts in read_documents(corpus, GENERAL, "train"):
         yield from texts
@@ -54,7 +55,8 @@ def _limited(corpus: Path, max_bytes: int) -> Iterator[str]:
             return
 
 
-def _save(tokenizer: Tokenizer, out: Path) -> None:
+def save_tokenizer(tokenizer: Tokenizer, out: Path) -> None:
+    """Write the files from which `AutoTokenizer` opens the tokenizer."""
     write_json(
         out / "tokenizer_config.json",
         {
@@ -69,12 +71,12 @@ def _save(tokenizer: Tokenizer, out: Path) -> None:
         tokenizer.save(str(temporary))
 
 
-def _take(config: TokenizerConfig, out: Path) -> None:
-    """Copy a tokenizer of a folder or the Hub.
+def _copy_tokenizer(config: TokenizerConfig, out: Path) -> None:
+    """Copy a tokenizer from a folder or the Hub.
 
-    It must have an end of text, encode any text, and fit the models' vocabulary.
+    It must have an end-of-text token, encode any text, and fit the models' vocabulary.
     """
-    from transformers import AutoTokenizer  # slow to import, and needed here alone
+    from transformers import AutoTokenizer  # takes seconds to import; only needed here
 
     name = config.path
     try:
@@ -82,11 +84,13 @@ def _take(config: TokenizerConfig, out: Path) -> None:
     except (OSError, ValueError) as cause:
         reason = str(cause).strip().splitlines()[0]
         raise UserError(
-            f"tokenizer.path {name}: {reason}; give a folder with tokenizer.json, or, without "
-            "a network, set HF_HUB_OFFLINE=1 and use a cached one"
+            f"tokenizer.path {name}: {reason}; give a folder with tokenizer.json, or, "
+            "without a network, set HF_HUB_OFFLINE=1 and use a cached tokenizer"
         ) from None
     if tokenizer.eos_token_id is None:
-        raise UserError(f"tokenizer.path {name}: has no eos_token; documents need an end of text")
+        raise UserError(
+            f"tokenizer.path {name}: has no eos_token; give one that has an end of text"
+        )
     if len(tokenizer) > config.vocabulary:
         raise UserError(
             f"tokenizer.path {name}: has {len(tokenizer)} tokens, and tokenizer.vocabulary is "
@@ -94,5 +98,7 @@ def _take(config: TokenizerConfig, out: Path) -> None:
         )
     encoded = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
     if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encoded:
-        raise UserError(f"tokenizer.path {name}: has unknown characters; give a byte-level one")
+        raise UserError(
+            f"tokenizer.path {name}: cannot encode every character; give a byte-level one"
+        )
     tokenizer.save_pretrained(out)

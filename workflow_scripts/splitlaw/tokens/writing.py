@@ -1,4 +1,4 @@
-"""Encode a domain's documents into token files with a sidecar."""
+"""The stage `tokenize`: encode a domain's documents into token files with a sidecar."""
 
 import hashlib
 import tempfile
@@ -19,6 +19,7 @@ from splitlaw.experiment.settings import HeldOutConfig
 from splitlaw.tokens.encoding import Encoder
 
 _BATCH_CHARACTERS = 1_000_000
+"""Text per task: encoding it takes much longer than sending it to a process."""
 
 
 def tokenize_domain(
@@ -29,24 +30,25 @@ def tokenize_domain(
     out: Path,
     *,
     workers: int = 1,
-    needed: int = 0,
+    required_tokens: int = 0,
 ) -> None:
     """Write `{train,validation,test}.bin`, the held-out tables and `tokens.json` into `out`.
 
     The bytes do not depend on `workers`. Raises `UserError` for a held-out split that is too short
-    to measure a loss on, or a train split of fewer than `needed` tokens.
+    to measure a loss on, and for a training split of fewer than `required_tokens` tokens.
     """
     encoder = Encoder(tokenizer_folder)
     out.mkdir(parents=True, exist_ok=True)
     splits: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as name:
-        for split in ("validation", "test", "train"):  # the short ones may be refused
-            cut = None if split == "train" else held_out.characters_per_document
-            documents = _documents(corpus, domain, split, cut)
+        for split in ("validation", "test", "train"):  # short ones first: they may be refused
+            max_characters = None if split == "train" else held_out.characters_per_document
+            documents = _read_texts(corpus, domain, split, max_characters)
             path = Path(name) / f"{split}.bin"
             splits[split] = _write_split(encoder, documents, path, workers)
-            _check_tokens(domain, split, splits[split]["tokens"], held_out)
-        _check_need(domain, splits["train"]["tokens"], needed)
+            if split != "train":
+                _check_held_out_tokens(domain, split, splits[split]["tokens"], held_out)
+        _check_training_tokens(domain, splits["train"]["tokens"], required_tokens)
         for path in Path(name).iterdir():
             path.replace(out / path.name)
     write_json(
@@ -63,31 +65,34 @@ def tokenize_domain(
     )
 
 
-def _check_tokens(domain: str, split: str, tokens: int, held_out: HeldOutConfig) -> None:
-    if split != "train" and tokens < held_out.minimum_tokens:
+def _check_held_out_tokens(domain: str, split: str, tokens: int, held_out: HeldOutConfig) -> None:
+    if tokens < held_out.minimum_tokens:
         raise UserError(
             f"domain {domain}: {split} has {tokens} tokens, fewer than evaluation.minimum_tokens "
             f"{held_out.minimum_tokens}; give it more documents"
         )
 
 
-def _check_need(domain: str, tokens: int, needed: int) -> None:
-    if tokens < needed:
+def _check_training_tokens(domain: str, tokens: int, required: int) -> None:
+    if tokens < required:
         raise UserError(
             f"domain {domain}: {tokens:,} training tokens, but the grid's longest run reads "
-            f"{needed:,}; give it about {needed / max(tokens, 1):.1f} times the text, ask for "
-            "fewer tokens in grid, or set execution.repeat to true"
+            f"{required:,}; give it about {required / max(tokens, 1):.1f} times the text, "
+            "lower the token counts in grid, or set execution.repeat to true"
         )
 
 
-def _documents(corpus: Path, domain: str, split: str, cut: int | None) -> Iterator[tuple[str, str]]:
+def _read_texts(
+    corpus: Path, domain: str, split: str, max_characters: int | None
+) -> Iterator[tuple[str, str]]:
+    """Yield the source and text of each document, cut to `max_characters`."""
     for sources, texts in read_documents(corpus, domain, split):
         for source, text in zip(sources, texts, strict=True):
-            yield source, text[:cut]
+            yield source, text[:max_characters]
 
 
 def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[tuple[list[str], list[str]]]:
-    """Sources and texts in lists of about `_BATCH_CHARACTERS` characters."""
+    """Group sources and texts into lists of about `_BATCH_CHARACTERS` characters."""
     sources: list[str] = []
     texts: list[str] = []
     size = 0
@@ -105,15 +110,15 @@ def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[tuple[list[str], 
 def _write_split(
     encoder: Encoder, documents: Iterator[tuple[str, str]], path: Path, workers: int
 ) -> dict[str, Any]:
-    """Write one token file (and, for a held-out split, its table); gives the sidecar's entry."""
+    """Write one token file and, for a held-out split, its table; returns the sidecar's entry."""
     tables = [np.empty((0, 2), np.int64)]
     by_source: Counter[str] = Counter()
-    hashed = hashlib.sha256()
+    checksum = hashlib.sha256()
     with path.open("wb") as stream, Progress(f"encoding {path.stem}", unit="B") as progress:
         for sources, (tokens, table) in ordered_map(encoder, _batches(documents), workers):
             data = tokens.tobytes()
             stream.write(data)
-            hashed.update(data)
+            checksum.update(data)
             tables.append(table)
             for source, count in zip(sources, table[:, 0].tolist(), strict=True):
                 by_source[source] += count
@@ -124,7 +129,7 @@ def _write_split(
         "tokens": int(table[:, 0].sum()),
         "documents": len(table),
         "bytes": int(table[:, 1].sum()),
-        "sha256": hashed.hexdigest(),
+        "sha256": checksum.hexdigest(),
         "tokens_by_source": dict(sorted(by_source.items())),
     }
     if path.stem != "train":
