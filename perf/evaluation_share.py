@@ -1,6 +1,6 @@
 """What evaluating a grid takes beside training it, in one run on one core.
 
-python benchmarks/evaluation_share.py --results results/default
+python perf/evaluation_share.py --results results/default
 
 For every size, tokens per second of training and seconds of evaluating a model on each domain are
 measured one after the other, and multiplied by what `losses.csv` and `cost.csv` say was done.
@@ -61,7 +61,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
                 shape=shape_of(config, size),
-                recipe=TrainingConfig(**training),
+                config=TrainingConfig(**training),
                 seed=0,
                 sidecars={GENERAL: sidecars[GENERAL]},
                 checkpoints=Path(folder),
@@ -73,10 +73,11 @@ def main() -> None:
             domain: seconds_of(lambda w=part, m=trainer.model: evaluate(m, w), 3)
             for domain, part in windows.items()
         }
-        train, test = cost[size] / trainer.speed, sum(each[domain] for domain in models["domain"])
+        speed = trainer.tokens_per_second
+        train, test = cost[size] / speed, sum(each[domain] for domain in models["domain"])
         trained, evaluated = trained + train, evaluated + test
         print(
-            f"{size:5} {cost[size]:16,} {trainer.speed:9,.0f} {train:13.1f} {len(models):12} "
+            f"{size:5} {cost[size]:16,} {speed:9,.0f} {train:13.1f} {len(models):12} "
             f"{test:15.1f} {test / train:6.1%}"
         )
     print(f"all {trained:46.1f} {evaluated:28.1f} {evaluated / trained:6.1%}")

@@ -44,7 +44,7 @@ def job_of(config: dict, size: str, results: Path) -> Job:
 def train_alone(job: Job, run: Run, folder: Path) -> Path:
     """Train one cell from scratch in a folder of its own; the file of its last state."""
     (folder / "tokens").symlink_to((job.results / "tokens").resolve())
-    lineage = run.lineage(job.recipe.cooldown_fraction)
+    lineage = run.lineage(job.training.cooldown_fraction)
     alone = Job(**{**vars(job), "results": folder})
     trainer = alone.trainer(sorted({GENERAL, run.domain}), ExecutionConfig(), "alone")
     trainer.expect([lineage])
@@ -75,7 +75,7 @@ def main() -> None:
             shared = job.results / alone.relative_to(folder)
             equal = shared.exists() and alone.read_bytes() == shared.read_bytes()
         same += equal
-        batch = job.recipe.batch_tokens
+        batch = job.training.batch_tokens
         print(
             f"{job.size} {run.domain}: D {run.pretrain_steps * batch:,}, "
             f"D' {run.specialize_steps * batch:,}: "

@@ -56,7 +56,7 @@ def ours(task: Task) -> Iterator[None]:
 
     trainer = Trainer(
         shape=Shape(**task.shape),
-        recipe=TrainingConfig(
+        config=TrainingConfig(
             batch_tokens=task.batch_tokens,
             warmup_tokens=100 * task.batch_tokens,
             cooldown_fraction=0.2,

@@ -38,7 +38,7 @@ JOB = {
 
 def job_of(results: Path, split: str) -> "Job":
     """A job that trains models of one layer on the planted tokens in `results`."""
-    from splitlaw.experiment.config import Grid  # torch, which most tests have no need of
+    from splitlaw.experiment.config import Grid  # imports torch, which most tests do not use
     from splitlaw.experiment.settings import TrainingConfig
     from splitlaw.experiment.shape import Shape
     from splitlaw.stages.grid import Job
@@ -48,7 +48,7 @@ def job_of(results: Path, split: str) -> "Job":
         split=split,
         seed=0,
         shape=Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=16),
-        recipe=TrainingConfig(
+        training=TrainingConfig(
             batch_tokens=64,
             warmup_tokens=128,
             cooldown_fraction=0.2,

@@ -15,11 +15,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        from splitlaw.stages.gather import compare, spread
+        from splitlaw.stages.gather import join_tables, spread_over_seeds
 
-        comparison = compare(arguments.tables, out=arguments.out)
+        comparison = join_tables(arguments.tables, out=arguments.out)
         if arguments.spread:
-            print(spread(comparison).round(4).to_string())
+            print(spread_over_seeds(comparison).round(4).to_string())
 
     return exit_status(action)
 

@@ -24,12 +24,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action(job: Job, execution: ExecutionConfig) -> None:
-        from splitlaw.stages import final as finals
+        from splitlaw.stages import final
 
         if arguments.strategy == "trunk":
-            finals.train_shared(job, arguments.plan, execution=execution, out=arguments.out)
+            final.train_trunk(job, arguments.plan, execution=execution, out=arguments.out)
             return
-        finals.train_strategy(
+        final.train_strategy(
             job,
             arguments.strategy,
             arguments.plan,

@@ -4,7 +4,7 @@
 
 One experiment is run undisturbed, then once for every fault, from the same text, with the fault at
 a random moment of the training. A run has passed when it finished, its losses.csv is the
-undisturbed one to the last digit, and no leg was trained by two processes at once. Work lost is
+undisturbed one to the last digit, and no segment was trained by two processes at once. Work lost is
 what was trained more often than once: every process notes every step.
 """
 
@@ -51,16 +51,17 @@ class Note(importlib.abc.MetaPathFinder):
 
 def note(trainer):
     file = os.open(os.environ["NOTE_STEPS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    train, count = trainer._train, trainer._count
+    train, step = trainer._train, trainer._step
     def _train(self, lineage, *, begin):
-        self.noted, self.leg = begin, self.store.folder(lineage)
+        self.noted, self.segment = begin, self.store.folder(lineage)
         train(self, lineage, begin=begin)
-    def _count(self, seconds):
-        line = f"{time.time()} {os.getpid()} {self.leg} {self.noted}\\n"
+    def _step(self, batch, rate):
+        result = step(self, batch, rate)
+        line = f"{time.time()} {os.getpid()} {self.segment} {self.noted}\\n"
         os.write(file, line.encode())
         self.noted += 1
-        count(self, seconds)
-    trainer._train, trainer._count = _train, _count
+        return result
+    trainer._train, trainer._step = _train, _step
 
 if "NOTE_STEPS" in os.environ:
     sys.meta_path.insert(0, Note())
@@ -182,10 +183,10 @@ class Campaign:
 
 
 def together(steps: pd.DataFrame) -> bool:
-    """Whether two processes ever trained the same leg at once."""
+    """Whether two processes ever trained the same segment at once."""
     spans = steps.groupby([2, 1])[0].agg(["min", "max"]).sort_values("min")
-    for _, leg in spans.groupby(level=0):
-        if (leg["min"].to_numpy()[1:] < leg["max"].to_numpy()[:-1]).any():
+    for _, segment in spans.groupby(level=0):
+        if (segment["min"].to_numpy()[1:] < segment["max"].to_numpy()[:-1]).any():
             return True
     return False
 

@@ -1,4 +1,4 @@
-"""The throughput is measured with the real trainer, in processes like those of a job."""
+"""Throughput is measured with the real trainer, in processes like those of a job."""
 
 import json
 import subprocess
@@ -33,6 +33,6 @@ def test_every_size_is_measured_as_it_will_be_trained(config, root, tmp_path):
         assert throughput.evaluated_tokens_per_second > throughput.tokens_per_second
         assert 1 < throughput.start_seconds < 120
     memory = {size: measured["sizes"][size]["memory_mb"] for size in config["sizes"]}
-    assert memory["s8"] > 200 and memory["s16"] > 1.5 * memory["s8"], "two processes need twice"
+    assert memory["s8"] > 200 and memory["s16"] > 1.5 * memory["s8"], "of two processes"
     config["training"]["batch_tokens"] = 128
     assert resources.read_calibration(out, config) is None, "of another configuration"

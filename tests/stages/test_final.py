@@ -6,15 +6,10 @@ import pytest
 from planted_tokens import job_of
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.settings import ExecutionConfig
-from splitlaw.stages.final import (
-    COLUMNS,
-    load_documents,
-    read_recipes,
-    train_shared,
-    train_strategy,
-)
-from splitlaw.training.evaluation import evaluate
+from splitlaw.stages.final import read_recipes, train_strategy, train_trunk
+from splitlaw.training.evaluation import evaluate, load_documents
 
 PLAN = {
     "trunk": "shared",
@@ -60,14 +55,14 @@ def train(job, plan, strategy):
     return pd.read_csv(out)
 
 
-def test_recipes_are_whole_steps_and_name_their_law(plan):
+def test_recipes_are_in_whole_steps_and_name_their_law(plan):
     recipes = read_recipes(plan, batch_tokens=64)
     assert recipes["optimal"].specialize_steps == {"law": 10, "medicine": 0}
     assert recipes["optimal"].law == "the mean of additive and two_skills"
     assert recipes["optimal"].interval["law"] == (2.8, 3.0)
 
 
-def test_a_recipe_that_no_law_predicts_is_trained_all_the_same(job, plan):
+def test_a_recipe_without_a_predicted_loss_is_trained(job, plan):
     table = train(job, plan, "no_split")
     assert table["predicted_loss"].isna().all() and table["loss"].notna().all()
     card = (job.results / "final/tiny/1301/seed0/no_split/general/README.md").read_text()
@@ -75,16 +70,14 @@ def test_a_recipe_that_no_law_predicts_is_trained_all_the_same(job, plan):
 
 
 def test_every_model_is_evaluated_on_every_domain_and_its_folder_opens(job, plan):
-    train_shared(
-        job, plan, execution=ExecutionConfig(compile=False), out=job.results / "trunk.json"
-    )
+    train_trunk(job, plan, execution=ExecutionConfig(compile=False), out=job.results / "trunk.json")
     table = train(job, plan, "optimal").set_index("domain")
-    assert list(table.reset_index()[list(COLUMNS)].columns) == list(COLUMNS)
+    assert set(table.reset_index().columns) == set(COMPARISON)
     folder = job.results / "final/tiny/1301/seed0/optimal/law"
     run = json.loads((folder / "run.json").read_text())
     assert set(run["losses"]) == {"general", "law", "medicine"}
     assert run["losses"]["law"]["loss"] == table.loc["law", "loss"]
-    # Medicine has no step of its own: the trunk answers for it, cooled down at its own length.
+    # Medicine has no steps of its own: its model is the trunk, cooled down.
     assert table.loc["medicine", "specialize_tokens"] == 0
     model = AutoModelForCausalLM.from_pretrained(folder).requires_grad_(False)
     windows = job.windows(["medicine"])["medicine"]
@@ -94,7 +87,7 @@ def test_every_model_is_evaluated_on_every_domain_and_its_folder_opens(job, plan
     assert (generation.eos_token_id, generation.max_new_tokens) == (0, 8)
 
 
-def test_the_card_says_what_was_read_what_it_costs_and_how_it_was_made(job, plan):
+def test_the_card_has_training_text_compute_losses_and_the_command(job, plan):
     source = {"splits": {"train": {"by_source": {"a": {"bytes": 10}, "b": {"bytes": 30}}}}}
     (job.results / "corpus/law").mkdir(parents=True)
     (job.results / "corpus/law/card.json").write_text(json.dumps(source))

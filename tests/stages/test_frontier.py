@@ -8,10 +8,11 @@ from planted_tokens import job_of
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
+from splitlaw.experiment.columns import FRONTIER
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.planner import plan
 from splitlaw.report.frontier import write_frontier
-from splitlaw.stages.frontier import COLUMNS, measure
+from splitlaw.stages.frontier import measure
 from splitlaw.stages.regret import estimate_regret, fit_curve, mean_losses
 
 FRACTIONS = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9])
@@ -88,7 +89,7 @@ def test_every_fraction_is_trained_at_the_plans_compute(job, tmp_path):
     fractions = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
     measure(job, fit, file, fractions, budget="6400", execution=execution, out=out)
     table = pd.read_csv(out)
-    assert list(table) == COLUMNS
+    assert list(table) == FRONTIER
     assert set(table["fraction_general"]) == {*fractions, read_json(file)["fraction_general"]}
     spent = table.groupby("fraction_general").agg(
         {"pretrain_tokens": "first", "specialize_tokens": "sum"}

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from splitlaw.experiment.lineage import trained_steps
-from splitlaw.stages.gather import size_cost, spread
+from splitlaw.stages.gather import size_cost, spread_over_seeds
 
 
 def grid_table():
@@ -20,7 +20,7 @@ def grid_table():
     )
 
 
-def test_cost_counts_shared_stretches_once():
+def test_cost_counts_shared_segments_once():
     pretrain, specialize = size_cost("w16", grid_table(), 0.2, 100)
     assert pretrain["tokens"] == 40 * 100
     assert pretrain["tokens_independent"] == (40 + 20 + 20) * 100
@@ -29,17 +29,17 @@ def test_cost_counts_shared_stretches_once():
     assert (pretrain["runs"], specialize["runs"]) == (1, 3)
 
 
-def test_spread_pairs_the_seeds():
+def test_the_spread_compares_strategies_seed_by_seed():
     rows = [
         ("optimal", 0, 3.0), ("optimal", 1, 3.2), ("half", 0, 3.1), ("half", 1, 3.3),
         ("scratch", 0, 2.9), ("scratch", 1, 3.5),
     ]  # fmt: skip
-    table = spread(pd.DataFrame(rows, columns=["strategy", "seed", "loss"]))
+    table = spread_over_seeds(pd.DataFrame(rows, columns=["strategy", "seed", "loss"]))
     assert list(table.index) == ["optimal", "half", "scratch"]
     assert table.loc["half", "excess"] == pytest.approx(0.1)
     assert table.loc["half", "excess_sd"] == pytest.approx(0, abs=1e-12)
     assert table.loc["scratch", "seeds_won"] == 1
 
 
-def test_nothing_is_trained_for_nothing():
+def test_no_lineages_have_no_steps():
     assert trained_steps([]) == 0

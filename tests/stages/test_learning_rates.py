@@ -1,4 +1,4 @@
-"""The rule from size to rate: planted optima are found, and a real sweep survives divergence."""
+"""The learning rate as a power of N: planted optima are recovered; a real sweep runs through."""
 
 import json
 import subprocess
@@ -10,7 +10,8 @@ import pytest
 from planted_tokens import JOB
 
 from splitlaw.common.errors import UserError
-from splitlaw.stages.learning_rates import COLUMNS, fit_rule, in_the_valley, write_rule
+from splitlaw.experiment.columns import LEARNING_RATES
+from splitlaw.stages.learning_rates import fit_rule, near_best_rate, write_rule
 
 RATES = [1e-3, 2e-3, 4e-3, 8e-3, 16e-3]
 
@@ -22,7 +23,7 @@ def planted(size, params, best, *, noise=0.0, rates=RATES, curvature=0.1):
     rows = [
         (size, params, rate, 1000, loss, 0.01) for rate, loss in zip(rates, losses, strict=True)
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=LEARNING_RATES)
 
 
 def test_a_planted_rule_is_recovered(tmp_path):
@@ -43,7 +44,7 @@ def test_a_planted_rule_is_recovered(tmp_path):
     assert len(pd.read_csv(tmp_path / "rates.csv")) == 15
 
 
-def test_valleys_that_are_steeper_for_large_models_do_not_bend_the_rule():
+def test_a_curvature_that_grows_with_n_does_not_bias_the_rule():
     rows = [
         planted(f"s{n}", n, 4e-3 * (n / 20_000) ** -0.5, curvature=0.1 * n / 20_000, noise=1e-3)
         for n in (5_000, 20_000, 80_000)
@@ -61,34 +62,34 @@ def test_two_sizes_are_enough():
     assert rule.curvature_exponent == 0
 
 
-def test_a_best_rate_at_the_edge_is_told(tmp_path):
+def test_a_best_rate_at_the_edge_of_those_tried_is_reported(tmp_path):
     for size, params, best in (("a", 1000, 3e-3), ("b", 2000, 1e-4)):
         planted(size, params, best).to_csv(tmp_path / f"{size}.csv", index=False)
     tables = [tmp_path / "a.csv", tmp_path / "b.csv"]
     words = write_rule(tables, reference_params=1000, out=tmp_path / "rule.json")
-    assert "the best rate of b is the smallest that was tried, 0.001" in words
+    assert "the best rate of b is the smallest one tried, 0.001" in words
 
 
 def test_rates_that_all_diverge_are_refused():
     rows = planted("a", 1000, 3e-3)
     rows.loc[2:, "loss"] = np.nan
     with pytest.raises(UserError, match="only 2 of them trained size a"):
-        in_the_valley(rows)
+        near_best_rate(rows)
 
 
-def test_too_few_runs_near_the_best_are_refused_and_not_told_as_certain():
+def test_too_few_runs_near_the_best_rate_are_refused():
     far = [1e-3, 5e-3, 25e-3]
     rows = [planted(f"s{n}", n, 5e-3, rates=far) for n in (10_000, 20_000, 40_000)]
-    with pytest.raises(UserError, match="only 3 runs lie near the best rate of their size, and 7"):
+    with pytest.raises(UserError, match="only 3 runs are near the best rate of their size, and 7"):
         fit_rule(pd.concat(rows), 20_000)
 
 
-def test_one_size_shows_no_rule():
+def test_one_size_is_refused():
     with pytest.raises(UserError, match="name two or more"):
         fit_rule(planted("a", 1000, 3e-3), 1000)
 
 
-def test_a_sweep_trains_and_survives_a_rate_that_diverges(root, tokens):
+def test_a_sweep_continues_after_a_rate_that_diverges(root, tokens):
     out = tokens / "learning_rate" / "s.csv"
     words = ["--config", json.dumps(JOB), "--size", "s", "--results", str(tokens)]
     words += ["--execution", '{"compile": false, "device": "cpu"}', "--out", str(out)]

@@ -1,4 +1,4 @@
-"""Training compares bits: sharing, order and interruption change nothing."""
+"""Training, compared bit by bit: sharing, order and interruption change nothing."""
 
 import os
 import signal
@@ -15,10 +15,11 @@ from splitlaw.common.progress import Progress
 from splitlaw.experiment.lineage import GENERAL, Run, Segment
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
-from splitlaw.training.loop import Stopped, Trainer
+from splitlaw.training.loop import Trainer
+from splitlaw.training.signals import Stopped
 
 SHAPE = Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=8)
-RECIPE = TrainingConfig(
+CONFIG = TrainingConfig(
     batch_tokens=32,
     warmup_tokens=128,
     cooldown_fraction=0.2,
@@ -39,10 +40,10 @@ RUNS = [
 ]
 
 
-def trainer(tokens, store="checkpoints", recipe=RECIPE, **execution) -> Trainer:
+def trainer(tokens, store="checkpoints", config=CONFIG, **execution) -> Trainer:
     return Trainer(
         shape=SHAPE,
-        recipe=recipe,
+        config=config,
         seed=0,
         sidecars={d: tokens / "tokens" / d / "tokens.json" for d in (GENERAL, "law", "medicine")},
         checkpoints=tokens / store,
@@ -52,7 +53,7 @@ def trainer(tokens, store="checkpoints", recipe=RECIPE, **execution) -> Trainer:
 
 
 def weights(trained: Trainer) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in trained.named.items()}
+    return {name: p.detach().clone() for name, p in trained.model.named_parameters()}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -67,14 +68,14 @@ def test_shared_training_gives_the_bits_of_independent_training(tokens):
         shared.reach(run.lineage(0.2))
         assert same(weights(shared), weights(alone)), run
     independent = sum(run.total for run in RUNS)
-    assert shared.cost.steps < 0.8 * independent
+    assert shared.usage.steps < 0.8 * independent
 
 
 def test_training_lowers_the_loss(tokens):
     trained = trainer(tokens, repeat=True)
     trained.reach(Run(domain="law", pretrain_steps=0, specialize_steps=300).lineage(0.2))
     batch = trained.streams["law"].read(0)
-    assert float(trained._accumulate_gradients(batch)) < 2.5  # 3.43 at first, entropy about 1.4
+    assert float(trained.gradients.accumulate(batch)) < 2.5  # 3.43 at first, entropy about 1.4
 
 
 def test_the_microbatch_changes_no_more_than_rounding(tokens):
@@ -92,29 +93,28 @@ def test_a_killed_run_ends_in_the_same_bits(tokens, at):
     undisturbed.reach(run.lineage(0.2))
 
     killed = trainer(tokens)
-    killed._find_microbatch()  # its trial step is not one of the run's
-    plain, steps = killed._accumulate_gradients, iter(range(1000))
+    step, numbers = killed._step, iter(range(1000))
 
-    def kill_at(batch):
-        if next(steps) == at:
+    def kill_at(batch, rate):
+        if next(numbers) == at:
             os.kill(os.getpid(), signal.SIGTERM)
-        return plain(batch)
+        return step(batch, rate)
 
-    killed._accumulate_gradients = kill_at
+    killed._step = kill_at
     with pytest.raises(Stopped):
         killed.reach(run.lineage(0.2))
     again = trainer(tokens)
     again.reach(run.lineage(0.2))
     assert same(weights(again), weights(undisturbed))
-    assert again.cost.steps == run.total - at - 1, "nothing before the kill is trained twice"
+    assert again.usage.steps == run.total - at - 1, "nothing before the kill is trained twice"
     assert not list(tokens.glob("checkpoints/**/*.resume.safetensors"))
 
 
-def test_a_longer_trunk_goes_on_from_the_last_state(tokens):
+def test_a_longer_trunk_continues_from_the_last_state(tokens):
     trainer(tokens).reach(RUNS[1].lineage(0.2))
     longer = trainer(tokens)
     longer.reach(Run(domain="law", pretrain_steps=60, specialize_steps=60).lineage(0.2))
-    assert longer.cost.steps == 120 - 20
+    assert longer.usage.steps == 120 - 20
 
 
 def test_a_damaged_state_is_replaced(tokens):
@@ -131,35 +131,37 @@ def test_a_damaged_state_is_replaced(tokens):
     assert same(weights(again), before)
 
 
-def test_another_configuration_finds_none_of_the_states(tokens):
+def test_another_configuration_uses_none_of_the_states(tokens):
     trainer(tokens).reach(RUNS[1].lineage(0.2))
-    other = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 0.02}))
+    other = trainer(tokens, config=CONFIG.model_copy(update={"learning_rate": 0.02}))
     other.reach(RUNS[1].lineage(0.2))
-    assert other.cost.steps == RUNS[1].total
+    assert other.usage.steps == RUNS[1].total
 
 
 def test_a_state_of_another_configuration_is_refused(tokens):
     first = trainer(tokens)
     first.reach(RUNS[1].lineage(0.2))
-    other = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 0.02}))
+    other = trainer(tokens, config=CONFIG.model_copy(update={"learning_rate": 0.02}))
     with pytest.raises(UserError, match="another configuration"):
         other.store.load(first.store.file(RUNS[1].lineage(0.2)))
 
 
-def test_a_token_file_too_short_is_told(tokens):
+def test_a_token_file_that_is_too_short_is_refused(tokens):
     with pytest.raises(UserError, match="5992 training tokens of law"):
         trainer(tokens).reach(
             Run(domain="law", pretrain_steps=0, specialize_steps=190).lineage(0.2)
         )
 
 
-def test_a_spike_that_does_not_come_back_stops_with_its_step(tokens):
-    """The rate rises through the one that is right, and on to one that is not."""
-    recipe = RECIPE.model_copy(update={"learning_rate": 30.0, "warmup_tokens": 32 * 2000})
-    broken = trainer(tokens, recipe=recipe, repeat=True)
-    with pytest.raises(Diverged, match=r"at step \d+ the loss has stayed above 2"):
+def test_a_loss_that_does_not_recover_stops_the_run_with_its_step(tokens):
+    """The warmup passes good learning rates and reaches one that is far too large."""
+    config = CONFIG.model_copy(update={"learning_rate": 30.0, "warmup_tokens": 32 * 2000})
+    broken = trainer(tokens, config=config, repeat=True)
+    with pytest.raises(
+        Diverged, match=r"at step \d+ the loss has stayed above its lowest value, 2"
+    ):
         broken.reach(Run(domain="law", pretrain_steps=0, specialize_steps=5000).lineage(0.2))
-    assert 300 < broken.cost.steps < 3000
+    assert 300 < broken.usage.steps < 3000
 
 
 @pytest.fixture
@@ -174,7 +176,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_is_told_and_the_last_state_still_opens(tokens, small_disk, capsys):
+def test_a_full_disk_is_reported_and_the_last_state_still_opens(tokens, small_disk, capsys):
     full = trainer(tokens, store=small_disk / "checkpoints")
     full.reach(RUNS[1].lineage(0.2))
     before = weights(full)
@@ -182,10 +184,10 @@ def test_a_full_disk_is_told_and_the_last_state_still_opens(tokens, small_disk, 
     with suppress(OSError), rest.open("wb") as stream:
         stream.write(bytes(1 << 20))
     assert exit_status(lambda: full.reach(RUNS[2].lineage(0.2))) == 2
-    (told,) = capsys.readouterr().err.splitlines()
-    assert "No space left on device; what was finished is whole" in told
+    (message,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device; what was finished is whole" in message
     again = trainer(tokens, store=small_disk / "checkpoints")
-    assert again._restore(RUNS[1].lineage(0.2)) == RUNS[1].total
+    assert again.states.restore(RUNS[1].lineage(0.2)) == RUNS[1].total
     assert same(weights(again), before)
     rest.unlink()
     again.reach(RUNS[2].lineage(0.2))
@@ -194,7 +196,7 @@ def test_a_full_disk_is_told_and_the_last_state_still_opens(tokens, small_disk, 
     assert same(weights(again), weights(alone))
 
 
-def test_states_are_the_same_bytes_whoever_wrote_them(tokens):
+def test_two_runs_write_the_same_bytes(tokens):
     for store in ("one", "other"):
         trainer(tokens, store=store).reach(RUNS[1].lineage(0.2))
     files = sorted((tokens / "one").rglob("*.safetensors"))
@@ -214,8 +216,8 @@ def test_memory_does_not_grow_with_the_length_of_a_run(tokens):
     assert rises[2] - rises[1] < 2 << 20
 
 
-def test_the_largest_microbatch_that_fits_is_found(tokens):
-    """In a process whose memory is bounded: a part of the batch fits, and the whole does not."""
+def test_a_microbatch_that_fits_is_found(tokens):
+    """In a process with a memory limit that a part of the batch fits in and the whole does not."""
     script = f"""
 import resource, sys, psutil
 sys.path[:0] = {sys.path!r}
@@ -223,29 +225,28 @@ from pathlib import Path
 import test_loop as t
 from dataclasses import replace
 t.SHAPE = replace(t.SHAPE, width=64, intermediate=256, context=512)
-t.RECIPE = t.RECIPE.model_copy(update={{"batch_tokens": 512 * 64}})
-wide = t.trainer(Path({str(tokens)!r}), recipe=t.RECIPE, repeat=True, device="cpu")
-wide.microbatch = 1
-assert wide._fits()
+t.CONFIG = t.CONFIG.model_copy(update={{"batch_tokens": 512 * 64}})
+wide = t.trainer(Path({str(tokens)!r}), config=t.CONFIG, repeat=True, device="cpu")
+wide.gradients.microbatch = 1
+assert wide.gradients.fits(wide.optimizer)
 now = psutil.Process().memory_info().vms
 resource.setrlimit(resource.RLIMIT_AS, (now + (300 << 20), -1))
-wide.microbatch = 0
-wide._find_microbatch()
-print(wide.microbatch)
+wide.gradients.find_microbatch(wide.optimizer, limit=None)
+print(wide.gradients.microbatch)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) in (2, 4, 8, 16, 32)
 
 
-def test_tokens_of_a_larger_vocabulary_than_the_models_are_refused(tokens):
+def test_tokens_of_a_vocabulary_larger_than_the_models_are_refused(tokens):
     file = tokens / "tokens" / "law" / "tokens.json"
     file.write_text(file.read_text().replace('"vocabulary": 32', '"vocabulary": 40'))
-    with pytest.raises(UserError, match="a vocabulary of 40, the model has 32"):
+    with pytest.raises(UserError, match="a vocabulary of 40, but the model has 32"):
         trainer(tokens).reach(RUNS[1].lineage(0.2))
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_step(tokens):
-    broken = trainer(tokens, recipe=RECIPE.model_copy(update={"learning_rate": 1e30}))
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tokens):
+    broken = trainer(tokens, config=CONFIG.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(UserError, match="the loss at step 9 is"):
         broken.reach(RUNS[0].lineage(0.2))

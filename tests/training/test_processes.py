@@ -1,4 +1,4 @@
-"""Several real processes over gloo: the same losses as one, and the same bits again."""
+"""Several real processes over gloo: the losses of one process, and reproducible bits."""
 
 import json
 import os
@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 def command(results: Path, **execution) -> list[str]:
     execution = {"compile": False, "device": "cpu", **execution}
-    words = ["--config", json.dumps(JOB), "--size", "s", "--results", str(results)]
-    words += ["--execution", json.dumps(execution), "--out", str(results / "runs/law/losses.csv")]
+    options = ["--config", json.dumps(JOB), "--size", "s", "--results", str(results)]
+    options += ["--execution", json.dumps(execution), "--out", str(results / "runs/law/losses.csv")]
     script = str(ROOT / "workflow_scripts/specialize.py")
-    return [sys.executable, script, *words, "--domain", "general", "--domains", "law"]
+    return [sys.executable, script, *options, "--domain", "general", "--domains", "law"]
 
 
 def train(results: Path, **execution) -> subprocess.CompletedProcess:
@@ -53,33 +53,33 @@ def folder(tokens: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> Path:
-    """Tokens, and what one and two undisturbed processes make of them."""
+    """Tokens, and the results of one and of two processes without interruption."""
     tokens = tmp_path_factory.mktemp("distributed")
     for number, domain in enumerate(["general", "law"]):
         write_tokens(tokens / "tokens" / domain, train=6000, documents=[9, 40, 17], seed=number)
     assert train(folder(tokens, "one")).returncode == 0
     done = train(folder(tokens, "two"), processes=2)
     assert done.returncode == 0
-    assert done.stderr.count("done") == 1, "one process speaks for all"
+    assert done.stderr.count("done") == 1, "only one process prints"
     return tokens
 
 
-def as_one(planted: Path, results: Path) -> None:
-    """Assert that losses along the way and at the end are those of one process."""
+def assert_as_one(planted: Path, results: Path) -> None:
+    """Assert that the logged and the final losses are those of one process."""
     one, several = (log(part).drop(columns="gradient_norm") for part in (planted / "one", results))
     pd.testing.assert_frame_equal(one, several, rtol=1e-5, atol=0)
     assert losses(results) == pytest.approx(losses(planted / "one"), rel=1e-5)
 
 
 def test_two_processes_train_as_one_does(planted):
-    as_one(planted, planted / "two")
+    assert_as_one(planted, planted / "two")
 
 
-def test_two_processes_that_hold_half_a_model_each_train_as_one_does(planted):
+def test_two_processes_with_a_sharded_model_train_as_one_does(planted):
     results = folder(planted, "sharded")
     done = train(results, processes=2, shard=True, microbatch=1)
     assert done.returncode == 0, done.stderr
-    as_one(planted, results)
+    assert_as_one(planted, results)
 
 
 def stop(results: Path, number: int, **execution) -> subprocess.Popen:
@@ -96,14 +96,14 @@ def stop(results: Path, number: int, **execution) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize(("number", "processes"), [(signal.SIGTERM, 2), (signal.SIGUSR1, 1)])
-def test_a_stopped_run_goes_on_with_any_number_of_processes(planted, number, processes):
+def test_a_stopped_run_continues_with_any_number_of_processes(planted, number, processes):
     results = folder(planted, f"stopped{processes}")
     run = stop(results, number, processes=2)
     assert run.returncode == 128 + number
-    assert "goes on from here" in run.stderr.read()
+    assert "the same command continues from here" in run.stderr.read()
     assert list(results.glob("checkpoints/**/*.resume.safetensors"))
     assert train(results, processes=processes).returncode == 0
-    as_one(planted, results)
+    assert_as_one(planted, results)
     if processes == 2:
         assert final_state(results) == final_state(planted / "two")
         assert losses(results) == losses(planted / "two")
@@ -116,8 +116,8 @@ def test_more_processes_than_a_batch_has_windows_are_refused_in_a_line(planted):
     assert "execution.processes is 8, which does not divide the 4 windows" in done.stderr
 
 
-def test_a_mistake_that_one_process_finds_is_told_once(planted):
-    results = folder(planted, "spoilt")
+def test_an_error_of_several_processes_is_reported_once(planted):
+    results = folder(planted, "damaged")
     shutil.copytree(planted / "two" / "checkpoints", results / "checkpoints")
     for file in results.glob("checkpoints/**/*.safetensors"):
         content = bytearray(file.read_bytes())

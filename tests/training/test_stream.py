@@ -26,13 +26,13 @@ def test_an_epoch_shows_every_window_once(tokens):
     assert [tuple(data.read(step)[0]) for step in range(data.windows, data.windows + 5)] != seen[:5]
 
 
-def test_a_token_type_too_small_for_the_vocabulary_is_told(tokens):
+def test_a_token_type_too_small_for_the_vocabulary_is_refused(tokens):
     file = tokens / "tokens/law/tokens.json"
     file.write_text(file.read_text().replace('"vocabulary": 32', '"vocabulary": 70000'))
-    with pytest.raises(UserError, match="uint16 holds 65536 different tokens, the vocabulary has"):
+    with pytest.raises(UserError, match="uint16 can store 65536 different tokens, but the"):
         stream(tokens, vocabulary=70000)
 
 
-def test_too_little_text_for_one_window_is_told(tokens):
+def test_too_little_text_for_one_window_is_refused(tokens):
     with pytest.raises(UserError, match="fewer than one window"):
         stream(tokens, context=6000)

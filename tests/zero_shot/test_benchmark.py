@@ -4,7 +4,7 @@ import sys
 import pandas as pd
 import pytest
 
-from splitlaw.stages.final import load_documents
+from splitlaw.training.evaluation import load_documents
 from splitlaw.zero_shot.tables import COLUMNS
 
 FINALS = "final/tiny/1000/seed0"

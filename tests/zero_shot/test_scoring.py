@@ -6,8 +6,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoTokenizer
 
-from splitlaw.stages.final import load_documents
-from splitlaw.training.evaluation import cut_windows, evaluate
+from splitlaw.training.evaluation import cut_windows, evaluate, load_documents
 from splitlaw.zero_shot import scoring
 from splitlaw.zero_shot.documents import window_requests
 from splitlaw.zero_shot.models import open_model

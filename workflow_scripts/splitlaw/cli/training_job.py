@@ -37,15 +37,15 @@ def run_job(arguments: Namespace, action: Callable[[Job, ExecutionConfig], objec
     """
 
     def work() -> None:
-        from splitlaw.training import gpus as devices
-        from splitlaw.training import processes as distributed
+        from splitlaw.training import gpus, processes
+        from splitlaw.training.stream import windows_of_batch
 
         job, execution = _read(arguments)
         if execution.device != "cpu":
-            devices.claim(execution.processes)
-        if execution.processes > 1 and not distributed.launched():
-            distributed.share(job.recipe.batch_tokens // job.shape.context, execution.processes)
-            sys.exit(distributed.launch(execution.processes))
+            gpus.claim(execution.processes)
+        if execution.processes > 1 and not processes.is_launched():
+            processes.batch_slice(windows_of_batch(job.training, job.shape), execution.processes)
+            sys.exit(processes.launch(execution.processes))
         action(job, execution)
 
     return exit_status(work)

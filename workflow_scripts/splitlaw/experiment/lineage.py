@@ -10,7 +10,7 @@ resumption of a killed run are therefore one look-up: the longest stored prefix 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from splitlaw.common.errors import UserError
@@ -89,6 +89,11 @@ def last_stream_start(lineage: Lineage) -> int:
     """The step at which the stream of the last segment is first read."""
     domain = lineage[-1].domain
     return max((segment.stop for segment in lineage if segment.domain != domain), default=0)
+
+
+def cut_at(lineage: Lineage, step: int) -> Lineage:
+    """`lineage` with its last segment ended at `step`."""
+    return (*lineage[:-1], replace(lineage[-1], stop=step))
 
 
 def general_prefix(lineage: Lineage) -> Lineage:

@@ -1,4 +1,4 @@
-"""How fast this machine trains each size: a short run of the real trainer on planted tokens."""
+"""Training throughput of this machine by size: short runs of the real trainer on random tokens."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ if TYPE_CHECKING:
     from splitlaw.training.loop import Trainer
 
 DOCUMENT, DOCUMENTS = 800, 20
-"""Tokens of a planted held-out document, and how many there are."""
+"""Tokens of a held-out document and number of documents; evaluating them takes milliseconds."""
 TRAIN_TOKENS = 2_000_000
-WARM = 20
-"""Steps before anything is measured; they compile."""
-STRETCHES = 5
-"""The fastest of so many counts: a neighbour's burst is no property of the machine."""
+"""Far more than a batch; a measurement that needs more repeats them."""
+WARMUP_STEPS = 20
+"""Steps before the first measurement, in which caches and clocks settle."""
+REPETITIONS = 5
+"""The fastest of several measurements counts: load from other processes only makes one slower."""
 
 
 def calibrate(config: Config, *, out: Path, command: Sequence[str]) -> None:
     """Measure the throughput of every size and write it to `out`.
 
-    Each size is measured by a process of its own, `command --size NAME --out FILE`, so that its
-    start and its memory are those of a job.
+    Each size is measured by its own process, `command --size NAME --out FILE`, so that its start
+    and its memory are those of a job.
     """
     sizes: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -47,79 +48,96 @@ def calibrate(config: Config, *, out: Path, command: Sequence[str]) -> None:
             began = ["--began", repr(time.time())]
             subprocess.run([*command, "--size", size, "--out", str(file), *began], check=True)
             measured = read_json(file)
-            device = measured["device"]
-            sizes[size] = measured["throughput"]
-            say(size, Throughput(**measured["throughput"]))
+            device, sizes[size] = measured["device"], measured["throughput"]
+            report(size, Throughput(**sizes[size]))
     content = {"measured": calibrated_config(config), "device": device, "sizes": sizes}
     write_json(out, {**content, **provenance.environment()})
 
 
-def say(size: str, throughput: Throughput) -> None:
-    """One line of progress."""
-    speed = f"{throughput.tokens_per_second:,.0f} tokens/s"
+def report(size: str, throughput: Throughput) -> None:
+    """Print the result of one size."""
     print(
-        f"{size}: {speed}, starts in {throughput.start_seconds:.1f} s", file=sys.stderr, flush=True
+        f"{size}: {throughput.tokens_per_second:,.0f} tokens/s, "
+        f"starts in {throughput.start_seconds:.1f} s",
+        file=sys.stderr,
+        flush=True,
     )
 
 
 def measure(config: Config, size: str, *, seconds: float, began: float, out: Path) -> int:
-    """Write the throughput of one size: the trainer's own steps, states and evaluation.
+    """Write the throughput of one size: steps, states and evaluation of the real trainer.
 
-    `began` is when the process was started, in seconds since the epoch. Gives the exit status.
+    Training takes about `seconds` in all. `began` is the start of the process, in seconds since
+    the epoch. Returns the exit status.
     """
-    from splitlaw.training import processes as distributed
     from splitlaw.training.evaluation import cut_windows, evaluate
-    from splitlaw.training.loop import Cost, Trainer
+    from splitlaw.training.loop import Trainer
+    from splitlaw.training.processes import is_launched, launch
 
-    wanted = {**execution_of(config, size), "repeat": True, "trackers": ()}
-    wanted.pop("flops_per_second", None)
-    execution = ExecutionConfig(**wanted)
-    shape, training = shape_of(config, size), config["training"]
-    folder = out.with_suffix("")  # all processes of a run have one
+    settings = {**execution_of(config, size), "repeat": True, "trackers": ()}
+    settings.pop("flops_per_second", None)
+    execution, shape = ExecutionConfig(**settings), shape_of(config, size)
+    folder = out.with_suffix("")  # the same in all processes of a run
     sidecar = folder / "tokens" / GENERAL / "tokens.json"
-    if not distributed.launched():
-        plant(sidecar, vocabulary=shape.vocabulary)
+    if not is_launched():
+        write_random_tokens(sidecar, vocabulary=shape.vocabulary)
         if execution.processes > 1:
-            return distributed.launch(execution.processes)
+            return launch(execution.processes)
     trainer = Trainer(
         shape=shape,
-        recipe=TrainingConfig(**training),
+        config=TrainingConfig(**config["training"]),
         seed=0,
         sidecars={GENERAL: sidecar},
         checkpoints=folder / "checkpoints",
         execution=execution,
         progress=Progress(size, quiet=True),
     )
-    fraction = training["cooldown_fraction"]
-    trainer.reach(unsplit(WARM).lineage(fraction))
+    train_unsplit(trainer, WARMUP_STEPS)
     ready = time.time() - began
-    trainer.cost = Cost()
-    trainer.reach(unsplit(2 * WARM).lineage(fraction))
-    step = trainer.cost.seconds / trainer.cost.steps
-    steps = trainer.world.decide(lambda: WARM + round(seconds / step / STRETCHES))  # same for all
-    speeds, besides = [], []
-    for stretch in range(STRETCHES):
-        trainer.cost, start = Cost(), time.monotonic()
-        trainer.reach(unsplit(2 * WARM + (stretch + 1) * steps).lineage(fraction))
-        speeds.append(trainer.speed)
-        besides.append(time.monotonic() - start - trainer.cost.seconds)
+    tokens_per_second, run_seconds = measure_training(trainer, seconds)
     windows = cut_windows(sidecar, context=shape.context, limit=DOCUMENT * DOCUMENTS)
-    evaluations = [seconds_of(lambda: evaluate(trainer.model, windows)) for _ in range(STRETCHES)]
+    evaluations = [seconds_of(lambda: evaluate(trainer.model, windows)) for _ in range(REPETITIONS)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     throughput = Throughput(
-        tokens_per_second=max(speeds),
+        tokens_per_second=tokens_per_second,
         evaluated_tokens_per_second=(DOCUMENT - 1) * DOCUMENTS / min(evaluations),
         start_seconds=ready,
-        run_seconds=max(0.0, min(besides)),
+        run_seconds=run_seconds,
         memory_mb=memory * execution.processes,
     )
     if trainer.world.main:
-        write_json(out, {"device": describe(trainer), "throughput": asdict(throughput)})
+        write_json(out, {"device": device_name(trainer), "throughput": asdict(throughput)})
     return 0
 
 
-def describe(trainer: Trainer) -> str:
-    """The device in words."""
+def measure_training(trainer: Trainer, seconds: float) -> tuple[float, float]:
+    """Largest tokens per second, and least seconds of a run besides its steps."""
+    from splitlaw.training.loop import Usage
+
+    trainer.usage = Usage()
+    train_unsplit(trainer, 2 * WARMUP_STEPS)
+    step_seconds = trainer.usage.seconds / trainer.usage.steps
+    # All processes have to train the same number of steps.
+    steps = trainer.world.on_main(
+        lambda: WARMUP_STEPS + round(seconds / step_seconds / REPETITIONS)
+    )
+    speeds, other_seconds = [], []
+    for repetition in range(REPETITIONS):
+        trainer.usage, start = Usage(), time.monotonic()
+        train_unsplit(trainer, 2 * WARMUP_STEPS + (repetition + 1) * steps)
+        speeds.append(trainer.tokens_per_second)
+        other_seconds.append(time.monotonic() - start - trainer.usage.seconds)
+    return max(speeds), max(0.0, min(other_seconds))
+
+
+def train_unsplit(trainer: Trainer, steps: int) -> None:
+    """Train an unsplit run of `steps` steps."""
+    run = Run(domain=GENERAL, pretrain_steps=steps, specialize_steps=0)
+    trainer.reach(run.lineage(trainer.config.cooldown_fraction))
+
+
+def device_name(trainer: Trainer) -> str:
+    """Name of the device."""
     if trainer.device.type != "cuda":
         return trainer.device.type
     import torch
@@ -134,13 +152,8 @@ def seconds_of(action: Callable[[], object]) -> float:
     return time.monotonic() - start
 
 
-def unsplit(steps: int) -> Run:
-    """A run of so many steps on general text alone."""
-    return Run(domain=GENERAL, pretrain_steps=steps, specialize_steps=0)
-
-
-def plant(sidecar: Path, *, vocabulary: int) -> None:
-    """Token files of random tokens, as `tokenize` writes them, and the sidecar."""
+def write_random_tokens(sidecar: Path, *, vocabulary: int) -> None:
+    """Write token files of random tokens and their sidecar, in the format of `tokenize`."""
     folder = sidecar.parent
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)

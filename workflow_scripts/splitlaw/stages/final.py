@@ -1,4 +1,4 @@
-"""The final models: the planned split and today's recipes, trained at equal compute."""
+"""The final models: the planned split and the baselines, trained at equal compute."""
 
 from __future__ import annotations
 
@@ -15,26 +15,21 @@ from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import atomic_path, read_json, write_json, write_text
+from splitlaw.common.files import read_json, write_json, write_text
+from splitlaw.experiment.columns import COMPARISON, LOSS_COLUMNS
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
-from splitlaw.stages import grid as runs
-from splitlaw.stages import model_card as card
+from splitlaw.experiment.strategies import OPTIMAL
+from splitlaw.stages import grid, model_card
 from splitlaw.stages.grid import Job
-from splitlaw.training.evaluation import DocumentLosses, Windows, evaluate
+from splitlaw.training.evaluation import Windows, evaluate, save_documents
 from splitlaw.training.loop import Trainer
-
-OPTIMAL, NO_SPLIT, SCRATCH = "optimal", "no_split", "scratch"
-STRATEGIES = (OPTIMAL, "two_stage_90", "half", NO_SPLIT, SCRATCH)
-COLUMNS = (
-    "strategy seed size budget domain params flops pretrain_tokens specialize_tokens "
-    "predicted_loss loss loss_stderr bits_per_byte"
-).split()
+from splitlaw.training.states import State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """One strategy's share of the budget, in whole steps."""
+class RecipeTokens:
+    """General and domain tokens of one strategy, in whole steps, and the predicted losses."""
 
     strategy: str
     """Name of the strategy."""
@@ -43,15 +38,15 @@ class Recipe:
     specialize_steps: Mapping[str, int]
     """D' of each domain."""
     predicted_loss: Mapping[str, float]
-    """What the law expects on each domain, nats per token; not a number where it has no value."""
+    """Loss that the law predicts on each domain, nats per token; NaN if it has no prediction."""
     interval: Mapping[str, tuple[float, float]]
     """90% interval of `predicted_loss`."""
     law: str
-    """The form or forms behind the prediction."""
+    """The form or forms of the law that predict."""
 
     @property
     def runs(self) -> dict[str, Run]:
-        """The model that answers for each domain."""
+        """The run whose model is used for each domain."""
         return {
             domain: Run(
                 domain=domain if steps else GENERAL,
@@ -63,17 +58,17 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole recipe, a trunk that models share counted once."""
+        """Steps of all models together, their shared trunk counted once."""
         return self.pretrain_steps + sum(self.specialize_steps.values())
 
 
-def read_recipes(plan_file: Path, *, batch_tokens: int) -> dict[str, Recipe]:
-    """The recipes of a plan and its baselines, rounded to whole steps."""
+def read_recipes(plan_file: Path, *, batch_tokens: int) -> dict[str, RecipeTokens]:
+    """The recipes of a plan and of its baselines by strategy, rounded to whole steps."""
     plan = read_json(plan_file)
     if plan["trunk"] != "shared":
         raise UserError(
-            f"{plan_file}: plans {plan['trunk']} trunks; the final training shares one, so plan "
-            "with --trunk shared"
+            f"{plan_file}: a plan with trunk {plan['trunk']}, but final models share one trunk; "
+            "plan with --trunk shared"
         )
     mixed = [law["law"] for law in plan["candidates"] if law["weight"] > 0] or [plan["law"]]
     names = {"mean": f"the mean of {' and '.join(mixed)}" if len(mixed) > 1 else mixed[0]}
@@ -84,29 +79,29 @@ def read_recipes(plan_file: Path, *, batch_tokens: int) -> dict[str, Recipe]:
     }
 
 
-def _recipe(entry: Mapping[str, Any], law: str, batch_tokens: int) -> Recipe:
-    told = {
+def _recipe(entry: Mapping[str, Any], law: str, batch_tokens: int) -> RecipeTokens:
+    predicted = {
         domain: [np.nan if number is None else float(number) for number in loss]
         for domain, loss in entry["predicted_loss"].items()
     }
-    return Recipe(
+    return RecipeTokens(
         strategy=entry["strategy"],
         pretrain_steps=round(entry["pretrain_tokens"] / batch_tokens),
         specialize_steps={
             domain: round(tokens / batch_tokens)
             for domain, tokens in entry["specialize_tokens"].items()
         },
-        predicted_loss={domain: value for domain, (value, _, _) in told.items()},
-        interval={domain: (low, high) for domain, (_, low, high) in told.items()},
+        predicted_loss={domain: value for domain, (value, _, _) in predicted.items()},
+        interval={domain: (low, high) for domain, (_, low, high) in predicted.items()},
         law=law,
     )
 
 
-def train_shared(job: Job, plan_file: Path, *, execution: ExecutionConfig, out: Path) -> None:
-    """Train the general text of all recipes, so that each of them can branch off."""
-    recipes = read_recipes(plan_file, batch_tokens=job.recipe.batch_tokens)
-    everything = [run for recipe in recipes.values() for run in recipe.runs.values()]
-    runs.train_shared(job, everything, "final trunk", execution=execution, out=out)
+def train_trunk(job: Job, plan_file: Path, *, execution: ExecutionConfig, out: Path) -> None:
+    """Train the general text that the runs of all strategies share."""
+    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)
+    runs = [run for recipe in recipes.values() for run in recipe.runs.values()]
+    grid.train_trunk(job, runs, "final trunk", execution=execution, out=out)
 
 
 def train_strategy(
@@ -114,14 +109,14 @@ def train_strategy(
 ) -> None:
     """Train and export the models of one strategy and write its rows of the comparison.
 
-    Each model is evaluated on every domain and on general text; the losses by document go to
-    `documents.npz` beside it, for paired errors.
+    Each model is evaluated on every domain and on general text. Its losses by document are written
+    to `documents.npz` beside it, for standard errors of paired differences.
     """
-    recipe = read_recipes(plan_file, batch_tokens=job.recipe.batch_tokens)[strategy]
+    recipe = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)[strategy]
     domains = list(recipe.specialize_steps)
     trainer = job.trainer([GENERAL, *domains], execution, f"final {strategy}")
     windows = job.windows([GENERAL, *domains])
-    trainer.expect([run.lineage(job.recipe.cooldown_fraction) for run in recipe.runs.values()])
+    trainer.expect([job.lineage(run) for run in recipe.runs.values()])
     rows = []
     exported: dict[Run, Path] = {}
     for domain, run in recipe.runs.items():
@@ -129,7 +124,7 @@ def train_strategy(
             exported[run] = out.parent / run.domain
             train_model(job, trainer, recipe, run, windows, exported[run])
         file = exported[run] / "run.json"
-        about = trainer.world.decide(partial(read_json, file))
+        losses = trainer.world.on_main(partial(read_json, file))["losses"]
         rows.append(
             {
                 "strategy": strategy,
@@ -138,87 +133,66 @@ def train_strategy(
                 "budget": budget,
                 "domain": domain,
                 "params": job.shape.params,
-                "flops": recipe.steps * job.recipe.batch_tokens * job.shape.flops_per_token,
-                "pretrain_tokens": run.pretrain_steps * job.recipe.batch_tokens,
-                "specialize_tokens": run.specialize_steps * job.recipe.batch_tokens,
+                "flops": job.tokens(recipe.steps) * job.shape.flops_per_token,
+                "pretrain_tokens": job.tokens(run.pretrain_steps),
+                "specialize_tokens": job.tokens(run.specialize_steps),
                 "predicted_loss": recipe.predicted_loss[domain],
-                **{name: about["losses"][domain][name] for name in COLUMNS[-3:]},
+                **{name: losses[domain][name] for name in LOSS_COLUMNS},
             }
         )
-    trainer.world.decide(lambda: runs.write_table(out, rows, COLUMNS))
-    runs.finish(trainer)
+    trainer.world.on_main(lambda: grid.write_table(out, rows, COMPARISON))
+    grid.finish(trainer)
 
 
 def train_model(
     job: Job,
     trainer: Trainer,
-    recipe: Recipe,
+    recipe: RecipeTokens,
     run: Run,
     windows: Mapping[str, Windows],
     folder: Path,
 ) -> None:
-    """Bring one final model to its end, evaluate it everywhere, and export it."""
+    """Train one final model, evaluate it on all `windows`, and export it to `folder`."""
     began = time.monotonic()
-    lineage = run.lineage(job.recipe.cooldown_fraction)
+    lineage = job.lineage(run)
     trainer.reach(lineage)
     losses = {domain: evaluate(trainer.model, part) for domain, part in windows.items()}
-    summary = {domain: runs.summarise(loss) for domain, loss in losses.items()}
-    weights = trainer.weights()
+    summary = {domain: grid.loss_numbers(loss) for domain, loss in losses.items()}
+    weights = trainer.states.weights()
     if not trainer.world.main:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    logging.disable_progress_bar()
-    name_end_of_text(trainer.model, read_json(job.sidecar(GENERAL)).get("end_of_text", 0))
-    trainer.model.save_pretrained(folder, state_dict=weights)
-    for file in sorted((job.results / "tokenizer").iterdir()):
-        shutil.copyfile(file, folder / file.name)
+    export_model(job, trainer.model, weights, folder)
     save_documents(folder / "documents.npz", losses)
-    about = runs.describe(job, trainer, began, steps=run.total)
-    made_by = card.target(job, folder.parent / "losses.csv")
-    told = card.model_card(job, recipe, run, summary, made_by=made_by, about=about)
-    write_text(folder / "README.md", told)
-    state = str(trainer.store.file(lineage).relative_to(job.results))
+    description = grid.describe_run(job, trainer, began, steps=run.total)
+    made_by = model_card.target(job, folder.parent / "losses.csv")
+    card = model_card.model_card(job, recipe, run, summary, made_by=made_by, about=description)
+    write_text(folder / "README.md", card)
     content = {
-        **about,
+        **description,
         "strategy": recipe.strategy,
         "run": asdict(run),
-        "state": state,
+        "state": str(trainer.store.file(lineage).relative_to(job.results)),
         "losses": summary,
     }
     write_json(folder / "run.json", content)
 
 
-def name_end_of_text(model: LlamaForCausalLM, token: int) -> None:
-    """Tell a model's files where texts begin and end, and how `generate` goes on: by sampling.
+def export_model(job: Job, model: LlamaForCausalLM, weights: State, folder: Path) -> None:
+    """Write model and tokenizer as a folder that `transformers` opens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    logging.disable_progress_bar()
+    set_generation(model, read_json(job.sidecar(GENERAL)).get("end_of_text", 0))
+    model.save_pretrained(folder, state_dict=weights)
+    for file in sorted((job.results / "tokenizer").iterdir()):
+        shutil.copyfile(file, folder / file.name)
 
-    What is generated is at most half of what the model reads.
+
+def set_generation(model: LlamaForCausalLM, token: int) -> None:
+    """Set the end-of-text token of a model, and how `generate` continues a text: by sampling.
+
+    By default it generates at most half a context, so that the prompt stays inside the context.
     """
     ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), token)
     model.config.update(ends)
     longest = model.config.max_position_embeddings // 2
     model.generation_config = GenerationConfig(**ends, do_sample=True, max_new_tokens=longest)
-
-
-def save_documents(file: Path, losses: Mapping[str, DocumentLosses]) -> None:
-    """Keep nats, tokens and bytes of every held-out document, by domain."""
-    arrays = {
-        f"{domain}/{name}": values
-        for domain, loss in losses.items()
-        for name, values in asdict(loss).items()
-    }
-    with atomic_path(file) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
-
-
-def load_documents(file: Path) -> dict[str, DocumentLosses]:
-    """Losses by document of a final model, by evaluated domain."""
-    with np.load(file) as arrays:
-        domains = sorted({name.split("/")[0] for name in arrays.files})
-        return {
-            domain: DocumentLosses(
-                nats=arrays[f"{domain}/nats"],
-                tokens=arrays[f"{domain}/tokens"],
-                bytes=arrays[f"{domain}/bytes"],
-            )
-            for domain in domains
-        }

@@ -1,4 +1,4 @@
-"""`losses.csv` from the tables of the jobs, and `cost.csv`: what sharing saved."""
+"""Joins the tables of the jobs: `losses.csv`, `cost.csv` and `comparison.csv`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from splitlaw.common.files import atomic_path
+from splitlaw.experiment.columns import COST
 from splitlaw.experiment.lineage import GENERAL, Run, general_prefix, trained_steps
+from splitlaw.experiment.strategies import OPTIMAL
 
 
 def gather(
@@ -19,44 +21,51 @@ def gather(
     cooldown_fraction: float,
     batch_tokens: int,
 ) -> None:
-    """Join the jobs' tables and count the training behind them.
+    """Join the jobs' tables into `losses_out` and count the training behind them in `cost_out`.
 
-    `cost.csv` has a row a stage and size: tokens and FLOPs that were trained with every shared
-    stretch trained once, against what the same runs would have taken independently of each other.
+    A row of `cost.csv`, of a stage and size, has the tokens and FLOPs with every shared segment
+    trained once, and those that the same runs would take independently of each other.
     """
-    losses = pd.concat([pd.read_csv(table) for table in tables], ignore_index=True)
-    with atomic_path(losses_out) as temporary:
-        losses.to_csv(temporary, index=False)
+    losses = join_tables(tables, out=losses_out)
     rows = [
         row
         for size, part in losses.groupby("size", sort=False)
         for row in size_cost(str(size), part, cooldown_fraction, batch_tokens)
     ]
     with atomic_path(cost_out) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)
+        pd.DataFrame(rows, columns=COST).to_csv(temporary, index=False)
+
+
+def join_tables(tables: Sequence[Path], *, out: Path) -> pd.DataFrame:
+    """Concatenate the rows of several tables, write them to `out`, and return them."""
+    joined = pd.concat([pd.read_csv(table) for table in tables], ignore_index=True)
+    with atomic_path(out) as temporary:
+        joined.to_csv(temporary, index=False)
+    return joined
 
 
 def size_cost(
     size: str, losses: pd.DataFrame, cooldown_fraction: float, batch_tokens: int
 ) -> list[dict[str, object]]:
-    """Cost rows of one size, over all its seeds: `pretrain` is general text, `specialize` the rest.
+    """Cost rows of one size over all its seeds: `pretrain` for general text, `specialize` for rest.
 
-    Independent runs would each train their own general text, which is counted under `pretrain`.
+    The general text of independent runs, which each of them trains itself, counts as `pretrain`.
     """
-    flops = int(losses["flops_per_token"].iloc[0])
-    runs = losses.drop_duplicates("run")
-    by_seed = [_runs(part, batch_tokens) for _, part in runs.groupby("seed")]
+    flops_per_token = int(losses["flops_per_token"].iloc[0])
+    table = losses.drop_duplicates("run")
     shared = general = independent = independent_general = 0
-    for seed_runs in by_seed:
-        lineages = [run.lineage(cooldown_fraction) for run in seed_runs]
+    for _, part in table.groupby("seed"):
+        runs = _runs(part, batch_tokens)
+        lineages = [run.lineage(cooldown_fraction) for run in runs]
         shared += trained_steps(lineages)
         general += trained_steps(filter(None, map(general_prefix, lineages)))
-        independent += sum(run.total for run in seed_runs)
-        independent_general += sum(run.pretrain_steps for run in seed_runs)
+        independent += sum(run.total for run in runs)
+        independent_general += sum(run.pretrain_steps for run in runs)
+    unsplit = int((table["train_domain"] == GENERAL).sum())
     counts = {
-        "pretrain": (sum(runs["train_domain"] == GENERAL), general, independent_general),
+        "pretrain": (unsplit, general, independent_general),
         "specialize": (
-            sum(runs["train_domain"] != GENERAL),
+            len(table) - unsplit,
             shared - general,
             independent - independent_general,
         ),
@@ -65,13 +74,13 @@ def size_cost(
         {
             "stage": stage,
             "size": size,
-            "runs": number,
+            "runs": runs,
             "tokens": steps * batch_tokens,
-            "flops": steps * batch_tokens * flops,
-            "tokens_independent": alone * batch_tokens,
-            "flops_independent": alone * batch_tokens * flops,
+            "flops": steps * batch_tokens * flops_per_token,
+            "tokens_independent": independent_steps * batch_tokens,
+            "flops_independent": independent_steps * batch_tokens * flops_per_token,
         }
-        for stage, (number, steps, alone) in counts.items()
+        for stage, (runs, steps, independent_steps) in counts.items()
     ]
 
 
@@ -86,23 +95,15 @@ def _runs(table: pd.DataFrame, batch_tokens: int) -> list[Run]:
     ]
 
 
-def compare(tables: Sequence[Path], *, out: Path) -> pd.DataFrame:
-    """Join the strategies' rows into `comparison.csv`, and give them back."""
-    whole = pd.concat([pd.read_csv(table) for table in tables], ignore_index=True)
-    with atomic_path(out) as temporary:
-        whole.to_csv(temporary, index=False)
-    return whole
-
-
-def spread(comparison: pd.DataFrame) -> pd.DataFrame:
+def spread_over_seeds(comparison: pd.DataFrame) -> pd.DataFrame:
     """Mean domain loss of every strategy over its seeds, and its excess over the optimal split.
 
-    One row a strategy, the lowest first, in nats per token: the mean over seeds, their standard
-    deviation, the mean excess over `optimal` of the same seed and the standard deviation of that,
-    and in how many seeds the optimal split was lower. A spread needs two seeds and is NaN for one.
+    One row per strategy, the lowest mean first, in nats per token: mean and standard deviation
+    over seeds, mean and standard deviation of the excess over `optimal` of the same seed, and the
+    number of seeds in which the optimal split was lower. Standard deviations of one seed are NaN.
     """
     means = comparison.groupby(["strategy", "seed"])["loss"].mean().unstack("seed")
-    excess = means - means.loc["optimal"]
+    excess = means - means.loc[OPTIMAL]
     table = pd.DataFrame(
         {
             "mean": means.mean(axis=1),

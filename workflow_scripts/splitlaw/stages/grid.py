@@ -1,4 +1,4 @@
-"""Grid runs of one size and seed: train the trunk, train branches, evaluate what is cooled down."""
+"""Grid runs of one size and seed: train the trunk, train branches, evaluate cooled-down models."""
 
 from __future__ import annotations
 
@@ -13,18 +13,13 @@ import pandas as pd
 from splitlaw.common import provenance
 from splitlaw.common.files import atomic_path, read_json, write_json
 from splitlaw.common.progress import Progress
+from splitlaw.experiment.columns import BRANCH, LOSS_COLUMNS, LOSSES, UNSPLIT
 from splitlaw.experiment.config import Grid
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, in_training_order, trunk_prefix
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.training.evaluation import DocumentLosses, Windows, cut_windows, evaluate
 from splitlaw.training.loop import Trainer
-
-COLUMNS = (
-    "run stage split size params non_embedding_params flops_per_token train_domain domain "
-    "pretrain_tokens unique_pretrain_tokens specialize_tokens unique_specialize_tokens trunk seed "
-    "loss loss_stderr bits_per_byte"
-).split()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +29,15 @@ class Job:
     size: str
     """Name of the size."""
     split: str
-    """`fit`, or `holdout` for a size that the law's parameters never see."""
+    """`fit`, or `holdout` for a size that the law is tested on and not fitted to."""
     seed: int
     """Seed of initialisation and data order."""
     shape: Shape
     """Shape of the models."""
-    recipe: TrainingConfig
-    """How they are trained."""
+    training: TrainingConfig
+    """How the models are trained."""
     grid: Grid
-    """Which runs there are."""
+    """The runs."""
     results: Path
     """The experiment's folder."""
     test_tokens: int
@@ -50,14 +45,14 @@ class Job:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, size: str, seed: int, results: Path) -> Job:
-        """A job from the part of the configuration that decides what its results are."""
+        """A job from the part of the configuration that determines its results."""
         training = TrainingConfig(**config["training"])
         return cls(
             size=size,
             split=config["split"],
             seed=seed,
             shape=Shape(**config["shape"]),
-            recipe=training,
+            training=training,
             grid=Grid(
                 batch_tokens=training.batch_tokens,
                 cells=tuple((int(d), int(s)) for d, s in config["cells"]),
@@ -71,16 +66,16 @@ class Job:
         """`tokens.json` of a domain."""
         return self.results / "tokens" / domain / "tokens.json"
 
-    def trainer(self, domains: Sequence[str], execution: ExecutionConfig, what: str) -> Trainer:
-        """A trainer that can read these domains and knows the states of this size and seed."""
+    def trainer(self, domains: Sequence[str], execution: ExecutionConfig, label: str) -> Trainer:
+        """A trainer that reads these domains; `label` is shown in its progress."""
         return Trainer(
             shape=self.shape,
-            recipe=self.recipe,
+            config=self.training,
             seed=self.seed,
             sidecars={domain: self.sidecar(domain) for domain in domains},
             checkpoints=self.results / "checkpoints" / self.size / f"seed{self.seed}",
             execution=execution,
-            progress=Progress(f"{self.size} {what}"),
+            progress=Progress(f"{self.size} {label}"),
         )
 
     def windows(self, domains: Sequence[str]) -> dict[str, Windows]:
@@ -92,52 +87,59 @@ class Job:
             for domain in domains
         }
 
+    def lineage(self, run: Run) -> Lineage:
+        """The lineage of a run with this job's schedule."""
+        return run.lineage(self.training.cooldown_fraction)
 
-def trunk_lineages(runs: Sequence[Run], cooldown_fraction: float) -> list[Lineage]:
-    """The histories on general text that runs leave from: the trunk's and the shared cooldowns'."""
-    parts = (trunk_prefix(run.lineage(cooldown_fraction)) for run in runs)
-    return in_training_order(filter(None, parts))
+    def tokens(self, steps: int) -> int:
+        """Tokens in `steps` steps."""
+        return steps * self.training.batch_tokens
+
+    def folder_name(self, run: Run) -> str:
+        """Name of a run's folder, from its tokens."""
+        return f"D{self.tokens(run.pretrain_steps)}-S{self.tokens(run.specialize_steps)}"
 
 
 def pretrain(job: Job, *, execution: ExecutionConfig, out: Path) -> None:
-    """Train what all domains of the grid share."""
+    """Train the general text that the runs of the grid share."""
     runs = job.grid.runs(GENERAL) + job.grid.runs("any domain")
-    train_shared(job, runs, "trunk", execution=execution, out=out)
+    train_trunk(job, runs, "trunk", execution=execution, out=out)
 
 
-def train_shared(
-    job: Job, runs: Sequence[Run], what: str, *, execution: ExecutionConfig, out: Path
+def train_trunk(
+    job: Job, runs: Sequence[Run], label: str, *, execution: ExecutionConfig, out: Path
 ) -> None:
-    """Train the general text that `runs` leave from, and describe the work in `out`."""
+    """Train the general text that `runs` share, and write a description of the work to `out`."""
     began = time.monotonic()
-    trainer = job.trainer([GENERAL], execution, what)
-    wanted = trunk_lineages(runs, job.recipe.cooldown_fraction)
-    trainer.expect(wanted)
-    for lineage in wanted:
-        if not trainer.has(lineage):
+    trainer = job.trainer([GENERAL], execution, label)
+    shared = [trunk_prefix(job.lineage(run)) for run in runs]
+    lineages = in_training_order(filter(None, shared))
+    trainer.expect(lineages)
+    for lineage in lineages:
+        if not trainer.states.has(lineage):
             trainer.reach(lineage)
-    about = describe(job, trainer, began)
-    trainer.world.decide(lambda: write_json(out, about))
+    description = describe_run(job, trainer, began)
+    trainer.world.on_main(lambda: write_json(out, description))
     finish(trainer)
 
 
 def specialize(
     job: Job, domain: str, domains: Sequence[str], *, execution: ExecutionConfig, out: Path
 ) -> None:
-    """Train the branches of a domain, or cool down the unsplit runs; evaluate every one.
+    """Train and evaluate the branches on a domain, or the unsplit runs if it is `general`.
 
     A branch is evaluated on its own domain, an unsplit run on `general` and all `domains`.
     """
     trainer = job.trainer(sorted({GENERAL, domain}), execution, domain)
     windows = job.windows([GENERAL, *domains] if domain == GENERAL else [domain])
-    runs = {run.lineage(job.recipe.cooldown_fraction): run for run in job.grid.runs(domain)}
+    runs = {job.lineage(run): run for run in job.grid.runs(domain)}
     trainer.expect(list(runs))
     rows = []
     for lineage in in_training_order(runs):
         run = runs[lineage]
-        losses = train_and_evaluate(job, trainer, run, windows, out.parent / folder_name(run, job))
-        rows += [row(job, trainer, run, name, loss) for name, loss in losses.items()]
-    trainer.world.decide(lambda: write_table(out, rows, COLUMNS))
+        losses = train_and_evaluate(job, trainer, run, windows, out.parent / job.folder_name(run))
+        rows += [losses_row(job, trainer, run, name, loss) for name, loss in losses.items()]
+    trainer.world.on_main(lambda: write_table(out, rows, LOSSES))
     finish(trainer)
 
 
@@ -147,68 +149,60 @@ def write_table(out: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
 
 
-def folder_name(run: Run, job: Job) -> str:
-    """A run's folder, from its tokens."""
-    batch = job.recipe.batch_tokens
-    return f"D{run.pretrain_steps * batch}-S{run.specialize_steps * batch}"
-
-
 def train_and_evaluate(
     job: Job, trainer: Trainer, run: Run, windows: Mapping[str, Windows], folder: Path
 ) -> dict[str, dict[str, float]]:
-    """Losses of a run by domain; trained and evaluated only where that is not on disk."""
+    """Losses of a run by domain; it is trained and evaluated only if `folder` has no result."""
     began = time.monotonic()
-    lineage = run.lineage(job.recipe.cooldown_fraction)
+    lineage = job.lineage(run)
     file = folder / "run.json"
-    tests = {domain: test_digest(job, domain) for domain in windows}
+    tests = {domain: test_set_digest(job, domain) for domain in windows}
     state = str(trainer.store.file(lineage).relative_to(job.results))
-    known = trainer.world.decide(lambda: known_losses(trainer, lineage, file, state))
+    known = trainer.world.on_main(lambda: stored_losses(trainer, lineage, file, state))
     missing = [domain for domain in windows if known.get(domain, {}).get("test") != tests[domain]]
     if missing:
         trainer.reach(lineage)
         for domain in missing:
-            measured = summarise(evaluate(trainer.model, windows[domain]))
+            measured = loss_numbers(evaluate(trainer.model, windows[domain]))
             known[domain] = {**measured, "test": tests[domain]}
-        about = describe(job, trainer, began, steps=run.total)
-        content = {**about, "run": asdict(run), "state": state, "losses": known}
-        trainer.world.decide(lambda: write_json(file, content))
+        description = describe_run(job, trainer, began, steps=run.total)
+        content = {**description, "run": asdict(run), "state": state, "losses": known}
+        trainer.world.on_main(lambda: write_json(file, content))
     return {domain: known[domain] for domain in windows}
 
 
-def known_losses(
+def stored_losses(
     trainer: Trainer, lineage: Lineage, file: Path, state: str
 ) -> dict[str, dict[str, Any]]:
-    """Losses of a run that `run.json` holds of the very state that is stored."""
+    """Losses that `run.json` has of the state that is stored; empty if it is of another one."""
     if not file.exists() or not trainer.store.has(lineage):
         return {}
-    before = read_json(file)
-    return dict(before["losses"]) if before["state"] == state else {}
+    content = read_json(file)
+    return dict(content["losses"]) if content["state"] == state else {}
 
 
-def test_digest(job: Job, domain: str) -> str:
-    """What a loss on a domain's held-out text depends on besides the model."""
+def test_set_digest(job: Job, domain: str) -> str:
+    """Identifies the held-out text that a loss on `domain` is computed from."""
     sha = read_json(job.sidecar(domain))["splits"]["test"]["sha256"]
     return f"{sha[:16]}-{job.test_tokens}"
 
 
-def summarise(losses: DocumentLosses) -> dict[str, float]:
-    """The three numbers of a loss that every table carries."""
-    return {
-        "loss": losses.loss,
-        "loss_stderr": losses.stderr,
-        "bits_per_byte": losses.bits_per_byte,
-    }
+def loss_numbers(losses: DocumentLosses) -> dict[str, float]:
+    """The `LOSS_COLUMNS` of a table's row."""
+    numbers = (losses.loss, losses.stderr, losses.bits_per_byte)
+    return dict(zip(LOSS_COLUMNS, numbers, strict=True))
 
 
-def row(
+def losses_row(
     job: Job, trainer: Trainer, run: Run, domain: str, losses: Mapping[str, float]
 ) -> dict[str, Any]:
-    """One line of `losses.csv`."""
-    batch, unsplit = job.recipe.batch_tokens, run.domain == GENERAL
-    pretrain_tokens, specialize_tokens = run.pretrain_steps * batch, run.specialize_steps * batch
+    """A row of `losses.csv`."""
+    pretrain_tokens = job.tokens(run.pretrain_steps)
+    specialize_tokens = job.tokens(run.specialize_steps)
+    unique = {name: trainer.streams[name].unique_tokens for name in (GENERAL, run.domain)}
     return {
-        "run": f"{job.size}-seed{job.seed}-{run.domain}-{folder_name(run, job)}",
-        "stage": "unsplit" if unsplit else "branch",
+        "run": f"{job.size}-seed{job.seed}-{run.domain}-{job.folder_name(run)}",
+        "stage": UNSPLIT if run.domain == GENERAL else BRANCH,
         "split": job.split,
         "size": job.size,
         "params": job.shape.params,
@@ -217,35 +211,39 @@ def row(
         "train_domain": run.domain,
         "domain": domain,
         "pretrain_tokens": pretrain_tokens,
-        "unique_pretrain_tokens": min(pretrain_tokens, trainer.unique_tokens(GENERAL)),
+        "unique_pretrain_tokens": min(pretrain_tokens, unique[GENERAL]),
         "specialize_tokens": specialize_tokens,
-        "unique_specialize_tokens": min(specialize_tokens, trainer.unique_tokens(run.domain)),
+        "unique_specialize_tokens": min(specialize_tokens, unique[run.domain]),
         "trunk": f"{job.size}-seed{job.seed}-D{pretrain_tokens}",
         "seed": job.seed,
-        **{name: losses[name] for name in ("loss", "loss_stderr", "bits_per_byte")},
+        **{name: losses[name] for name in LOSS_COLUMNS},
     }
 
 
-def describe(
+def describe_run(
     job: Job, trainer: Trainer, began: float, *, steps: int | None = None
 ) -> dict[str, Any]:
-    """The part of `run.json` that every kind of run shares; `steps` is what the model has seen."""
-    trained = trainer.cost.steps * job.recipe.batch_tokens
-    tokens = trained if steps is None else steps * job.recipe.batch_tokens
+    """The entries of `run.json` that all kinds of runs have.
+
+    `began` is the start in seconds of `time.monotonic`. `steps` is the length of the run, by
+    default the steps that this process has trained.
+    """
+    trained = job.tokens(trainer.usage.steps)
+    tokens = trained if steps is None else job.tokens(steps)
     return {
-        "config": {"shape": asdict(job.shape), "training": job.recipe.model_dump()},
+        "config": {"shape": asdict(job.shape), "training": job.training.model_dump()},
         "size": job.size,
         "seed": job.seed,
         "params": job.shape.params,
         "tokens": tokens,
         "flops": tokens * job.shape.flops_per_token,
         "wall_seconds": time.monotonic() - began,
-        "tokens_per_second": trainer.speed,
+        "tokens_per_second": trainer.tokens_per_second,
         "trained_tokens_of_this_process": trained,
         "device": str(trainer.device),
         "compiled": trainer.compiled,
-        "compile_seconds": trainer.cost.compile_seconds,
-        "microbatch": trainer.microbatch,
+        "compile_seconds": trainer.usage.compile_seconds,
+        "microbatch": trainer.gradients.microbatch,
         "world_size": trainer.world.size,
         "sharded": trainer.execution.shard,
         **provenance.environment(),
@@ -253,5 +251,5 @@ def describe(
 
 
 def finish(trainer: Trainer) -> None:
-    """Remove the bar and print what this process has trained, without the time for compiling."""
-    trainer.progress.finish(trainer.speed or None)
+    """Print the tokens and the throughput of this process, compilation excluded."""
+    trainer.progress.finish(trainer.tokens_per_second or None)

@@ -1,10 +1,10 @@
-"""The rule from size to learning rate, measured on the user's own general text.
+"""The peak learning rate as a power of N, measured on the user's own general text.
 
-Unsplit runs of several sizes are trained at several peak rates and cooled down. Around its best
-rate a size's loss is a parabola over the logarithm of the rate. Lowest points and curvatures, each
-on a power of N, are fitted to all sizes together: single sizes are too noisy to show where their
-flat valleys are deepest, and the valleys of large models are steeper. The rule has the form that
-the training config takes.
+Unsplit runs of several sizes are trained at several peak rates and cooled down. Near its best rate,
+the loss of a size is a parabola in the logarithm of the rate. Best rate and curvature, each a power
+of N, are fitted to all sizes together: the minimum of a single size is flat and the losses are
+noisy, and the curvature of large models is larger. The training configuration takes the fitted
+power law as it is.
 """
 
 from __future__ import annotations
@@ -21,128 +21,142 @@ from scipy.optimize import least_squares
 
 from splitlaw.common.errors import Diverged, UserError
 from splitlaw.common.files import atomic_path, write_json
+from splitlaw.experiment.columns import LEARNING_RATES
 from splitlaw.experiment.lineage import GENERAL, Run
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the power law is fitted without torch
     from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
     from splitlaw.training.loop import Trainer
 
-COLUMNS = ["size", "params", "learning_rate", "tokens", "loss", "loss_stderr"]
-VALLEY = 4.5
-"""Losses count up to this factor from their size's best rate; further out it is no parabola."""
+LARGEST_FACTOR = 4.5
+"""Rates further from the best one of their size are not fitted, because the loss is no parabola
+there. The range includes two rates on each side where each rate is twice the one before."""
 
-MIN_SPARE = 3
-"""Runs more than parameters from which on the curvature may go with N."""
+MIN_DEGREES_OF_FREEDOM = 3
+"""With fewer, the exponent of the curvature is not fitted: its standard error would exceed it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """The learning rate as a power of N."""
+    """The peak learning rate as a power of N."""
 
     learning_rate: float
     """Peak rate at `reference_params`."""
     reference_params: int
-    """Parameters at which it holds."""
+    """Number of parameters that `learning_rate` is for."""
     exponent: float
-    """The rate goes with N to this power."""
+    """The rate is proportional to N to this power."""
     learning_rate_error: float
-    """Standard error of `learning_rate`, relative."""
+    """Relative standard error of `learning_rate`."""
     exponent_error: float
     """Standard error of `exponent`."""
     curvature: float
-    """Nats per token lost at `reference_params` with a rate that is off by a factor e."""
+    """Excess loss at `reference_params` for a rate that is wrong by a factor e, nats per token."""
     curvature_exponent: float
-    """The curvature goes with N to this power; 0 where too few runs were swept to tell."""
+    """The curvature is proportional to N to this power; 0 if there are too few runs to fit it."""
     curvature_exponent_error: float
     """Standard error of `curvature_exponent`."""
 
     def at(self, params: int) -> float:
-        """The peak rate of a model of `params` parameters."""
+        """Peak rate of a model of `params` parameters."""
         return self.learning_rate * (params / self.reference_params) ** self.exponent
 
 
 def sweep(
     job: Job, rates: Sequence[float], tokens: int, *, execution: ExecutionConfig, out: Path
 ) -> None:
-    """Train the job's size at each rate on `tokens` of general text, and evaluate it there."""
+    """Train the job's size at each rate on `tokens` of general text and evaluate it on such text.
+
+    A run that diverges has a row without a loss.
+    """
     from splitlaw.stages.grid import finish, write_table
 
-    run = Run(domain=GENERAL, pretrain_steps=job.recipe.steps(tokens), specialize_steps=0)
+    run = Run(domain=GENERAL, pretrain_steps=job.training.steps(tokens), specialize_steps=0)
     rows = []
     for rate in sorted(rates):
         changes = {"learning_rate": rate, "learning_rate_exponent": 0.0}
-        recipe = job.recipe.model_copy(update=changes)
-        trainer = replace(job, recipe=recipe).trainer([GENERAL], execution, f"at {rate:.1e}")
-        trainer.expect([run.lineage(recipe.cooldown_fraction)])
+        training = job.training.model_copy(update=changes)
+        trainer = replace(job, training=training).trainer([GENERAL], execution, f"at {rate:.1e}")
+        trainer.expect([job.lineage(run)])
         losses = _losses(job, trainer, run)
         row = {"size": job.size, "params": job.shape.params, "learning_rate": rate}
-        rows.append({**row, "tokens": run.total * recipe.batch_tokens, **losses})
+        rows.append({**row, "tokens": job.tokens(run.total), **losses})
         finish(trainer)
-    trainer.world.decide(lambda: write_table(out, rows, COLUMNS))
+    trainer.world.on_main(lambda: write_table(out, rows, LEARNING_RATES))
 
 
 def _losses(job: Job, trainer: Trainer, run: Run) -> dict[str, float]:
-    from splitlaw.stages.grid import summarise
+    from splitlaw.stages.grid import loss_numbers
     from splitlaw.training.evaluation import evaluate
 
     try:
-        trainer.reach(run.lineage(job.recipe.cooldown_fraction))
+        trainer.reach(job.lineage(run))
     except Diverged:
         return {}
-    return summarise(evaluate(trainer.model, job.windows([GENERAL])[GENERAL]))
+    return loss_numbers(evaluate(trainer.model, job.windows([GENERAL])[GENERAL]))
 
 
 def read_rates(tables: Sequence[Path]) -> pd.DataFrame:
-    """The losses of all sizes; a run that diverged has no loss."""
+    """Losses of all sizes; a run that diverged has none."""
     rows = pd.concat([pd.read_csv(table) for table in tables], ignore_index=True)
     return rows.sort_values(["params", "learning_rate"], ignore_index=True)
 
 
-def in_the_valley(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose rate is near their size's best; a run that diverged has none."""
+def near_best_rate(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose rate is within `LARGEST_FACTOR` of their size's best one.
+
+    Raises `UserError` if fewer than three runs of a size did not diverge.
+    """
     kept = []
     for size, part in rows.dropna(subset="loss").groupby("size", sort=False):
         if len(part) < 3:
             raise UserError(
                 f"tune_learning_rate.rates: only {len(part)} of them trained size {size} without "
-                "diverging; give smaller ones"
+                "divergence, and 3 are required; give lower rates"
             )
         best = part["learning_rate"][part["loss"].idxmin()]
-        kept.append(part[part["learning_rate"].between(best / VALLEY, best * VALLEY)])
+        kept.append(
+            part[part["learning_rate"].between(best / LARGEST_FACTOR, best * LARGEST_FACTOR)]
+        )
     return pd.concat(kept)
 
 
 def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
-    """Least squares over all sizes: a level each; lowest points and curvatures on powers of N."""
-    rows = in_the_valley(rows)
+    """Least squares over all sizes, with best rates and curvatures on powers of N.
+
+    Each size has its own lowest loss. Raises `UserError` for fewer than two sizes or too few runs.
+    """
+    rows = near_best_rate(rows)
     sizes, index = np.unique(rows["params"], return_inverse=True)
     if len(sizes) < 2:
         raise UserError(
-            "tune_learning_rate.sizes: one size shows no rule from size to rate; name two or more"
+            "tune_learning_rate.sizes: one size does not determine an exponent; name two or more"
         )
     rate, loss = np.log(rows["learning_rate"].to_numpy()), rows["loss"].to_numpy()
     params = np.log(rows["params"].to_numpy() / reference_params)
     of_size = [index == number for number in range(len(sizes))]
-    spare = len(loss) - len(sizes) - 3
-    if spare < 1:
+    # Parameters: a lowest loss per size, best rate and its exponent, curvature.
+    degrees = len(loss) - len(sizes) - 3
+    if degrees < 1:
         raise UserError(
-            f"tune_learning_rate.rates: only {len(loss)} runs lie near the best rate of their "
-            f"size, and {len(sizes) + 4} are needed; give more rates, each twice the one before"
+            f"tune_learning_rate.rates: only {len(loss)} runs are near the best rate of their "
+            f"size, and {len(sizes) + 4} are required; give more rates, each twice the one before"
         )
-    steeper = int(len(sizes) > 2 and spare > MIN_SPARE)
+    # The exponent of the curvature; two sizes alone would fit it to their noise.
+    with_slope = int(len(sizes) > 2 and degrees > MIN_DEGREES_OF_FREEDOM)
 
     def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
         level, exponent, curvature = point[:3]
-        slope = point[3] if steeper else 0.0
+        slope = point[3] if with_slope else 0.0
         off = rate - level - exponent * params
-        return loss - point[3 + steeper + index] - np.exp(curvature + slope * params) * off**2
+        return loss - point[3 + with_slope + index] - np.exp(curvature + slope * params) * off**2
 
     lowest = [loss[one].min() for one in of_size]
     middle = np.mean([rate[one][loss[one].argmin()] for one in of_size])
-    start = np.array([middle, -0.5, np.log(0.05), *[0.0] * steeper, *lowest])
+    start = np.array([middle, -0.5, np.log(0.05), *[0.0] * with_slope, *lowest])
     found = least_squares(residuals, start)
-    variance = 2 * found.cost / (spare - steeper)
+    variance = 2 * found.cost / (degrees - with_slope)
     errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * variance)
     return Rule(
         learning_rate=float(np.exp(found.x[0])),
@@ -151,13 +165,13 @@ def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
         learning_rate_error=float(errors[0]),
         exponent_error=float(errors[1]),
         curvature=float(np.exp(found.x[2])),
-        curvature_exponent=float(found.x[3]) if steeper else 0.0,
-        curvature_exponent_error=float(errors[3]) if steeper else 0.0,
+        curvature_exponent=float(found.x[3]) if with_slope else 0.0,
+        curvature_exponent_error=float(errors[3]) if with_slope else 0.0,
     )
 
 
 def edge_warnings(rows: pd.DataFrame) -> list[str]:
-    """Sizes whose best rate was the first or the last that was tried."""
+    """A warning for each size whose best rate is the smallest or the largest one tried."""
     warnings = []
     for size, part in rows.groupby("size", sort=False):
         tried = part["learning_rate"].to_numpy()
@@ -165,14 +179,17 @@ def edge_warnings(rows: pd.DataFrame) -> list[str]:
         if best in (tried.min(), tried.max()):
             edge = "smallest" if best == tried.min() else "largest"
             warnings.append(
-                f"the best rate of {size} is the {edge} that was tried, {best:g}: widen "
+                f"the best rate of {size} is the {edge} one tried, {best:g}; extend the range of "
                 "tune_learning_rate.rates"
             )
     return warnings
 
 
 def write_rule(tables: Sequence[Path], *, reference_params: int, out: Path) -> str:
-    """Fit the rule, write it to `out` and the rates beside it; give it in the config's words."""
+    """Fit the rule and write it to `out` and all losses to `rates.csv` beside it.
+
+    Returns the lines for the configuration.
+    """
     rows = read_rates(tables)
     rule, warnings = fit_rule(rows, reference_params), edge_warnings(rows)
     with atomic_path(out.with_name("rates.csv")) as temporary:
@@ -183,9 +200,9 @@ def write_rule(tables: Sequence[Path], *, reference_params: int, out: Path) -> s
     return "\n".join(
         [
             "training:",
-            f"  learning_rate: {rule.learning_rate:.1e}  # within {rule.learning_rate_error:.0%}",
+            f"  learning_rate: {rule.learning_rate:.1e}  # ± {rule.learning_rate_error:.0%}",
             f"  reference_params: {reference_params}",
-            f"  learning_rate_exponent: {rule.exponent:.2f}  # within {rule.exponent_error:.2f}",
+            f"  learning_rate_exponent: {rule.exponent:.2f}  # ± {rule.exponent_error:.2f}",
             *(f"# {size}: {rate:.2e}" for size, rate in rates.items()),
             *(f"# {warning}" for warning in warnings),
         ]

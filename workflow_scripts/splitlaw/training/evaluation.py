@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.files import atomic_path
 from splitlaw.common.statistics import ratio_stderr
 from splitlaw.tokens import open_documents
 
@@ -21,14 +22,14 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentLosses:
-    """What a model made of a set of documents; arrays of one entry a document."""
+    """Losses of a model on a set of documents; each array has one entry per document."""
 
     nats: Array
-    """Summed negative log-likelihood of the document's tokens, in nats."""
+    """Negative log-likelihood of the document's tokens, summed, in nats."""
     tokens: Array
-    """Tokens predicted: all of them but the end-of-text token in front."""
+    """Number of predicted tokens: all but the end-of-text token at the beginning."""
     bytes: Array
-    """Length of the document's text in UTF-8."""
+    """Length of the document's text in bytes of UTF-8."""
 
     @property
     def loss(self) -> float:
@@ -37,38 +38,63 @@ class DocumentLosses:
 
     @property
     def stderr(self) -> float:
-        """Standard error of `loss`, the documents taken as the sample (a ratio estimator)."""
+        """Standard error of `loss` with documents as the sample (a ratio estimator)."""
         return ratio_stderr(self.nats, self.tokens)
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits per byte of text, which compares models with different tokenizers."""
+        """Bits per byte of text, which is comparable between tokenizers."""
         return float(self.nats.sum() / self.bytes.sum() / np.log(2))
+
+
+def save_documents(file: Path, losses: Mapping[str, DocumentLosses]) -> None:
+    """Write nats, tokens and bytes of every document to `file`, by evaluated domain."""
+    arrays = {
+        f"{domain}/{name}": values
+        for domain, loss in losses.items()
+        for name, values in asdict(loss).items()
+    }
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def load_documents(file: Path) -> dict[str, DocumentLosses]:
+    """Read the losses that `save_documents` wrote, by evaluated domain."""
+    with np.load(file) as arrays:
+        domains = sorted({name.split("/")[0] for name in arrays.files})
+        return {
+            domain: DocumentLosses(
+                nats=arrays[f"{domain}/nats"],
+                tokens=arrays[f"{domain}/tokens"],
+                bytes=arrays[f"{domain}/bytes"],
+            )
+            for domain in domains
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Held-out documents cut into windows of one length, ready for batches."""
+    """Held-out documents cut into windows of equal length."""
 
     inputs: npt.NDArray[np.int64]
-    """(windows, context) token ids; what lies behind a window's end is padding."""
+    """(windows, context) token ids; positions after the end of a window's text are padding."""
     targets: npt.NDArray[np.int64]
-    """(windows, context) ids to predict, -100 where nothing is counted."""
+    """(windows, context) ids to predict, or -100 where a token is not counted."""
     document: npt.NDArray[np.int64]
-    """(windows,) which document a window is of."""
+    """(windows,) index of the document of each window."""
     tokens: Array
-    """(documents,) tokens counted."""
+    """(documents,) number of counted tokens."""
     bytes: Array
-    """(documents,) bytes of text."""
+    """(documents,) length of the text in bytes."""
 
 
 def cut_windows(sidecar: Path, *, context: int, limit: int, split: str = "test") -> Windows:
-    """Windows over the first documents of a split that reach `limit` tokens together.
+    """Windows of the first documents of a split that have `limit` tokens together.
 
-    A document of n tokens behind its end-of-text token is predicted in stretches of `context`
-    tokens, each from at most `context` tokens before it; the last stretch is moved back so that
-    its window is full, and counts only what is new (the windows of lm-eval's rolling
-    log-likelihood with a context length of 1).
+    A document is predicted in windows of `context` tokens, and each token from at most `context`
+    tokens before it. The last window is moved back so that it is full, and only its new tokens are
+    counted. These are the windows of lm-eval's rolling log-likelihood with a context length of 1.
+    Raises `UserError` if the split has no text.
     """
     tokens, offsets, sizes = open_documents(sidecar, split)
     rows: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]] = []
@@ -106,7 +132,7 @@ def _document_windows(
 
 @torch.no_grad()
 def evaluate(model: LlamaForCausalLM, windows: Windows, *, batch: int = 64) -> DocumentLosses:
-    """Sum the nats of every document under `model`, in float32."""
+    """Losses of `model` on every document, in float32; `batch` is in windows."""
     device = next(model.parameters()).device
     nats = np.zeros(len(windows.tokens))
     for begin in range(0, len(windows.inputs), batch):

@@ -1,53 +1,57 @@
-"""One training on a GPU at a time, on a machine that no scheduler shares out."""
+"""GPUs of a machine without a scheduler: each training takes its own and waits for free ones."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import time
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
-GIVEN = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "LOCAL_RANK")
-"""Variables that say that somebody has shared out the GPUs already."""
-_held: list[IO[str]] = []
+"""Folder of the NVIDIA driver with one entry for each GPU."""
+ALLOCATION_VARIABLES = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "LOCAL_RANK")
+"""Environment variables that are set where something else has allocated the GPUs."""
+_held: list[FileLock] = []
+"""Locks of this process; filelock releases a lock that is no longer referenced."""
 
 
-def gpus() -> int:
-    """GPUs of this machine, counted without opening one."""
+def count_gpus() -> int:
+    """Number of GPUs of this machine, counted without opening one."""
     return len(list(DRIVER.iterdir())) if DRIVER.is_dir() else 0
 
 
 def claim(count: int = 1, *, seconds: float = 1.0) -> list[int]:
-    """Wait for `count` GPUs that no other training here holds, and see no other ones.
+    """Wait until `count` GPUs are free, lock them, and make only them visible to CUDA.
 
-    They are held by locks on files until the process ends, however it ends. Nothing happens, and
-    the list is empty, where there is no GPU or a scheduler has shared them out.
+    The GPUs are locked until the process ends, in whatever way, because the system releases the
+    locks. Nothing is locked, and the list is empty, where the machine has fewer GPUs or something
+    else has allocated them. `seconds` is the time between two tries.
     """
-    if any(name in os.environ for name in GIVEN) or gpus() < count:
+    if any(name in os.environ for name in ALLOCATION_VARIABLES) or count_gpus() < count:
         return []
     while True:
-        found = {number: lock for number in range(gpus()) if (lock := _try(number))}
-        taken = sorted(found)[:count]
-        for number, lock in found.items():
+        free = {number: lock for number in range(count_gpus()) if (lock := _try_lock(number))}
+        taken = sorted(free)[:count]
+        for number, lock in free.items():
+            # All or none: two trainings that wait for several GPUs must not block each other.
             if number not in taken or len(taken) < count:
-                lock.close()
+                lock.release()
         if len(taken) == count:
-            _held.extend(found[number] for number in taken)
+            _held.extend(free[number] for number in taken)
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, taken))
             return taken
         time.sleep(seconds)
 
 
-def _try(number: int) -> IO[str] | None:
-    """The lock of a GPU, or None where another process holds it."""
+def _try_lock(number: int) -> FileLock | None:
+    """The lock of a GPU, or None if another process holds it."""
     name = f"splitlaw-{os.getuid()}-gpu{number}.lock"
-    file = (Path(tempfile.gettempdir()) / name).open("w")
+    # A soft lock would outlive a killed process.
+    lock = FileLock(Path(tempfile.gettempdir()) / name, fallback_to_soft=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
+        lock.acquire(blocking=False)
+    except Timeout:
         return None
-    return file
+    return lock

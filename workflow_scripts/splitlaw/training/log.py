@@ -1,4 +1,4 @@
-"""`train_log.csv`, the trackers that get the same numbers, and the watch over the loss."""
+"""The record of a run: `train_log.csv`, trackers that receive the same numbers, divergence."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ import csv
 import math
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from splitlaw.common.errors import UserError
+from splitlaw.common.errors import Diverged, UserError
 from splitlaw.common.files import write_text
+from splitlaw.common.progress import Progress
+from splitlaw.experiment.columns import TRAIN_LOG
+from splitlaw.experiment.lineage import Lineage
+from splitlaw.training.states import Store
 
-COLUMNS = ["step", "tokens", "domain", "learning_rate", "loss", "gradient_norm"]
-EVERY = 10
-"""Steps between two rows; reading a loss off a GPU makes it wait."""
+NUMBERS = ("learning_rate", "loss", "gradient_norm")
+"""Columns of `train_log.csv` that trackers receive too."""
+LOG_EVERY = 10
+"""Steps between two rows; to read the loss of every step would make a GPU wait."""
 
 
 class TrainLog:
-    """The rows of one stretch of training, each on disk as soon as it is known."""
+    """The rows of one segment; each is on disk as soon as it is added."""
 
     def __init__(self, file: Path, *, before: int) -> None:
-        """Keep what a killed run has left of the steps before `before`, and go on from there."""
-        rows = [COLUMNS, *_rows(file, before=before)]
+        """Continue `file` at step `before`: rows of earlier steps are kept, others are removed."""
+        rows = [TRAIN_LOG, *_rows(file, before=before)]
         write_text(file, "".join(",".join(row) + "\n" for row in rows))
         self.stream = file.open("a", buffering=1)
 
     def add(self, step: int, tokens: int, domain: str, numbers: Mapping[str, float]) -> None:
-        """Write the row of one step; `numbers` are the last three columns."""
-        values = [f"{numbers[name]:.8g}" for name in COLUMNS[3:]]
+        """Write the row of one step."""
+        values = [f"{numbers[name]:.8g}" for name in NUMBERS]
         self.stream.write(",".join([str(step), str(tokens), domain, *values]) + "\n")
 
     def close(self) -> None:
@@ -38,8 +44,8 @@ class TrainLog:
 
 
 def logged_losses(file: Path, *, before: int) -> list[float]:
-    """The losses in a log, of the steps before `before`."""
-    return [float(row[COLUMNS.index("loss")]) for row in _rows(file, before=before)]
+    """The losses in `file` of the steps before `before`."""
+    return [float(row[TRAIN_LOG.index("loss")]) for row in _rows(file, before=before)]
 
 
 def _rows(file: Path, *, before: int) -> list[list[str]]:
@@ -47,45 +53,108 @@ def _rows(file: Path, *, before: int) -> list[list[str]]:
         return []
     with file.open(newline="") as stream:
         rows = list(csv.reader(stream))[1:]
-    # A killed run may have left half a row at the end.
-    return [row for row in rows if len(row) == len(COLUMNS) and int(row[0]) < before]
+    # The last row of a killed run may be incomplete.
+    return [row for row in rows if len(row) == len(TRAIN_LOG) and int(row[0]) < before]
 
 
-class Watch:
-    """Tells a loss that has left for good from one that is only noisy.
+class DivergenceMonitor:
+    """Distinguishes a loss that has diverged from a noisy one.
 
-    A run has diverged when each of its last 30 logged losses lies more than log 2 above the best
-    mean of five that it had reached: its perplexity has doubled and 300 steps did not mend it.
+    A run has diverged when each of its last `ROWS` logged losses is more than `RISE` above the
+    lowest mean of `MEAN` consecutive losses.
     """
 
     RISE = math.log(2.0)
-    LAST = 30
+    """Nats per token: the perplexity has doubled, which noise between batches does not do."""
+    ROWS = 30
+    """300 steps: spikes from which training recovers are shorter."""
     MEAN = 5
+    """Enough that one batch with easy text is not the reference."""
 
     def __init__(self, losses: Sequence[float] = ()) -> None:
-        self.best = math.inf
-        self.above = 0
+        """`losses` are those logged before a resumed run was interrupted."""
+        self.lowest = math.inf
+        self.rows_above = 0
         self.recent: deque[float] = deque(maxlen=self.MEAN)
         for loss in losses:
             self.diverged(loss)
 
     def diverged(self, loss: float) -> bool:
-        """Take in the next logged loss, and say whether the run has left for good."""
+        """Add the next logged loss and return whether the run has diverged."""
         self.recent.append(loss)
         if len(self.recent) == self.MEAN:
-            self.best = min(self.best, sum(self.recent) / self.MEAN)
-        self.above = self.above + 1 if loss > self.best + self.RISE else 0
-        return self.above >= self.LAST
+            self.lowest = min(self.lowest, sum(self.recent) / self.MEAN)
+        self.rows_above = self.rows_above + 1 if loss > self.lowest + self.RISE else 0
+        return self.rows_above >= self.ROWS
+
+    def check(self, loss: float, step: int, root: Path) -> None:
+        """Add the next logged loss; raise `Diverged` if it is not finite or the run has diverged.
+
+        `root` is the folder of the states, which the message names.
+        """
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"{root}: the loss at step {step} is {loss}; the states before it are kept; lower "
+                "training.learning_rate or lengthen training.warmup_tokens"
+            )
+        if self.diverged(loss):
+            raise Diverged(
+                f"{root}: at step {step} the loss has stayed above its lowest value, "
+                f"{self.lowest:.2f}, by more than {self.RISE:.2f} for {self.ROWS * LOG_EVERY} "
+                "steps; the states before are kept; lower training.learning_rate or "
+                "training.clip, or lengthen training.warmup_tokens"
+            )
+
+
+@contextmanager
+def record_steps(
+    store: Store,
+    lineage: Lineage,
+    *,
+    begin: int,
+    batch_tokens: int,
+    trackers: Sequence[str],
+    progress: Progress,
+    main: bool,
+) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """Give a function that records the `NUMBERS` of a step of the last segment of `lineage`.
+
+    The segment is trained from step `begin`. Only the main process writes files and trackers. The
+    function raises `Diverged`, see `DivergenceMonitor`.
+    """
+    folder, domain = store.folder(lineage), lineage[-1].domain
+    file = folder / "train_log.csv"
+    monitor = DivergenceMonitor(logged_losses(file, before=begin))
+    with ExitStack() as stack:
+        log, opened = None, list[Tracker]()
+        if main:
+            log = stack.enter_context(closing(TrainLog(file, before=begin)))
+            name = str(folder.relative_to(store.root.parents[2]))  # size, seed, identity, segments
+            before = begin * batch_tokens
+            opened = open_trackers(trackers, folder, name=name, before=before)
+            for tracker in opened:
+                stack.callback(tracker.close)
+
+        def record(step: int, numbers: Mapping[str, float]) -> None:
+            monitor.check(numbers["loss"], step, store.root)
+            progress.add(batch_tokens, numbers["loss"])
+            tokens = (step + 1) * batch_tokens
+            if log is not None:
+                log.add(step, tokens, domain, numbers)
+            for tracker in opened:
+                tracker.add(tokens, numbers)
+
+        yield record
 
 
 class Tracker(Protocol):
-    """Where a person follows the numbers of a run."""
+    """A service or file format in which users follow the numbers of a run."""
 
     def add(self, tokens: int, numbers: Mapping[str, float]) -> None:
-        """Show the numbers after so many tokens."""
+        """Add the numbers after `tokens` tokens."""
 
     def close(self) -> None:
-        """Finish."""
+        """Finish the run."""
 
 
 class TensorBoard:
@@ -97,17 +166,17 @@ class TensorBoard:
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=before)
 
     def add(self, tokens: int, numbers: Mapping[str, float]) -> None:
-        """Write the numbers; TensorBoard's step is in tokens."""
+        """Write the numbers; TensorBoard's step is the number of tokens."""
         for name, value in numbers.items():
             self.writer.add_scalar(name, value, tokens)
 
     def close(self) -> None:
-        """Flush and close."""
+        """Write what is buffered and close the file."""
         self.writer.close()
 
 
 class WeightsAndBiases:
-    """A run of W&B; project, entity and mode come from its own environment variables."""
+    """A run of Weights & Biases; its environment variables set project, entity and mode."""
 
     def __init__(self, folder: Path, *, name: str, before: int) -> None:
         import wandb
@@ -133,7 +202,7 @@ TRACKERS: dict[str, Any] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiase
 
 
 def open_trackers(names: Sequence[str], folder: Path, *, name: str, before: int) -> list[Tracker]:
-    """The trackers that `execution.trackers` names; `name` is the run's, unique in a project."""
+    """The trackers `names`, as in `execution.trackers`; `name` identifies the run in a project."""
     trackers = []
     for tracker in names:
         try:
@@ -141,6 +210,6 @@ def open_trackers(names: Sequence[str], folder: Path, *, name: str, before: int)
         except ImportError:
             raise UserError(
                 f"execution.trackers names {tracker}, which is not installed; "
-                f"pip install {tracker}, or take it out"
+                f"run pip install {tracker}, or remove it from the list"
             ) from None
     return trackers

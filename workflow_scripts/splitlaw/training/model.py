@@ -1,10 +1,14 @@
-"""Building a Llama model from `transformers`."""
+"""The model, a Llama from `transformers`, and its optimizer."""
 
 from __future__ import annotations
+
+import shutil
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.experiment.shape import Shape
 
 
@@ -29,3 +33,20 @@ def build_model(shape: Shape, *, seed: int) -> LlamaForCausalLM:
     built = sum(parameter.numel() for parameter in model.parameters())
     assert built == shape.params, f"counted {shape.params} parameters, the model has {built}"
     return model
+
+
+def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW with a learning rate of 0, which the training loop sets; norms have no weight decay."""
+    parameters = list(model.parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim >= 2]},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=0.0, betas=config.betas, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether `torch.compile` has the compiler that it requires for this device."""
+    return device.type == "cuda" or bool(shutil.which("g++") or shutil.which("clang++"))

@@ -1,4 +1,4 @@
-"""The processes of one run: one of them, or several that torchrun starts on a machine."""
+"""The processes of one run: a single one, or several that torchrun starts on a machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,91 +16,99 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
-from transformers import LlamaForCausalLM
 
 from splitlaw.common.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Who this process is among the processes of its run.
+    """This process among the processes of its run.
 
-    Decisions that steer the training are taken on the CPU, over gloo, so that they never wait for
-    the queue of a GPU.
+    The processes agree on what to do on the CPU, over gloo, so that they never wait for the work
+    that is queued on a GPU.
     """
 
     rank: int
-    """0 is the one that writes files and speaks."""
+    """0 is the main process."""
     size: int
-    """Processes of the run."""
+    """Number of processes."""
     device: torch.device
-    """What this process computes on."""
+    """Device of this process."""
     parent: int = field(default_factory=os.getppid)
-    """The process that started this one."""
+    """Process id of the process that started this one."""
 
     @property
     def main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     @property
     def orphaned(self) -> bool:
-        """Whether what started these processes is gone, and another run of them may begin."""
+        """Whether the launcher of these processes has ended, so that another run may begin."""
         return self.size > 1 and os.getppid() != self.parent
 
     def any(self, *flags: bool) -> list[bool]:
-        """For each flag, whether it is set in some process."""
+        """For each flag, whether it is set in at least one process."""
         if self.size == 1:
             return list(flags)
-        held = torch.tensor(flags, dtype=torch.uint8)
-        dist.all_reduce(held, op=dist.ReduceOp.MAX)
-        return [bool(flag) for flag in held]
+        combined = torch.tensor(flags, dtype=torch.uint8)
+        dist.all_reduce(combined, op=dist.ReduceOp.MAX)
+        return [bool(flag) for flag in combined]
 
     def mean(self, value: torch.Tensor) -> float:
-        """Mean of a number over the processes."""
+        """Mean of a scalar over the processes."""
         if self.size > 1:
             value = value.detach().clone()
             dist.all_reduce(value)
         return float(value) / self.size
 
-    def decide(self, action: Callable[[], T]) -> T:
-        """Run `action` on the main process; all get what it gives, or the mistake it found."""
+    def on_main(self, action: Callable[[], T]) -> T:
+        """Run `action` on the main process and broadcast its result.
+
+        Raises in every process the `UserError` or `OSError` that `action` raises.
+        """
         if self.size == 1:
             return action()
-        held: list[Any] = [None]
+        result: list[Any] = [None]
         if self.main:
             try:
-                held = [action()]
-            except (UserError, OSError) as mistake:
-                held = [mistake]
-        dist.broadcast_object_list(held, src=0)
-        if isinstance(held[0], (UserError, OSError)):
-            raise held[0]
-        return held[0]
+                result = [action()]
+            except (UserError, OSError) as error:
+                result = [error]
+        dist.broadcast_object_list(result, src=0)
+        if isinstance(result[0], (UserError, OSError)):
+            raise result[0]
+        return result[0]
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name; `auto` is a GPU where there is one, else the CPU."""
+    """The device named `name`; `auto` is a GPU if there is one, else the CPU."""
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def share(rows: int, size: int, rank: int = 0) -> slice:
-    """The rows of a batch that fall to process `rank` of `size`."""
-    each, left = divmod(rows, size)
-    if left or not each:
+def batch_slice(windows: int, size: int, rank: int = 0) -> slice:
+    """The windows of a batch that process `rank` of `size` trains on.
+
+    Raises `UserError` if `size` does not divide `windows`.
+    """
+    each, remainder = divmod(windows, size)
+    if remainder or not each:
         raise UserError(
-            f"execution.processes is {size}, which does not divide the {rows} windows of a batch "
-            "(training.batch_tokens / model.context); take a divisor of that"
+            f"execution.processes is {size}, which does not divide the {windows} windows of a "
+            "batch (training.batch_tokens / model.context); give a divisor of that number"
         )
     return slice(rank * each, (rank + 1) * each)
 
 
-def join(device: torch.device) -> World:
-    """Take this process's place in its run, on a device of its own if it is a GPU."""
+def join_world(device: torch.device) -> World:
+    """Join the processes of this run; on GPUs, each process takes the one of its local rank."""
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     gpu = device.type == "cuda"
     if gpu:
@@ -111,18 +119,18 @@ def join(device: torch.device) -> World:
     return World(rank=rank, size=size, device=device)
 
 
-def spread_model(
+def shard_model(
     model: LlamaForCausalLM, world: World, *, shard: bool, compile: bool
 ) -> torch.nn.Module:
-    """What a batch goes through: the model, its replica (DDP), or the model in parts (FSDP2).
+    """The module to call in training: the model itself, replicated (DDP), or sharded (FSDP2).
 
-    A model in parts is compiled layer by layer here; the others are compiled by whoever calls them.
+    With `compile`, a sharded model is compiled here, layer by layer; callers compile the others.
     """
     if world.size == 1:
         return model
     if not shard:
-        cards = [world.device] if world.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=cards, gradient_as_bucket_view=True)
+        devices = [world.device] if world.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
     mesh = init_device_mesh(world.device.type, (world.size,))
     for layer in model.model.layers:
         if compile:
@@ -132,38 +140,38 @@ def spread_model(
     return model
 
 
-def exchange_gradients(replica: torch.nn.Module, wanted: bool) -> None:
-    """Whether the next backward pass sums gradients over the processes; the last of a step does."""
-    if isinstance(replica, DistributedDataParallel):
-        replica.require_backward_grad_sync = wanted
-    elif isinstance(replica, FSDPModule):
-        replica.set_requires_gradient_sync(wanted)
+def set_gradient_sync(module: torch.nn.Module, enabled: bool) -> None:
+    """Set whether the next backward pass averages gradients over the processes."""
+    if isinstance(module, DistributedDataParallel):
+        module.require_backward_grad_sync = enabled
+    elif isinstance(module, FSDPModule):
+        module.set_requires_gradient_sync(enabled)
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor on the CPU, put together where the processes hold a part each."""
+def gather_full(tensor: torch.Tensor) -> torch.Tensor:
+    """The full tensor on the CPU; a sharded one is gathered, so every process has to call this."""
     tensor = tensor.detach()
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu()
 
 
-def part_like(full: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """What this process holds of `full`, given a tensor that is spread the same way."""
+def shard_like(full: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The part of `full` that this process holds if it is sharded like `like`."""
     full = full.to(like.device)
     if not isinstance(like, DTensor):
         return full
-    # Every process has read the whole; none has to send it.
+    # Every process has read the full tensor, so none has to send it.
     return distribute_tensor(full, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def launched() -> bool:
-    """Whether this process is one of those that `launch` or torchrun has started."""
+def is_launched() -> bool:
+    """Whether `launch` or torchrun has started this process."""
     return "WORLD_SIZE" in os.environ
 
 
 def launch(processes: int) -> int:
-    """Run this command in `processes` processes, as torchrun would, and give the exit status.
+    """Run this command in `processes` processes, as torchrun does, and return the exit status.
 
-    A signal to this process reaches all of them and ends them as it ends one.
+    A signal to this process is passed on to all of them.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -182,8 +190,8 @@ def launch(processes: int) -> int:
     )
     try:
         elastic_launch(config, sys.executable)(*sys.argv)
-    except SignalException as stopped:
-        return 128 + int(stopped.sigval)
+    except SignalException as signalled:
+        return 128 + int(signalled.sigval)  # as a shell reports a signal
     except ChildFailedError as failed:
         _, first = failed.get_first_failure()
         return first.exitcode if first.exitcode > 0 else 128 - first.exitcode

@@ -19,8 +19,7 @@ from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json, write_text
 from splitlaw.experiment.settings import ExecutionConfig
-from splitlaw.stages.final import load_documents
-from splitlaw.training.evaluation import DocumentLosses
+from splitlaw.training.evaluation import DocumentLosses, load_documents
 from splitlaw.training.processes import resolve_device
 from splitlaw.zero_shot import harness, page, tables
 from splitlaw.zero_shot.documents import HeldOut, check_documents, read_held_out, system_losses

@@ -1,0 +1,35 @@
+"""Columns of the tables that the workflow writes, and the values of two of them."""
+
+LOSS_COLUMNS = ["loss", "loss_stderr", "bits_per_byte"]
+"""The numbers that describe a loss, in every table that has one."""
+
+LOSSES = (
+    """run stage split size params non_embedding_params flops_per_token train_domain domain
+pretrain_tokens unique_pretrain_tokens specialize_tokens unique_specialize_tokens trunk
+seed""".split()
+    + LOSS_COLUMNS
+)
+"""`losses.csv`: one row per cooled-down grid model and evaluated domain."""
+COMPARISON = (
+    """strategy seed size budget domain params flops pretrain_tokens specialize_tokens
+predicted_loss""".split()
+    + LOSS_COLUMNS
+)
+"""`comparison.csv`: one row per strategy, seed and domain."""
+FRONTIER = (
+    """size budget seed fraction_general domain pretrain_tokens specialize_tokens
+predicted_loss""".split()
+    + LOSS_COLUMNS
+)
+"""`frontier.csv`: one row per general fraction, seed and domain."""
+COST = "stage size runs tokens flops tokens_independent flops_independent".split()
+"""`cost.csv`: one row per stage and size."""
+LEARNING_RATES = "size params learning_rate tokens loss loss_stderr".split()
+"""`rates.csv`: one row per size and peak learning rate."""
+TRAIN_LOG = "step tokens domain learning_rate loss gradient_norm".split()
+"""`train_log.csv`: one row per logged step."""
+
+UNSPLIT, BRANCH = "unsplit", "branch"
+"""`stage` in `losses.csv`: of a run that was never split, and of a branch of a trunk."""
+FIT, HOLDOUT = "fit", "holdout"
+"""`split` in `losses.csv`: of rows that the law is fitted to, and of rows that it is tested on."""
