@@ -280,7 +280,7 @@ def test_the_status_of_a_real_training(tokens):
     execution = ExecutionConfig(device="cpu", compile=False)
     for nothing_to_do in (False, True):
         with job_status("pretrain", arguments):
-            grid.train_shared(job, runs, "trunk", execution=execution, out=out)
+            grid.train_trunk(job, runs, "trunk", execution=execution, out=out)
         (found,) = StatusReader(tokens).read()
         assert (found.stage, found.item, found.state) == ("pretrain", "tiny seed0", "done")
         assert found.unit == "tokens"

@@ -8,7 +8,8 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.settings import ExecutionConfig
-from splitlaw.stages.final import read_recipes, train_strategy, train_trunk
+from splitlaw.stages.final import train_strategy, train_trunk
+from splitlaw.stages.recipe_tokens import read_recipes
 from splitlaw.training.evaluation import evaluate, load_documents
 
 PLAN = {

@@ -12,8 +12,8 @@ from splitlaw.experiment.columns import LOSS_COLUMNS
 from splitlaw.experiment.lineage import GENERAL, Run
 
 if TYPE_CHECKING:
-    from splitlaw.stages.final import RecipeTokens
     from splitlaw.stages.grid import Job
+    from splitlaw.stages.recipe_tokens import RecipeTokens
 
 _HEADER = """\
 ---
