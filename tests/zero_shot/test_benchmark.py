@@ -4,8 +4,8 @@ import sys
 import pandas as pd
 import pytest
 
+from splitlaw.experiment.columns import BENCHMARKS
 from splitlaw.training.evaluation import load_documents
-from splitlaw.zero_shot.tables import COLUMNS
 
 FINALS = "final/tiny/1000/seed0"
 
@@ -35,7 +35,7 @@ def test_four_systems_on_tasks_and_documents(run, changed):
     status, said = run(changed)
     assert (status, said) == (0, "")
     table = pd.read_csv(changed / "benchmarks.csv")
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == BENCHMARKS
     assert set(zip(table["strategy"], table["system"], strict=True)) == {
         ("optimal", "routed"),
         ("optimal", "oracle"),

@@ -24,6 +24,8 @@ predicted_loss""".split()
 """`frontier.csv`: one row per general fraction, seed and domain."""
 COST = "stage size runs tokens flops tokens_independent flops_independent".split()
 """`cost.csv`: one row per stage and size."""
+BENCHMARKS = "strategy system size budget seed task metric value stderr n chance".split()
+"""`benchmarks.csv`: one row per system, task and metric."""
 LEARNING_RATES = "size params learning_rate tokens loss loss_stderr".split()
 """`rates.csv`: one row per size and peak learning rate."""
 TRAIN_LOG = "step tokens domain learning_rate loss gradient_norm".split()

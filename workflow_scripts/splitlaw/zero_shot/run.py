@@ -18,6 +18,7 @@ import torch
 from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json, write_text
+from splitlaw.experiment.columns import BENCHMARKS
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.training.evaluation import DocumentLosses, load_documents
 from splitlaw.training.processes import resolve_device
@@ -257,7 +258,7 @@ def _tabulate(
             rows = tables.gain_rows(measures, single, bound=system == ORACLE)
             gains += [{**who, **row} for row in rows]
     return (
-        pd.DataFrame(values, columns=tables.COLUMNS),
+        pd.DataFrame(values, columns=BENCHMARKS),
         pd.DataFrame(gains, columns=tables.GAIN_COLUMNS),
     )
 

@@ -20,7 +20,6 @@ Array = npt.NDArray[np.float64]
 BITS, LOSS, ACCURACY, NORMALISED = "bits_per_byte", "loss", "acc", "acc_norm"
 HIGHER_IS_BETTER = (ACCURACY, NORMALISED)
 ALL_TASKS, ALL_DOMAINS, HELD_OUT = "all_tasks", "all_domains", "heldout_"
-COLUMNS = "strategy system size budget seed task metric value stderr n chance".split()
 GAIN_COLUMNS = (
     "strategy system size budget seed task metric difference stderr low high n verdict"
 ).split()
