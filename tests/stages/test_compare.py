@@ -20,7 +20,7 @@ def gains(*rows):
     return pd.DataFrame([*told, other], columns=GAIN_COLUMNS)
 
 
-def test_a_gain_is_an_improvement_whatever_the_metric():
+def test_a_gain_is_positive_where_the_split_is_better():
     rows = {
         row["metric"]: row
         for row in system_rows(
@@ -31,13 +31,13 @@ def test_a_gain_is_an_improvement_whatever_the_metric():
     assert (rows["acc"]["gain"], rows["acc"]["verdict"]) == (-0.2, "worse")
 
 
-def test_seeds_are_averaged_and_make_no_error_smaller():
+def test_seeds_are_averaged_without_smaller_errors():
     (row,) = system_rows(gains((0, "routed", "acc", 0.1, 0.04), (1, "routed", "acc", 0.3, 0.06)))
     assert (row["gain"], row["stderr"]) == (pytest.approx(0.2), pytest.approx(0.05))
     assert row["seed_spread"] == pytest.approx(0.2 / 2**0.5)
 
 
-def test_the_oracle_gets_no_verdict():
+def test_the_verdict_of_the_oracle_is_a_bound():
     (row,) = system_rows(gains((0, "oracle", "acc", 0.5, 0.01)))
     assert row["verdict"] == "a bound"
 
@@ -47,11 +47,11 @@ def test_the_oracle_gets_no_verdict():
     [(0.17, 0.1, "better"), (-0.17, 0.1, "worse"), (0.16, 0.1, "inside its error"),
      (0.5, float("nan"), "inside its error")],
 )  # fmt: skip
-def test_a_difference_inside_its_90_percent_interval_is_called_that(gain, error, said):
+def test_verdicts_of_gains(gain, error, said):
     assert verdict(gain, error) == said
 
 
-def test_the_page_has_a_row_a_cell_in_the_order_of_sizes_and_budgets():
+def test_the_page_has_one_row_per_cell_ordered_by_size_and_budget():
     about = {"fraction_general": 0.25, "seeds": 1, "against": "half", "system": "specialists"}
     about |= {"task": "all_domains", "metric": "loss", "stderr": 0.01, "predicted": 0.05}
     cells = [("w56", 172_000, 200), ("w16", 25_000, 200), ("w16", 25_000, 100)]

@@ -42,7 +42,7 @@ def planted(noise, seed=0):
     return pd.DataFrame(rows)
 
 
-def test_the_minimum_is_that_of_the_curve_and_not_of_the_luckiest_loss():
+def test_the_minimum_is_that_of_the_curve_and_not_of_the_lowest_loss():
     grid = np.linspace(0.05, 0.9, 1000)
     best = grid[valley(grid).argmin()]
     found = [estimate_regret(planted(0.004, seed), best)[1] for seed in range(20)]
@@ -52,7 +52,7 @@ def test_the_minimum_is_that_of_the_curve_and_not_of_the_luckiest_loss():
     assert np.mean(inside) > 0.6
 
 
-def test_a_plan_beside_the_minimum_pays_for_it():
+def test_a_plan_away_from_the_minimum_has_regret():
     _, found = estimate_regret(planted(0.0005), 0.7)
     truth = valley(0.7) - valley(np.linspace(0.05, 0.9, 1000)).min()
     assert found.regret == pytest.approx(truth, rel=0.15)
@@ -61,14 +61,14 @@ def test_a_plan_beside_the_minimum_pays_for_it():
     assert "70%" in found.summary()
 
 
-def test_seeds_have_levels_of_their_own():
+def test_each_seed_has_its_own_offset():
     means = mean_losses(planted(0.0))
     x, y, seeds = (means[name].to_numpy() for name in ("fraction_general", "loss", "seed"))
     apart = fit_curve(x, y + 0.5 * seeds, seeds)
     assert apart.minimum[0] == pytest.approx(fit_curve(x, y, seeds).minimum[0], abs=1e-3)
 
 
-def test_too_few_fractions_are_told():
+def test_too_few_fractions_are_refused():
     few = planted(0.0).query("fraction_general < 0.35")
     with pytest.raises(UserError, match="give at least 7"):
         estimate_regret(few, 0.2)
@@ -79,7 +79,7 @@ def job(tokens):
     return job_of(tokens, "frontier")
 
 
-def test_every_fraction_is_trained_at_the_plans_compute(job, tmp_path):
+def test_every_fraction_is_trained_at_the_compute_of_the_plan(job, tmp_path):
     fit = replace(with_draws(law("two_skills", 2), 20), domains=("law", "medicine"))
     made = plan(fit, flops=6e3 * 6400, params=1e3, flops_per_token=6e3)
     file = tmp_path / "plan.json"

@@ -1,4 +1,4 @@
-"""A small experiment with invented words, from its corpus to its final models."""
+"""A small experiment with artificial words, from its corpus to its final models."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ ENDINGS = [
 
 
 def documents(domain: str, count: int, seed: int) -> list[bytes]:
-    """Sentences of words that hardly another domain uses, of 3 to 60 words."""
+    """Sentences of 3 to 60 words, most of which occur in one domain only."""
     random = np.random.default_rng([seed, len(domain)])
     words = np.array([f"{domain}{i}" for i in range(30)] + ["the", "of", "and"])
     return [" ".join(random.choice(words, random.integers(3, 60))).encode() for _ in range(count)]
@@ -50,7 +50,7 @@ def documents(domain: str, count: int, seed: int) -> list[bytes]:
 def export(folder: Path, results: Path, seed: int) -> None:
     """An untrained final model, with its losses by document."""
     model = build_model(SHAPE, seed=seed).eval()
-    # Weights of this size make predictions that differ between models and tokens.
+    # Larger weights, so that predictions differ between models and tokens.
     for parameter in model.parameters():
         parameter.data *= 8 if parameter.ndim > 1 else 1
     model.save_pretrained(folder)
@@ -66,7 +66,7 @@ def export(folder: Path, results: Path, seed: int) -> None:
 
 @pytest.fixture(scope="session")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its results folder; tests that change something take a copy."""
+    """The results folder; tests that modify it use `changed`."""
     results = tmp_path_factory.mktemp("results")
     for domain in ("general", *DOMAINS):
         for seed, (split, count) in enumerate({"train": 60, "validation": 12, "test": 24}.items()):
@@ -103,7 +103,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def changed(experiment: Path, tmp_path: Path) -> Path:
-    """A copy of the experiment to break."""
+    """A copy of the experiment that a test may modify."""
     return Path(shutil.copytree(experiment, tmp_path / "results"))
 
 

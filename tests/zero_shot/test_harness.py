@@ -23,9 +23,9 @@ def load(root, experiment, tmp_path):
     return inner
 
 
-def test_a_planted_set_has_its_accuracy(load):
-    """The first choice is always likeliest by a token; three of the eight are right."""
-    questions = harness.ask(load(TASKS))
+def test_accuracies_of_planted_log_likelihoods(load):
+    """The first choice always has the highest likelihood; it is right for three of eight items."""
+    questions = harness.build_questions(load(TASKS))
     assert questions.choices.tolist() == [2] * 8
     assert [questions.requests[g].idx for g in questions.gold] == [0, 1, 1, 0, 1, 0, 1, 0]
     bounds = np.arange(len(questions.requests) + 1)
@@ -35,20 +35,20 @@ def test_a_planted_set_has_its_accuracy(load):
     assert found["local_winogrande"]["acc"].tolist() == [1, 0, 1]
 
 
-def test_length_normalises_as_in_lm_eval(load):
-    """Item c: `yes indeed` at -5 nats in 10 characters beats `no` at -2 in 2."""
-    questions = harness.ask(load(["local_arc_easy"]))
+def test_acc_norm_divides_by_length_as_in_lm_eval(load):
+    """Item c: `yes indeed`, -5 nats in 10 characters, is above `no`, -2 nats in 2 characters."""
+    questions = harness.build_questions(load(["local_arc_easy"]))
     values = np.full(10, -3.0)
     values[4:6] = [-5.0, -2.0]
     found = harness.hits(questions, values, np.arange(11))["local_arc_easy"]
     assert (found["acc"][2], found["acc_norm"][2]) == (1, 0)
 
 
-def test_one_engine_gives_what_lm_eval_gives_with_the_model(load, experiment):
+def test_metrics_are_those_of_lm_eval_with_the_model(load, experiment):
     folder = experiment / "final/tiny/1000/seed0/no_split/general"
     model, tokenizer = open_model(folder), AutoTokenizer.from_pretrained(folder)
     tasks = load(TASKS)
-    questions = harness.ask(tasks)
+    questions = harness.build_questions(tasks)
     packed = pack(harness.encode(questions, model, tokenizer), context=32)
     ours = harness.hits(questions, log_likelihoods(model, packed), packed.bounds)
     theirs = evaluate(HFLM(pretrained=model, tokenizer=tokenizer), {"tasks": tasks})["results"]
@@ -57,24 +57,24 @@ def test_one_engine_gives_what_lm_eval_gives_with_the_model(load, experiment):
             assert found.mean() == theirs[task][f"{metric},none"]
 
 
-def test_the_router_sees_question_and_choices_alike(load):
-    texts = harness.ask(load(TASKS)).texts
+def test_the_router_reads_the_question_with_all_choices(load):
+    texts = harness.build_questions(load(TASKS)).texts
     assert texts[0] == "Question: which herb heals?\nAnswer: sage oak"
     assert texts[5].count(" was large.") == 1 and "fitted" in texts[5]
 
 
 def test_bytes_are_those_of_the_right_answer(load):
-    questions = harness.ask(load(TASKS))
+    questions = harness.build_questions(load(TASKS))
     assert questions.bytes.tolist() == [4, 7, 2, 6, 4, 10, 10, 10]
 
 
-def test_an_unknown_task_is_named_with_what_is_like_it(load):
+def test_an_unknown_task_is_named_with_similar_ones(load):
     with pytest.raises(UserError, match="no task local_arc_esy; did you mean local_arc_easy"):
         load(["local_arc_esy"])
 
 
 def test_a_task_without_items_names_the_file(load, tmp_path):
-    with pytest.raises(UserError, match=r"local_sciq.jsonl: no such file; run benchmark_items"):
+    with pytest.raises(UserError, match=r"local_sciq.jsonl: not found; run benchmark_items"):
         load(["local_sciq"], items=tmp_path)
 
 
@@ -86,21 +86,21 @@ def test_an_item_without_a_right_answer_is_named(load, tmp_path, gold, place):
     lines[place - 1] = json.dumps(item | {"gold": gold})
     (tmp_path / "local_sciq.jsonl").write_text("\n".join(lines))
     with pytest.raises(UserError, match=f"local_sciq: item {place} has no right answer"):
-        harness.ask(load(["local_sciq"], items=tmp_path))
+        harness.build_questions(load(["local_sciq"], items=tmp_path))
 
 
-def test_items_that_are_no_json_are_named(load, tmp_path):
+def test_a_file_that_is_not_json_is_named(load, tmp_path):
     (tmp_path / "local_sciq.jsonl").write_text('{"query": \n')
     with pytest.raises(UserError, match="local_sciq: its items cannot be read"):
         load(["local_sciq"], items=tmp_path)
 
 
-def test_a_task_that_needs_the_hub_says_so_offline(tmp_path, monkeypatch):
+def test_a_task_that_requires_the_hub_is_named_offline(tmp_path, monkeypatch):
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     task = "task: far\ndataset_path: someone/absent\noutput_type: multiple_choice\ntest_split: test"
     (tmp_path / "far.yaml").write_text(task)
     manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
-    with pytest.raises(UserError, match="far: needs the hub, which does not answer"):
+    with pytest.raises(UserError, match="far: requires the hub, which does not respond"):
         harness._load(manager, "far", "far")

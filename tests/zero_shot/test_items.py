@@ -19,7 +19,9 @@ def item(**changes):
 
 
 def test_an_item_without_a_right_answer_is_refused():
-    with pytest.raises(UserError, match="item 7: its right answer is number 2 of 2 choices"):
+    with pytest.raises(
+        UserError, match="item 7: its right answer is number 2, counted from 0, of 2 choices"
+    ):
         item(gold=2)
 
 
@@ -42,7 +44,7 @@ def test_items_of_the_package(task, count, choices):
 
 
 def test_an_unknown_local_task_is_named():
-    with pytest.raises(UserError, match="no local task local_arc; known are local_arc_easy"):
+    with pytest.raises(UserError, match="no local task local_arc; choose from local_arc_easy"):
         package_items("local_arc")
 
 
@@ -55,17 +57,18 @@ def test_items_in_training_text_are_found(tmp_path):
     batch = (["1", "2", "3"], ["s"] * 3, [text.encode() for text in train])
     write_documents(split_path(tmp_path, "law", "train"), [batch])
     texts = [
-        " ".join(WORDS[2:15]).title() + "!",  # 13 words in a row, however they are written
-        " ".join(["not", *WORDS[:8]]),  # nine words, of which the text has eight
-        " ".join(WORDS[:8]),  # eight words, all of them there
-        " ".join([*WORDS[5:9], "x", *WORDS[2:11]]),  # 13 in a row across two documents
-        "mu nu",  # an ordinary phrase
+        " ".join(WORDS[2:15]).title()
+        + "!",  # 13 consecutive words, in another case and with punctuation
+        " ".join(["not", *WORDS[:8]]),  # nine words, of which eight are shared
+        " ".join(WORDS[:8]),  # eight words, all shared
+        " ".join([*WORDS[5:9], "x", *WORDS[2:11]]),  # 13 consecutive words across two documents
+        "mu nu",  # too short to count
     ]
     found = found_in_training(texts, tmp_path, ["law"], words=13)
     assert found.tolist() == [True, False, True, False, False]
 
 
-def test_what_is_left_out_is_counted(experiment, tmp_path, monkeypatch):
+def test_removed_items_are_counted(experiment, tmp_path, monkeypatch):
     train = " ".join(["law1 law2 of", *WORDS])
     corpus = tmp_path / "corpus"
     batch = (["1"], ["s"], [train.encode()])
@@ -90,7 +93,7 @@ def test_what_is_left_out_is_counted(experiment, tmp_path, monkeypatch):
     assert len(set(kept)) == 4 and "near" not in kept and "long" not in kept
 
 
-def test_the_draw_depends_on_the_seed_alone(experiment):
+def test_the_draw_depends_only_on_the_seed(experiment):
     encoder, _ = load_tokenizer(experiment / "tokenizer")
     items = [item(id=str(i)) for i in range(50)]
 

@@ -37,7 +37,7 @@ def test_an_accuracy_has_the_standard_error_of_lm_eval():
     assert accuracy(hits).stderr == pytest.approx(mean_stderr(hits))
 
 
-def test_a_difference_inside_its_error_is_called_that():
+def test_verdicts_of_differences():
     random = np.random.default_rng(0)
     base = random.normal(8, 1, 400)
     noise = random.normal(0, 1, 400)
@@ -55,7 +55,7 @@ def test_higher_accuracy_is_better_and_an_oracle_is_a_bound():
     assert gain_rows([accuracy(more)], [accuracy(less)], bound=True)[0]["verdict"] == BOUND
 
 
-def test_equal_answers_differ_by_nothing():
+def test_the_difference_of_equal_answers_is_zero():
     row = gain_rows([accuracy([1, 0, 1])], [accuracy([1, 0, 1])])[0]
     assert (row["difference"], row["stderr"], row["verdict"]) == (0.0, 0.0, INSIDE)
 
@@ -80,7 +80,7 @@ def test_a_mean_of_tasks_has_a_narrower_interval_than_each():
     assert mean == pytest.approx(np.mean(list(widths.values())) / 3, rel=0.2)
 
 
-def test_means_weigh_tasks_and_domains_the_same():
+def test_means_have_equal_weights_of_tasks_and_domains():
     measures = [
         accuracy([1, 1, 1, 0], "a"),
         accuracy([0, 1], "b", chance=0.5),

@@ -41,7 +41,7 @@ def requests():
     return [listed[place] for place in random.permutation(len(listed))]
 
 
-def test_answers_side_by_side_are_what_each_is_alone(model):
+def test_packed_answers_have_the_log_likelihoods_of_single_ones(model):
     packed = pack(requests(), context=CONTEXT)
     found = log_likelihoods(model, packed)
     for number, (before, answer) in enumerate(requests()):
@@ -49,7 +49,7 @@ def test_answers_side_by_side_are_what_each_is_alone(model):
         assert part == pytest.approx(by_hand(model, before, answer), abs=1e-5)
 
 
-def test_batches_do_not_change_what_is_found(model, monkeypatch):
+def test_the_batch_size_does_not_change_results(model, monkeypatch):
     whole = log_likelihoods(model, pack(requests(), context=CONTEXT))
     monkeypatch.setattr(scoring, "_BATCH_TOKENS", 40)
     packed = pack(requests(), context=CONTEXT)
@@ -63,7 +63,7 @@ def test_a_shared_question_is_read_once():
     assert packed.tokens == len(question)
 
 
-def test_rows_stay_short_where_many_answers_share_one_token():
+def test_rows_have_a_limited_length():
     packed = pack([([0], [1] * 20)] * 50, context=CONTEXT)
     assert max(batch.inputs.shape[1] for batch in packed.batches) <= 2 * CONTEXT
 

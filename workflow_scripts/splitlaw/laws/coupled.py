@@ -92,4 +92,4 @@ class Coupled(Form):
         return v
 
 
-COUPLED = register(Coupled())
+register(Coupled())

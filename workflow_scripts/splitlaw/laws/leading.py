@@ -169,5 +169,5 @@ class EffectiveTokens(Form):
         return v
 
 
-TWO_SKILLS = register(TwoSkills())
-EFFECTIVE_TOKENS = register(EffectiveTokens())
+register(TwoSkills())
+register(EffectiveTokens())

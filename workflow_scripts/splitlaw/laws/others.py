@@ -335,9 +335,9 @@ class TransferredData(Form):
         return v
 
 
-ADDITIVE = register(Additive())
-MULTIPLICATIVE = register(Multiplicative())
-TRANSFER_GAP = register(TransferGap())
-INTERACTION_FORM = register(Interaction())
-TRANSFERRED_DATA = register(TransferredData())
-CHINCHILLA = register(Chinchilla())
+register(Additive())
+register(Multiplicative())
+register(TransferGap())
+register(Interaction())
+register(TransferredData())
+register(Chinchilla())

@@ -79,13 +79,6 @@ class Table:
         return Points.of(self.params, general, special, units)
 
     @property
-    def repeats(self) -> bool:
-        """Whether any row saw a token twice."""
-        return bool(
-            (self.unique_general < self.general).any() or (self.unique_special < self.special).any()
-        )
-
-    @property
     def one_stage(self) -> bool:
         """Whether every row is a run that was never split, or never pretrained."""
         return not ((self.general > 0) & (self.special > 0)).any()

@@ -1,5 +1,6 @@
-"""The benchmark stage: zero-shot tasks and held-out losses of a split model as one system.
+"""Zero-shot tasks and held-out losses of a split model, measured as one system.
 
-`items` makes local items, `router` picks specialists, `harness` is the door to `lm-eval`,
-`scoring` computes token log-likelihoods, `systems` combines them, `tables` writes what came out.
+`prepare` makes local items, `harness` is the interface to `lm-eval`, `scoring` computes token
+log-likelihoods, `routing` weights the specialists, `systems` combines them, `tables` makes rows of
+the results, `page` a page, and `run` does all of this for the final models.
 """

@@ -1,4 +1,4 @@
-"""Held-out losses of a split model: each document goes to the specialist that the router picks."""
+"""Held-out losses of a split model, in which the router selects a specialist for each document."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ Losses = Mapping[str, DocumentLosses]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unsure:
-    """The documents of a domain for which the router leaves more than one specialist."""
+class MixedDocuments:
+    """Documents of a domain to which the router assigns more than one specialist."""
 
     documents: Indices
-    """Which they are."""
+    """Indices of the documents."""
     packed: Packed
-    """Their windows; flat results are token by token in the order of the documents."""
+    """Their windows; flat results are by token, in the order of the documents."""
     owner: Indices
     """(tokens,) index into `documents`."""
 
     @property
     def bounds(self) -> Indices:
-        """(documents + 1,) where a document's tokens stand in a flat result."""
+        """(documents + 1,) positions of the documents' tokens in a flat result."""
         return np.searchsorted(self.owner, np.arange(len(self.documents) + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """The test documents of a domain that `splitlaw.evaluation` measures losses on."""
+    """The test documents of a domain on which `splitlaw.training.evaluation` measures losses."""
 
     domain: str
-    """Its name."""
+    """Name of the domain."""
     tokens: Array
     """(documents,) tokens counted."""
     weights: Array
-    """(documents, specialists) the router's weights."""
-    unsure: Unsure
-    """Where these leave more than one specialist, so that tokens must be mixed one by one."""
+    """(documents, specialists) weights of the router."""
+    mixed: MixedDocuments
+    """Documents with more than one specialist, whose probabilities are averaged token by token."""
 
 
 def read_held_out(
@@ -61,31 +61,31 @@ def read_held_out(
     limit: int,
     characters: int | None,
 ) -> HeldOut:
-    """Find the documents, and route them by their text, as much of it as is evaluated.
+    """Read the test documents and route them by the part of their text that is evaluated.
 
     Raises `UserError` for a domain without test text, token files of another tokenizer, or a corpus
-    that is not the one that was tokenized.
+    other than the one that was tokenized.
     """
     sidecar = results / "tokens" / domain / "tokens.json"
     tokenizer = results / "tokenizer" / "tokenizer.json"
     about = read_json(sidecar)
     if about.get("tokenizer_sha256") != sha256_file(tokenizer):
-        raise UserError(f"{sidecar}: was made with another {tokenizer}; run tokenize again")
+        raise UserError(f"{sidecar}: was made with a different {tokenizer}; run tokenize again")
     if not about["splits"]["test"]["tokens"]:
         raise UserError(f"{sidecar}: the test split has no text; give {domain} more documents")
     windows = cut_windows(sidecar, context=context, limit=limit)
     texts = _first_texts(results / "corpus", domain, len(windows.tokens), characters)
     if [len(text.encode("utf-8")) for text in texts] != windows.bytes.astype(int).tolist():
         raise UserError(
-            f"{sidecar}: holds other test documents than {results}/corpus; run tokenize again"
+            f"{sidecar}: its test documents are not those of {results}/corpus; run tokenize again"
         )
     weights = weigh(texts)
-    unsure = np.flatnonzero((weights > 0).sum(1) > 1)
+    several = np.flatnonzero((weights > 0).sum(1) > 1)
     return HeldOut(
         domain=domain,
         tokens=windows.tokens,
         weights=weights,
-        unsure=_unsure(windows, unsure, context),
+        mixed=_mixed_documents(windows, several, context),
     )
 
 
@@ -98,10 +98,10 @@ def _first_texts(corpus: Path, domain: str, number: int, characters: int | None)
     return texts[:number]
 
 
-def _unsure(windows: Windows, documents: Indices, context: int) -> Unsure:
+def _mixed_documents(windows: Windows, documents: Indices, context: int) -> MixedDocuments:
     kept = np.isin(windows.document, documents)
     lengths = windows.tokens[documents].astype(np.int64)
-    return Unsure(
+    return MixedDocuments(
         documents=documents,
         packed=pack(window_requests(windows.inputs[kept], windows.targets[kept]), context=context),
         owner=np.repeat(np.arange(len(documents)), lengths),
@@ -109,7 +109,7 @@ def _unsure(windows: Windows, documents: Indices, context: int) -> Unsure:
 
 
 def window_requests(inputs: Indices, targets: Indices) -> list[tuple[list[int], list[int]]]:
-    """Windows, `(windows, context)` each, as tokens to read and tokens to predict after them."""
+    """Pairs of context tokens and tokens to predict, from windows, `(windows, context)` each."""
     requests = []
     for read, wanted in zip(inputs, targets, strict=True):
         counted = np.flatnonzero(wanted >= 0)
@@ -118,20 +118,19 @@ def window_requests(inputs: Indices, targets: Indices) -> list[tuple[list[int], 
 
 
 def system_losses(
-    held: HeldOut, specialists: Sequence[DocumentLosses], unsure: Array
+    held: HeldOut, specialists: Sequence[DocumentLosses], log_likelihoods: Array
 ) -> dict[str, DocumentLosses]:
     """Losses by document of the three systems of several specialists.
 
-    `specialists` are their losses on the documents, `unsure` their log-likelihoods of the tokens of
-    `held.unsure`, `[specialists, tokens]`.
+    `specialists` are their losses on all documents, `log_likelihoods` those of the tokens of
+    `held.mixed`, `[specialists, tokens]`.
     """
     nats = np.stack([losses.nats for losses in specialists])
-    everyone = np.arange(nats.shape[1])
-    routed = nats[held.weights.argmax(1), everyone]
+    routed = nats[held.weights.argmax(1), np.arange(nats.shape[1])]
     ensemble = routed.copy()
-    some = held.unsure.documents
-    tokens = mixed(unsure, held.weights[some], held.unsure.owner)
-    ensemble[some] = -sums(tokens, held.unsure.bounds)
+    documents = held.mixed.documents
+    tokens = mixed(log_likelihoods, held.weights[documents], held.mixed.owner)
+    ensemble[documents] = -sums(tokens, held.mixed.bounds)
     by_system = {ROUTED: routed, ORACLE: nats.min(0), ENSEMBLE: ensemble}
     return {
         system: DocumentLosses(nats=value, tokens=held.tokens, bytes=specialists[0].bytes)
@@ -140,11 +139,11 @@ def system_losses(
 
 
 def check_documents(losses: Losses, held: HeldOut, folder: Path) -> DocumentLosses:
-    """The losses of a final model on a domain, if they are of the same documents."""
+    """Return the losses of a final model on a domain; refuse losses on other documents."""
     found = losses.get(held.domain)
     if found is None or not np.array_equal(found.tokens, held.tokens):
         raise UserError(
-            f"{folder}/documents.npz: is not of the test documents of {held.domain}; "
+            f"{folder}/documents.npz: its losses are not on the test documents of {held.domain}; "
             "run train_final again"
         )
     return found

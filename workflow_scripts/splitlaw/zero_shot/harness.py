@@ -1,8 +1,8 @@
-"""The door to `lm-eval`: its tasks, its requests, its tokenisation, its metrics.
+"""The interface to `lm-eval`: its tasks, requests, tokenization and metrics.
 
-`lm-eval` builds every request from a task's YAML and scores every answer that we give; only the
-forward passes are ours (`splitlaw.zero_shot.scoring`), because every system is a combination of
-token log-likelihoods of the same few models.
+`lm-eval` builds the requests from a task's YAML file and computes the metrics from log-likelihoods.
+The forward passes are done here (`splitlaw.zero_shot.scoring`), because every system combines token
+log-likelihoods of the same few models.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from splitlaw.common.errors import UserError
 from splitlaw.zero_shot.scoring import sums
+from splitlaw.zero_shot.tables import ACCURACY, NORMALISED
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
@@ -39,13 +40,13 @@ except ImportError as cause:
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
-METRICS = ("acc", "acc_norm")
+METRICS = (ACCURACY, NORMALISED)
 _LOCAL = "local_"
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep progress bars and notices of `lm-eval` and `datasets` off the terminal."""
+    """Suppress progress bars and messages of `lm-eval` and `datasets`."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -56,17 +57,17 @@ def _quiet() -> Iterator[None]:
 
 
 def load_tasks(names: Sequence[str], *, folder: Path, items: Path, cache: Path) -> dict[str, Any]:
-    """Tasks by name: those of `folder` read the items in `items`, others come from the hub.
+    """Load tasks by name: those of `folder` read the items in `items`, others are from the hub.
 
-    Raises `UserError` for an unknown task, a local one without items, a task that needs the hub
-    where it cannot be reached, and one that is not multiple choice.
+    Raises `UserError` for an unknown task, a local task without items, a task that requires the hub
+    while it cannot be reached, and a task that is not multiple choice.
     """
     local = TaskManager(include_path=str(folder), include_defaults=False)
     foreign = [name for name in names if name not in local.all_subtasks]
     for name in foreign:
         if name.startswith(_LOCAL):
             raise UserError(f"benchmarks.tasks: {_unknown(name, local.all_subtasks)}")
-    # lm-eval has 14,000 task files; they are read only where one of them is wanted.
+    # lm-eval has 14,000 task files, so they are read only if one of them is required.
     everywhere = TaskManager(include_path=str(folder)) if foreign else local
     loaded: dict[str, Any] = {}
     for name in names:
@@ -79,22 +80,22 @@ def load_tasks(names: Sequence[str], *, folder: Path, items: Path, cache: Path) 
     for name, task in loaded.items():
         if task.OUTPUT_TYPE != "multiple_choice":
             raise UserError(
-                f"benchmarks.tasks: {name} is of the kind {task.OUTPUT_TYPE}; "
-                "give tasks of multiple choice"
+                f"benchmarks.tasks: {name} has the output type {task.OUTPUT_TYPE}; "
+                "choose multiple-choice tasks"
             )
     return loaded
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else "lm-eval ls tasks lists what it has"
-    return f"no task {name}; {hint}"
+    hint = f"did you mean {' or '.join(close)}?" if close else "run lm-eval ls tasks for a list"
+    return f"there is no task {name}; {hint}"
 
 
 def _with_items(config: Mapping[str, Any], items: Path, cache: Path) -> dict[str, Any]:
     path = items / f"{config['task']}.jsonl"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; run benchmark_items with {config['task']}")
+        raise UserError(f"{path}: not found; run benchmark_items with {config['task']}")
     data = {"data_files": {"test": str(path)}, "cache_dir": str(cache)}
     return {**config, "dataset_kwargs": data}
 
@@ -105,17 +106,19 @@ def _load(manager: TaskManager, name: str, spec: Any) -> dict[str, Any]:
             return dict(manager.load([spec])["tasks"])
     except datasets.exceptions.DatasetGenerationError as cause:
         reason = str(cause.__cause__ or cause).splitlines()[0]
-        raise UserError(f"{name}: its items cannot be read ({reason}); make them again") from None
-    except IndexError:  # lm-eval looks up the answer of the first item while it opens a task
         raise UserError(
-            f"{name}: item 1 has no right answer (gold is beyond its choices); mend the item or "
-            "remove it"
+            f"{name}: its items cannot be read ({reason}); run benchmark_items again"
         ) from None
-    except OSError as cause:  # what the hub's libraries raise, offline or unanswered
+    except IndexError:  # lm-eval reads the answer of the first item when it opens a task
+        raise UserError(
+            f"{name}: item 1 has no right answer (gold is not one of its choices); correct or "
+            "remove the item"
+        ) from None
+    except OSError as cause:  # raised by the libraries of the hub when it does not respond
         reason = str(cause).splitlines()[0]
         raise UserError(
-            f"{name}: needs the hub, which does not answer ({reason}); go online, or take a task "
-            "on local items"
+            f"{name}: requires the hub, which does not respond ({reason}); go online, or choose a "
+            "task with local items"
         ) from None
 
 
@@ -124,37 +127,37 @@ class Questions:
     """All items of all tasks as requests, in the order of the tasks."""
 
     tasks: Mapping[str, Any]
-    """The tasks of `lm-eval`."""
+    """The tasks of `lm-eval` by name."""
     requests: Sequence[Instance]
-    """Their requests, the choices of an item one after another."""
+    """Requests of all items, those of an item one after another."""
     item: Indices
-    """(requests,) which item a request is of, counted over all tasks."""
+    """(requests,) number of the item of each request, counted over all tasks."""
     gold: Indices
-    """(items,) the request of the right answer."""
+    """(items,) number of the request with the right answer."""
     bytes: Array
     """(items,) UTF-8 bytes of the right answer."""
     choices: Indices
     """(items,) number of choices."""
     task: Indices
-    """(items,) which task an item is of."""
+    """(items,) number of the task of each item."""
 
     @property
     def texts(self) -> list[str]:
-        """What the router sees of each item: its question and all its choices, alike."""
+        """Text of each item for the router: the question and all choices, without preference."""
         parts: list[dict[str, None]] = [{} for _ in self.gold]
         for number, request in zip(self.item, self.requests, strict=True):
             parts[number].update(dict.fromkeys(request.args))
         return ["".join(part) for part in parts]
 
 
-def ask(tasks: Mapping[str, Any]) -> Questions:
-    """Let `lm-eval` build the requests of all tasks, without examples."""
+def build_questions(tasks: Mapping[str, Any]) -> Questions:
+    """Build the requests of all tasks with `lm-eval`, without examples (zero-shot)."""
     requests: list[Instance] = []
     item: list[int] = []
     gold: list[int] = []
     choices: list[int] = []
     owner: list[int] = []
-    for place, (name, task) in enumerate(tasks.items()):
+    for number, (name, task) in enumerate(tasks.items()):
         task.set_config(key="num_fewshot", value=0)
         with _quiet():
             task.build_all_requests()
@@ -164,7 +167,7 @@ def ask(tasks: Mapping[str, Any]) -> Questions:
                 last = request.doc_id
                 gold.append(len(requests) + _right_answer(name, task, request))
                 choices.append(0)
-                owner.append(place)
+                owner.append(number)
             choices[-1] += 1
             item.append(len(gold) - 1)
             requests.append(request)
@@ -180,7 +183,7 @@ def ask(tasks: Mapping[str, Any]) -> Questions:
 
 
 def _right_answer(name: str, task: Any, request: Instance) -> int:
-    """Which choice of an item is right; `lm-eval` itself would count it as never answered."""
+    """Number of the right choice. Items without one are refused; `lm-eval` counts them as wrong."""
     choices = task.doc_to_choice(request.doc)
     gold = task.doc_to_text(request.doc) if task.multiple_input else task.doc_to_target(request.doc)
     if isinstance(gold, str) and gold in choices:
@@ -188,13 +191,13 @@ def _right_answer(name: str, task: Any, request: Instance) -> int:
     if not isinstance(gold, int) or not 0 <= gold < len(choices):
         raise UserError(
             f"{name}: item {request.doc_id + 1} has no right answer (gold is {gold!r}, with "
-            f"{len(choices)} choices); mend the item or remove it"
+            f"{len(choices)} choices); correct the item or remove it"
         )
     return gold
 
 
 class _Encoder(HFLM):
-    """`HFLM` up to the model: it keeps the tokens that would have been scored."""
+    """`HFLM` without the forward passes: it stores the tokens that would be scored."""
 
     def _loglikelihood_tokens(
         self, requests: list[Any], *_: object, **__: object
@@ -206,7 +209,7 @@ class _Encoder(HFLM):
 def encode(
     questions: Questions, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase
 ) -> list[tuple[list[int], list[int]]]:
-    """Tokens in front and tokens to score of every request, as `HFLM` encodes them."""
+    """Context tokens and tokens to score of every request, as encoded by `HFLM`."""
     with _quiet():
         encoder = _Encoder(pretrained=model, tokenizer=tokenizer)
         encoder.loglikelihood(list(questions.requests), disable_tqdm=True)
@@ -215,13 +218,13 @@ def encode(
         if len(answer) > longest:
             raise UserError(
                 f"{request.task_name}: item {(request.doc_id or 0) + 1} has an answer of "
-                f"{len(answer)} tokens, the model reads {longest}; remove the item"
+                f"{len(answer)} tokens, but the model reads only {longest}; remove the item"
             )
     return encoder.encoded
 
 
 class _Answers(LM):
-    """A model that answers with log-likelihoods computed before."""
+    """A model that returns log-likelihoods that were computed before."""
 
     def __init__(self, answers: Mapping[tuple[Any, ...], float]) -> None:
         super().__init__()
@@ -242,10 +245,9 @@ def _key(request: Instance) -> tuple[Any, ...]:
 
 
 def hits(questions: Questions, values: Array, bounds: Indices) -> dict[str, dict[str, Array]]:
-    """By task and metric of `METRICS`, whether `lm-eval` counts each item as right, `[items]`.
+    """Whether `lm-eval` counts each item as right, `[items]`, by task and metric of `METRICS`.
 
-    `values` are log-likelihoods of tokens, those of request r between `bounds[r]` and
-    `bounds[r + 1]`.
+    `values` are log-likelihoods of tokens; those of request r are at `bounds[r]:bounds[r + 1]`.
     """
     answers = dict(zip(map(_key, questions.requests), sums(values, bounds).tolist(), strict=True))
     with _quiet():

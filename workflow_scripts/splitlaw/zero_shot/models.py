@@ -1,4 +1,4 @@
-"""Final models as the stage finds them: which folder answers for which domain."""
+"""Trained recipes: the folders of the final models and the domains that each is used for."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class TrainedRecipe:
     seed: int
     """Seed of the training."""
     folders: Mapping[str, Path]
-    """The model that answers for each domain; domains may share one."""
+    """Folder of the model for each domain; domains may share a model."""
 
     @property
     def models(self) -> list[Path]:
-        """The different models, in the order of the domains."""
+        """Folders of the distinct models, in the order of the domains."""
         return list(dict.fromkeys(self.folders.values()))
 
     @property
-    def against(self) -> tuple[str, str, int]:
-        """What is compared with one another: size, budget and seed."""
+    def group(self) -> tuple[str, str, int]:
+        """Size, budget and seed: recipes with the same group are compared."""
         return self.size, self.budget, self.seed
 
 
 def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
-    """Recipes from the tables that training them wrote, each beside its models' folders."""
+    """Read recipes from their `losses.csv`, which are beside the folders of the models."""
     recipes = []
     for table in tables:
         try:
@@ -55,9 +55,11 @@ def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
             keys = rows[_KEY].drop_duplicates()
             trained = dict(zip(rows["domain"], rows["specialize_tokens"], strict=True))
         except (OSError, ValueError, KeyError) as cause:
-            raise UserError(f"{table}: no table of final models ({cause}); train them") from None
+            raise UserError(
+                f"{table}: is not a table of final models ({cause}); run train_final"
+            ) from None
         if len(keys) != 1:
-            raise UserError(f"{table}: has {len(keys)} recipes; give one table a recipe")
+            raise UserError(f"{table}: has {len(keys)} recipes; give one table per recipe")
         strategy, size, budget, seed = keys.iloc[0]
         folders = {
             str(domain): table.parent / (str(domain) if tokens else GENERAL)
@@ -72,30 +74,30 @@ def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
 
 
 def check_folders(recipes: Sequence[TrainedRecipe], tokenizer: Path) -> None:
-    """Refuse a folder without a model or tokenizer, and one whose tokenizer is another."""
+    """Refuse folders without a model or a tokenizer, or with another tokenizer."""
     wanted = sha256_file(tokenizer / "tokenizer.json")
     for folder in dict.fromkeys(folder for recipe in recipes for folder in recipe.models):
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             if not (folder / name).is_file():
-                raise UserError(f"{folder}: has no {name}; export the model again")
+                raise UserError(f"{folder}: has no {name}; run train_final again")
         if sha256_file(folder / "tokenizer.json") != wanted:
             raise UserError(
-                f"{folder}/tokenizer.json: is not the tokenizer in {tokenizer}; "
-                "export the model again, or name the tokenizer it was trained with"
+                f"{folder}/tokenizer.json: differs from the tokenizer in {tokenizer}; run "
+                "train_final again, or give the tokenizer that the model was trained with"
             )
         tokens = read_json(folder / "tokenizer.json")
         vocabulary = len(tokens["model"]["vocab"])
         rows = read_json(folder / "config.json").get("vocab_size", 0)
         if rows < vocabulary:
             raise UserError(
-                f"{folder}: the tokenizer has {vocabulary} tokens and the model knows {rows}; "
-                "put the tokenizer there that it was trained with"
+                f"{folder}: the tokenizer has {vocabulary} tokens, but the model has {rows}; "
+                "replace the tokenizer by the one that the model was trained with"
             )
 
 
 def open_model(folder: Path, device: torch.device | str = "cpu") -> LlamaForCausalLM:
-    """The model of a folder on `device`, in float32, ready to be asked."""
-    from transformers import AutoModelForCausalLM  # slow, and after the cheap refusals
+    """Load the model of a folder to `device`, in float32 and evaluation mode."""
+    from transformers import AutoModelForCausalLM  # slow to import, so after the checks
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Items that stand in training text: found by the words they share with it."""
+"""Items that occur in training text, found by the words that they share with it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from splitlaw.corpus.documents import read_documents
 def found_in_training(
     texts: Sequence[str], corpus: Path, domains: Iterable[str], *, words: int
 ) -> npt.NDArray[np.bool_]:
-    """Which texts share `words` words in a row with a training document of any domain.
+    """Whether each text shares `words` consecutive words with a training document of any domain.
 
-    A text of fewer words counts where all of it is found, if it has at least `MIN_ITEM_WORDS`: the
-    criterion by which the corpus stage removes documents (Brown et al. 2020, appendix C), here
-    with the right answer as part of the item. `texts` are `[items]`, the result `bool [items]`.
+    A text with fewer words, but at least `MIN_ITEM_WORDS`, is found if it shares all of them. This
+    is the criterion by which the corpus stage removes documents (Brown et al. 2020, appendix C),
+    except that the right answer is part of the item. `texts` are `[items]`, the result is
+    `bool [items]`.
     """
     wanted = benchmark_ngrams(texts, words)
     found: dict[int, list[Hashes]] = {width: [] for width in wanted.by_width}
@@ -45,7 +46,7 @@ def found_in_training(
 def _collect(
     documents: Sequence[str], wanted: BenchmarkNgrams, found: dict[int, list[Hashes]]
 ) -> None:
-    """Add the items' n-grams that stand within one of the documents."""
+    """Add the n-grams of the items that occur within one of the documents."""
     hashes, bounds = word_hashes([text.encode("utf-8", "replace") for text in documents])
     widths = list(wanted.by_width)
     for width, run in zip(widths, ngram_hashes(hashes, widths), strict=True):

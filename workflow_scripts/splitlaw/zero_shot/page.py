@@ -1,4 +1,4 @@
-"""`benchmarks.md`: bits per byte first, then accuracy beside chance, then held-out losses."""
+"""The page `benchmarks.md`: bits per byte, accuracies with chance levels, held-out losses."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from splitlaw.zero_shot.tables import (
 )
 
 MARKS = {BETTER: " **better**", WORSE: " *worse*"}
+"""Verdicts in Markdown; others are not printed."""
 _NAMES = {ALL_TASKS: "mean of the tasks", ALL_DOMAINS: "mean of the domains"}
-_WHO = ["strategy", "system"]
-_HOW = """\
-Values with one standard error. A system is called better or worse than the single general model of
-the same training compute where the 90% interval of the difference, on the same items or documents,
-leaves out zero; every other difference is inside its error. The oracle knows the right answer: it
-is a bound, and lies above its models even where none of them is better than another.
+_EXPLANATION = """\
+Values ± one standard error. A system is called better or worse than the single general model with
+the same training compute where the 90% interval of their difference on the same items or documents
+excludes zero; every other difference is inside its error. The oracle selects a specialist by the
+right answer. It is a bound: it is better than its models even where these are equally good.
 """
 
 
@@ -39,11 +39,11 @@ def write_page(
     titles: Mapping[str, str],
     counts: Mapping[str, Mapping[str, int]],
 ) -> str:
-    """The page in Markdown, a part for every size, budget and seed.
+    """The page in Markdown, with a section for every size, budget and seed.
 
-    `counts` are those of `items.json` by local task: what was asked, and what was left out.
+    `counts` are the counts of kept and removed items in `items.json`, by local task.
     """
-    parts = ["# Benchmarks", "", _HOW]
+    parts = ["# Benchmarks", "", _EXPLANATION]
     if counts:
         parts += ["## Items of the local tasks", "", *_items(counts, titles), ""]
     for key, part in values.groupby(["size", "budget", "seed"], sort=False):
@@ -54,16 +54,16 @@ def write_page(
 
 def _items(counts: Mapping[str, Mapping[str, int]], titles: Mapping[str, str]) -> list[str]:
     columns = {
-        "in_package": "there are",
-        "near_training_text": "left out: near training text",
-        "answer_longer_than_context": "left out: answer too long for the context",
-        "kept": "asked",
-        "question_cut_to_context": "of these, question cut to the context",
+        "in_package": "in the package",
+        "near_training_text": "removed: in training text",
+        "answer_longer_than_context": "removed: answer longer than the context",
+        "kept": "used",
+        "question_cut_to_context": "of these: question truncated to the context",
     }
     rows = [["", *columns.values()]]
-    for task, told in counts.items():
-        rows.append([titles.get(task, task), *(f"{told[name]:,}" for name in columns)])
-    totals = [sum(told[name] for told in counts.values()) for name in columns]
+    for task, found in counts.items():
+        rows.append([titles.get(task, task), *(f"{found[name]:,}" for name in columns)])
+    totals = [sum(found[name] for found in counts.values()) for name in columns]
     return markdown_table(rows[0], [*rows[1:], ["all", *(f"{total:,}" for total in totals)]])
 
 
@@ -81,7 +81,7 @@ def _part(values: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str]) 
         "",
         *_by_task(domains, gains, LOSS, titles),
         "",
-        "### Every strategy, means over tasks and over domains",
+        "### All strategies, means over tasks and over domains",
         "",
         *_by_system(values, gains),
         "",
@@ -97,13 +97,13 @@ def _accuracy(tasks: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str
     if guessed.empty:
         return []
     low, count = int(at_chance(guessed).sum()), len(guessed)
-    said = (
-        f"{low} of {count} accuracies (plain and normalised by length, the oracle's left out) have "
-        "the chance level in their 90% interval."
+    note = (
+        f"The 90% interval of {low} of {count} accuracies (plain and normalised by length, without "
+        "the oracle) contains the chance level."
     )
     if low > count / 2:
-        said += " These models guess: read the bits per byte."
-    lines = ["### Accuracy (higher is better)", "", said, ""]
+        note += " These models mostly guess; compare their bits per byte instead."
+    lines = ["### Accuracy (higher is better)", "", note, ""]
     return [*lines, *_by_task(tasks, gains, ACCURACY, titles, chance=True), ""]
 
 
@@ -115,7 +115,7 @@ def _by_task(
     *,
     chance: bool = False,
 ) -> list[str]:
-    """Rows are tasks; columns are systems, the general model first."""
+    """A table with one row per task and one column per system, the single model first."""
     values = values[values["metric"] == metric]
     who = list(dict.fromkeys(zip(values["strategy"], values["system"], strict=True)))
     who.sort(key=lambda pair: pair[1] != SINGLE)
@@ -129,7 +129,7 @@ def _by_task(
 
 
 def _by_system(values: pd.DataFrame, gains: pd.DataFrame) -> list[str]:
-    """Rows are systems of all strategies; columns are means."""
+    """A table with one row per strategy and system; columns are means."""
     columns = {
         "bits per byte, tasks": (ALL_TASKS, BITS),
         "accuracy, tasks": (ALL_TASKS, ACCURACY),
@@ -144,7 +144,7 @@ def _by_system(values: pd.DataFrame, gains: pd.DataFrame) -> list[str]:
 
 def _cells(values: pd.DataFrame, gains: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """Value, error and verdict by strategy, system, task and metric."""
-    keys = [*_WHO, "task", "metric"]
+    keys = ["strategy", "system", "task", "metric"]
     verdicts = gains.set_index(keys)["verdict"].to_dict()
     return {
         key: f"{row['value']:.3f} ± {row['stderr']:.3f}{MARKS.get(verdicts.get(key, ''), '')}"

@@ -1,4 +1,4 @@
-"""Make the local items of the tasks: what is near training text is counted and left out."""
+"""Make the items of the local tasks; items that occur in training text are removed and counted."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from splitlaw.zero_shot.overlap import found_in_training
 
 @dataclass(frozen=True, kw_only=True)
 class ItemConfig:
-    """Which items are kept."""
+    """Selection of the items."""
 
     tasks: Sequence[str]
     """Local tasks."""
     cap: int
-    """Items per task at most, drawn with `seed`."""
+    """Largest number of items per task; they are drawn with `seed`."""
     words: int
-    """Words in a row that an item may not share with training text."""
+    """Number of consecutive words that an item may not share with training text."""
     context: int
-    """Tokens that a model reads: an item with a longer answer cannot be scored."""
+    """Context length in tokens; items with a longer answer cannot be scored."""
     seed: int
     """Seed of the draw."""
 
@@ -41,7 +41,7 @@ class ItemConfig:
 def prepare_items(
     config: ItemConfig, *, corpus: Path, domains: Sequence[str], tokenizer: Path, out: Path
 ) -> None:
-    """Write `{task}.jsonl` for every task into `out`, and `items.json` with what was left out."""
+    """Write `{task}.jsonl` for every task, and `items.json` with counts of removed items."""
     encoder, _ = load_tokenizer(tokenizer)
     items = {task: package_items(task) for task in config.tasks}
     texts = [item.text for listed in items.values() for item in listed]
@@ -68,7 +68,7 @@ def _settings(config: ItemConfig) -> dict[str, int]:
 def _choose(
     task: str, items: Sequence[Item], near: Sequence[bool], encoder: Tokenizer, config: ItemConfig
 ) -> tuple[list[Item], dict[str, int]]:
-    """Up to `cap` items in an order drawn from the seed, and the counts of `items.json`."""
+    """Draw up to `cap` items with the seed; also return the counts for `items.json`."""
     fitting = [
         item
         for item, flag in zip(items, near, strict=True)
@@ -76,11 +76,11 @@ def _choose(
     ]
     if not fitting:
         raise UserError(
-            f"{task}: none of its {len(items)} items is apart from training text and fits "
-            "model.context; remove it from benchmarks.tasks"
+            f"{task}: all of its {len(items)} items are in training text or have answers longer "
+            "than model.context; remove it from benchmarks.tasks"
         )
     generator = np.random.default_rng([config.seed, crc32(task.encode())])
-    kept = [fitting[place] for place in generator.permutation(len(fitting))[: config.cap]]
+    kept = [fitting[number] for number in generator.permutation(len(fitting))[: config.cap]]
     counts = {
         "in_package": len(items),
         "near_training_text": sum(near),
@@ -92,12 +92,12 @@ def _choose(
 
 
 def _longest_answer(item: Item, encoder: Tokenizer) -> int:
-    """Tokens of the longest text that is scored."""
+    """Number of tokens of the longest text that is scored."""
     scored = [answer for _, answer in item.pairs]
     return max(len(code.ids) for code in encoder.encode_batch_fast(scored))
 
 
 def _tokens(item: Item, encoder: Tokenizer) -> int:
-    """Tokens of the longest question with an answer."""
+    """Tokens read for the longest question with answer; the last token is only predicted."""
     whole = [before + answer for before, answer in item.pairs]
     return max(len(code.ids) for code in encoder.encode_batch_fast(whole)) - 1

@@ -1,4 +1,4 @@
-"""How sure the corpus's router may be: its scores as probabilities."""
+"""Weights of the specialists: the scores of the corpus's router as calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -17,58 +17,58 @@ from splitlaw.corpus.domains.router import SHORT_CHARACTERS, Router, load_router
 
 Array = npt.NDArray[np.float64]
 
-LEAST = 0.01
-"""Specialists of less weight are left out of the ensemble."""
+MIN_WEIGHT = 0.01
+"""Specialists of smaller weight are excluded from the ensemble: each costs a forward pass, and its
+contribution to the mean probability is at most 1%."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A router with a temperature, for naive Bayes is too sure: every word is new evidence."""
+    """A router with a temperature: naive Bayes treats words as independent and is overconfident."""
 
     router: Router | None
-    """Its domains may stand in another order than ours; None where there is one domain."""
+    """Its domains may have another order than `domains`; None for a single domain."""
     domains: Sequence[str]
-    """The order of the specialists."""
+    """Domains in the order of the specialists."""
     temperature: float
-    """Divides the router's log-likelihoods."""
+    """Divisor of the router's log-likelihoods."""
 
     def of(self, texts: Sequence[str]) -> Array:
-        """Weight of each domain for each text, `[texts, domains]`: its probability, or 0.
+        """Weight of each domain for each text, `[texts, domains]`.
 
-        What is below `LEAST` is left out and the rest adds up to 1.
+        Probabilities below `MIN_WEIGHT` are set to 0, and the rest is normalised to sum to 1.
         """
         if self.router is None:
             return np.ones((len(texts), 1))
         weights = softmax(_scores(self.router, self.domains, texts) / self.temperature, 1)
-        kept = np.where(weights < LEAST, 0.0, weights)
+        kept = np.where(weights < MIN_WEIGHT, 0.0, weights)
         return np.asarray(kept / kept.sum(1, keepdims=True))
 
 
 def open_weights(folder: Path, corpus: Path, domains: Sequence[str]) -> Weights:
-    """Open the router and fit its temperature on the beginnings of validation documents.
+    """Open the router and fit its temperature to the first characters of validation documents.
 
     The temperature minimises the negative log-likelihood of the documents' own domains (Guo et al.
-    2017), the domains weighing the same; beginnings of `SHORT_CHARACTERS` are about as long as a
-    benchmark's item.
+    2017), with equal weights of the domains. The first characters are about as long as an item.
     """
     if len(domains) == 1:
         return Weights(router=None, domains=domains, temperature=1.0)
     router = load_router(folder)
     if set(router.domains) != set(domains):
         raise UserError(
-            f"{folder}/router.json: routes to {', '.join(router.domains)}, the final models are of "
-            f"{', '.join(domains)}; run prepare_corpus and train_final again"
+            f"{folder}/router.json: routes to {', '.join(router.domains)}, but the final models "
+            f"are for {', '.join(domains)}; run prepare_corpus and train_final again"
         )
     scores = [
         _scores(router, domains, [text[:SHORT_CHARACTERS] for text in _validation(corpus, domain)])
         for domain in domains
     ]
 
-    def surprise(log_temperature: float) -> float:
+    def negative_log_likelihood(log_temperature: float) -> float:
         scaled = [log_softmax(part / np.exp(log_temperature), 1) for part in scores]
         return -float(np.mean([part[:, place].mean() for place, part in enumerate(scaled)]))
 
-    best = minimize_scalar(surprise, bounds=(0.0, np.log(100.0)), method="bounded")
+    best = minimize_scalar(negative_log_likelihood, bounds=(0.0, np.log(100.0)), method="bounded")
     return Weights(router=router, domains=domains, temperature=float(np.exp(best.x)))
 
 

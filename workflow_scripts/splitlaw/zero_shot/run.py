@@ -1,4 +1,4 @@
-"""The benchmark stage: every final model asked once, every system put together from the answers."""
+"""Measure all systems of the final models: each model is evaluated once for all systems."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from splitlaw.zero_shot.documents import HeldOut, check_documents, read_held_out
 from splitlaw.zero_shot.models import TrainedRecipe, check_folders, open_model, read_recipes
 from splitlaw.zero_shot.routing import Weights, open_weights
 from splitlaw.zero_shot.scoring import Packed, log_likelihoods, pack, sums
-from splitlaw.zero_shot.systems import ORACLE, SINGLE, systems
+from splitlaw.zero_shot.systems import ORACLE, ROUTED, SINGLE, systems
 from splitlaw.zero_shot.tables import Measure
 
 Array = npt.NDArray[np.float64]
@@ -35,16 +35,16 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
-    """What is measured."""
+    """Tasks and amounts of text."""
 
     tasks: Sequence[str]
-    """Tasks of `lm-eval`: local ones, or any of multiple choice where a hub can be reached."""
+    """Tasks of `lm-eval`: local ones or, where the hub can be reached, any multiple-choice task."""
     context: int
-    """Tokens that the models read."""
+    """Context length of the models in tokens."""
     test_tokens: int
-    """Held-out tokens per domain, as the losses were measured on."""
+    """Held-out tokens per domain, as in the evaluation of the final models."""
     characters: int | None
-    """What held-out documents are cut to."""
+    """Length to which held-out documents are truncated; None for no limit."""
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -52,8 +52,8 @@ class BenchmarkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Places:
-    """Where things are."""
+class _Paths:
+    """Folders, and the device."""
 
     results: Path
     router: Path
@@ -63,8 +63,8 @@ class _Places:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Exam:
-    """What every model is asked, the same for all."""
+class _Evaluation:
+    """Items and documents, prepared once for all models."""
 
     questions: harness.Questions
     items: Packed
@@ -72,10 +72,10 @@ class _Exam:
     held: Sequence[HeldOut]
     device: torch.device
 
-    def answers(self, folder: Path) -> list[Array]:
-        """Log-likelihoods of the items' tokens, then of the tokens of unsure documents."""
+    def log_likelihoods(self, folder: Path) -> list[Array]:
+        """Log-likelihoods of the tokens of the items, then of the documents to mix, by domain."""
         model = open_model(folder, self.device)
-        packed = [self.items, *(held.unsure.packed for held in self.held)]
+        packed = [self.items, *(held.mixed.packed for held in self.held)]
         return [log_likelihoods(model, part) for part in packed]
 
 
@@ -92,37 +92,38 @@ def benchmark(
 ) -> None:
     """Measure all systems of all recipes.
 
-    Writes `out`, which is `benchmarks.csv`, and beside it `benchmark_gains.csv`, `benchmarks.md`
+    Write `out` (`benchmarks.csv`) and, beside it, `benchmark_gains.csv`, `benchmarks.md`
     and `benchmark_run.json`.
     """
     began = time.monotonic()
     recipes = read_recipes(recipes_tables)
     domains = list(recipes[0].folders)
     if any(list(recipe.folders) != domains for recipe in recipes):
-        raise UserError("the tables of the final models have different domains; train them again")
+        raise UserError("the tables of final models have different domains; run train_final again")
     check_folders(recipes, results / "tokenizer")
     weights = open_weights(router, results / "corpus", domains)
     device = resolve_device((execution or ExecutionConfig()).device)
-    places = _Places(results=results, router=router, items=items, tasks=tasks, device=device)
-    exam = _prepare(config, places, weights, recipes[0].models[0])
+    paths = _Paths(results=results, router=router, items=items, tasks=tasks, device=device)
+    evaluation = _prepare(config, paths, weights, recipes[0].models[0])
     measured = {
         (number, system): measures
         for number, recipe in enumerate(recipes)
-        for system, measures in _measure(recipe, exam).items()
+        for system, measures in _measure(recipe, evaluation).items()
     }
     values, gains = _tabulate(recipes, measured)
     about = {
         "config": asdict(config),
         "router_temperature": weights.temperature,
-        "routed": _shares(exam, domains),
-        "unsure_documents": {held.domain: len(held.unsure.documents) for held in exam.held},
-        "scored_tokens_per_model": int(exam.items.bounds[-1]),
+        ROUTED: _shares(evaluation, domains),
+        "unsure_documents": {held.domain: len(held.mixed.documents) for held in evaluation.held},
+        "scored_tokens_per_model": int(evaluation.items.bounds[-1]),
         "wall_seconds": time.monotonic() - began,
         "lm_eval": version("lm_eval"),
         "device": str(device),
         **provenance.environment(),
     }
-    titles = {name: task.config.task_alias or name for name, task in exam.questions.tasks.items()}
+    loaded = evaluation.questions.tasks
+    titles = {name: task.config.task_alias or name for name, task in loaded.items()}
     write_json(out.parent / "benchmark_run.json", about)
     counts = _item_counts(items, list(titles))
     write_text(out.parent / "benchmarks.md", page.write_page(values, gains, titles, counts))
@@ -132,19 +133,19 @@ def benchmark(
 
 
 def _item_counts(items: Path, tasks: Sequence[str]) -> dict[str, dict[str, int]]:
-    """What `benchmark_items` counted for these tasks; nothing for tasks that are not local."""
+    """Counts of `benchmark_items` for those of the tasks that are local."""
     file = items / "items.json"
     counts = read_json(file)["tasks"] if file.exists() else {}
     return {task: counts[task] for task in tasks if task in counts}
 
 
-def _prepare(config: BenchmarkConfig, places: _Places, weights: Weights, model: Path) -> _Exam:
-    """Everything that does not depend on the model, from the requests' tokens to the routes."""
+def _prepare(config: BenchmarkConfig, paths: _Paths, weights: Weights, model: Path) -> _Evaluation:
+    """Prepare items and documents; `model` determines only how requests are encoded."""
     from transformers import AutoTokenizer
 
     held = [
         read_held_out(
-            places.results,
+            paths.results,
             domain,
             weigh=weights.of,
             context=config.context,
@@ -155,62 +156,62 @@ def _prepare(config: BenchmarkConfig, places: _Places, weights: Weights, model: 
     ]
     with tempfile.TemporaryDirectory() as cache:
         loaded = harness.load_tasks(
-            config.tasks, folder=places.tasks, items=places.items, cache=Path(cache)
+            config.tasks, folder=paths.tasks, items=paths.items, cache=Path(cache)
         )
-        questions = harness.ask(loaded)
-    tokenizer = AutoTokenizer.from_pretrained(places.results / "tokenizer", local_files_only=True)
+        questions = harness.build_questions(loaded)
+    tokenizer = AutoTokenizer.from_pretrained(paths.results / "tokenizer", local_files_only=True)
     encoded = harness.encode(questions, open_model(model), tokenizer)
-    return _Exam(
+    return _Evaluation(
         questions=questions,
         items=pack(encoded, context=config.context),
         weights=weights.of(questions.texts),
         held=held,
-        device=places.device,
+        device=paths.device,
     )
 
 
-def _measure(recipe: TrainedRecipe, exam: _Exam) -> dict[str, list[Measure]]:
-    """Everything about one recipe, by system."""
+def _measure(recipe: TrainedRecipe, evaluation: _Evaluation) -> dict[str, list[Measure]]:
+    """All measurements of one recipe, by system."""
     folders = list(recipe.folders.values())
-    asked = {folder: exam.answers(folder) for folder in recipe.models}
+    values = {folder: evaluation.log_likelihoods(folder) for folder in recipe.models}
     losses = {folder: load_documents(folder / "documents.npz") for folder in recipe.models}
     if len(recipe.models) == 1:
-        answers = {SINGLE: asked[folders[0]][0]}
+        items = {SINGLE: values[folders[0]][0]}
     else:
-        answers = _item_systems(exam, np.stack([asked[folder][0] for folder in folders]))
-    measured = {system: _item_measures(exam, values) for system, values in answers.items()}
-    for place, held in enumerate(exam.held):
+        items = _item_systems(evaluation, np.stack([values[folder][0] for folder in folders]))
+    measured = {system: _item_measures(evaluation, found) for system, found in items.items()}
+    for number, held in enumerate(evaluation.held):
         own = [check_documents(losses[folder], held, folder) for folder in folders]
         by_system = {SINGLE: own[0]}
         if len(recipe.models) > 1:
-            unsure = np.stack([asked[folder][1 + place] for folder in folders])
-            by_system = system_losses(held, own, unsure)
+            mixed = np.stack([values[folder][1 + number] for folder in folders])
+            by_system = system_losses(held, own, mixed)
         for system, found in by_system.items():
             measured[system] += _loss_measures(held.domain, found)
     return measured
 
 
-def _item_systems(exam: _Exam, values: Array) -> dict[str, Array]:
-    """Token log-likelihoods of the systems on the items; `values` are `[specialists, tokens]`."""
-    bounds = exam.items.bounds
+def _item_systems(evaluation: _Evaluation, values: Array) -> dict[str, Array]:
+    """Token log-likelihoods of the systems on the items, from `[specialists, tokens]`."""
+    bounds = evaluation.items.bounds
     whole = np.stack([sums(row, bounds) for row in values])
     request = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
     return systems(
         values,
-        weights=exam.weights,
-        gold=whole[:, exam.questions.gold],
-        owner=exam.questions.item[request],
+        weights=evaluation.weights,
+        gold=whole[:, evaluation.questions.gold],
+        owner=evaluation.questions.item[request],
     )
 
 
-def _item_measures(exam: _Exam, values: Array) -> list[Measure]:
-    """Bits per byte of the right answer, and what `lm-eval` counts as right."""
-    questions = exam.questions
-    gold = -sums(values, exam.items.bounds)[questions.gold] / np.log(2)
-    right = harness.hits(questions, values, exam.items.bounds)
+def _item_measures(evaluation: _Evaluation, values: Array) -> list[Measure]:
+    """Bits per byte of the right answers, and the accuracies of `lm-eval`."""
+    questions = evaluation.questions
+    gold = -sums(values, evaluation.items.bounds)[questions.gold] / np.log(2)
+    right = harness.hits(questions, values, evaluation.items.bounds)
     measures = []
-    for place, task in enumerate(questions.tasks):
-        mine = questions.task == place
+    for number, task in enumerate(questions.tasks):
+        mine = questions.task == number
         chance = float((1 / questions.choices[mine]).mean())
         bits = Measure(
             task=task,
@@ -239,9 +240,9 @@ def _loss_measures(domain: str, losses: DocumentLosses) -> list[Measure]:
 def _tabulate(
     recipes: Sequence[TrainedRecipe], measured: dict[tuple[int, str], list[Measure]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`benchmarks.csv`, and gains over the single model of the same size, budget and seed."""
+    """Values, and differences from the single model of the same size, budget and seed."""
     singles = {
-        recipes[number].against: measures
+        recipes[number].group: measures
         for (number, system), measures in measured.items()
         if system == SINGLE
     }
@@ -249,11 +250,11 @@ def _tabulate(
     gains: list[dict[str, Any]] = []
     for (number, system), measures in measured.items():
         recipe = recipes[number]
-        size, budget, seed = recipe.against
+        size, budget, seed = recipe.group
         who: dict[str, Any] = {"strategy": recipe.strategy, "system": system}
         who |= {"size": size, "budget": budget, "seed": seed}
         values += [{**who, **row} for row in tables.value_rows(measures)]
-        single = singles.get(recipe.against)
+        single = singles.get(recipe.group)
         if single is not None and system != SINGLE:
             rows = tables.gain_rows(measures, single, bound=system == ORACLE)
             gains += [{**who, **row} for row in rows]
@@ -263,13 +264,13 @@ def _tabulate(
     )
 
 
-def _shares(exam: _Exam, domains: Sequence[str]) -> dict[str, dict[str, float]]:
-    """By task, the share of its items that goes to each specialist."""
-    picks = exam.weights.argmax(1)
+def _shares(evaluation: _Evaluation, domains: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Share of the items of each task that is routed to each specialist."""
+    selected, of_task = evaluation.weights.argmax(1), evaluation.questions.task
     return {
         task: {
-            domain: float((picks[exam.questions.task == place] == number).mean())
-            for number, domain in enumerate(domains)
+            domain: float((selected[of_task == number] == specialist).mean())
+            for specialist, domain in enumerate(domains)
         }
-        for place, task in enumerate(exam.questions.tasks)
+        for number, task in enumerate(evaluation.questions.tasks)
     }

@@ -1,9 +1,9 @@
-"""Token log-likelihoods of many short continuations, each question read once for all its answers.
+"""Token log-likelihoods of short continuations; a question is read once for all its answers.
 
-Requests with the same tokens in front are packed into one row: the shared context, then the
-answers side by side, each attending to the context and to itself, with positions as if it stood
-alone. A row is prepared once and scored by every model. `lm-eval` reads the context again for each
-answer; the numbers agree to float32 rounding.
+Requests with the same context are packed into one row: the context, then the answers one after
+another. Each answer attends to the context and to itself only, with the positions that it would
+have alone. Rows are prepared once and scored by every model. `lm-eval` reads the context again for
+each answer; results agree up to float32 rounding.
 """
 
 from __future__ import annotations
@@ -21,41 +21,42 @@ Tokens = Sequence[int]
 Array = npt.NDArray[np.float64]
 
 _BATCH_TOKENS = 4096
+"""Tokens of a batch: enough for full throughput, with activations of a few hundred MB at most."""
 _ROW_CONTEXTS = 2
-"""A row holds answers up to this many contexts' tokens; attention over longer ones costs more than
-reading a short question again."""
+"""Largest length of a row in contexts: attention over longer rows costs more than reading a short
+question again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Rows of one padded length; what is scored stands in flat arrays of `[scored]`."""
+    """Rows padded to one length; scored tokens are in flat arrays, `[scored]`."""
 
     inputs: Tensor
     """(rows, length) token ids."""
     positions: Tensor
-    """(rows, length) positions, which answers of one row share."""
+    """(rows, length) positions; the answers of a row begin at the same position."""
     mask: Tensor
-    """(rows, 1, length, length), true where a token may look."""
+    """(rows, 1, length, length), true where a token attends."""
     place: Tensor
-    """(scored,) flat index of the token that predicts."""
+    """(scored,) flat index of the token from which it is predicted."""
     target: Tensor
-    """(scored,) the token to predict."""
+    """(scored,) id of the token."""
     slot: npt.NDArray[np.int64]
-    """(scored,) where its log-likelihood goes in the flat result."""
+    """(scored,) index of its log-likelihood in the flat result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """All requests, ready to be scored by one model after another."""
+    """All requests in batches, for scoring by one model after another."""
 
     batches: list[Batch]
-    """Rows of similar length together."""
+    """Batches of rows of similar length."""
     bounds: npt.NDArray[np.int64]
-    """(requests + 1,) where the tokens of a request stand in the flat result."""
+    """(requests + 1,) positions of the requests' tokens in the flat result."""
 
     @property
     def tokens(self) -> int:
-        """Token places that are read, padding among them."""
+        """Number of tokens that are read, including padding."""
         return sum(batch.inputs.numel() for batch in self.batches)
 
 
@@ -74,8 +75,9 @@ class _Row:
 def pack(requests: Sequence[tuple[Tokens, Tokens]], *, context: int) -> Packed:
     """Prepare (context, continuation) pairs of token ids for models that read `context` tokens.
 
-    What is too long is cut from the left, as `lm-eval` does: a model sees at most `context` tokens,
-    the last of the continuation is only predicted. Continuations have 1 to `context` tokens.
+    Pairs that are too long are truncated on the left, as in `lm-eval`: a model reads at most
+    `context` tokens, and the last token of the continuation is only predicted. Continuations have 1
+    to `context` tokens.
     """
     rows: list[_Row] = []
     open_rows: dict[tuple[int, ...], _Row] = {}
@@ -83,7 +85,7 @@ def pack(requests: Sequence[tuple[Tokens, Tokens]], *, context: int) -> Packed:
         assert 0 < len(answer) <= context, f"request {number}: {len(answer)} tokens to predict"
         room = context + 1 - len(answer)
         shown = tuple(before[-room:])
-        assert shown, f"request {number}: nothing stands before its first token"
+        assert shown, f"request {number}: there is no token before its first one"
         row = open_rows.get(shown)
         if row is None or row.length + len(answer) > _ROW_CONTEXTS * context:
             row = open_rows[shown] = _Row(shown, [])
@@ -112,7 +114,7 @@ def _batch(rows: Sequence[_Row], bounds: npt.NDArray[np.int64]) -> Batch:
     length = max(row.length for row in rows)
     inputs = np.zeros((len(rows), length), dtype=np.int64)
     positions = np.zeros((len(rows), length), dtype=np.int64)
-    # A padding token looks at itself, so that no softmax is empty; nobody looks at it.
+    # Padding attends to itself, so that no softmax is empty; no other token attends to it.
     mask = np.repeat(np.eye(length, dtype=bool)[None], len(rows), axis=0)
     scored: list[tuple[npt.NDArray[np.int64], Tokens, npt.NDArray[np.int64]]] = []
     for number, row in enumerate(rows):
@@ -145,7 +147,7 @@ def _batch(rows: Sequence[_Row], bounds: npt.NDArray[np.int64]) -> Batch:
 def log_likelihoods(model: LlamaForCausalLM, packed: Packed) -> Array:
     """Natural log-likelihood of every token to predict, `[tokens]`, in the order of the requests.
 
-    The head is applied where something is predicted and nowhere else; logits are float32.
+    The head is applied only at positions from which a token is predicted; logits are float32.
     """
     device = next(model.parameters()).device
     result = np.zeros(packed.bounds[-1])
@@ -165,6 +167,6 @@ def log_likelihoods(model: LlamaForCausalLM, packed: Packed) -> Array:
 
 
 def sums(values: Array, bounds: npt.NDArray[np.int64]) -> Array:
-    """Sum flat `values` between neighbouring `bounds`, `[len(bounds) - 1]`."""
+    """Sums of flat `values` between consecutive `bounds`, `[len(bounds) - 1]`."""
     total = np.concatenate(([0.0], np.cumsum(values)))
     return total[bounds[1:]] - total[bounds[:-1]]

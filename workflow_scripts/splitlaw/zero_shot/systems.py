@@ -1,15 +1,7 @@
-"""Several specialists as one system: who answers, and with what probability.
+"""Systems: ways to combine several specialists.
 
-A *unit* is an item or a document: what the router sends as a whole. Log-likelihoods of tokens are
-`[specialists, tokens]`, `owner` says which unit a token is of, `[tokens]`.
-
-- `routed`: the specialist that the router finds likeliest.
-- `oracle`: of each unit, the specialist that gives the text to be predicted the highest
-  likelihood: for an item, the right answer. It knows the answer, so it is a bound for routers that
-  pick one specialist a unit, not a system that anyone could run.
-- `ensemble`: the probability of each next token is the mean of the specialists', weighted by the
-  router (Gururangan et al. 2023, section 3.3).
-- `single`: the one general model.
+A *unit* is an item or a document, which is routed as a whole. Log-likelihoods of tokens are
+`[specialists, tokens]`; `owner` is the number of each token's unit, `[tokens]`.
 """
 
 from __future__ import annotations
@@ -20,16 +12,26 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-ROUTED, ORACLE, ENSEMBLE, SINGLE = "routed", "oracle", "ensemble", "single"
+ROUTED = "routed"
+"""For each unit, the specialist to which the router gives the largest weight."""
+ORACLE = "oracle"
+"""For each unit, the specialist with the highest likelihood of the text to predict: the right
+answer of an item, or the whole document. It uses the answer, so it is not a system that can be run,
+but a bound for routers that select one specialist per unit."""
+ENSEMBLE = "ensemble"
+"""The probability of each next token is the mean over the specialists, weighted by the router
+(Gururangan et al. 2023, section 3.3)."""
+SINGLE = "single"
+"""The single general model."""
 
 
-def picked(values: Array, choice: Indices, owner: Indices) -> Array:
-    """Token log-likelihoods where unit u is answered by specialist `choice[u]`, `[tokens]`."""
+def selected(values: Array, choice: Indices, owner: Indices) -> Array:
+    """Token log-likelihoods, `[tokens]`, with specialist `choice[u]` for unit u."""
     return values[choice[owner], np.arange(values.shape[1])]
 
 
 def mixed(values: Array, weights: Array, owner: Indices) -> Array:
-    """Token log-likelihoods of the mixture with `weights`, `[units, specialists]`; `[tokens]`."""
+    """Token log-likelihoods, `[tokens]`, of the mixture with `weights`, `[units, specialists]`."""
     with np.errstate(divide="ignore"):
         weighted = values + np.log(weights).T[:, owner]
     top = weighted.max(0)
@@ -39,11 +41,11 @@ def mixed(values: Array, weights: Array, owner: Indices) -> Array:
 def systems(values: Array, *, weights: Array, gold: Array, owner: Indices) -> dict[str, Array]:
     """Token log-likelihoods of the three systems of several specialists, `[tokens]` each.
 
-    `weights` are the router's probabilities, `[units, specialists]`; `gold` is each specialist's
-    log-likelihood of what the unit should say, `[specialists, units]`.
+    `weights` are those of the router, `[units, specialists]`; `gold` is the log-likelihood of the
+    right text of each unit, `[specialists, units]`.
     """
     return {
-        ROUTED: picked(values, weights.argmax(1), owner),
-        ORACLE: picked(values, gold.argmax(0), owner),
+        ROUTED: selected(values, weights.argmax(1), owner),
+        ORACLE: selected(values, gold.argmax(0), owner),
         ENSEMBLE: mixed(values, weights, owner),
     }

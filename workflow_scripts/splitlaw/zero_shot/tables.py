@@ -1,4 +1,4 @@
-"""What was measured, as rows: values with errors, and gains over the general model."""
+"""Rows of the results: values with errors, and differences from the single general model."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ GAIN_COLUMNS = (
     "strategy system size budget seed task metric difference stderr low high n verdict"
 ).split()
 INTERVAL = (0.05, 0.95)
-"""Quantiles of the bootstrap that bound the 90% interval of a difference."""
+"""Quantiles of the bootstrap at the ends of the 90% interval of a difference."""
 BETTER, WORSE, INSIDE, BOUND = "better", "worse", "inside its error", "a bound"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A ratio of sums over items or documents, which are the sample that errors are of."""
+    """A ratio of sums over items or documents; errors refer to the sample of these."""
 
     task: str
-    """A task of `lm-eval`, or `heldout_` and a domain."""
+    """A task of `lm-eval`, or `heldout_{domain}`."""
     metric: str
     """`bits_per_byte`, `acc`, `acc_norm` or `loss`."""
     numerator: Array
@@ -41,16 +41,16 @@ class Measure:
     denominator: Array
     """(n,) bytes, ones, or tokens."""
     chance: float = math.nan
-    """What guessing gives; not a number where it has no meaning."""
+    """Expected value of guessing; NaN where it is not defined."""
 
     @property
     def value(self) -> float:
-        """Sum over sum."""
+        """Sum of numerators over sum of denominators."""
         return float(self.numerator.sum() / self.denominator.sum())
 
     @property
     def stderr(self) -> float:
-        """Standard error of `value`; of an accuracy, that of `lm-eval`."""
+        """Standard error of `value`; for accuracies equal to that of `lm-eval`."""
         return ratio_stderr(self.numerator, self.denominator)
 
     def minus(self, other: Measure) -> tuple[float, float]:
@@ -59,20 +59,20 @@ class Measure:
         error = ratio_stderr(self.numerator - other.numerator, self.denominator)
         return self.value - other.value, error
 
-    def drawn_minus(self, other: Measure) -> Array:
-        """The difference in every draw of a paired bootstrap, the same draws for every system."""
+    def bootstrap_minus(self, other: Measure) -> Array:
+        """Draws of the difference in a paired bootstrap, with the same items for all systems."""
         times = _times(self.task, len(self.numerator))
         return paired_bootstrap(self.numerator - other.numerator, self.denominator, times)
 
 
 @lru_cache(maxsize=64)
 def _times(task: str, count: int) -> Array:
-    """Samples of a task's items: its own, whatever the system and the metric."""
+    """Bootstrap samples of a task's items, the same for all systems and metrics."""
     return resample(count, generator=np.random.default_rng(crc32(task.encode())))
 
 
 def value_rows(measures: Sequence[Measure]) -> list[dict[str, Any]]:
-    """Rows of `benchmarks.csv` for one system, means over tasks and over domains among them."""
+    """Rows of `benchmarks.csv` for one system, including means over tasks and over domains."""
     return _with_means(
         {
             "task": measure.task,
@@ -91,13 +91,13 @@ def gain_rows(
 ) -> list[dict[str, Any]]:
     """Differences of a system from the single general model on the same items, with verdicts.
 
-    A `bound` knows the answers: its difference is no gain, and is called a bound.
+    The verdict of a `bound`, which uses the right answers, is always `BOUND`.
     """
     rows, drawn = [], {}
     for ours, theirs in zip(measures, single, strict=True):
         assert (ours.task, ours.metric) == (theirs.task, theirs.metric)
         difference, error = ours.minus(theirs)
-        drawn[ours.task, ours.metric] = ours.drawn_minus(theirs)
+        drawn[ours.task, ours.metric] = ours.bootstrap_minus(theirs)
         rows.append(
             {
                 "task": ours.task,
@@ -107,18 +107,18 @@ def gain_rows(
                 "n": len(ours.numerator),
             }
         )
-    told = []
+    judged = []
     for row in _with_means(rows):
         low, high = _interval(row, drawn)
         row = {**row, "low": low, "high": high}
-        told.append({**row, "verdict": BOUND if bound else verdict(row)})
-    return told
+        judged.append({**row, "verdict": BOUND if bound else verdict(row)})
+    return judged
 
 
 def _interval(
     row: Mapping[str, Any], drawn: Mapping[tuple[str, str], Array]
 ) -> tuple[float, float]:
-    """90% interval of a difference; of a mean of tasks, whose items are drawn independently."""
+    """90% interval of a difference, or of the mean of the differences of several tasks."""
     parts = [
         draws
         for (task, metric), draws in drawn.items()
@@ -129,12 +129,12 @@ def _interval(
 
 
 def _mean_of(task: str) -> str:
-    """The mean that a task or domain enters."""
+    """Name of the mean that includes a task or domain."""
     return ALL_DOMAINS if task.startswith(HELD_OUT) else ALL_TASKS
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """`better` or `worse` where the 90% interval of the difference leaves out 0."""
+    """`better` or `worse` where the 90% interval of the difference excludes 0."""
     if not (row["low"] > 0 or row["high"] < 0):
         return INSIDE
     higher_is_better = row["metric"] in HIGHER_IS_BETTER
@@ -142,7 +142,7 @@ def verdict(row: Mapping[str, Any]) -> str:
 
 
 def _with_means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add means over the tasks and over the domains, which weigh the same and are independent."""
+    """Add means over tasks and over domains, with equal weights; their samples are independent."""
     listed = list(rows)
     result = []
     for name in (ALL_TASKS, ALL_DOMAINS):
@@ -158,5 +158,5 @@ def _with_means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def at_chance(values: pd.DataFrame) -> pd.Series:
-    """Which accuracies have the chance level in their 90% interval."""
+    """Whether the 90% interval of each accuracy contains the chance level."""
     return (values["value"] - values["chance"]).abs() <= NORMAL_90 * values["stderr"]
