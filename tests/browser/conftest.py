@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 
 from planted_results import BUDGET, SIZES, flops_per_token, losses_table, plant, plant_finals
 
-import report
+from splitlaw.cli import main
 from splitlaw.laws import FitResult, fit_table
 from splitlaw.planner import plan
 
@@ -48,7 +48,7 @@ def results(tmp_path_factory):
     flops = BUDGET * flops_per_token(params)
     plan(fit, flops=flops, params=params, domains=DOMAINS).save(folder / "split/plan.json")
     plant_finals(folder)
-    assert report.main(["--results", str(folder)]) == 0
+    assert main(["report", "--results", str(folder)]) == 0
     return folder
 
 

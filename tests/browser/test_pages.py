@@ -10,7 +10,7 @@ import pytest
 import yaml
 from planted_results import BUDGET, SIZES, plant
 
-import report
+from splitlaw.cli import main
 from splitlaw.laws import FitResult
 from splitlaw.planner import plan
 
@@ -188,7 +188,7 @@ def _value(shown, name):
 
 def test_one_domain_without_intervals(opened, tmp_path):
     folder = plant(tmp_path / "one", domains=("law",), bootstrap=0, finals=False)
-    assert report.main(["--results", str(folder)]) == 0
+    assert main(["report", "--results", str(folder)]) == 0
     shown = opened("report.html", folder=folder)
     shown.find("flops").press("ArrowLeft")
     shown.page.wait_for_timeout(300)

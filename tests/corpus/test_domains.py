@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import prepare_corpus
+from splitlaw.cli import main
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.domains.clusters import fit_clusters, top_words
 from splitlaw.corpus.domains.embedding import Embedding
@@ -132,7 +132,7 @@ def test_discovered_domains_as_a_command(
         "cleaning": {"benchmarks": []},
     }
     out = tmp_path / "out"
-    assert prepare_corpus.main(["--config", json.dumps(config), "--out", str(out)]) == 0
+    assert main(["prepare_corpus", "--config", json.dumps(config), "--out", str(out)]) == 0
     names = ["general", "cluster_1", "cluster_2", "cluster_3"]
     cards = [json.loads((out / name / "card.json").read_text()) for name in names]
     kept = [sum(part["documents"] for part in card["splits"].values()) for card in cards]

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import prepare_corpus
-import tokenize_corpus
-import train_tokenizer
+from splitlaw.cli import main
 from splitlaw.corpus.deduplication.shingles import jaccard, shingle_set
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.passages import PASSAGE_CHARACTERS, cut_into_passages
@@ -48,7 +46,7 @@ def prepare(files: Path, out: Path, seed: int = 0, workers: str = "1", **splits:
         "cleaning": {"benchmarks": []},
     }
     arguments = ["--config", json.dumps(config), "--out", str(out), "--workers", workers]
-    return prepare_corpus.main(arguments)
+    return main(["prepare_corpus", *arguments])
 
 
 def texts(out: Path, split: str) -> list[str]:
@@ -98,10 +96,10 @@ def test_ten_files_leave_enough_for_every_split_whatever_the_seed(
         assert prepare(files, out / "corpus", seed) == 0
         if not seed:
             arguments = ["--corpus", str(out / "corpus"), "--out", str(tmp_path / "t")]
-            assert train_tokenizer.main([*arguments, "--config", '{"vocabulary": 1024}']) == 0
+            assert main(["train_tokenizer", *arguments, "--config", '{"vocabulary": 1024}']) == 0
         arguments = ["--corpus", str(out / "corpus"), "--tokenizer", str(tmp_path / "t")]
         arguments += ["--domain", "own", "--config", '{"characters_per_document": 3000}']
-        assert tokenize_corpus.main([*arguments, "--out", str(out / "tokens")]) == 0
+        assert main(["tokenize", *arguments, "--out", str(out / "tokens")]) == 0
         made = json.loads((out / "tokens/tokens.json").read_text())["splits"]
         assert made["test"]["documents"] >= 15
         whole = sum(split["bytes"] for split in made.values())
@@ -172,7 +170,7 @@ def test_few_general_documents_are_cut_too(tmp_path: Path, writer) -> None:
         "cleaning": {"benchmarks": []},
     }
     out = tmp_path / "out"
-    assert prepare_corpus.main(["--config", json.dumps(config), "--out", str(out)]) == 0
+    assert main(["prepare_corpus", "--config", json.dumps(config), "--out", str(out)]) == 0
     for domain in ("general", "own"):
         splits = json.loads((out / domain / "card.json").read_text())["splits"]
         assert all(split["documents"] for split in splits.values())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import prepare_corpus
+from splitlaw.cli import main
 from splitlaw.common import parallel
 from splitlaw.corpus.deduplication.shingles import jaccard, shingle_set
 from splitlaw.corpus.documents import read_documents
@@ -34,7 +34,7 @@ def section(folder: Path, names: tuple[str, ...] = DOMAINS[1:], **changes: Any) 
 
 
 def run(config: str, out: Path, *extra: str) -> int:
-    return prepare_corpus.main(["--config", config, "--out", str(out), *extra])
+    return main(["prepare_corpus", "--config", config, "--out", str(out), *extra])
 
 
 def texts(out: Path, domain: str, split: str) -> list[str]:

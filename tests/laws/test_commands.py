@@ -6,12 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import choose_split
-import fit_law
-import predict_loss
 from laws.planted import cells, law, table
+from splitlaw.cli import main
 
-SCRIPTS = Path(fit_law.__file__).parent
+SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +23,7 @@ def losses(tmp_path_factory):
 def fitted(losses):
     out = losses.with_name("fit.json")
     arguments = ["--losses", str(losses), "--out", str(out), "--law", "effective_tokens"]
-    assert fit_law.main([*arguments, "--bootstrap", "30", "--seed", "1"]) == 0
+    assert main(["fit_law", *arguments, "--bootstrap", "30", "--seed", "1"]) == 0
     return out
 
 
@@ -41,78 +39,74 @@ def test_a_fit_a_plan_and_predictions(fitted, tmp_path):
         "--unique-tokens",
         "general=1e9",
     ]
-    assert choose_split.main([*arguments, "--flops", "5e17"]) == 0
+    assert main(["choose_split", *arguments, "--flops", "5e17"]) == 0
     assert list(json.loads(out.read_text())["specialize_tokens"]) == ["b", "a"]
     points = tmp_path / "points.csv"
     cells(("a", "b")).to_csv(points, index=False)
     where = ["--points", str(points), "--out", str(tmp_path / "predictions.csv")]
-    assert predict_loss.main(["--law", str(fitted), *where]) == 0
+    assert main(["predict_loss", "--law", str(fitted), *where]) == 0
     predicted = pd.read_csv(tmp_path / "predictions.csv")
     assert list(predicted.columns[-3:]) == ["loss", "loss_low", "loss_high"]
 
 
-def test_both_say_what_they_found(losses, fitted, tmp_path, capsys):
-    fast = ["--law", "chinchilla", "--bootstrap", "0"]
-    assert fit_law.main(["--losses", str(losses), "--out", str(tmp_path / "fit.json"), *fast]) == 0
+def test_both_print_a_summary(losses, fitted, tmp_path, capsys):
+    fast = ["--law", "chinchilla", "--draws", "0", "--out", str(tmp_path / "fit.json")]
+    assert main(["fit_law", "--losses", str(losses), *fast]) == 0
     assert "held out" in capsys.readouterr().out
     out = tmp_path / "plan.json"
-    asked = ["--params", "3e7", "--flops", "5e17"]
-    assert choose_split.main(["--law", str(fitted), "--out", str(out), *asked]) == 0
-    told, made = capsys.readouterr().out, json.loads(out.read_text())
-    rows = {line.split()[0]: line for line in told.splitlines() if line}
+    budget = ["--params", "3e7", "--flops", "5e17"]
+    assert main(["choose_split", "--law", str(fitted), "--out", str(out), *budget]) == 0
+    printed, made = capsys.readouterr().out, json.loads(out.read_text())
+    rows = {line.split()[0]: line for line in printed.splitlines() if line}
     assert f"{made['fraction_general']:.1%}" in rows["general"]
     assert f"{made['predicted_mean_loss'][0]:.4f}" in rows["this"]
     assert set(rows) >= {entry["strategy"] for entry in made["baselines"]}
-    independent = [*asked, "--trunk", "independent"]
-    assert choose_split.main(["--law", str(fitted), "--out", str(out), *independent]) == 0
-    told, made = capsys.readouterr().out, json.loads(out.read_text())
-    general = next(line for line in told.splitlines() if line.startswith("general"))
+    independent = [*budget, "--trunk", "independent"]
+    assert main(["choose_split", "--law", str(fitted), "--out", str(out), *independent]) == 0
+    printed, made = capsys.readouterr().out, json.loads(out.read_text())
+    general = next(line for line in printed.splitlines() if line.startswith("general"))
     assert f"{made['fraction_general']:.1%}" in general
 
 
 def test_a_plan_for_a_target_loss(fitted, tmp_path):
     out = tmp_path / "plan.json"
     base = ["--law", str(fitted), "--out", str(out), "--params", "3e7"]
-    assert choose_split.main([*base, "--target-loss", "2.9"]) == 0
+    assert main(["choose_split", *base, "--target-loss", "2.9"]) == 0
     assert json.loads(out.read_text())["predicted_mean_loss"][0] == pytest.approx(2.9, abs=1e-4)
-    assert choose_split.main([*base, "--target-loss", "2.9", "--flops", "1e17"]) == 2
+    assert main(["choose_split", *base, "--target-loss", "2.9", "--flops", "1e17"]) == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--losses", "none.csv"], "none.csv: no such file"),
-        (["--losses", "LOSSES", "--bootstrap", "-1"], "bootstrap is -1"),
+        (["--losses", "LOSSES", "--bootstrap", "-1"], "draws is -1"),
+        (["--losses", "LOSSES", "--law", "best"], "law 'best' is unknown; give auto or one of"),
+        (["--losses", "LOSSES", "--share", "all"], "share 'all' is unknown; give auto or one of"),
         (["--losses", "LOSSES", "--min-tokens-per-param", "1e9"], "no rows are left"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(arguments, message, losses, tmp_path, capsys):
+def test_a_mistake_is_one_line_and_writes_nothing(arguments, message, losses, tmp_path, capsys):
     out = tmp_path / "fit.json"
     arguments = [str(losses) if a == "LOSSES" else a for a in arguments]
-    assert fit_law.main([*arguments, "--out", str(out)]) == 2
+    assert main(["fit_law", *arguments, "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_impossible_budget_says_why(fitted, tmp_path, capsys):
+def test_an_impossible_budget_is_explained(fitted, tmp_path, capsys):
     base = ["--law", str(fitted), "--out", str(tmp_path / "plan.json"), "--params", "3e7"]
-    assert choose_split.main([*base, "--flops", "1e10", "--min-tokens-per-model", "1e9"]) == 2
+    assert main(["choose_split", *base, "--flops", "1e10", "--min-tokens-per-model", "1e9"]) == 2
     assert "too few for 1e+09 tokens per model" in capsys.readouterr().err
-    assert choose_split.main([*base, "--flops", "1e17", "--weights", "a"]) == 2
+    assert main(["choose_split", *base, "--flops", "1e17", "--weights", "a"]) == 2
     assert "--weights 'a': give domain=number" in capsys.readouterr().err
-
-
-def test_an_unknown_law_is_a_mistake_of_the_call(losses, tmp_path):
-    with pytest.raises(SystemExit) as stop:
-        fit_law.main(["--losses", str(losses), "--out", "x", "--law", "best"])
-    assert stop.value.code == 2
 
 
 def test_the_law_needs_no_torch():
     code = (
         "import sys; "
-        "import splitlaw.laws, splitlaw.planner, fit_law, choose_split, predict_loss; "
+        "import splitlaw.laws, splitlaw.planner, splitlaw.api, splitlaw.cli.law; "
         "heavy = {'torch', 'transformers', 'datasets', 'sklearn', 'matplotlib'}; "
         "print(sorted(m for m in heavy if m in sys.modules))"
     )
@@ -120,11 +114,3 @@ def test_the_law_needs_no_torch():
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("script", ["fit_law.py", "choose_split.py", "predict_loss.py"])
-def test_every_command_has_help(script):
-    ran = subprocess.run(
-        [sys.executable, script, "--help"], cwd=SCRIPTS, capture_output=True, text=True, check=True
-    )
-    assert "--out" in ran.stdout

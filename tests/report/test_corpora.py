@@ -1,6 +1,6 @@
 import json
 
-import report
+from splitlaw.cli import main
 from splitlaw.report.corpora import corpora_table, dropped_table, samples
 from splitlaw.report.inputs import read_inputs
 
@@ -32,7 +32,7 @@ def test_samples_are_escaped_on_the_page(planted, tmp_path):
     inputs = read_inputs(planted)
     assert [part.domain for part in samples(inputs)] == ["general", "code", "law"]
     out = tmp_path / "report.html"
-    assert report.main(["--results", str(planted), "--out", str(out)]) == 0
+    assert main(["report", "--results", str(planted), "--out", str(out)]) == 0
     page = out.read_text()
     assert page.count("<blockquote>Text &amp; &lt;b&gt;its&lt;/b&gt; start</blockquote>") == 3
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from planted_results import plant
 
-import report
+from splitlaw.cli import main
 from splitlaw.laws import fit_table
 from splitlaw.report import build, figures_final, figures_law, figures_plan, style
 from splitlaw.report.figures import FIGURES
@@ -41,7 +41,7 @@ class Check(HTMLParser):
 @pytest.fixture(scope="module")
 def page(planted, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "report.html"
-    assert report.main(["--results", str(planted), "--out", str(out)]) == 0
+    assert main(["report", "--results", str(planted), "--out", str(out)]) == 0
     return out
 
 
@@ -97,7 +97,7 @@ def test_the_summary_has_the_answer_and_the_path_of_the_page(
 ):
     monkeypatch.setattr(build, "FIGURES", ())
     monkeypatch.setattr(build, "render", lambda content: "")
-    report.main(["--results", str(planted), "--out", str(tmp_path / "report.html")])
+    main(["report", "--results", str(planted), "--out", str(tmp_path / "report.html")])
     told = capsys.readouterr().out
     assert "of the tokens on" in told
     assert "Half and half" in told
@@ -219,7 +219,7 @@ def test_every_figure_has_a_caption():
 
 
 def test_a_user_s_mistake_is_one_line(tmp_path, capsys):
-    assert report.main(["--results", str(tmp_path)]) == 2
+    assert main(["report", "--results", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "losses.csv" in told

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from test_workflow import Project
 
-import new_experiment as command
+from splitlaw.cli import main
 from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.experiment.config import check_config
 from splitlaw.experiment.corpus_settings import CorpusConfig
@@ -20,7 +20,7 @@ def write(folder, files=3, size=2_000, suffix=".txt"):
 
 def made(tmp_path, text, *words):
     out = tmp_path / "made.yaml"
-    assert command.main(["--text", str(text), "--out", str(out), *words]) == 0
+    assert main(["new_experiment", "--text", str(text), "--out", str(out), *words]) == 0
     return yaml.safe_load(out.read_text())
 
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_a_corpus_is_told_in_one_line(tmp_path, capsys, names, wo
     for name in names:
         (text / name).parent.mkdir(exist_ok=True)
         (text / name).write_text("Some text.")
-    assert command.main(["--text", str(text), "--out", str(tmp_path / "x.yaml")]) == 2
+    assert main(["new_experiment", "--text", str(text), "--out", str(tmp_path / "x.yaml")]) == 2
     told = capsys.readouterr().err
     assert words in told
     assert told.count("\n") == 1
@@ -86,7 +86,7 @@ def test_a_file_of_the_user_s_is_not_overwritten(tmp_path, capsys):
     out = tmp_path / "mine.yaml"
     out.write_text("mine")
     text = write(tmp_path / "law")
-    assert command.main(["--text", str(text), "--out", str(out)]) == 2
+    assert main(["new_experiment", "--text", str(text), "--out", str(out)]) == 2
     assert out.read_text() == "mine"
     assert "is there already" in capsys.readouterr().err
 

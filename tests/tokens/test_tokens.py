@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tokenize_corpus
-import train_tokenizer
+from splitlaw.cli import main
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.documents import read_documents, split_path, write_documents
 from splitlaw.tokens import open_documents, open_tokens
@@ -37,10 +36,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(root: Path, config: str, name: str = "tokenizer") -> int:
-    folder = str(root / name)
-    return train_tokenizer.main(
-        ["--corpus", str(root / "corpus"), "--config", config, "--out", folder]
-    )
+    options = ["--corpus", str(root / "corpus"), "--config", config, "--out", str(root / name)]
+    return main(["train_tokenizer", *options])
 
 
 def tokenize(
@@ -56,7 +53,7 @@ def tokenize(
         str(root / name / domain),
         *extra,
     ]
-    return tokenize_corpus.main(arguments)
+    return main(["tokenize", *arguments])
 
 
 def test_the_vocabulary_is_exact_and_any_text_survives(made: Path) -> None:
@@ -108,7 +105,7 @@ def test_wrong_settings_of_the_tokenizer(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str, message: str
 ) -> None:
     arguments = ["--corpus", str(made / "corpus"), "--config", config]
-    assert train_tokenizer.main([*arguments, "--out", str(tmp_path / "t")]) == 2
+    assert main(["train_tokenizer", *arguments, "--out", str(tmp_path / "t")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "t").exists() or not list((tmp_path / "t").iterdir())
 
@@ -187,7 +184,7 @@ def test_damaged_files_are_told(made: Path, tmp_path: Path) -> None:
 def test_opening_needs_no_heavy_library() -> None:
     heavy = ("torch", "transformers", "datasets", "pyarrow", "tokenizers")
     code = f"import sys, splitlaw.tokens; print([m for m in {heavy} if m in sys.modules])"
-    folder = str(Path(tokenize_corpus.__file__).parent)
+    folder = str(Path(__file__).parents[2] / "workflow_scripts")
     result = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

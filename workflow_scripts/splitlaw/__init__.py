@@ -1,3 +1,30 @@
-"""splitlaw: when should a general pretraining run be split into specialists?"""
+"""splitlaw: when should a general pretraining run be split into specialists?
+
+>>> import splitlaw
+>>> law = splitlaw.fit_law("losses.csv", law="two_skills", draws=20)
+>>> plan = splitlaw.plan(law, flops=1e18, params=1e7)
+>>> 0 < plan.fraction_general < 1
+True
+
+The functions are documented in `splitlaw.api`. They are imported when they are first used, so that
+`import splitlaw` itself costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from splitlaw.api import FitResult, Plan, fit_law, load_law, plan, predict_loss
 
 __version__ = "0.1.0"
+__all__ = ["FitResult", "Plan", "fit_law", "load_law", "plan", "predict_loss"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("splitlaw.api"), name)
+    raise AttributeError(f"module 'splitlaw' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -49,7 +49,7 @@ def fit_table(
     """
     reading = read_table(table, min_tokens_per_param=min_tokens_per_param)
     if bootstrap < 0:
-        raise UserError(f"bootstrap is {bootstrap}; give 0 or more draws")
+        raise UserError(f"draws is {bootstrap}; give 0 or more draws")
     worth = repetition_constant(reading.fit, repetitions)
     fit = replace(reading.fit, repetitions=worth)
     apart = reading.holdout and replace(reading.holdout, repetitions=worth)

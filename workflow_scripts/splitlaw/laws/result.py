@@ -14,6 +14,7 @@ from splitlaw.laws.fit import evaluate
 from splitlaw.laws.form import FORMS, Form
 from splitlaw.laws.points import Array, Indices, Points
 from splitlaw.laws.repetition import effective_tokens
+from splitlaw.laws.summary import summarise, to_html
 
 LEVEL = (5.0, 95.0)
 """Percentiles between which a 90% interval lies."""
@@ -204,30 +205,14 @@ class FitResult:
         return Points.of(points["params"].to_numpy(dtype=float), general, special)
 
     def summary(self) -> str:
-        """What was fitted and how far it can be trusted, in plain text."""
-        lines = [f"{self.law}: L = {FORMS[self.law].formula}", ""]
-        bounds = self.conf_int()
-        for domain, row in self.params.iterrows():
-            lines.append(f"{domain}")
-            for name, value in row.items():
-                low, high = bounds.loc[(domain, name)]
-                lines.append(f"  {name:<6}{value:>12.5g}   90% {low:.5g} to {high:.5g}")
-        lines += ["", "held out            domain          n     mre     max    bias"]
-        lines += [
-            f"{h['kind']:<20}{h['domain']:<12}{h['n']:>5}{h['mre']:>8.2%}{h['max']:>8.2%}"
-            f"{h['bias']:>+8.2%}"
-            for h in self.holdout
-        ]
-        lines += ["", "candidate          parameters  held-out mre"]
-        lines += [
-            f"{c['law']:<20}{c['n_parameters']:>9}{_percent(c['holdout_mre']):>14}"
-            for c in self.candidates
-        ]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        """The parameters, the held-out errors, the candidates and the warnings, as plain text."""
+        return summarise(self._described())
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of fit.json."""
+    def _repr_html_(self) -> str:
+        return to_html(self._described())
+
+    def _described(self) -> dict[str, Any]:
+        """The content of fit.json without the draws."""
         bounds = self.conf_int()
         domains = {
             domain: {
@@ -260,6 +245,12 @@ class FitResult:
                 "flops_per_token": "training FLOPs per token",
                 "interval": "90%",
             },
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of fit.json."""
+        return {
+            **self._described(),
             "bootstrap": {
                 "draws": self.n_draws,
                 "seed": self.seed,
@@ -300,7 +291,7 @@ class FitResult:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise UserError(
-                f"{path}: is no fit ({cause!r} is wrong or missing); write it with fit_law.py"
+                f"{path}: is no fit ({cause!r} is wrong or missing); write it with fit_law"
             ) from None
 
 
@@ -316,7 +307,3 @@ def _predict(members: Sequence[Member], x: Points, numbers: Indices) -> tuple[Ar
 
 def _or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"

@@ -6,6 +6,7 @@
 
 from splitlaw.planner.frontier import frontier, splits_at
 from splitlaw.planner.inverse import least_compute
-from splitlaw.planner.plan import Plan, plan
+from splitlaw.planner.plan import plan
+from splitlaw.planner.result import Baseline, Plan
 
-__all__ = ["Plan", "frontier", "least_compute", "plan", "splits_at"]
+__all__ = ["Baseline", "Plan", "frontier", "least_compute", "plan", "splits_at"]

@@ -8,7 +8,8 @@ import numpy as np
 from splitlaw.common.errors import UserError
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.allocate import best_split
-from splitlaw.planner.plan import Plan, plan
+from splitlaw.planner.plan import plan
+from splitlaw.planner.result import Plan
 from splitlaw.planner.sizes import best_size
 from splitlaw.planner.task import make_task
 

@@ -1,20 +1,18 @@
 """The compute-optimal split of a budget, with its interval, baselines and regrets."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import write_json
 from splitlaw.laws.points import Array
 from splitlaw.laws.result import FitResult, interval
 from splitlaw.planner.allocate import CLOSE, Constraint, Split, best_split, optimality_gap
+from splitlaw.planner.result import NO_LOSS, Baseline, Candidate, Loss, Plan
 from splitlaw.planner.sizes import best_size
 from splitlaw.planner.strategies import recipes
-from splitlaw.planner.summary import summarise
 from splitlaw.planner.surface import Surface
 from splitlaw.planner.task import Task, make_task
 from splitlaw.planner.warn import plan_warnings
@@ -25,31 +23,6 @@ WORK_OF_DRAWS = 8_000
 """Draws times domains whose optima are searched; more draws add little to an interval."""
 
 GAP = 1e-2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A split and what is expected of it; `to_json()` is plan.json."""
-
-    content: Mapping[str, Any]
-
-    def __getattr__(self, name: str) -> Any:
-        content = self.__dict__.get("content", {})
-        if name in content:
-            return content[name]
-        raise AttributeError(name)
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of plan.json."""
-        return dict(self.content)
-
-    def summary(self) -> str:
-        """What to train, what to expect, and what to beware of, in plain text."""
-        return summarise(self.content)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write plan.json."""
-        write_json(path, self.to_json())
 
 
 def plan(
@@ -80,7 +53,7 @@ def plan(
             f"for {task.min_tokens:g} tokens per model in {len(task.columns)} domains; "
             "raise the budget or lower the minimum"
         )
-    return Plan(content=_content(task, flops, size, constraint, best))
+    return _plan(task, flops, size, constraint, best)
 
 
 def whole_tokens(split: Split, surface: Surface, constraint: Constraint) -> Split:
@@ -105,9 +78,7 @@ def fraction(general: Array, special: Array, constraint: Constraint) -> Array:
     return np.asarray(trunk / np.maximum(trunk + special.sum(axis=-1), 1e-300))
 
 
-def _content(
-    task: Task, flops: float, size: float, constraint: Constraint, best: Split
-) -> dict[str, Any]:
+def _plan(task: Task, flops: float, size: float, constraint: Constraint, best: Split) -> Plan:
     point, draws = task.point(size), task.draws(size)
     split = whole_tokens(best, point, constraint)
     general, special = split.general[:, None], split.special[:, None]
@@ -116,40 +87,39 @@ def _content(
     optima = _drawn_optima(draws, constraint)
     names = task.setting.domains
     value = float(point.mean(general, special)[0, 0])
-    return {
-        "flops": float(flops),
-        "params": size,
-        "flops_per_token": task.cost(size),
-        "tokens": constraint.tokens,
-        "trunk": task.trunk,
-        "pretrain_tokens": int(split.general[0]),
-        "specialize_tokens": dict(zip(names, split.special[0].astype(int).tolist(), strict=True)),
-        "fraction_general": float(fraction(split.general, split.special, constraint)[0]),
-        "predicted_loss": _predicted(point, draws, general, special),
-        "predicted_mean_loss": [value, *_ends(ours, value)],
-        "interval": {
+    share = float(fraction(split.general, split.special, constraint)[0])
+    return Plan(
+        flops=float(flops),
+        params=size,
+        flops_per_token=task.cost(size),
+        tokens=constraint.tokens,
+        trunk=task.trunk,
+        pretrain_tokens=int(split.general[0]),
+        specialize_tokens=dict(zip(names, split.special[0].astype(int).tolist(), strict=True)),
+        fraction_general=share,
+        predicted_loss=_predicted(point, draws, general, special),
+        predicted_mean_loss=(value, *_ends(ours, value)),
+        interval={
             "pretrain_tokens": _ends(optima[0], float(split.general[0])),
-            "fraction_general": _ends(
-                optima[1], float(fraction(split.general, split.special, constraint)[0])
-            ),
+            "fraction_general": _ends(optima[1], share),
         },
-        "baselines": _baselines(task, point, draws, constraint, (general, special)),
-        "candidates": _regrets(task, size, constraint, split),
-        "weights": dict(zip(names, task.setting.weights.tolist(), strict=True)),
-        "pretrain_tokens_paid": task.spent is None,
-        "optimality_gap": gap,
-        "law": task.fit.law,
-        "warnings": plan_warnings(task.fit, size, split, constraint, gap > GAP),
-    }
+        baselines=_baselines(task, point, draws, constraint, (general, special)),
+        candidates=_regrets(task, size, constraint, split),
+        weights=dict(zip(names, task.setting.weights.tolist(), strict=True)),
+        pretrain_tokens_paid=task.spent is None,
+        optimality_gap=gap,
+        law=task.fit.law,
+        warnings=tuple(plan_warnings(task.fit, size, split, constraint, gap > GAP)),
+    )
 
 
-def _ends(draws: Array, value: float) -> list[float]:
+def _ends(draws: Array, value: float) -> tuple[float, float]:
     """The interval, which holds the value; the value alone without draws."""
     finite = draws[np.isfinite(draws)]
     if not finite.size:
-        return [value, value]
+        return value, value
     low, high = interval(finite)
-    return [min(float(low), value), max(float(high), value)]
+    return min(float(low), value), max(float(high), value)
 
 
 def _drawn_means(draws: list[Surface], general: Array, special: Array) -> Array:
@@ -178,17 +148,17 @@ def _drawn_optima(draws: list[Surface], constraint: Constraint) -> tuple[Array, 
 
 def _predicted(
     point: Surface, draws: list[Surface], general: Array, special: Array
-) -> dict[str, list[float | None]]:
+) -> dict[str, Loss]:
     """Loss of each domain with its interval; null where the law has none."""
     values = point.losses(general, special)[0, 0]
     drawn = [surface.losses(general, special)[:, 0] for surface in draws]
     pooled = np.concatenate(drawn) if drawn else np.zeros((0, len(values)))
-    told: dict[str, list[float | None]] = {}
+    told: dict[str, Loss] = {}
     for k, name in enumerate(point.setting.domains):
         if np.isfinite(values[k]):
-            told[name] = [float(values[k]), *_ends(pooled[:, k], float(values[k]))]
+            told[name] = (float(values[k]), *_ends(pooled[:, k], float(values[k])))
         else:
-            told[name] = [None, None, None]
+            told[name] = NO_LOSS
     return told
 
 
@@ -225,7 +195,7 @@ def _baselines(
     draws: list[Surface],
     constraint: Constraint,
     split: tuple[Array, Array],
-) -> list[dict[str, Any]]:
+) -> tuple[Baseline, ...]:
     """Every baseline at the FLOPs of the plan, compared with D, D'_k of the plan."""
     entries = []
     for strategy, d, s in recipes(constraint, len(task.columns)):
@@ -237,20 +207,22 @@ def _baselines(
         names = task.setting.domains
         known = np.isfinite(mean)
         entries.append(
-            {
-                "strategy": strategy,
-                "pretrain_tokens": d,
-                "specialize_tokens": dict(zip(names, s, strict=True)),
-                "predicted_loss": _predicted(judge.point, judge.draws, general, special),
-                "predicted_mean_loss": [mean, *_ends(theirs, mean)] if known else [None] * 3,
-                "law": judge.law,
-                "probability_worse": float(np.mean(theirs > ours)) if ours.size else None,
-            }
+            Baseline(
+                strategy=strategy,
+                pretrain_tokens=d,
+                specialize_tokens=dict(zip(names, s, strict=True)),
+                predicted_loss=_predicted(judge.point, judge.draws, general, special),
+                predicted_mean_loss=(mean, *_ends(theirs, mean)) if known else NO_LOSS,
+                law=judge.law,
+                probability_worse=float(np.mean(theirs > ours)) if ours.size else None,
+            )
         )
-    return entries
+    return tuple(entries)
 
 
-def _regrets(task: Task, size: float, constraint: Constraint, split: Split) -> list[dict[str, Any]]:
+def _regrets(
+    task: Task, size: float, constraint: Constraint, split: Split
+) -> tuple[Candidate, ...]:
     """Each candidate's own optimum, and what the plan loses under it; null where infinite."""
     general, special = split.general[:, None], split.special[:, None]
     entries = []
@@ -261,12 +233,12 @@ def _regrets(task: Task, size: float, constraint: Constraint, split: Split) -> l
             continue
         regret = float(surface.mean(general, special)[0, 0] - own.mean[0])
         entries.append(
-            {
-                "law": member.law,
-                "weight": member.weight,
-                "fraction_general": float(fraction(own.general, own.special, constraint)[0]),
-                "pretrain_tokens": float(own.general[0]),
-                "regret": max(regret, 0.0) if np.isfinite(regret) else None,
-            }
+            Candidate(
+                law=member.law,
+                weight=member.weight,
+                fraction_general=float(fraction(own.general, own.special, constraint)[0]),
+                pretrain_tokens=float(own.general[0]),
+                regret=max(regret, 0.0) if np.isfinite(regret) else None,
+            )
         )
-    return entries
+    return tuple(entries)

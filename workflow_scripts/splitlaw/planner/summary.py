@@ -1,11 +1,13 @@
-"""A plan in plain text, for the terminal."""
+"""The content of plan.json as text for the terminal, and as HTML for a notebook."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from splitlaw.common.display import section, table
 
 
 def summarise(plan: Mapping[str, Any]) -> str:
-    """What to train, what to expect of it and of today's recipes, and what to beware of."""
+    """The split, the expected losses beside those of the baselines, and the warnings."""
     lines = [
         f"{plan['flops']:.3g} FLOPs, {plan['params']:.3g} parameters, {plan['trunk']} trunk",
         f"{'':<22}{'tokens':>10}{'share':>8}",
@@ -22,23 +24,51 @@ def summarise(plan: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _split(plan: Mapping[str, Any]) -> list[str]:
+def to_html(plan: Mapping[str, Any]) -> str:
+    """Two tables: tokens by domain, and mean losses of the split and of the baselines."""
+    tokens = [[name, f"{count:,.0f}", f"{share:.1%}"] for name, count, share in _shares(plan)]
+    losses = [_cells("this split", plan["predicted_mean_loss"], None)]
+    losses += [
+        _cells(entry["strategy"], entry["predicted_mean_loss"], entry["probability_worse"])
+        for entry in plan["baselines"]
+    ]
+    low, high = plan["interval"]["fraction_general"]
+    title = (
+        f"{plan['flops']:.3g} FLOPs, {plan['params']:.3g} parameters, {plan['trunk']} trunk: "
+        f"{plan['fraction_general']:.1%} general (90%: {low:.1%} to {high:.1%})"
+    )
+    heads = ["", "tokens", "share"], ["", "mean loss", "90%", "worse in"]
+    return section(title, [table(heads[0], tokens), table(heads[1], losses)], plan["warnings"])
+
+
+def _shares(plan: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """Name, tokens and share of the general text and of each domain."""
     special = plan["specialize_tokens"]
     models = len(special) if plan["trunk"] == "independent" else 1
     general = models * plan["pretrain_tokens"]
     total = max(general + sum(special.values()), 1)
-    told = [("general", general), *special.items()]
-    lines = [f"{name:<22}{tokens:>10.3g}{tokens / total:>8.1%}" for name, tokens in told]
+    amounts = [("general", general), *special.items()]
+    return [(name, tokens, tokens / total) for name, tokens in amounts]
+
+
+def _split(plan: Mapping[str, Any]) -> list[str]:
+    shares = _shares(plan)
+    lines = [f"{name:<22}{tokens:>10.3g}{share:>8.1%}" for name, tokens, share in shares]
     low, high = plan["interval"]["fraction_general"]
     if low < high:
         lines[0] += f"  (90%: {low:.1%} to {high:.1%})"
     return lines
 
 
-def _row(name: str, loss: list[float | None] | None, worse: float | None) -> str:
-    value, low, high = loss or (None, None, None)
+def _row(name: str, loss: Sequence[float | None], worse: float | None) -> str:
+    name, value, interval, share = _cells(name, loss, worse)
+    return f"{name:<22}{value:>10}{interval:>18}{share:>10}".rstrip()
+
+
+def _cells(name: str, loss: Sequence[float | None], worse: float | None) -> list[str]:
+    """A row of the losses: name, value, interval, probability of being worse."""
+    value, low, high = loss
     if value is None:
-        return f"{name:<22}{'infinite':>10}"
+        return [name, "infinite", "", ""]
     interval = "" if low is None or high is None or low == high else f"{low:.4f} to {high:.4f}"
-    share = "" if worse is None else f"{worse:.0%}"
-    return f"{name:<22}{value:>10.4f}{interval:>18}{share:>10}".rstrip()
+    return [name, f"{value:.4f}", interval, "" if worse is None else f"{worse:.0%}"]

@@ -202,9 +202,7 @@ def _read_plan(path: Path) -> Json | None:
     required = ("flops", "params", "pretrain_tokens", "specialize_tokens", "predicted_loss")
     lost = [key for key in required if key not in plan]
     if lost:
-        raise UserError(
-            f"{path}: is not a plan ({lost[0]} is missing); write it with choose_split.py"
-        )
+        raise UserError(f"{path}: is not a plan ({lost[0]} is missing); write it with choose_split")
     return plan
 
 

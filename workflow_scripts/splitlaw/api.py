@@ -1,0 +1,219 @@
+"""The Python interface: from a table of losses to a law, from a law to a plan.
+
+The same functions are at the top of the package: `splitlaw.fit_law`, `splitlaw.plan`,
+`splitlaw.predict_loss`, `splitlaw.load_law`. They need numpy, pandas and scipy, not torch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from splitlaw import planner
+from splitlaw.laws import FitResult, fit_table
+from splitlaw.laws.api import DRAWS
+from splitlaw.laws.table import read_points
+from splitlaw.planner import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FitResult", "Plan", "fit_law", "load_law", "plan", "predict_loss"]
+
+
+def fit_law(
+    losses: str | os.PathLike[str] | pd.DataFrame,
+    *,
+    law: str | Sequence[str] = "auto",
+    share: str = "auto",
+    draws: int = DRAWS,
+    seed: int = 0,
+    min_tokens_per_param: float = 0.0,
+    repetitions: float | None = None,
+) -> FitResult:
+    """Fit a scaling law L(N, D, D') to a table of losses.
+
+    Parameters
+    ----------
+    losses
+        A CSV file or a data frame, one row per model and evaluated domain, with the columns
+        `params` (N, parameters), `pretrain_tokens` (D, tokens), `specialize_tokens` (D', tokens),
+        `domain` and `loss` (nats per token). Further columns are used where present: `split`
+        (rows with `holdout` only measure the error), `train_domain`, `trunk`, `seed`,
+        `flops_per_token`, `unique_pretrain_tokens`, `unique_specialize_tokens`.
+    law
+        Name of a form (see `splitlaw.laws.FORMS`), several names that compete, or `auto` for all.
+        The form that predicts held-out rows best is chosen.
+    share
+        Exponents that the domains have in common: `none`, `size` (those of N), `exponents` (all),
+        or `auto` for the choice that predicts held-out rows best.
+    draws
+        Number of draws of the parameters, from which the 90% intervals are computed.
+    seed
+        Seed of the draws.
+    min_tokens_per_param
+        Rows with fewer tokens (D + D') per parameter are left out, and counted in a warning.
+    repetitions
+        Number of repetitions of a text after which another pass is worth 1/e of the first;
+        estimated from the table by default.
+
+    Returns
+    -------
+    FitResult
+        The law with its parameters, intervals, held-out errors and warnings.
+
+    Raises
+    ------
+    UserError
+        If the table cannot be used; the message names the file, the row and the remedy.
+
+    Examples
+    --------
+    >>> import splitlaw
+    >>> law = splitlaw.fit_law("losses.csv", law="two_skills", draws=20)
+    >>> law.law
+    'two_skills'
+    >>> law.domains
+    ('a', 'b')
+    >>> law.save("fit.json")
+
+    """
+    return fit_table(
+        losses,
+        law=law,
+        share=share,
+        bootstrap=draws,
+        seed=seed,
+        min_tokens_per_param=min_tokens_per_param,
+        repetitions=repetitions,
+    )
+
+
+def load_law(path: str | os.PathLike[str]) -> FitResult:
+    """Read a law from the fit.json that `FitResult.save` or the command `fit_law` wrote.
+
+    Raises
+    ------
+    UserError
+        If the file does not exist or is not a fit.
+
+    Examples
+    --------
+    >>> import splitlaw
+    >>> splitlaw.fit_law("losses.csv", law="two_skills", draws=0).save("fit.json")
+    >>> splitlaw.load_law("fit.json").law
+    'two_skills'
+
+    """
+    return FitResult.load(path)
+
+
+def plan(
+    law: FitResult,
+    *,
+    flops: float,
+    params: float | Sequence[float] | None = None,
+    domains: Sequence[str] | None = None,
+    trunk: str = "shared",
+    weights: Mapping[str, float] | None = None,
+    unique_tokens: Mapping[str, float] | None = None,
+    flops_per_token: float | None = None,
+    pretrain_tokens: float | None = None,
+    min_tokens_per_model: float = 0.0,
+) -> Plan:
+    """The split of a compute budget that minimises the mean loss over the domains.
+
+    Parameters
+    ----------
+    law
+        A fitted law.
+    flops
+        Training FLOPs of the whole recipe: the general run and all specialists.
+    params
+        Model size N in parameters, several sizes to choose from, or None for any size.
+    domains
+        Domains to plan for, in this order; all domains of the law by default.
+    trunk
+        `shared`: one general run serves all domains; `independent`: each domain has its own.
+    weights
+        Weights of the domains in the mean loss; equal by default.
+    unique_tokens
+        Tokens of text that exist, by domain and for `general`; text is repeated beyond them.
+        No limit by default.
+    flops_per_token
+        Training FLOPs per token; by default those of the table, or 6 N.
+    pretrain_tokens
+        Tokens D of an existing base model, which the budget does not pay for.
+    min_tokens_per_model
+        Least D + D' of every model, in tokens.
+
+    Returns
+    -------
+    Plan
+        The split with its predicted losses, intervals, baselines and warnings.
+
+    Raises
+    ------
+    UserError
+        If no split satisfies the constraints; the message names the one that fails.
+
+    Examples
+    --------
+    >>> import splitlaw
+    >>> law = splitlaw.fit_law("losses.csv", law="two_skills", draws=20)
+    >>> plan = splitlaw.plan(law, flops=1e18, params=1e7)
+    >>> sorted(plan.specialize_tokens)
+    ['a', 'b']
+    >>> low, high = plan.interval["fraction_general"]
+    >>> low <= plan.fraction_general <= high
+    True
+
+    """
+    return planner.plan(
+        law,
+        flops=flops,
+        params=params,
+        domains=domains,
+        trunk=trunk,
+        weights=weights,
+        unique_tokens=unique_tokens,
+        flops_per_token=flops_per_token,
+        pretrain_tokens=pretrain_tokens,
+        min_tokens_per_model=min_tokens_per_model,
+    )
+
+
+def predict_loss(law: FitResult, points: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    """Predict the loss of models that were not trained.
+
+    Parameters
+    ----------
+    law
+        A fitted law.
+    points
+        A CSV file or a data frame with the columns `params` (parameters), `pretrain_tokens` and
+        `specialize_tokens` (tokens) and `domain`; other columns are kept.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The points with `loss`, `loss_low` and `loss_high` (nats per token, 90% interval).
+
+    Raises
+    ------
+    UserError
+        If the points cannot be used, or name a domain that the law does not have.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import splitlaw
+    >>> law = splitlaw.fit_law("losses.csv", law="two_skills", draws=20)
+    >>> point = {"params": 1e7, "pretrain_tokens": 1e9, "specialize_tokens": 2e8, "domain": "a"}
+    >>> predicted = splitlaw.predict_loss(law, pd.DataFrame([point]))
+    >>> bool((predicted["loss_low"] <= predicted["loss"]).all())
+    True
+
+    """
+    return law.predict(read_points(points))

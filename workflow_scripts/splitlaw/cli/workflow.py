@@ -1,0 +1,116 @@
+"""Commands that start Snakemake from a checkout: `run`, and `resume` after a workflow was killed.
+
+`status`, which reads the status files of the jobs, belongs here too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from splitlaw.cli.checkout import find_checkout
+from splitlaw.common.errors import UserError
+
+CORES = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile")
+"""Options of Snakemake that set the number of cores; a profile is expected to."""
+
+
+def add_run(parser: ArgumentParser) -> None:
+    """Declare the options; all others are passed to Snakemake."""
+    parser.usage = "splitlaw run [TARGET ...] [--configfile FILE] [options of snakemake]"
+    parser.epilog = (
+        "All other options are those of snakemake, see snakemake --help: for example "
+        "--profile slurm, --dry-run, --forcerun report. Without --profile and --cores, all cores "
+        "are used."
+    )
+    parser.add_argument(
+        "--configfile",
+        "--configfiles",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="configuration; give the option once for each file",
+    )
+    _pass_others_on(parser)
+
+
+def run_run(args: Namespace) -> None:
+    """Run the workflow with Snakemake, from any folder of a checkout."""
+    words = list(args.for_snakemake)
+    files = [str(_configuration(file)) for file in args.configfile]
+    if files:
+        _check_targets(words)
+        # Last, because Snakemake takes every word after --configfile for a file.
+        words += ["--configfile", *files]
+    os.chdir(find_checkout())
+    _become_snakemake(words)
+
+
+def add_resume(parser: ArgumentParser) -> None:
+    """Declare the options; all others are passed to Snakemake."""
+    parser.usage = "splitlaw resume [--ignore-provenance] [TARGET ...] [options of snakemake]"
+    parser.epilog = (
+        "All other words are those of the snakemake command that was killed, for example: "
+        "splitlaw resume --profile slurm report"
+    )
+    parser.add_argument(
+        "--ignore-provenance",
+        action="store_true",
+        help="take over the lock of a workflow on another machine",
+    )
+    _pass_others_on(parser)
+
+
+def run_resume(args: Namespace) -> None:
+    """Resume a workflow that was killed: stop its jobs, remove its lock, and start it again."""
+    from splitlaw.workflow import session
+
+    os.chdir(find_checkout())
+    for line in session.resume(ignore_provenance=args.ignore_provenance):
+        print(line, file=sys.stderr)
+    _become_snakemake(args.for_snakemake)
+
+
+def _pass_others_on(parser: ArgumentParser) -> None:
+    # An abbreviation of an option here may be an option of Snakemake.
+    parser.allow_abbrev = False
+    parser.set_defaults(for_snakemake=[])
+
+
+def _configuration(name: str) -> Path:
+    file = Path(name).resolve()
+    if not file.is_file():
+        raise UserError(f"{name}: no such file; --configfile names a file in YAML or JSON")
+    return file
+
+
+def _check_targets(words: Sequence[str]) -> None:
+    """Refuse a configuration file in the place of a target, where Snakemake would ignore it."""
+    for before, word in zip(("", *words), words, strict=False):
+        is_file = word.endswith((".yaml", ".yml")) and Path(word).is_file()
+        if is_file and not before.startswith("-") and "results" not in Path(word).parts:
+            raise UserError(f"{word}: is no target; write --configfile before each configuration")
+
+
+def _become_snakemake(words: Sequence[str]) -> NoReturn:
+    """Replace this process by Snakemake, of the same Python, in the current folder."""
+    if importlib.util.find_spec("snakemake") is None:
+        raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
+    chosen = any(word.split("=")[0] in CORES or _is_short(word) for word in words)
+    if not chosen and "SNAKEMAKE_PROFILE" not in os.environ:
+        words = ["--cores", "all", *words]
+    # Jobs are shell commands that call `python` and expect this one.
+    own = Path(sys.executable).parent
+    os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])
+
+
+def _is_short(word: str) -> bool:
+    """Whether a word is -c4 or -j4."""
+    return word[:2] in ("-c", "-j") and word[2:].isdecimal()

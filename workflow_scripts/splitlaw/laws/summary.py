@@ -1,0 +1,60 @@
+"""The content of fit.json as text for the terminal, and as HTML for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splitlaw.common.display import section, table
+
+
+def summarise(fit: Mapping[str, Any]) -> str:
+    """The parameters, the held-out errors, the candidates and the warnings, as plain text."""
+    lines = [f"{fit['law']}: L = {fit['formula']}", ""]
+    for domain, fitted in fit["domains"].items():
+        lines.append(f"{domain}")
+        for name, value in fitted["parameters"].items():
+            low, high = map(_number, fitted["interval"][name])
+            lines.append(f"  {name:<6}{value:>12.5g}   90% {low:.5g} to {high:.5g}")
+    lines += ["", "held out            domain          n     mre     max    bias"]
+    lines += [
+        f"{h['kind']:<20}{h['domain']:<12}{h['n']:>5}{h['mre']:>8.2%}{h['max']:>8.2%}"
+        f"{h['bias']:>+8.2%}"
+        for h in fit["holdout"]
+    ]
+    lines += ["", "candidate          parameters  held-out mre"]
+    lines += [
+        f"{c['law']:<20}{c['n_parameters']:>9}{_percent(c['holdout_mre']):>14}"
+        for c in fit["candidates"]
+    ]
+    lines += [f"warning: {warning}" for warning in fit["warnings"]]
+    return "\n".join(lines)
+
+
+def to_html(fit: Mapping[str, Any]) -> str:
+    """Two tables: the parameters, with a column per domain, and the held-out errors."""
+    domains = fit["domains"]
+    names = next(iter(domains.values()))["parameters"]
+    parameters = [[name, *(_parameter(part, name) for part in domains.values())] for name in names]
+    errors = [
+        [h["kind"], h["domain"], str(h["n"]), f"{h['mre']:.2%}", f"{h['bias']:+.2%}"]
+        for h in fit["holdout"]
+    ]
+    tables = [table(["parameter", *domains], parameters)]
+    if errors:
+        tables.append(table(["held out", "domain", "n", "mean error", "bias"], errors))
+    return section(f"{fit['law']}: L = {fit['formula']}", tables, fit["warnings"])
+
+
+def _parameter(fitted: Mapping[str, Any], name: str) -> str:
+    value, (low, high) = fitted["parameters"][name], fitted["interval"][name]
+    return f"{value:.4g}" if low is None else f"{value:.4g} ({low:.4g} to {high:.4g})"
+
+
+def _number(value: float | None) -> float:
+    """NaN for the null of a fit without draws."""
+    return float("nan") if value is None else value
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"

@@ -1,0 +1,164 @@
+"""The result of the planner: a split, what to expect of it, and the file that holds it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import read_json, write_json
+from splitlaw.planner.summary import summarise, to_html
+
+Loss: TypeAlias = tuple[float, float, float] | tuple[None, None, None]
+"""A loss and its 90% interval, in nats per token; None where the law has no finite value."""
+NO_LOSS: Loss = (None, None, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A recipe in common use, at the FLOPs of the plan."""
+
+    strategy: str
+    pretrain_tokens: int
+    """D, tokens."""
+    specialize_tokens: Mapping[str, int]
+    """D' of each domain, tokens."""
+    predicted_loss: Mapping[str, Loss]
+    """Loss of each domain."""
+    predicted_mean_loss: Loss
+    """Weighted mean over the domains."""
+    law: str
+    """Law that predicts these losses; `mean` for the mean of those that the fit retains."""
+    probability_worse: float | None
+    """Share of draws in which the mean loss exceeds the plan's; None without draws."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The optimum under one of the laws that were compared."""
+
+    law: str
+    weight: float
+    """Share of the mean that this law has in the plan."""
+    fraction_general: float
+    pretrain_tokens: float
+    """D, tokens."""
+    regret: float | None
+    """Mean loss of the plan under this law less the law's own optimum, nats per token; None where
+    it is infinite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The compute-optimal split of a budget, in the order of plan.json.
+
+    Examples
+    --------
+    >>> import splitlaw
+    >>> law = splitlaw.fit_law("losses.csv", law="two_skills", draws=20)
+    >>> plan = splitlaw.plan(law, flops=1e18, params=1e7)
+    >>> plan.save("plan.json")
+    >>> splitlaw.Plan.load("plan.json") == plan
+    True
+
+    """
+
+    flops: float
+    """Training FLOPs of the whole recipe."""
+    params: float
+    """Model size N, parameters."""
+    flops_per_token: float
+    """Training FLOPs per token at that size."""
+    tokens: float
+    """Tokens that the budget pays for."""
+    trunk: str
+    """`shared` or `independent`."""
+    pretrain_tokens: int
+    """D, general tokens before the split."""
+    specialize_tokens: Mapping[str, int]
+    """D' of each domain, tokens after the split."""
+    fraction_general: float
+    """c D / (c D + sum of D'); c = 1 for a shared trunk, else the number of domains."""
+    predicted_loss: Mapping[str, Loss]
+    """Loss of each domain."""
+    predicted_mean_loss: Loss
+    """Weighted mean loss over the domains."""
+    interval: Mapping[str, tuple[float, float]]
+    """90% intervals of `pretrain_tokens` and `fraction_general`."""
+    baselines: tuple[Baseline, ...]
+    """Recipes in common use, at the same FLOPs."""
+    candidates: tuple[Candidate, ...]
+    """The optimum under each law that was compared."""
+    weights: Mapping[str, float]
+    """Weight of each domain in the mean loss; they sum to 1."""
+    pretrain_tokens_paid: bool
+    """Whether the budget pays for D; not where a base model exists."""
+    optimality_gap: float
+    """Relative difference of the marginal values of tokens that the optimum should make equal."""
+    law: str
+    """Name of the law with the largest weight."""
+    warnings: tuple[str, ...]
+    """Sentences on extrapolation and on conditions that are not met."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of plan.json."""
+        return {field.name: _to_json(getattr(self, field.name)) for field in fields(self)}
+
+    def summary(self) -> str:
+        """The split, the expected losses beside those of the baselines, and the warnings."""
+        return summarise(self.to_json())
+
+    def _repr_html_(self) -> str:
+        return to_html(self.to_json())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write plan.json."""
+        write_json(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Plan":
+        """Read plan.json; `UserError` if the file does not exist or is not a plan."""
+        content = read_json(path)
+        content.pop("schema_version", None)
+        try:
+            return cls.from_json(content)
+        except (KeyError, TypeError, AttributeError) as cause:
+            raise UserError(
+                f"{path}: is no plan ({cause} is wrong or missing); write it with choose_split"
+            ) from None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Plan":
+        """The inverse of `to_json`."""
+        plan = dict(content)
+        plan["baselines"] = tuple(
+            Baseline(
+                **{
+                    **entry,
+                    "predicted_loss": _tuples(entry["predicted_loss"]),
+                    "predicted_mean_loss": tuple(entry["predicted_mean_loss"]),
+                }
+            )
+            for entry in plan["baselines"]
+        )
+        plan["candidates"] = tuple(Candidate(**entry) for entry in plan["candidates"])
+        for name in ("predicted_loss", "interval"):
+            plan[name] = _tuples(plan[name])
+        for name in ("predicted_mean_loss", "warnings"):
+            plan[name] = tuple(plan[name])
+        return cls(**plan)
+
+
+def _tuples(lists: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(values) for name, values in lists.items()}
+
+
+def _to_json(value: Any) -> Any:
+    """A field as JSON has it: objects as mappings, tuples as lists."""
+    if isinstance(value, (Baseline, Candidate)):
+        return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _to_json(part) for name, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_to_json(part) for part in value]
+    return value
