@@ -1,4 +1,4 @@
-"""Text made of invented words, the same on every run."""
+"""Text of invented words, which is the same in every run."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Write = Callable[[str, list[str]], Path]
 
 
 class Writer:
-    """Documents of words drawn by Zipf's law from an invented vocabulary."""
+    """Writes documents of invented words, drawn with the frequencies of Zipf's law."""
 
     def __init__(self, seed: int, vocabulary: int = 5000) -> None:
         self.random = np.random.default_rng(seed)
@@ -29,7 +29,7 @@ class Writer:
         return [self.document(words) for _ in range(count)]
 
     def altered(self, text: str, share: float) -> str:
-        """`text` with this share of its words replaced."""
+        """Return `text` with this share of its words replaced."""
         words = np.array(text.split(), dtype=object)
         places = self.random.choice(words.size, round(share * words.size), replace=False)
         words[places] = self.random.choice(self.words, places.size)

@@ -13,7 +13,7 @@ def test_text_is_normalised() -> None:
     assert unicodedata.is_normalized("NFC", normalise("A\u030a\u1e9b\u0323"))
 
 
-def test_lengths_are_bounded_and_drops_counted() -> None:
+def test_short_and_long_documents_are_dropped_and_counted() -> None:
     cleaning = Cleaning(min_characters=3, max_characters=5, benchmarks=())
     batch = clean_batch(["", " \n", "ab", "abc", "abcdef", "dürüm"], cleaning, 0, NONE)
     assert batch.texts == [b"abc", "dürüm".encode()]
@@ -21,7 +21,7 @@ def test_lengths_are_bounded_and_drops_counted() -> None:
     assert batch.signatures.shape == (2, 128)
 
 
-def test_a_document_does_not_depend_on_its_batch(writer) -> None:
+def test_result_does_not_depend_on_the_batch(writer) -> None:
     cleaning, texts = Cleaning(), writer.documents(20)
     together = clean_batch(texts, cleaning, 3, NONE)
     alone = clean_batch([texts[7]], cleaning, 3, NONE)
@@ -29,12 +29,12 @@ def test_a_document_does_not_depend_on_its_batch(writer) -> None:
     assert (together.signatures[7] == alone.signatures[0]).all()
 
 
-def test_the_key_is_of_text_and_seed() -> None:
+def test_key_depends_on_text_and_seed() -> None:
     assert document_key(b"text", 0) == document_key(b"text", 0)
     assert len({document_key(b"text", 0), document_key(b"text", 1), document_key(b"next", 0)}) == 3
 
 
-def test_items_of_benchmarks_are_found() -> None:
+def test_benchmark_items_are_found() -> None:
     question = "Which of these nine planets has the longest day of all the known planets"
     short = "What colour is the sky on a clear day"
     items = benchmark_ngrams([question, short, "Too short to tell"], 13)

@@ -1,4 +1,4 @@
-"""Domains discovered and routed to: planted topics are recovered."""
+"""Discovered domains and the router: planted topics are recovered."""
 
 import json
 from pathlib import Path
@@ -44,12 +44,12 @@ def test_planted_topics_are_found(topics: Topics) -> None:
     assert [listed[0] for listed in words] == ["alpha", "beta"]
 
 
-def test_too_few_documents_for_the_clusters() -> None:
+def test_too_few_documents_for_the_clusters_is_an_error() -> None:
     with pytest.raises(UserError, match=r"discover is 3, and general has 2 documents"):
         fit_clusters([b"one text", b"another"], 3, seed=0)
 
 
-def test_a_router_sends_unseen_texts_to_their_domain(topics: Topics, tmp_path: Path) -> None:
+def test_router_assigns_unseen_texts_to_their_domain(topics: Topics, tmp_path: Path) -> None:
     names = ("law", "code", "maths")
     train = {
         name: iter([topics.document(i).encode() for _ in range(60)]) for i, name in enumerate(names)
@@ -67,7 +67,7 @@ def test_a_router_sends_unseen_texts_to_their_domain(topics: Topics, tmp_path: P
     assert json.loads((tmp_path / "router/router.json").read_text())["accuracy"] > 0.98
 
 
-def test_a_missing_router_is_told(tmp_path: Path) -> None:
+def test_missing_router_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"router\.json: no such file"):
         load_router(tmp_path)
     (tmp_path / "router.json").write_text('{"domains": ["law"]}')
@@ -76,7 +76,7 @@ def test_a_missing_router_is_told(tmp_path: Path) -> None:
 
 
 def save_model(folder: Path, texts: list[str]) -> str:
-    """A small BERT whose vectors are random projections of words, as sentence encoders begin."""
+    """Save a small BERT with random weights; its vectors are random projections of the words."""
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
     words = {word for text in texts for word in text.split()}
@@ -98,20 +98,18 @@ def save_model(folder: Path, texts: list[str]) -> str:
     return str(folder)
 
 
-def test_vectors_of_a_model_do_not_depend_on_what_stands_beside_a_text(
-    topics: Topics, tmp_path: Path
-) -> None:
+def test_embedding_does_not_depend_on_the_batch(topics: Topics, tmp_path: Path) -> None:
     texts = [topics.document(i % 3, 20 + 7 * i) for i in range(40)]
     space = Embedding(save_model(tmp_path / "model", texts))
     together = space.vectors([text.encode() for text in texts])
     assert together.shape == (40, 64)
     assert np.allclose(np.linalg.norm(together, axis=1), 1)
     assert np.allclose(space.vectors([texts[5].encode()]), together[5], atol=1e-5)
-    assert np.abs(together[0] - together[1]).max() > 0.01
+    assert np.abs(together[0] - together[1]).max() > 0.01  # far above the tolerance of 1e-5
     assert space.vectors([]).shape == (0, 64)
 
 
-def test_no_model_is_told(tmp_path: Path) -> None:
+def test_missing_embedding_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"corpus\.domains\.embedding: .* is not a folder"):
         Embedding(str(tmp_path / "nothing"))
     with pytest.raises(UserError, match=r"corpus\.domains\.embedding: .*AutoModel"):
@@ -119,9 +117,7 @@ def test_no_model_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["words", "model"])
-def test_discovered_domains_as_a_command(
-    topics: Topics, tmp_path: Path, write_lines, by: str
-) -> None:
+def test_command_discovers_domains(topics: Topics, tmp_path: Path, write_lines, by: str) -> None:
     texts = [topics.document(i % 3) for i in range(360)]
     path = write_lines("mixed.jsonl", texts)
     model = {"embedding": save_model(tmp_path / "model", texts)} if by == "model" else {}
@@ -137,7 +133,7 @@ def test_discovered_domains_as_a_command(
     cards = [json.loads((out / name / "card.json").read_text()) for name in names]
     kept = [sum(part["documents"] for part in card["splits"].values()) for card in cards]
     assert sum(kept) == 360
-    assert kept[0] == pytest.approx(180, abs=40)
+    assert kept[0] == pytest.approx(180, abs=40)  # four standard deviations of 360 even draws
     about = json.loads((out / "clusters.json").read_text())["clusters"]
     assert list(about) == names[1:]
     assert len({listed["top_words"][0][-1] for listed in about.values()}) == 3

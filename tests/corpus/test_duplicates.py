@@ -24,14 +24,14 @@ def similarity(left: str, right: str) -> float:
     return jaccard(shingle_set(left.encode(), 3), shingle_set(right.encode(), 3))
 
 
-def test_of_exact_copies_the_lowest_rank_stays(tmp_path: Path) -> None:
+def test_exact_copy_of_lowest_rank_is_kept(tmp_path: Path) -> None:
     store, index = filled(tmp_path, ["a a a", "b b b", "a a a", "c c c", "a a a"])
     with store:
         assert exact_duplicates(index, np.arange(5), np.array([2, 0, 1, 0, 3])).tolist() == [0, 4]
         assert exact_duplicates(index, np.array([0, 3, 4]), np.array([2, 0, 1])).tolist() == [0]
 
 
-def test_planted_near_duplicates_are_found_and_others_stay(tmp_path: Path, writer) -> None:
+def test_planted_near_duplicates_are_dropped_and_others_kept(tmp_path: Path, writer) -> None:
     originals = writer.documents(300)
     near = [writer.altered(text, 0.05) for text in originals]
     far = [writer.altered(text, 0.35) for text in originals[:150]]
@@ -41,12 +41,12 @@ def test_planted_near_duplicates_are_found_and_others_stay(tmp_path: Path, write
     assert dropped.min() >= 300
     true = np.array([similarity(a, b) for a, b in zip(originals, near, strict=True)])
     found = np.isin(np.arange(300, 600), dropped)
-    assert found.mean() >= 0.98
+    assert found.mean() >= 0.98  # the Jaccard similarity of a few copies is below the threshold
     assert not found[true < NEAR.threshold].any()
     assert (dropped < 600).all()
 
 
-def test_the_document_listed_first_stays(tmp_path: Path, writer) -> None:
+def test_document_listed_first_is_kept(tmp_path: Path, writer) -> None:
     text = writer.document()
     store, index = filled(tmp_path, [text, writer.altered(text, 0.02), writer.document()])
     with store:
@@ -54,7 +54,7 @@ def test_the_document_listed_first_stays(tmp_path: Path, writer) -> None:
         assert near_duplicates(store, index, np.array([0, 2]), NEAR).tolist() == []
 
 
-def test_a_chain_loses_only_what_is_near_a_kept_document(tmp_path: Path, writer) -> None:
+def test_dropped_documents_of_a_chain_are_near_a_kept_one(tmp_path: Path, writer) -> None:
     first = writer.document(400)
     chain = [first]
     for _ in range(4):
@@ -69,7 +69,7 @@ def test_a_chain_loses_only_what_is_near_a_kept_document(tmp_path: Path, writer)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_leaks_are_those_of_every_pair_compared(
+def test_leaks_equal_those_of_comparing_every_pair(
     tmp_path: Path, writer, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("splitlaw.corpus.deduplication.leakage._BATCH_BYTES", 10_000)

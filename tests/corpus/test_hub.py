@@ -1,4 +1,4 @@
-"""The hub's path, on data sets that the same library saved here."""
+"""Data sets of the hub, replaced by local ones that the same library has saved."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def read(**source: object) -> list[str]:
     return list(read_source(Source(**source), InputErrors("stop")))  # type: ignore[arg-type]
 
 
-def test_a_data_set_saved_to_disk(tmp_path: Path) -> None:
+def test_data_set_saved_to_disk(tmp_path: Path) -> None:
     saved = datasets.Dataset.from_dict({"body": TEXTS})
     saved.save_to_disk(tmp_path / "one")
     datasets.DatasetDict(train=saved).save_to_disk(tmp_path / "many")
@@ -33,7 +33,7 @@ def test_a_data_set_saved_to_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_folder_as_on_the_hub(tmp_path: Path, streaming: bool) -> None:
+def test_folder_with_the_layout_of_the_hub(tmp_path: Path, streaming: bool) -> None:
     (tmp_path / "set").mkdir()
     datasets.Dataset.from_dict({"text": TEXTS}).to_parquet(tmp_path / "set" / "train.parquet")
     source = {"dataset": str(tmp_path / "set"), "streaming": streaming}
@@ -46,6 +46,6 @@ def test_a_folder_as_on_the_hub(tmp_path: Path, streaming: bool) -> None:
         read(**source, split="nothing")
 
 
-def test_a_hub_that_is_away_is_told_with_the_switch() -> None:
+def test_unreachable_hub_is_reported_with_the_remedy() -> None:
     with pytest.raises(UserError, match=r"nobody/nothing.*HF_HUB_OFFLINE=1"):
         read(dataset="nobody/nothing")

@@ -1,4 +1,4 @@
-"""Domains of few documents: every split has text, nothing moves, nothing leaks."""
+"""Domains of few documents: every split has text, splits are stable, nothing leaks."""
 
 import json
 from itertools import product
@@ -54,7 +54,7 @@ def texts(out: Path, split: str) -> list[str]:
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.3, 0.93, 0.999])
-def test_a_long_document_gives_its_share_to_each_split(writer, draw: float) -> None:
+def test_long_document_gives_each_split_its_share(writer, draw: float) -> None:
     text = prose(writer, 40_000)
     made = list(cut_into_passages(text, draw, **SHARES))
     assert " ".join(part for part, _ in made).split() == text.split()
@@ -66,7 +66,7 @@ def test_a_long_document_gives_its_share_to_each_split(writer, draw: float) -> N
     assert sum(split == TRAIN for _, split in made) <= 3
 
 
-def test_cuts_are_at_ends_of_paragraphs_else_of_sentences_else_of_words(writer) -> None:
+def test_cuts_are_at_boundaries_of_paragraphs_sentences_or_words(writer) -> None:
     def ends(text: str) -> set[str]:
         return {part[-1] for part, _ in list(cut_into_passages(text, 0.5, **SHARES))[:-1]}
 
@@ -81,16 +81,14 @@ def test_cuts_are_at_ends_of_paragraphs_else_of_sentences_else_of_words(writer) 
     assert "".join(part for part, _ in cut_into_passages(unbroken, 0.5, **SHARES)) == unbroken
 
 
-def test_a_short_document_stays_whole(writer) -> None:
+def test_short_document_is_not_cut(writer) -> None:
     text = writer.document(60)
     assert [split for _, split in cut_into_passages(text, 0.05, **SHARES)] == [TEST]
     assert [split for _, split in cut_into_passages(text, 0.12, **SHARES)] == [VALIDATION]
     assert list(cut_into_passages(text, 0.5, **SHARES)) == [(text, TRAIN)]
 
 
-def test_ten_files_leave_enough_for_every_split_whatever_the_seed(
-    files: Path, tmp_path: Path
-) -> None:
+def test_ten_files_are_enough_for_every_split_with_any_seed(files: Path, tmp_path: Path) -> None:
     for seed in range(12):
         out = tmp_path / str(seed)
         assert prepare(files, out / "corpus", seed) == 0
@@ -106,7 +104,7 @@ def test_ten_files_leave_enough_for_every_split_whatever_the_seed(
         assert made["train"]["bytes"] / whole == pytest.approx(0.85, abs=0.03)
 
 
-def test_by_document_the_same_files_are_refused_with_the_remedy(
+def test_splitting_the_same_files_by_document_is_refused(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = [prepare(files, tmp_path / str(s), s, passages_below=0) for s in range(6)]
@@ -114,7 +112,7 @@ def test_by_document_the_same_files_are_refused_with_the_remedy(
     assert "leave none for" in capsys.readouterr().err
 
 
-def test_another_file_moves_no_passage(files: Path, tmp_path: Path, writer) -> None:
+def test_adding_a_file_changes_no_passage(files: Path, tmp_path: Path, writer) -> None:
     prepare(files, tmp_path / "before")
     (files / "own" / "-.txt").write_text(prose(writer, 20_000))
     prepare(files, tmp_path / "after")
@@ -126,7 +124,7 @@ def test_another_file_moves_no_passage(files: Path, tmp_path: Path, writer) -> N
     assert card["documents_cut"] == 11
 
 
-def test_order_of_files_and_processes_change_nothing(files: Path, tmp_path: Path) -> None:
+def test_file_order_and_processes_do_not_change_the_result(files: Path, tmp_path: Path) -> None:
     prepare(files, tmp_path / "one")
     (files / "own" / "0.txt").rename(files / "own" / "z.txt")
     prepare(files, tmp_path / "two", workers="2")
@@ -155,7 +153,7 @@ def test_copies_of_files_and_of_passages_do_not_leak(files: Path, tmp_path: Path
     assert dropped["passage_in_training"]["documents"] >= 1
 
 
-def test_few_general_documents_are_cut_too(tmp_path: Path, writer) -> None:
+def test_few_general_documents_are_also_cut(tmp_path: Path, writer) -> None:
     for name in ("general", "own"):
         (tmp_path / name).mkdir()
         for number in range(5):

@@ -1,4 +1,4 @@
-"""The whole command on small corpora; leaks are looked for in its result, pair by pair."""
+"""The command on small corpora; every pair of documents of its result is compared for leaks."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def hashes(out: Path, *domains: str) -> dict[str, str]:
 
 @pytest.fixture
 def corpus(tmp_path: Path, writer, write_lines) -> Path:
-    """Three domains of 120 documents; a third of the later ones are near copies of earlier ones."""
+    """Write three domains of 120 documents, a third of which are near copies of earlier ones."""
     pool: list[str] = []
     for name in DOMAINS:
         own = writer.documents(80, 120)
@@ -69,7 +69,7 @@ def corpus(tmp_path: Path, writer, write_lines) -> Path:
     return tmp_path / "in"
 
 
-def test_nothing_held_out_is_in_any_training_file(corpus: Path, tmp_path: Path) -> None:
+def test_no_held_out_document_is_near_a_training_document(corpus: Path, tmp_path: Path) -> None:
     assert run(section(corpus), tmp_path / "out") == 0
     sets = {
         split: [
@@ -101,11 +101,11 @@ def test_cards_account_for_every_document(corpus: Path, tmp_path: Path) -> None:
     assert train["bytes"] == sum(len(t.encode()) for t in texts(tmp_path / "out", "code", "train"))
 
 
-def test_bytes_are_those_of_content_config_and_seed(
+def test_bytes_depend_only_on_content_config_and_seed(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(section(corpus), tmp_path / "one")
-    # Files in another order, lines in another order, smaller batches, and two processes for them.
+    # Another order of files and of lines, smaller batches, and two processes.
     for domain in DOMAINS:
         lines = [(corpus / domain / f"{i}.jsonl").read_text().splitlines(True) for i in range(2)]
         (corpus / domain / "0.jsonl").write_text("".join(reversed(lines[1])))
@@ -125,7 +125,7 @@ def test_bytes_are_those_of_content_config_and_seed(
     assert not [path for path in (tmp_path / "one").iterdir() if path.name[0] == "."]
 
 
-def test_a_domain_added_at_the_end_leaves_the_others(
+def test_domain_added_at_the_end_does_not_change_the_others(
     tmp_path: Path, writer, write_lines, corpus: Path
 ) -> None:
     run(section(corpus), tmp_path / "before")
@@ -136,7 +136,7 @@ def test_a_domain_added_at_the_end_leaves_the_others(
     assert card(tmp_path / "after", "maths")["dropped"]["exact_duplicate"]["documents"] == 3
 
 
-def test_a_test_document_drops_its_copy_from_earlier_training(
+def test_copies_of_a_test_document_are_dropped_from_training(
     tmp_path: Path, writer, write_lines, corpus: Path
 ) -> None:
     whole = {"validation": 0.1, "test": 0.1, "passages_below": 0}
@@ -156,7 +156,7 @@ def test_a_test_document_drops_its_copy_from_earlier_training(
     assert len(left) == len(train) - len(held)
 
 
-def test_weights_set_the_mixture(tmp_path: Path, writer, write_lines, corpus: Path) -> None:
+def test_weights_determine_the_mixture(tmp_path: Path, writer, write_lines, corpus: Path) -> None:
     write_lines("in/other/0.jsonl", writer.documents(300, 120))
     sources = [
         {"files": str(corpus / "general" / "*.jsonl"), "weight": 1},
@@ -168,7 +168,7 @@ def test_weights_set_the_mixture(tmp_path: Path, writer, write_lines, corpus: Pa
         sum(split["by_source"][source["files"]]["bytes"] for split in made["splits"].values())
         for source in sources
     ]
-    assert parts[1] / parts[0] == pytest.approx(2, rel=0.2)
+    assert parts[1] / parts[0] == pytest.approx(2, rel=0.2)  # documents are drawn
     assert made["dropped"]["over_weight"]["documents"] > 50
 
 
@@ -178,8 +178,8 @@ def test_bad_input_stops_or_is_counted(
     with (corpus / "law" / "1.jsonl").open("a") as stream:
         stream.write('{"text": "binary \\u0000 text that is long enough to be kept at all"}\n[]\n')
     assert run(section(corpus), tmp_path / "out") == 2
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told.startswith(f"error: {corpus / 'law' / '1.jsonl'}:71: NUL bytes")
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"error: {corpus / 'law' / '1.jsonl'}:71: NUL bytes")
     assert not list((tmp_path / "out").iterdir())
     skipping = section(corpus, cleaning={"benchmarks": [], "on_bad_input": "skip"})
     assert run(skipping, tmp_path / "out") == 0
@@ -201,7 +201,7 @@ def test_bad_input_stops_or_is_counted(
         ({"cleaning": {"near_duplicates": {"threshold": 2}}}, "threshold is 2"),
     ],
 )
-def test_wrong_settings_are_told(
+def test_invalid_settings_are_reported(
     corpus: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -209,11 +209,11 @@ def test_wrong_settings_are_told(
     message: str,
 ) -> None:
     assert run(section(corpus, **{"cleaning": {"benchmarks": []}, **changes}), tmp_path / "o") == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert message in told[-1]
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in error
 
 
-def test_two_domains_with_the_same_files(
+def test_file_of_two_domains_is_an_error(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     domains = {

@@ -9,7 +9,7 @@ def words(text: str) -> list[int]:
     return word_hashes([text.encode()])[0].tolist()
 
 
-def test_equal_words_hash_alike_wherever_they_stand() -> None:
+def test_equal_words_have_equal_hashes_at_any_position() -> None:
     hashes = words("The cat saw the CAT; a snake_case, naïve naïve")
     assert hashes[0] == hashes[3]
     assert hashes[1] == hashes[4]
@@ -17,15 +17,15 @@ def test_equal_words_hash_alike_wherever_they_stand() -> None:
     assert len(set(hashes)) == 6
 
 
-def test_words_of_the_same_letters_differ() -> None:
+def test_words_of_the_same_letters_have_different_hashes() -> None:
     assert len(set(words("abc acb bac bca cab cba ab a b " + "x" * 300 + " " + "x" * 556))) == 11
 
 
-def test_scripts_without_spaces_have_a_word_a_character() -> None:
+def test_scripts_without_spaces_have_one_word_per_character() -> None:
     assert len(words("深層学習 deep")) == 5
 
 
-def test_texts_keep_apart() -> None:
+def test_shingles_do_not_cross_texts() -> None:
     texts = ["one two three four", "", "five", "six seven", "eight nine ten"]
     together, offsets = shingle_hashes([text.encode() for text in texts], 3)
     apart = [shingle_hashes([text.encode()], 3)[0] for text in texts]
@@ -40,7 +40,7 @@ def test_pieces_do_not_change_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words(text) == whole
 
 
-def test_jaccard_is_that_of_the_sets_of_shingles(writer) -> None:
+def test_jaccard_equals_that_of_explicit_sets(writer) -> None:
     left = writer.document(300)
     right = writer.altered(left, 0.1)
 

@@ -23,7 +23,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of two domains, its tokenizer, and the tokens of one."""
+    """Make a corpus of two domains, its tokenizer, and the tokens of one domain."""
     root = tmp_path_factory.mktemp("made")
     for domain in ("general", "law"):
         for split, texts in (("train", TEXTS), ("validation", TEXTS[:9]), ("test", TEXTS[9:30])):
@@ -56,7 +56,7 @@ def tokenize(
     return main(["tokenize", *arguments])
 
 
-def test_the_vocabulary_is_exact_and_any_text_survives(made: Path) -> None:
+def test_vocabulary_is_exact_and_any_text_is_restored(made: Path) -> None:
     tokenizer, end = load_tokenizer(made / "tokenizer")
     assert tokenizer.get_vocab_size() == 400
     assert tokenizer.id_to_token(end) == END_OF_TEXT
@@ -81,7 +81,7 @@ def test_training_again_gives_the_same_bytes(made: Path) -> None:
         assert path.read_bytes() == (made / "again" / path.name).read_bytes()
 
 
-def test_a_tokenizer_is_taken_from_a_folder(made: Path) -> None:
+def test_existing_tokenizer_is_copied_from_a_folder(made: Path) -> None:
     pytest.importorskip("transformers")
     assert (
         train(made, json.dumps({"vocabulary": 400, "path": str(made / "tokenizer")}), "taken") == 0
@@ -101,7 +101,7 @@ def test_a_tokenizer_is_taken_from_a_folder(made: Path) -> None:
         ('{"vocabulary": 400, "path": "/nowhere/at/all"}', "tokenizer.path /nowhere/at/all"),
     ],
 )
-def test_wrong_settings_of_the_tokenizer(
+def test_invalid_tokenizer_settings_are_reported(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str, message: str
 ) -> None:
     arguments = ["--corpus", str(made / "corpus"), "--config", config]
@@ -122,7 +122,7 @@ def test_training_tokens_are_the_documents_in_their_order(made: Path) -> None:
     assert sidecar["splits"]["train"]["tokens_by_source"] == {"made": tokens.size}
 
 
-def test_held_out_documents_are_cut_and_bounded(made: Path) -> None:
+def test_held_out_documents_are_cut_and_have_bounds(made: Path) -> None:
     tokens, offsets, size = open_documents(made / "tokens/law/tokens.json", "validation")
     tokenizer, end = load_tokenizer(made / "tokenizer")
     assert offsets.size == 10
@@ -142,29 +142,31 @@ def test_tokenizing_again_gives_the_same_bytes(made: Path, monkeypatch: pytest.M
             assert path.read_bytes() == (made / workers / "law" / path.name).read_bytes()
 
 
-def test_a_held_out_split_that_is_too_short(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_short_held_out_split_is_refused(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert tokenize(made, '{"minimum_tokens": 100000}', name="short") == 2
     assert "domain law: validation has" in capsys.readouterr().err
     assert not list((made / "short/law").iterdir())
 
 
-def test_too_little_text_for_the_grid_is_told(
+def test_too_little_text_for_the_grid_is_refused(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = '{"minimum_tokens": 100}'
     assert tokenize(made, config, "law", "little", "--needed", "1000000") == 2
-    told = capsys.readouterr().err
-    assert "domain law: " in told
-    assert "the grid's longest run reads 1,000,000" in told
+    error = capsys.readouterr().err
+    assert "domain law: " in error
+    assert "the grid's longest run reads 1,000,000" in error
     assert not list((made / "little/law").iterdir())
 
 
-def test_missing_inputs_are_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_corpus_is_reported(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tokenize(made, "{}", domain="physics") == 2
     assert "run prepare_corpus with domain physics first" in capsys.readouterr().err
 
 
-def test_damaged_files_are_told(made: Path, tmp_path: Path) -> None:
+def test_damaged_token_files_are_reported(made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "law"
     folder.mkdir()
     for path in (made / "tokens/law").iterdir():
@@ -181,7 +183,7 @@ def test_damaged_files_are_told(made: Path, tmp_path: Path) -> None:
         open_tokens(folder / "tokens.json", "train")
 
 
-def test_opening_needs_no_heavy_library() -> None:
+def test_opening_token_files_imports_no_large_library() -> None:
     heavy = ("torch", "transformers", "datasets", "pyarrow", "tokenizers")
     code = f"import sys, splitlaw.tokens; print([m for m in {heavy} if m in sys.modules])"
     folder = str(Path(__file__).parents[2] / "workflow_scripts")
@@ -195,6 +197,6 @@ def test_opening_needs_no_heavy_library() -> None:
     assert result.stdout.strip() == "[]"
 
 
-def test_reading_a_corpus_gives_its_batches(made: Path) -> None:
+def test_batches_of_a_corpus_are_in_its_order(made: Path) -> None:
     (batch,) = read_documents(made / "corpus", "law", "train")
     assert batch[1] == TEXTS

