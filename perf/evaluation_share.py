@@ -18,9 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pandas as pd
 
-from splitlaw.experiment.config import load_config, shape_of
+from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.lineage import GENERAL, Run
-from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.training.evaluation import cut_windows, evaluate
 from splitlaw.training.loop import Trainer
 
@@ -41,17 +41,16 @@ def main() -> None:
     parser.add_argument("--config", default="config.yaml")
     parser.add_argument("--steps", type=int, default=200, help="steps to time (%(default)s)")
     options = parser.parse_args()
-    config = load_config(options.config)
+    config = ExperimentConfig.load(options.config)
     losses = pd.read_csv(options.results / "losses.csv")
     cost = pd.read_csv(options.results / "cost.csv").groupby("size")["tokens"].sum()
-    training = {**config["training"], "betas": tuple(config["training"]["betas"])}
     sidecars = {
         domain: options.results / "tokens" / domain / "tokens.json"
         for domain in losses["domain"].unique()
     }
     windows = {
         domain: cut_windows(
-            file, context=config["model"]["context"], limit=config["evaluation"]["tokens"]
+            file, context=config.model.context, limit=config.evaluation.tokens
         )
         for domain, file in sidecars.items()
     }
@@ -60,8 +59,8 @@ def main() -> None:
     for size, models in losses.groupby("size", sort=False):
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
-                shape=shape_of(config, size),
-                config=TrainingConfig(**training),
+                shape=config.shape_of(size),
+                config=config.training,
                 seed=0,
                 sidecars={GENERAL: sidecars[GENERAL]},
                 checkpoints=Path(folder),

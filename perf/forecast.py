@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_script
 import pandas as pd
 
 from splitlaw.common.files import read_json
-from splitlaw.experiment.config import load_config
+from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.scheduling import forecast, resources
 
 
@@ -27,9 +27,9 @@ def seconds(file: Path) -> float:
     return float(pd.read_csv(file, sep="\t")["s"].iloc[0])
 
 
-def compare(config: dict, results: Path) -> pd.DataFrame:
+def compare(config: ExperimentConfig, results: Path) -> pd.DataFrame:
     """Predicted and measured seconds by stage and size."""
-    batch = config["training"]["batch_tokens"]
+    batch = config.training.batch_tokens
     calibration = resources.read_calibration(results / "calibration.json", config)
     assert calibration, "no calibration of this configuration: snakemake calibrate"
     throughputs, _ = forecast.throughputs_of(config, calibration, gpu=False)
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--config", default="config.yaml", help="the run's configuration")
     parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
     arguments = parser.parse_args()
-    table = compare(load_config(arguments.config), arguments.results)
+    table = compare(ExperimentConfig.load(arguments.config), arguments.results)
     print(table.round(2).to_string(index=False))
 
 

@@ -9,6 +9,7 @@ the bits.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
@@ -17,9 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_scripts"))
 
-import yaml
-
-from splitlaw.experiment import config as experiment
+from splitlaw.experiment.config import ExperimentConfig
+from splitlaw.experiment.identity import grid_json
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.stages.grid import Job
@@ -27,18 +27,10 @@ from splitlaw.stages.grid import Job
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def job_of(config: dict, size: str, results: Path) -> Job:
-    """The grid of a size, as the workflow describes it to a training."""
-    grid = experiment.grid_of(config, size)
-    described = {
-        "shape": vars(experiment.shape_of(config, size)),
-        "training": config["training"],
-        "test_tokens": config["evaluation"]["tokens"],
-        "split": "fit",
-        "cells": grid.cells,
-        "unsplit": grid.unsplit,
-    }
-    return Job.from_config(described, size=size, seed=0, results=results)
+def job_of(config: ExperimentConfig, size: str, results: Path) -> Job:
+    """The grid of a size, as the workflow describes it to a training job."""
+    content = json.loads(grid_json(config, size, seed=0))
+    return Job.from_config(content, size=size, seed=0, results=results)
 
 
 def train_alone(job: Job, run: Run, folder: Path) -> Path:
@@ -62,10 +54,10 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    sizes = arguments.sizes or [s for s in config["sizes"] if s not in config["holdout_sizes"]]
+    config = ExperimentConfig.load(str(ROOT / "config.yaml"))
+    sizes = arguments.sizes or [s for s in config.sizes if s not in config.holdout_sizes]
     jobs = [job_of(config, size, arguments.results.resolve()) for size in sizes]
-    domains = [GENERAL, *experiment.domain_names(config)]
+    domains = [GENERAL, *config.domain_names]
     everything = [(job, run) for job in jobs for name in domains for run in job.grid.runs(name)]
     same = 0
     for job, run in random.Random(arguments.seed).sample(everything, arguments.cells):

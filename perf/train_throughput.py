@@ -322,14 +322,12 @@ def main() -> None:
 
 def shapes(arguments: argparse.Namespace) -> Iterator[tuple[str, Any, int]]:
     """The shapes to measure, with the windows of a batch."""
-    import yaml
-
-    from splitlaw.experiment.config import shape_of
+    from splitlaw.experiment.config import ExperimentConfig
     from splitlaw.experiment.shape import Shape
 
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = ExperimentConfig.load(str(ROOT / "config.yaml"))
     for size in arguments.sizes:
-        yield size, shape_of(config, size), config["training"]["batch_tokens"] // 128
+        yield size, config.shape_of(size), config.training.batch_tokens // config.model.context
     if arguments.width:
         names = ("vocabulary", "width", "layers", "heads", "intermediate", "context")
         shape = Shape(**{name: getattr(arguments, name) for name in names})

@@ -15,10 +15,10 @@ rule benchmark_items:
         f"{RESULTS}/logs/benchmark_items.tsv"
     params:
         tasks=local_tasks,
-        cap=config["benchmarks"]["items"],
-        words=config["corpus"]["cleaning"].get("benchmark_words", 13),
-        context=config["model"]["context"],
-        seed=config["corpus"].get("seed", 0),
+        cap=EXPERIMENT.benchmarks.items,
+        words=EXPERIMENT.corpus.cleaning.benchmark_words,
+        context=EXPERIMENT.model.context,
+        seed=EXPERIMENT.corpus.seed,
         domains=[GENERAL, *DOMAINS],
         corpus=corpus_folder,
         tokenizer=tokenizer_folder,

@@ -6,11 +6,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
-from splitlaw.experiment import config as experiment
+from splitlaw.experiment.identity import (
+    benchmark_json,
+    corpus_json,
+    execution_json,
+    forecast_json,
+    grid_json,
+    planned_json,
+    tokenizer_json,
+)
+from splitlaw.experiment.config import REQUIRED, ExperimentConfig
 from splitlaw.workflow import terminal
 from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
 from splitlaw.common.errors import UserError, exit_status
-from splitlaw.common.files import canonical_json
 from splitlaw.stages.new_experiment import plain
 from splitlaw.experiment.lineage import GENERAL
 
@@ -18,54 +26,49 @@ from splitlaw.experiment.lineage import GENERAL
 TEXT = str(config.pop("text", ""))
 
 
-def check():
-    """Refuse a bad configuration in one line and exit status 2, before anything is planned.
+def read_experiment():
+    """The configuration; a mistake in it ends in one line and exit status 2, before any planning.
 
     A --configfile that has every section is the configuration; one with some of them changes
     config.yaml.
     """
+    read = []
 
     def action():
+        files = [os.path.relpath(file) for file in workflow.config_settings.configfiles]
         given = {
             key: part
             for key, part in workflow.config_settings.overwrite_config.items()
             if key != "text"
         }
-        if all(key in given for key in experiment.REQUIRED):
+        if all(key in given for key in REQUIRED):
             config.clear()
             config.update(given)
-        check_sources_exist(experiment.check_config(config).corpus)
+        elif "config.yaml" not in files:
+            files = ["config.yaml", *files]
+        read.append(ExperimentConfig.read(config, where=" with ".join(files)))
+        check_sources_exist(read[0].corpus)
 
     status = exit_status(action)
     if status:
         sys.stderr.flush()
         os._exit(status)
+    return read[0]
 
 
-check()
+EXPERIMENT = read_experiment()
 
-RESULTS = f"results/{config['experiment']}"
-DOMAINS = experiment.domain_names(config)
-SIZES = list(config["sizes"])
+RESULTS = f"results/{EXPERIMENT.experiment}"
+DOMAINS = list(EXPERIMENT.domain_names)
+SIZES = list(EXPERIMENT.sizes)
 from splitlaw.experiment.strategies import SCRATCH, STRATEGIES
 
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
-BUDGET = int(config["final"]["budget_tokens"])
+BUDGET = EXPERIMENT.final.budget_tokens
 PACKAGE = "workflow_scripts/splitlaw"
-COMPARE = config.get(
-    "compare",
-    {"sizes": [config["final"]["size"]], "budgets": [BUDGET], "seeds": config["final"]["seeds"]},
-)
-FRONTIER = {
-    "size": config["final"]["size"],
-    "budget_tokens": BUDGET,
-    "fractions": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9],
-    "seeds": config["final"]["seeds"],
-    **config.get("frontier", {}),
-}
-SWEEP = experiment.learning_rate_sweep(config)
-CELLS = expand("{size}/{budget}", size=COMPARE["sizes"], budget=COMPARE["budgets"])
-LOCAL_TASKS = [task for task in config["benchmarks"]["tasks"] if task.startswith("local_")]
+COMPARE = EXPERIMENT.compare
+CELLS = expand("{size}/{budget}", size=COMPARE.sizes, budget=COMPARE.budgets)
+LOCAL_TASKS = [task for task in EXPERIMENT.benchmarks.tasks if task.startswith("local_")]
 LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]
 
 
@@ -81,7 +84,7 @@ def job_work(name, wildcards):
     """What a job costs where the mean job of its kind costs 1, by the FLOPs of the grid's sizes."""
     if name not in ("pretrain_size", "specialize_domain"):
         return 1.0
-    flops = {size: experiment.shape_of(config, size).flops_per_token for size in SIZES}
+    flops = {size: EXPERIMENT.shape_of(size).flops_per_token for size in SIZES}
     return flops[wildcards["size"]] * len(flops) / sum(flops.values())
 
 
@@ -108,7 +111,7 @@ def corpus_folder(wildcards):
 
 def needed(wildcards):
     """Tokens that the grid asks of a domain; a check, never a reason to run again."""
-    return experiment.needed_tokens(config, wildcards.domain)
+    return EXPERIMENT.needed_tokens(wildcards.domain)
 
 
 def tokenizer_folder(wildcards):
@@ -121,46 +124,28 @@ def tokens_folder(wildcards):
 
 def text_config(wildcards):
     """What the corpus depends on: the configuration, and which files of text there are."""
-    files = files_digest(experiment.check_config(config).corpus)
-    parts = {key: config[key] for key in ("corpus", "evaluation")}
-    return canonical_json({**parts, "files": files} if files else parts)
+    return corpus_json(EXPERIMENT, files_digest(EXPERIMENT.corpus))
 
 
 def tokenizer_config(wildcards):
-    return canonical_json({key: config[key] for key in ("tokenizer", "evaluation")})
-
-
-def job_of(size, **runs):
-    """All that decides what the given runs of a size are."""
-    return canonical_json(
-        {
-            "shape": vars(experiment.shape_of(config, size)),
-            "training": config["training"],
-            "test_tokens": config["evaluation"]["tokens"],
-            **runs,
-        }
-    )
+    return tokenizer_json(EXPERIMENT)
 
 
 def job_config(wildcards):
-    """The grid of a size and seed."""
-    grid = experiment.grid_of(config, wildcards.size, int(wildcards.seed))
-    split = "holdout" if wildcards.size in config["holdout_sizes"] else "fit"
-    return job_of(wildcards.size, split=split, cells=grid.cells, unsplit=grid.unsplit)
+    return grid_json(EXPERIMENT, wildcards.size, int(wildcards.seed))
 
 
 def final_config(wildcards):
-    """The final models, which do not depend on the grid but through the plan."""
-    return job_of(wildcards.size, split="final", cells=[], unsplit=[])
+    return planned_json(EXPERIMENT, wildcards.size, "final")
 
 
 def frontier_config(wildcards):
-    return job_of(wildcards.size, split="frontier", cells=[], unsplit=[])
+    return planned_json(EXPERIMENT, wildcards.size, "frontier")
 
 
 def planned_shape(wildcards):
     """The size that is planned for: the final one, or one of `compare`."""
-    return experiment.shape_of(config, wildcards.get("size", config["final"]["size"]))
+    return EXPERIMENT.shape_of(wildcards.get("size", EXPERIMENT.final.size))
 
 
 def planned_params(wildcards):
@@ -178,7 +163,7 @@ def plan_flops(wildcards):
 
 def plan_file(size, budget):
     """The plan of a size and budget: the main one, or one of `compare`."""
-    if (size, int(budget)) == (config["final"]["size"], BUDGET):
+    if (size, int(budget)) == (EXPERIMENT.final.size, BUDGET):
         return f"{RESULTS}/split/plan.json"
     return f"{RESULTS}/split/{size}/{budget}/plan.json"
 
@@ -189,10 +174,7 @@ def plan_of(wildcards):
 
 
 def execution(wildcards):
-    """Where and how to compute; never a reason to run again."""
-    known = experiment.execution_of(config, getattr(wildcards, "size", None))
-    known.pop("flops_per_second", None)  # for the forecast alone
-    return canonical_json(known)
+    return execution_json(EXPERIMENT, wildcards.get("size"))
 
 
 def trained_domains(wildcards):
@@ -215,22 +197,11 @@ def items_folder(wildcards):
 
 
 def benchmark_config(wildcards):
-    """What the systems are asked, and how long the models and documents are."""
-    return canonical_json(
-        {
-            "tasks": config["benchmarks"]["tasks"],
-            "context": config["model"]["context"],
-            "test_tokens": config["evaluation"]["tokens"],
-            "characters": config["evaluation"]["characters_per_document"],
-        }
-    )
+    return benchmark_json(EXPERIMENT)
 
 
 def cost_config(wildcards):
-    """What a forecast and the measurement behind it depend on."""
-    parts = "sizes holdout_sizes model tokenizer grid training evaluation final execution"
-    named = {key: config[key] for key in parts.split() if key in config}
-    return canonical_json({**named, "corpus": {"domains": dict.fromkeys(DOMAINS)}})
+    return forecast_json(EXPERIMENT)
 
 
 def shared_trunk(wildcards):
@@ -242,7 +213,7 @@ def final_tables(seeds):
     """The strategies' tables of the final size and budget."""
     return expand(
         f"{FINAL}/{{strategy}}/losses.csv",
-        size=config["final"]["size"],
+        size=EXPERIMENT.final.size,
         budget=BUDGET,
         seed=seeds,
         strategy=STRATEGIES,
@@ -251,6 +222,4 @@ def final_tables(seeds):
 
 def compared(file):
     """A file of the final models, in every cell and seed."""
-    return expand(
-        f"{RESULTS}/final/{{cell}}/seed{{seed}}/{file}", cell=CELLS, seed=COMPARE["seeds"]
-    )
+    return expand(f"{RESULTS}/final/{{cell}}/seed{{seed}}/{file}", cell=CELLS, seed=COMPARE.seeds)

@@ -48,7 +48,7 @@ rule compare:
     params:
         results=results_folder,
         cells=" ".join(CELLS),
-        seeds=" ".join(map(str, COMPARE["seeds"])),
+        seeds=" ".join(map(str, COMPARE.seeds)),
     threads: 1
     conda:
         "../envs/train.yaml"

@@ -30,7 +30,7 @@ rule cost:
     params:
         config=cost_config,
         plan=f"{RESULTS}/split/plan.json",
-        device="--gpu" if devices.uses_gpu(config, SITE) else "",
+        device="--gpu" if devices.uses_gpu(EXPERIMENT, SITE) else "",
         table=f"{RESULTS}/forecast.csv",
     threads: 1
     conda:

@@ -61,7 +61,7 @@ rule final_strategy:
 
 rule train_final:
     input:
-        tables=final_tables(config["final"]["seeds"]),
+        tables=final_tables(EXPERIMENT.final.seeds),
     output:
         comparison=f"{RESULTS}/final/comparison.csv",
     log:
@@ -79,7 +79,7 @@ rule train_final:
 
 rule seeds:
     input:
-        tables=final_tables([*config["final"]["seeds"], *config["final"]["more_seeds"]]),
+        tables=final_tables([*EXPERIMENT.final.seeds, *EXPERIMENT.final.more_seeds]),
     output:
         comparison=f"{RESULTS}/final/seeds.csv",
     log:

@@ -16,7 +16,7 @@ rule frontier_seed:
     params:
         config=frontier_config,
         results=results_folder,
-        fractions=FRONTIER["fractions"],
+        fractions=list(EXPERIMENT.frontier.fractions),
     threads: processes
     resources:
         **TRAINING,
@@ -33,12 +33,12 @@ rule frontier_seed:
 rule frontier:
     input:
         fit=rules.fit_law.output.fit,
-        plan=plan_file(FRONTIER["size"], FRONTIER["budget_tokens"]),
+        plan=plan_file(EXPERIMENT.frontier.size, EXPERIMENT.frontier.budget_tokens),
         tables=expand(
             rules.frontier_seed.output.losses,
-            size=FRONTIER["size"],
-            budget=FRONTIER["budget_tokens"],
-            seed=FRONTIER["seeds"],
+            size=EXPERIMENT.frontier.size,
+            budget=EXPERIMENT.frontier.budget_tokens,
+            seed=EXPERIMENT.frontier.seeds,
         ),
         code=[f"{PACKAGE}/stages/regret.py", f"{PACKAGE}/report/frontier.py"],
     output:

@@ -60,7 +60,7 @@ rule specialize_domain:
 
 rule pretrain:
     input:
-        expand(rules.pretrain_size.output.run, size=SIZES, seed=experiment.grid_seeds(config)),
+        expand(rules.pretrain_size.output.run, size=SIZES, seed=EXPERIMENT.grid.all_seeds),
 
 
 rule specialize:
@@ -68,7 +68,7 @@ rule specialize:
         expand(
             rules.specialize_domain.output.losses,
             size=SIZES,
-            seed=experiment.grid_seeds(config),
+            seed=EXPERIMENT.grid.all_seeds,
             domain=[GENERAL, *DOMAINS],
         ),
 
@@ -85,8 +85,8 @@ rule evaluate:
     benchmark:
         f"{RESULTS}/logs/evaluate.tsv"
     params:
-        cooldown=config["training"]["cooldown_fraction"],
-        batch=config["training"]["batch_tokens"],
+        cooldown=EXPERIMENT.training.cooldown_fraction,
+        batch=EXPERIMENT.training.batch_tokens,
     threads: 1
     conda:
         "../envs/law.yaml"

@@ -12,9 +12,9 @@ rule fit_law:
     benchmark:
         f"{RESULTS}/logs/fit_law.tsv"
     params:
-        law=config["law"]["form"],
-        bootstrap=config["law"]["bootstrap"],
-        seed=config["law"]["seed"],
+        law=EXPERIMENT.law.form,
+        bootstrap=EXPERIMENT.law.bootstrap,
+        seed=EXPERIMENT.law.seed,
     threads: 1
     conda:
         "../envs/law.yaml"
@@ -41,7 +41,7 @@ rule choose_split:
         params=planned_params,
         per_token=planned_flops_per_token,
         domains=",".join(DOMAINS),
-        trunk=config["final"]["trunk"],
+        trunk=EXPERIMENT.final.trunk,
     threads: 1
     conda:
         "../envs/law.yaml"

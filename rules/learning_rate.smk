@@ -13,8 +13,8 @@ rule sweep_learning_rate:
     params:
         config=final_config,
         results=results_folder,
-        rates=SWEEP["rates"],
-        tokens=SWEEP["tokens"],
+        rates=list(EXPERIMENT.tune_learning_rate.rates),
+        tokens=EXPERIMENT.tune_learning_rate.tokens,
     threads: processes
     resources:
         **TRAINING,
@@ -29,7 +29,9 @@ rule sweep_learning_rate:
 
 rule tune_learning_rate:
     input:
-        tables=expand(rules.sweep_learning_rate.output.losses, size=SWEEP["sizes"]),
+        tables=expand(
+            rules.sweep_learning_rate.output.losses, size=EXPERIMENT.tune_learning_rate.sizes
+        ),
     output:
         rule=f"{RESULTS}/learning_rate/rule.json",
         words=f"{RESULTS}/learning_rate/rule.yaml",
@@ -38,7 +40,7 @@ rule tune_learning_rate:
     benchmark:
         f"{RESULTS}/logs/learning_rate/rule.tsv"
     params:
-        reference=config["training"]["reference_params"],
+        reference=EXPERIMENT.training.reference_params,
     threads: 1
     conda:
         "../envs/law.yaml"

@@ -30,13 +30,13 @@ def read_site():
 
 SITE = read_site()
 REQUESTS = JobRequests(
-    config=config, site=SITE, calibration=read_calibration(Path(CALIBRATION), config)
+    config=EXPERIMENT, site=SITE, calibration=read_calibration(Path(CALIBRATION), EXPERIMENT)
 )
 
 
 def training_devices(wildcards):
     """The devices of a size; of a job for all sizes, those that suffice for each."""
-    return devices.training_devices(config, SITE, wildcards.get("size"))
+    return devices.training_devices(EXPERIMENT, SITE, wildcards.get("size"))
 
 
 def processes(wildcards):
@@ -62,15 +62,15 @@ def partition(wildcards):
 
 
 def inference_gpus(wildcards):
-    return devices.inference_devices(config, SITE).local_gpus
+    return devices.inference_devices(EXPERIMENT, SITE).local_gpus
 
 
 def inference_gres(wildcards):
-    return devices.inference_devices(config, SITE).gres
+    return devices.inference_devices(EXPERIMENT, SITE).gres
 
 
 def inference_partition(wildcards):
-    return devices.inference_devices(config, SITE).partition
+    return devices.inference_devices(EXPERIMENT, SITE).partition
 
 
 def memory(wildcards, attempt):
@@ -93,7 +93,7 @@ def sweep_minutes(wildcards, attempt):
 
 
 def frontier_minutes(wildcards, attempt):
-    budget, fractions = int(wildcards.budget), FRONTIER["fractions"]
+    budget, fractions = int(wildcards.budget), EXPERIMENT.frontier.fractions
     seconds = REQUESTS.frontier_seconds(wildcards.size, budget, fractions)
     return REQUESTS.minutes(seconds, attempt=attempt)
 
@@ -108,7 +108,7 @@ def final_group(wildcards):
 
 def calibration(wildcards):
     """The measured throughput, unless the configuration gives one."""
-    return [] if config.get("execution", {}).get("flops_per_second") else CALIBRATION
+    return [] if EXPERIMENT.execution.flops_per_second else CALIBRATION
 
 
 TRAINING_DEVICES = {

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from planted_tokens import write_tokens
 
+from splitlaw.experiment.config import ExperimentConfig
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -28,6 +30,12 @@ def schema() -> dict:
 def config() -> dict:
     """A copy of the default configuration that a test may change."""
     return copy.deepcopy(yaml.safe_load((ROOT / "config.yaml").read_text()))
+
+
+@pytest.fixture
+def experiment(config) -> ExperimentConfig:
+    """The default configuration, checked."""
+    return ExperimentConfig.read(config)
 
 
 @pytest.fixture

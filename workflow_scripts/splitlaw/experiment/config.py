@@ -6,6 +6,7 @@ Configuration flows one way: `config.yaml`, the models here, canonical JSON in a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -62,10 +63,12 @@ class RunsConfig(Settings):
     _written: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
-    def read(cls, content: Mapping[str, Any], *, where: str, section: str = "") -> Self:
+    def read(
+        cls, content: Mapping[str, Any], *, where: str = "config.yaml", section: str = ""
+    ) -> Self:
         """The configuration that `content` describes, which is kept as it is written."""
         config = super().read(content, where=where, section=section)
-        config._written = content
+        config._written = copy.deepcopy(content)
         return config
 
     def as_written(self, *sections: str) -> dict[str, Any]:
@@ -88,6 +91,9 @@ class RunsConfig(Settings):
         checks.check_size_names("execution.by_size", self.execution.by_size, self.sizes)
         checks.check_grid(self.grid, used=map(self.split_of, self.sizes))
         checks.check_repeat(self.grid)
+        for size in self.sizes:
+            for seed in self.grid.all_seeds:
+                self.grid_of(size, seed)
         checks.check_batch(self.training.batch_tokens, self.model.context)
         return self
 
@@ -109,7 +115,8 @@ class RunsConfig(Settings):
     def grid_of(self, size: str, seed: int | None = None) -> Grid:
         """The grid of a size; a seed of `grid.repeat` has only a part of it.
 
-        Raises `UserError` where every cell is too short.
+        Raises `ValueError` where every cell is too short; a configuration is read only where none
+        is.
         """
         part = self.grid.fit if self.split_of(size) == "fit" else self.grid.holdout
         if self.grid.repeat and seed in self.grid.repeat.seeds:
@@ -118,7 +125,7 @@ class RunsConfig(Settings):
         batch = self.training.batch_tokens
         grid = make_grid(part, self.grid, batch_tokens=batch, params=params)
         if not grid.cells:
-            raise UserError(
+            raise ValueError(
                 f"grid: no cell of size {size} has "
                 f"{self.grid.min_tokens_per_param * params / 1e6:.2f}M tokens, which is "
                 "grid.min_tokens_per_param times its parameters; add larger ones"
@@ -211,100 +218,14 @@ class ExperimentConfig(RunsConfig):
         return self.corpus.domain_names
 
 
-def check_config(config: Mapping[str, Any], *, file: str = "config.yaml") -> ExperimentConfig:
-    """The experiment that a configuration describes; raises `UserError` with the wrong key."""
-    return ExperimentConfig.read(config, where=file)
-
-
 REQUIRED = tuple(k for k, field in ExperimentConfig.model_fields.items() if field.is_required())
-"""The sections without which a file is no whole configuration."""
+"""The sections that a whole configuration has."""
 
 
-# ---- the same for a configuration that is a mapping: being replaced ----------------------------
+def load_runs(source: str) -> RunsConfig:
+    """A configuration, whole or the part that a forecast depends on, in inline JSON or a file."""
+    whole = "experiment" in load_config(source)
+    return (ExperimentConfig if whole else ForecastConfig).load(source)
+
 
 Config = Mapping[str, Any]
-
-
-def domain_names(config: Config) -> list[str]:
-    """The domains of an experiment, given or to be discovered."""
-    domains = config["corpus"]["domains"]
-    if "discover" in domains:
-        return [f"cluster_{number}" for number in range(1, domains["discover"] + 1)]
-    return list(domains)
-
-
-def shape_of(config: Config, size: str) -> Shape:
-    """The shape of a size named in the configuration."""
-    return Shape(
-        vocabulary=config["tokenizer"]["vocabulary"],
-        context=config["model"]["context"],
-        **config["sizes"][size],
-    )
-
-
-def execution_of(config: Config, size: str | None = None) -> dict[str, Any]:
-    """How runs are computed, those of `size` with what `execution.by_size` says of it."""
-    execution = dict(config.get("execution", {}))
-    by_size = execution.pop("by_size", {})
-    return {**execution, **by_size.get(size, {})}
-
-
-def learning_rate_sweep(config: Config) -> dict[str, Any]:
-    """Sizes, rates and tokens of the sweep; without a word of it, what brackets the rate in use."""
-    rate = config["training"]["learning_rate"]
-    sweep = {
-        "sizes": [size for size in config["sizes"] if size not in config["holdout_sizes"]],
-        "rates": [rate * factor for factor in (0.25, 0.5, 1, 2, 4)],
-        "tokens": max(config["grid"]["fit"]["pretrain_tokens"]),
-    }
-    return {**sweep, **config.get("tune_learning_rate", {})}
-
-
-def needed_tokens(config: Config, domain: str) -> int:
-    """Training tokens that the grid's longest run reads of a domain; 0 where it may repeat text."""
-    longest = 0
-    for size in config["sizes"]:
-        runs = grid_of(config, size).runs(domain)
-        steps = [run.pretrain_steps if domain == GENERAL else run.specialize_steps for run in runs]
-        if not execution_of(config, size).get("repeat"):
-            longest = max(longest, *steps)
-    return longest * int(config["training"]["batch_tokens"])
-
-
-def grid_seeds(config: Config) -> list[int]:
-    """The seeds of the grid, those that repeat a part of it last."""
-    return [*config["grid"]["seeds"], *config["grid"].get("repeat", {}).get("seeds", [])]
-
-
-def grid_of(config: Config, size: str, seed: int | None = None) -> Grid:
-    """The grid of a size, without cells that are too short for it to say anything.
-
-    A seed of `grid.repeat` has the cells at its D and the unsplit runs of their totals.
-
-    Cells of fewer than `grid.min_tokens_per_param` tokens per parameter are left out: such runs are
-    far from any power law and spoil every form. The unsplit runs have the totals of the cells
-    that a trunk reaches, and `unsplit_tokens`.
-    """
-    part = config["grid"]["holdout" if size in config["holdout_sizes"] else "fit"]
-    repeat = config["grid"].get("repeat", {})
-    if seed in repeat.get("seeds", []):
-        kept = sorted(set(part["pretrain_tokens"]) & set(repeat["pretrain_tokens"]))
-        part = {"pretrain_tokens": kept, "specialize_tokens": part["specialize_tokens"]}
-    batch = config["training"]["batch_tokens"]
-    least = config["grid"]["min_tokens_per_param"] * shape_of(config, size).params
-    cells = sorted(
-        (round(pretrain / batch), round(specialize / batch))
-        for pretrain in set(part["pretrain_tokens"])
-        for specialize in set(part["specialize_tokens"])
-        if pretrain + specialize >= least
-    )
-    if not cells:
-        raise UserError(
-            f"grid: no cell of size {size} has {least / 1e6:.2f}M tokens, which is "
-            f"grid.min_tokens_per_param times its parameters; add larger ones"
-        )
-    totals = {pretrain + specialize for pretrain, specialize in cells}
-    totals |= {round(tokens / batch) for tokens in part.get("unsplit_tokens", [])}
-    longest = round(config["grid"]["trunk_tokens"] / batch)
-    unsplit = sorted(total for total in totals if total <= longest)
-    return Grid(batch_tokens=batch, cells=tuple(cells), unsplit=tuple(unsplit))

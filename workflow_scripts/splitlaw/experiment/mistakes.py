@@ -79,7 +79,7 @@ def _unknown(location: Location, model: type[BaseModel], section: str) -> str:
 def _missing(location: Location, section: str, value: Any) -> str:
     where = path(location[:-1], section) or "the top level"
     if isinstance(location[-1], int):  # a list of fixed length
-        return f"{where} has {len(value)} values; give more"
+        return f"{where} has {_count(value)}; give more"
     return f"{where} has no {location[-1]}; add it"
 
 
@@ -92,15 +92,20 @@ def _wrong(location: Location, section: str, error: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return f"{where}: {context['error']}" if where else str(context["error"])
     if kind in ("int_type", "float_type") and isinstance(value, str):
-        return f"{where} is the text '{value}'; write a number (3.0e-4, not 3e-4)"
+        hint = " (3.0e-4, not 3e-4)" if "e" in value.lower() else ""
+        return f"{where} is the text '{value}'; write a number{hint}"
     if kind == "string_pattern_mismatch":
         return f"{where} is {value!r}; give text that matches {context['pattern']}"
     remedy = EXPECTED.get(kind, f"{error['msg']}; correct the value").format(**context)
     if value is None:
         return f"{where or 'the content'} is empty; {remedy}"
     if kind in ("too_long", "too_short"):
-        return f"{where} has {len(value)} values; {remedy}"
+        return f"{where} has {_count(value)}; {remedy}"
     return f"{where or 'the content'} is {_short(value)}; {remedy}"
+
+
+def _count(values: Any) -> str:
+    return f"{len(values)} value{'' if len(values) == 1 else 's'}"
 
 
 def _short(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from splitlaw.experiment.config import Config, execution_of
+from splitlaw.experiment.config import RunsConfig
 
 CPUS_PER_GPU = 4
 """CPUs of a process that trains on a GPU: itself and three that keep the GPU supplied."""
@@ -70,23 +70,23 @@ class Devices:
         return (self.site.gpu_partition if self.gpu else None) or self.site.partition
 
 
-def uses_gpu(config: Config, site: Site, size: str | None = None) -> bool:
+def uses_gpu(config: RunsConfig, site: Site, size: str | None = None) -> bool:
     """Whether models of `size` are trained on a GPU; without a size, whether models run on one."""
-    return execution_of(config, size).get("device") != "cpu" and site.has_gpu
+    return config.execution_of(size).device != "cpu" and site.has_gpu
 
 
-def training_devices(config: Config, site: Site, size: str | None = None) -> Devices:
+def training_devices(config: RunsConfig, site: Site, size: str | None = None) -> Devices:
     """Devices for training `size`; without a size, for the size that takes most processes."""
-    size = size or max(config["sizes"], key=lambda name: processes(config, name))
+    size = size or max(config.sizes, key=lambda name: processes(config, name))
     gpu = uses_gpu(config, site, size)
     return Devices(processes=processes(config, size), gpu=gpu, site=site)
 
 
-def inference_devices(config: Config, site: Site) -> Devices:
+def inference_devices(config: RunsConfig, site: Site) -> Devices:
     """Devices for evaluating models of every size in one process."""
     return Devices(processes=1, gpu=uses_gpu(config, site), site=site)
 
 
-def processes(config: Config, size: str) -> int:
+def processes(config: RunsConfig, size: str) -> int:
     """Number of processes of a run of `size`."""
-    return int(execution_of(config, size).get("processes", 1))
+    return config.execution_of(size).processes

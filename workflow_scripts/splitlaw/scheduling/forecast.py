@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from splitlaw.common.files import atomic_path
-from splitlaw.experiment.config import Config, domain_names, execution_of, grid_seeds, shape_of
+from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
@@ -33,12 +33,12 @@ class Item:
     """Work of all seeds and domains."""
 
 
-def items(config: Config, plan: Mapping[str, Any] | None = None) -> list[Item]:
+def items(config: RunsConfig, plan: Mapping[str, Any] | None = None) -> list[Item]:
     """The grid's stages by size and the final training, each over all its seeds."""
-    domains = domain_names(config)
-    seeds = grid_seeds(config)
+    domains = config.domain_names
+    seeds = config.grid.all_seeds
     listed = []
-    for size in config["sizes"]:
+    for size in config.sizes:
         trunks = [resources.trunk_work(config, size, domains, seed) for seed in seeds]
         branches = [
             resources.branch_work(config, size, domain, domains, seed)
@@ -49,26 +49,26 @@ def items(config: Config, plan: Mapping[str, Any] | None = None) -> list[Item]:
         listed.append(Item(stage="specialize", size=size, work=sum(branches, Work())))
     final = [
         resources.final_work(config, name, domains, plan=plan)
-        for _ in config["final"]["seeds"]
+        for _ in config.final.seeds
         for name in ("trunk", *STRATEGIES)
     ]
     work = sum(final, Work())
-    return [*listed, Item(stage="train_final", size=config["final"]["size"], work=work)]
+    return [*listed, Item(stage="train_final", size=config.final.size, work=work)]
 
 
 def forecast(
-    config: Config, throughputs: Mapping[str, Throughput], plan: Mapping[str, Any] | None = None
+    config: RunsConfig, throughputs: Mapping[str, Throughput], plan: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
     """A row for each stage and size, with the columns `COLUMNS`.
 
     `hours` are device hours: the hours of all jobs times the devices of each.
     """
-    batch = config["training"]["batch_tokens"]
+    batch = config.training.batch_tokens
     rows = []
     for item in items(config, plan):
-        flops = shape_of(config, item.size).flops_per_token
+        flops = config.shape_of(item.size).flops_per_token
         throughput, work = throughputs[item.size], item.work
-        devices = int(execution_of(config, item.size).get("processes", 1))
+        devices = config.execution_of(item.size).processes
         rows.append(
             {
                 "stage": item.stage,
@@ -92,7 +92,9 @@ def write(table: pd.DataFrame, out: Path) -> None:
         table.to_csv(temporary, index=False)
 
 
-def describe(table: pd.DataFrame, config: Config, *, source: str, gpu: bool, planned: bool) -> str:
+def describe(
+    table: pd.DataFrame, config: RunsConfig, *, source: str, gpu: bool, planned: bool
+) -> str:
     """The table as text, with the savings of shared trunks and the budget of the final training."""
     shown = pd.DataFrame(
         {
@@ -108,9 +110,9 @@ def describe(table: pd.DataFrame, config: Config, *, source: str, gpu: bool, pla
     )
     grid = table[table["stage"] != "train_final"]
     final = table[table["stage"] == "train_final"].iloc[0]
-    size = config["final"]["size"]
-    budget = config["final"]["budget_tokens"]
-    flops = budget * shape_of(config, size).flops_per_token
+    size = config.final.size
+    budget = config.final.budget_tokens
+    flops = budget * config.shape_of(size).flops_per_token
     unit = "GPU-hours" if gpu else "core-hours"
     saved = 1 - grid["flops"].sum() / grid["flops_independent"].sum()
     split = (
@@ -144,14 +146,13 @@ def si(number: float) -> str:
 
 
 def throughputs_of(
-    config: Config, calibration: Mapping[str, Any] | None, *, gpu: bool
+    config: RunsConfig, calibration: Mapping[str, Any] | None, *, gpu: bool
 ) -> tuple[dict[str, Throughput], str]:
     """The throughput of every size and a description of its source."""
     throughputs = {
-        size: resources.throughput_of(config, size, calibration, gpu=gpu)
-        for size in config["sizes"]
+        size: resources.throughput_of(config, size, calibration, gpu=gpu) for size in config.sizes
     }
-    given = config.get("execution", {}).get("flops_per_second")
+    given = config.execution.flops_per_second
     if given:
         return throughputs, f"execution.flops_per_second, {given:.2e}"
     if calibration:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from splitlaw.experiment.config import Config, domain_names, learning_rate_sweep
+from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
@@ -40,7 +40,7 @@ class JobRequests:
     Sizes are given by name. A part of the grid is a domain, `general` or `trunk`.
     """
 
-    config: Config
+    config: ExperimentConfig
     """The experiment."""
     site: Site
     """Where its jobs run."""
@@ -59,7 +59,7 @@ class JobRequests:
     @cache  # noqa: B019
     def grid_seconds(self, size: str, part: str) -> float:
         """Expected seconds of the job of a part of the grid."""
-        domains = domain_names(self.config)
+        domains = self.config.domain_names
         if part == TRUNK:
             return self._seconds(size, resources.trunk_work(self.config, size, domains))
         return self._seconds(size, resources.branch_work(self.config, size, part, domains))
@@ -67,15 +67,15 @@ class JobRequests:
     @cache  # noqa: B019
     def final_seconds(self, size: str, budget: int, strategy: str) -> float:
         """Expected seconds of a final job; `strategy` is `trunk` for the shared trunk."""
-        domains = domain_names(self.config)
+        domains = self.config.domain_names
         work = resources.final_work(self.config, strategy, domains, size=size, budget=budget)
         return self._seconds(size, work)
 
     def sweep_seconds(self, size: str) -> float:
         """Expected seconds of the sweep of learning rates."""
-        sweep = learning_rate_sweep(self.config)
-        runs = len(sweep["rates"])
-        return self._job_seconds(size, tokens=runs * sweep["tokens"], runs=runs)
+        sweep = self.config.tune_learning_rate
+        runs = len(sweep.rates)
+        return self._job_seconds(size, tokens=runs * sweep.tokens, runs=runs)
 
     def frontier_seconds(self, size: str, budget: int, fractions: Sequence[float]) -> float:
         """Upper bound on the seconds of a measured frontier.
@@ -84,7 +84,7 @@ class JobRequests:
         once.
         """
         count = len(fractions) + 1
-        runs = count * len(domain_names(self.config))
+        runs = count * len(self.config.domain_names)
         return self._job_seconds(size, tokens=count * budget, runs=runs)
 
     def minutes(self, seconds: float, *, attempt: int) -> int:
@@ -97,13 +97,13 @@ class JobRequests:
 
     def memory_mb(self, size: str | None = None, *, attempt: int) -> int:
         """Memory to request, increased by half with every attempt; for every size without one."""
-        sizes = [size] if size else list(self.config["sizes"])
+        sizes = [size] if size else list(self.config.sizes)
         peak = max(self.throughput(name).memory_mb for name in sizes)
         return math.ceil((MEMORY_FACTOR * peak + SNAKEMAKE_MB) * (1 + attempt) / 2)
 
     def grid_group(self, size: str) -> str | None:
         """Name of the group that the grid jobs of a size belong to, if any."""
-        parts = (TRUNK, GENERAL, *domain_names(self.config))
+        parts = (TRUNK, GENERAL, *self.config.domain_names)
         return self._group(size, sum(self.grid_seconds(size, part) for part in parts))
 
     def final_group(self, size: str, budget: int) -> str | None:
@@ -119,12 +119,12 @@ class JobRequests:
         """
         if processes(self.config, size) > 1 or seconds > SMALL_SECONDS:
             return None
-        own_execution = size in self.config.get("execution", {}).get("by_size", {})
+        own_execution = size in self.config.execution.by_size
         return "tiny" if seconds < TINY_SECONDS and not own_execution else "small"
 
     def _job_seconds(self, size: str, *, tokens: int, runs: int) -> float:
-        steps = round(tokens / self.config["training"]["batch_tokens"])
+        steps = round(tokens / self.config.training.batch_tokens)
         return self._seconds(size, Work(steps=steps, runs=runs, jobs=1))
 
     def _seconds(self, size: str, work: Work) -> float:
-        return work.seconds(self.throughput(size), self.config["training"]["batch_tokens"])
+        return work.seconds(self.throughput(size), self.config.training.batch_tokens)

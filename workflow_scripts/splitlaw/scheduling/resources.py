@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.files import read_json
-from splitlaw.experiment.config import Config, execution_of, grid_of, shape_of
+from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, prefixes, trained_steps, trunk_prefix
 from splitlaw.experiment.strategies import GENERAL_FRACTIONS, OPTIMAL
 
@@ -85,19 +85,19 @@ class Work:
 
 
 def throughput_of(
-    config: Config, size: str, calibration: Mapping[str, Any] | None, *, gpu: bool
+    config: RunsConfig, size: str, calibration: Mapping[str, Any] | None, *, gpu: bool
 ) -> Throughput:
     """The measured throughput of a size, or an estimate where there is no calibration.
 
     `execution.flops_per_second` takes precedence over a measurement.
     """
     measured = (calibration or {}).get("sizes", {}).get(size)
-    execution = execution_of(config, size)
-    given, processes = execution.get("flops_per_second"), int(execution.get("processes", 1))
+    execution = config.execution_of(size)
+    given, processes = execution.flops_per_second, execution.processes
     if measured and not given:
         return Throughput(**measured)
-    shape = shape_of(config, size)
-    batch = config["training"]["batch_tokens"]
+    shape = config.shape_of(size)
+    batch = config.training.batch_tokens
     flops = processes * (given or (GPU_FLOPS if gpu else CPU_FLOPS))
     step = max(batch * shape.flops_per_token / flops, LAUNCH_SECONDS if gpu else 0.0)
     return Throughput(
@@ -109,21 +109,21 @@ def throughput_of(
     )
 
 
-def estimated_memory_mb(config: Config, size: str) -> float:
+def estimated_memory_mb(config: RunsConfig, size: str) -> float:
     """Peak memory of a training process in MB.
 
     It is the sum of the process itself, five float32 copies of the weights (weights, gradients,
     Adam's two moments, initial weights) and the activations of one microbatch, for each token about
     16 vectors of the model's width per layer and 3 rows of logits.
     """
-    shape, execution = shape_of(config, size), execution_of(config, size)
-    rows = config["training"]["batch_tokens"] // shape.context // execution.get("processes", 1)
-    rows = min(rows, execution.get("microbatch") or rows)
+    shape, execution = config.shape_of(size), config.execution_of(size)
+    rows = config.training.batch_tokens // shape.context // execution.processes
+    rows = min(rows, execution.microbatch or rows)
     numbers = 16 * shape.layers * shape.width + 3 * shape.vocabulary
     return PROCESS_MB + (20 * shape.params + 4 * numbers * rows * shape.context) / 1e6
 
 
-def read_calibration(file: Path, config: Config) -> dict[str, Any] | None:
+def read_calibration(file: Path, config: RunsConfig) -> dict[str, Any] | None:
     """The calibration in `file`, or None where it is absent or of another configuration."""
     if not file.exists():
         return None
@@ -131,26 +131,26 @@ def read_calibration(file: Path, config: Config) -> dict[str, Any] | None:
     return content if content["measured"] == calibrated_config(config) else None
 
 
-def calibrated_config(config: Config) -> dict[str, Any]:
+def calibrated_config(config: RunsConfig) -> dict[str, Any]:
     """The part of the configuration that the throughput depends on."""
-    keys = ("compile", "device", "microbatch", "processes", "shard")
+    keys = {"compile", "device", "microbatch", "processes", "shard"}
     return {
-        "shapes": {size: asdict(shape_of(config, size)) for size in config["sizes"]},
-        "batch_tokens": config["training"]["batch_tokens"],
+        "shapes": {size: asdict(config.shape_of(size)) for size in config.sizes},
+        "batch_tokens": config.training.batch_tokens,
         "execution": {
-            size: {key: value for key, value in execution_of(config, size).items() if key in keys}
-            for size in config["sizes"]
+            size: config.execution_of(size).model_dump(include=keys, exclude_unset=True)
+            for size in config.sizes
         },
     }
 
 
-def trunk_lineages(config: Config, runs: Iterable[Run]) -> list[Lineage]:
+def trunk_lineages(config: RunsConfig, runs: Iterable[Run]) -> list[Lineage]:
     """The parts of `runs` that the job of their trunk trains."""
-    fraction = config["training"]["cooldown_fraction"]
+    fraction = config.training.cooldown_fraction
     return [part for run in runs if (part := trunk_prefix(run.lineage(fraction)))]
 
 
-def shared_work(config: Config, size: str, runs: Iterable[Run]) -> Work:
+def shared_work(config: RunsConfig, size: str, runs: Iterable[Run]) -> Work:
     """The work of the job that trains the trunk of `runs`."""
     shared = trunk_lineages(config, runs)
     return Work(
@@ -161,7 +161,12 @@ def shared_work(config: Config, size: str, runs: Iterable[Run]) -> Work:
 
 
 def runs_work(
-    config: Config, size: str, runs: Iterable[Run], *, shared_with: Iterable[Run], evaluated: int
+    config: RunsConfig,
+    size: str,
+    runs: Iterable[Run],
+    *,
+    shared_with: Iterable[Run],
+    evaluated: int,
 ) -> Work:
     """The work of a job that trains `runs` after the job of their trunk.
 
@@ -169,43 +174,45 @@ def runs_work(
     which each run is evaluated.
     """
     wanted = sorted(set(runs))
-    lineages = [run.lineage(config["training"]["cooldown_fraction"]) for run in wanted]
+    lineages = [run.lineage(config.training.cooldown_fraction) for run in wanted]
     shared = trunk_lineages(config, shared_with)
     return Work(
         runs=len(wanted),
         steps=trained_steps(lineages + shared) - trained_steps(shared),
         steps_independent=sum(run.total for run in wanted),
-        evaluated_tokens=len(wanted) * evaluated * config["evaluation"]["tokens"],
+        evaluated_tokens=len(wanted) * evaluated * config.evaluation.tokens,
         disk_bytes=states_bytes(config, size, prefixes(lineages) - prefixes(shared)),
         jobs=1,
     )
 
 
-def states_bytes(config: Config, size: str, lineages: Iterable[Lineage]) -> int:
+def states_bytes(config: RunsConfig, size: str, lineages: Iterable[Lineage]) -> int:
     """Bytes of the states at the ends of `lineages`, in float32.
 
     A state holds the weights and, unless its run is complete, Adam's two moments.
     """
-    params = shape_of(config, size).params
+    params = config.shape_of(size).params
     last_segments = (lineage[-1] for lineage in lineages)
     return sum(params * (4 if last.stop == last.total else 12) for last in last_segments)
 
 
 def grid_runs(
-    config: Config, size: str, domains: Sequence[str], seed: int | None = None
+    config: RunsConfig, size: str, domains: Sequence[str], seed: int | None = None
 ) -> list[Run]:
     """All runs of a size and seed."""
-    grid = grid_of(config, size, seed)
+    grid = config.grid_of(size, seed)
     return [run for domain in (GENERAL, *domains) for run in grid.runs(domain)]
 
 
-def trunk_work(config: Config, size: str, domains: Sequence[str], seed: int | None = None) -> Work:
+def trunk_work(
+    config: RunsConfig, size: str, domains: Sequence[str], seed: int | None = None
+) -> Work:
     """The work of the `pretrain` job of a size and seed."""
     return shared_work(config, size, grid_runs(config, size, domains, seed))
 
 
 def branch_work(
-    config: Config, size: str, domain: str, domains: Sequence[str], seed: int | None = None
+    config: RunsConfig, size: str, domain: str, domains: Sequence[str], seed: int | None = None
 ) -> Work:
     """The work of the `specialize` job of a size, domain and seed.
 
@@ -214,13 +221,13 @@ def branch_work(
     return runs_work(
         config,
         size,
-        grid_of(config, size, seed).runs(domain),
+        config.grid_of(size, seed).runs(domain),
         shared_with=grid_runs(config, size, domains, seed),
         evaluated=1 + len(domains) if domain == GENERAL else 1,
     )
 
 
-def grid_work(config: Config, size: str, domains: Sequence[str]) -> Work:
+def grid_work(config: RunsConfig, size: str, domains: Sequence[str]) -> Work:
     """The work of all grid jobs of a size and seed together."""
     branches = (branch_work(config, size, domain, domains) for domain in (GENERAL, *domains))
     return sum(branches, trunk_work(config, size, domains))
@@ -232,9 +239,9 @@ def general_fractions(plan: Mapping[str, Any] | None) -> dict[str, float]:
     return {OPTIMAL: optimal, **GENERAL_FRACTIONS}
 
 
-def final_runs(config: Config, share: float, domains: Sequence[str], budget: int) -> list[Run]:
+def final_runs(config: RunsConfig, share: float, domains: Sequence[str], budget: int) -> list[Run]:
     """The runs of a strategy in which `share` of the budget (in tokens) is general text."""
-    batch = config["training"]["batch_tokens"]
+    batch = config.training.batch_tokens
     general = round(share * budget / batch)
     each = round((1 - share) * budget / batch / len(domains))
     if not each:
@@ -243,7 +250,7 @@ def final_runs(config: Config, share: float, domains: Sequence[str], budget: int
 
 
 def final_work(
-    config: Config,
+    config: RunsConfig,
     strategy: str,
     domains: Sequence[str],
     *,
@@ -255,8 +262,8 @@ def final_work(
 
     `strategy` is `trunk` for the latter. `size` and `budget` (tokens) default to those of `final`.
     """
-    size = size or str(config["final"]["size"])
-    budget = budget or int(config["final"]["budget_tokens"])
+    size = size or config.final.size
+    budget = budget or config.final.budget_tokens
     recipes = {
         name: final_runs(config, share, domains, budget)
         for name, share in general_fractions(plan).items()
@@ -266,4 +273,4 @@ def final_work(
         return shared_work(config, size, everything)
     runs = recipes[strategy]
     work = runs_work(config, size, runs, shared_with=everything, evaluated=1 + len(domains))
-    return work + Work(disk_bytes=4 * shape_of(config, size).params * len(runs))
+    return work + Work(disk_bytes=4 * config.shape_of(size).params * len(runs))

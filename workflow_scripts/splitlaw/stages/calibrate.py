@@ -17,9 +17,8 @@ import numpy as np
 from splitlaw.common import provenance
 from splitlaw.common.files import read_json, write_json
 from splitlaw.common.progress import Progress
-from splitlaw.experiment.config import Config, execution_of, shape_of
+from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL, Run
-from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.scheduling.resources import Throughput, calibrated_config
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ REPETITIONS = 5
 """The fastest of several measurements counts: load from other processes only makes one slower."""
 
 
-def calibrate(config: Config, *, out: Path, command: Sequence[str]) -> None:
+def calibrate(config: RunsConfig, *, out: Path, command: Sequence[str]) -> None:
     """Measure the throughput of every size and write it to `out`.
 
     Each size is measured by its own process, `command --size NAME --out FILE`, so that its start
@@ -43,7 +42,7 @@ def calibrate(config: Config, *, out: Path, command: Sequence[str]) -> None:
     """
     sizes: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for size in config["sizes"]:
+        for size in config.sizes:
             file = Path(folder) / f"{size}.json"
             began = ["--began", repr(time.time())]
             subprocess.run([*command, "--size", size, "--out", str(file), *began], check=True)
@@ -64,7 +63,7 @@ def report(size: str, throughput: Throughput) -> None:
     )
 
 
-def measure(config: Config, size: str, *, seconds: float, began: float, out: Path) -> int:
+def measure(config: RunsConfig, size: str, *, seconds: float, began: float, out: Path) -> int:
     """Write the throughput of one size: steps, states and evaluation of the real trainer.
 
     Training takes about `seconds` in all. `began` is the start of the process, in seconds since
@@ -74,9 +73,8 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
     from splitlaw.training.loop import Trainer
     from splitlaw.training.processes import is_launched, launch
 
-    settings = {**execution_of(config, size), "repeat": True, "trackers": ()}
-    settings.pop("flops_per_second", None)
-    execution, shape = ExecutionConfig(**settings), shape_of(config, size)
+    execution = config.execution_of(size).model_copy(update={"repeat": True, "trackers": ()})
+    shape = config.shape_of(size)
     folder = out.with_suffix("")  # the same in all processes of a run
     sidecar = folder / "tokens" / GENERAL / "tokens.json"
     if not is_launched():
@@ -85,7 +83,7 @@ def measure(config: Config, size: str, *, seconds: float, began: float, out: Pat
             return launch(execution.processes)
     trainer = Trainer(
         shape=shape,
-        config=TrainingConfig(**config["training"]),
+        config=config.training,
         seed=0,
         sidecars={GENERAL: sidecar},
         checkpoints=folder / "checkpoints",

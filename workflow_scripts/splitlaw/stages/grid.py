@@ -14,7 +14,7 @@ from splitlaw.common import provenance
 from splitlaw.common.files import atomic_path, read_json, write_json
 from splitlaw.common.progress import Progress
 from splitlaw.experiment.columns import BRANCH, LOSS_COLUMNS, LOSSES, UNSPLIT
-from splitlaw.experiment.config import Grid
+from splitlaw.experiment.grid import Grid
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, in_training_order, trunk_prefix
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape

@@ -11,7 +11,7 @@ import yaml
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_text
-from splitlaw.experiment.config import Config, check_config
+from splitlaw.experiment.config import Config, ExperimentConfig
 from splitlaw.experiment.lineage import GENERAL
 
 SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".csv")
@@ -63,7 +63,7 @@ def write_new_experiment(text: Path, out: Path, *, defaults: Path, name: str | N
     domains = find_domains(text)
     name = name or plain(out.stem)
     written = starting_config(domains, defaults=defaults.read_text(encoding="utf-8"), name=name)
-    check_config(yaml.safe_load(written), file=str(out))
+    ExperimentConfig.read(yaml.safe_load(written), where=str(out))
     write_text(out, written)
     found = [f"  {d.name}: {_amount(d)}" for d in domains]
     return "\n".join(

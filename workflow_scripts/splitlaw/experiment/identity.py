@@ -1,0 +1,84 @@
+"""The parts of a configuration that identify results, in the JSON that rules compare.
+
+A job runs again when its JSON changes, so the JSON has what the file has: the values as they are
+written, and no defaults.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from splitlaw.common.files import canonical_json
+from splitlaw.experiment.config import ExperimentConfig, RunsConfig
+
+
+def corpus_json(config: ExperimentConfig, files: str = "") -> str:
+    """What the corpus depends on; `files` is a digest of the files that sources match, if any."""
+    sections = config.as_written("corpus", "evaluation")
+    return canonical_json({**sections, "files": files} if files else sections)
+
+
+def tokenizer_json(config: RunsConfig) -> str:
+    """What the tokenizer and the token files depend on, besides the corpus."""
+    return canonical_json(config.as_written("tokenizer", "evaluation"))
+
+
+def runs_json(config: RunsConfig, size: str, **runs: Any) -> str:
+    """Everything that determines the given runs of a size, besides their tokens."""
+    return canonical_json(
+        {
+            "shape": vars(config.shape_of(size)),
+            **config.as_written("training"),
+            "test_tokens": config.evaluation.tokens,
+            **runs,
+        }
+    )
+
+
+def grid_json(config: RunsConfig, size: str, seed: int) -> str:
+    """The runs of the grid of a size and seed."""
+    grid = config.grid_of(size, seed)
+    split = config.split_of(size)
+    return runs_json(config, size, split=split, cells=grid.cells, unsplit=grid.unsplit)
+
+
+def planned_json(config: RunsConfig, size: str, split: str) -> str:
+    """Runs that follow a plan: they depend on the grid only through the plan.
+
+    `split` is their value in the column of that name: `final` or `frontier`.
+    """
+    return runs_json(config, size, split=split, cells=[], unsplit=[])
+
+
+def benchmark_json(config: ExperimentConfig) -> str:
+    """What the systems are measured on, and how much of it a model sees at once."""
+    return canonical_json(
+        {
+            "tasks": config.benchmarks.tasks,
+            "context": config.model.context,
+            "test_tokens": config.evaluation.tokens,
+            "characters": config.evaluation.characters_per_document,
+        }
+    )
+
+
+def forecast_json(config: RunsConfig) -> str:
+    """What a forecast and a calibration depend on: a `ForecastConfig`."""
+    sections = config.as_written(
+        "sizes",
+        "holdout_sizes",
+        "model",
+        "tokenizer",
+        "grid",
+        "training",
+        "evaluation",
+        "final",
+        "execution",
+    )
+    return canonical_json({**sections, "corpus": {"domains": dict.fromkeys(config.domain_names)}})
+
+
+def execution_json(config: RunsConfig, size: str | None = None) -> str:
+    """Where and how the runs of a size are computed; a change runs no job again."""
+    execution = config.execution_of(size)
+    return canonical_json(execution.model_dump(exclude_unset=True, exclude={"flops_per_second"}))
