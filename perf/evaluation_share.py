@@ -49,9 +49,7 @@ def main() -> None:
         for domain in losses["domain"].unique()
     }
     windows = {
-        domain: cut_windows(
-            file, context=config.model.context, limit=config.evaluation.tokens
-        )
+        domain: cut_windows(file, context=config.model.context, limit=config.evaluation.tokens)
         for domain, file in sidecars.items()
     }
     trained = evaluated = 0.0
