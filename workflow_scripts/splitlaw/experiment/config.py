@@ -14,8 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment import checks
-from splitlaw.experiment.base import Distinct, Settings
-from splitlaw.experiment.base import load_config as load_config  # scripts import it from here
+from splitlaw.experiment.base import Distinct, Settings, load_config
 from splitlaw.experiment.corpus_settings import CorpusConfig
 from splitlaw.experiment.grid import Grid, make_grid, repeated_part
 from splitlaw.experiment.lineage import GENERAL

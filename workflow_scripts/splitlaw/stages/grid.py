@@ -46,7 +46,7 @@ class Job:
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, size: str, seed: int, results: Path) -> Job:
         """A job from the part of the configuration that determines its results."""
-        training = TrainingConfig(**config["training"])
+        training = TrainingConfig.read(config["training"], where="--config", section="training")
         return cls(
             size=size,
             split=config["split"],

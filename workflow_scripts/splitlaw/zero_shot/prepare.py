@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
@@ -12,30 +11,25 @@ from tokenizers import Tokenizer
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_json
+from splitlaw.experiment.base import Positive, Settings, Values
 from splitlaw.tokens.encoding import load_tokenizer
 from splitlaw.zero_shot.items import Item, package_items, write_items
 from splitlaw.zero_shot.overlap import found_in_training
 
 
-@dataclass(frozen=True, kw_only=True)
-class ItemConfig:
+class ItemConfig(Settings):
     """Selection of the items."""
 
-    tasks: Sequence[str]
+    tasks: Values[str]
     """Local tasks."""
-    cap: int
+    cap: Positive
     """Largest number of items per task; they are drawn with `seed`."""
-    words: int
+    words: Positive
     """Number of consecutive words that an item may not share with training text."""
-    context: int
+    context: Positive
     """Context length in tokens; items with a longer answer cannot be scored."""
     seed: int
     """Seed of the draw."""
-
-    def __post_init__(self) -> None:
-        for name in ("cap", "words", "context"):
-            if getattr(self, name) < 1:
-                raise UserError(f"benchmarks: {name} is {getattr(self, name)}; give at least 1")
 
 
 def prepare_items(
@@ -53,16 +47,7 @@ def prepare_items(
         begin += len(listed)
         kept, counts[task] = _choose(task, listed, flags, encoder, config)
         write_items(out / f"{task}.jsonl", kept)
-    write_json(out / "items.json", {"tasks": counts, **_settings(config)})
-
-
-def _settings(config: ItemConfig) -> dict[str, int]:
-    return {
-        "words": config.words,
-        "cap": config.cap,
-        "context": config.context,
-        "seed": config.seed,
-    }
+    write_json(out / "items.json", {"tasks": counts, **config.model_dump(exclude={"tasks"})})
 
 
 def _choose(

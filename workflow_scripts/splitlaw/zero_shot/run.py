@@ -5,19 +5,21 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from pydantic import Field
 
 from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json, write_text
+from splitlaw.experiment.base import Distinct, Positive, Settings
 from splitlaw.experiment.columns import BENCHMARKS
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.training.evaluation import DocumentLosses, load_documents
@@ -33,22 +35,17 @@ from splitlaw.zero_shot.tables import Measure
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkConfig:
+class BenchmarkConfig(Settings):
     """Tasks and amounts of text."""
 
-    tasks: Sequence[str]
+    tasks: Annotated[Distinct[str], Field(min_length=1)]
     """Tasks of `lm-eval`: local ones or, where the hub can be reached, any multiple-choice task."""
-    context: int
+    context: Positive
     """Context length of the models in tokens."""
-    test_tokens: int
+    test_tokens: Positive
     """Held-out tokens per domain, as in the evaluation of the final models."""
-    characters: int | None
+    characters: Positive | None
     """Length to which held-out documents are truncated; None for no limit."""
-
-    def __post_init__(self) -> None:
-        if not self.tasks:
-            raise UserError("benchmarks.tasks is empty; name at least one task")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +109,7 @@ def benchmark(
     }
     values, gains = _tabulate(recipes, measured)
     about = {
-        "config": asdict(config),
+        "config": config.model_dump(),
         "router_temperature": weights.temperature,
         ROUTED: _shares(evaluation, domains),
         "unsure_documents": {held.domain: len(held.mixed.documents) for held in evaluation.held},
