@@ -14,14 +14,14 @@ FINALS = "final/tiny/1000/seed0"
 def run(root, config, monkeypatch, capsys):
     """Run the command on an experiment; gives its status and what it output."""
     monkeypatch.syspath_prepend(str(root / "workflow_scripts"))
-    import benchmark
+    from splitlaw.cli import main
 
     def inner(results, **changes):
         settings = json.dumps(json.loads(config) | changes)
         arguments = ["--config", settings, "--results", results, "--items", results / "items"]
         arguments += ["--tasks", root / "tasks", "--out", results / "benchmarks.csv", "--tables"]
         arguments += [results / FINALS / strategy / "losses.csv" for strategy in ORDER]
-        status = benchmark.main([str(argument) for argument in arguments])
+        status = main(["benchmark", *(str(argument) for argument in arguments)])
         return status, capsys.readouterr().err
 
     yield inner
