@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from splitlaw.experiment.columns import HOLDOUT
 from splitlaw.laws import FitResult
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
@@ -71,7 +72,7 @@ def _loss_limits(rows: pd.DataFrame) -> tuple[float, float]:
 def _size_title(rows: pd.DataFrame) -> str:
     size, params = str(rows["size"].iloc[0]), count(rows["params"].iloc[0])
     name = f"N = {params}" if size.replace(",", "").isdigit() else f"{size}, N = {params}"
-    return f"{name}\nheld out" if (rows["split"] == "holdout").all() else name
+    return f"{name}\nheld out" if (rows["split"] == HOLDOUT).all() else name
 
 
 def _label_colour_bar(bar: Any, scale: style.TokenScale) -> None:
@@ -93,7 +94,7 @@ def _cell(
     if rows.empty:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", va="center")
         return
-    held_out = (rows["split"] == "holdout").all()
+    held_out = (rows["split"] == HOLDOUT).all()
     axis.scatter(
         slot.place(rows["specialize_tokens"]),
         rows["loss"],
@@ -147,7 +148,7 @@ def predicted_measured(inputs: Inputs) -> Figure | None:
     axis = figure.subplots()
     rows = rows[rows["domain"].isin(inputs.domains)]
     palette = style.colours(inputs.domains)
-    parts = [("fitted", rows[rows["split"] != "holdout"]), ("held out", _held_out(rows))]
+    parts = [("fitted", rows[rows["split"] != HOLDOUT]), ("held out", _held_out(rows))]
     parts.append(("final models", _final_rows(inputs)))
     handles = [_handle(palette[d], "o", True, d) for d in inputs.domains[:10]]
     ends = []
@@ -173,7 +174,7 @@ KINDS = {"fitted": ("o", True), "held out": ("D", False), "final models": ("X", 
 
 
 def _held_out(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["split"] == "holdout"]
+    return rows[rows["split"] == HOLDOUT]
 
 
 def _final_rows(inputs: Inputs) -> pd.DataFrame:
@@ -248,14 +249,14 @@ def _residual_panel(axis: Axes, rows: pd.DataFrame, column: str, palette: dict) 
     domains = list(palette)
     # At each level of a grid, the domains are drawn side by side so that none hides another.
     width = min(slot.gap**0.22, slot.step**0.3) if len(slot.levels) <= style.GRID_LEVELS else 1.0
-    for kind, part in (("fitted", rows[rows["split"] != "holdout"]), ("held out", _held_out(rows))):
+    for kind, part in (("fitted", rows[rows["split"] != HOLDOUT]), ("held out", _held_out(rows))):
         if part.empty:
             continue
         aside = np.array([domains.index(d) for d in part["domain"]]) / max(len(domains) - 1, 1)
         shifted = slot.place(part[column]) * width ** (2 * aside - 1)
         moved = part.assign(loss=shifted, predicted=part["error"])
         _scatter(axis, moved, kind, palette)
-    fitted = rows[rows["split"] != "holdout"]
+    fitted = rows[rows["split"] != HOLDOUT]
     means = fitted.groupby(_bins(fitted[column]))["error"].mean()
     axis.plot(slot.place(means.index), means, color=style.INK, lw=1.2, zorder=4)
     axis.axhline(0, color=style.INK, lw=0.6)

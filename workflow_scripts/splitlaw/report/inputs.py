@@ -10,6 +10,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
+from splitlaw.experiment.columns import FIT
 from splitlaw.laws import FitResult
 from splitlaw.laws.table import GENERAL, REQUIRED
 from splitlaw.stages.final_results import FinalModel, Json, models_in_comparison, read_final_models
@@ -115,7 +116,7 @@ def law_rows(losses: pd.DataFrame) -> pd.DataFrame:
     if "size" not in table:
         table["size"] = [f"{n:,.0f}" for n in table["params"]]
     if "split" not in table:
-        table["split"] = "fit"
+        table["split"] = FIT
     return table.sort_values("params", kind="stable", ignore_index=True)
 
 

@@ -1,5 +1,6 @@
 """The sentences of a report on the reliability of the law and of the plan."""
 
+from splitlaw.experiment.columns import HOLDOUT
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count, listing, percent, signed
 
@@ -59,9 +60,9 @@ def _held_out_sizes(inputs: Inputs) -> str:
     """The sizes that were held out from the fit, and their ratio to the largest size in it."""
     assert inputs.fit is not None
     rows, largest = inputs.rows, inputs.fit.range["params"][1]
-    if rows is None or not (rows["split"] == "holdout").any():
+    if rows is None or not (rows["split"] == HOLDOUT).any():
         return "the size held out from the fit"
-    sizes = sorted(rows.loc[rows["split"] == "holdout", "params"].unique())
+    sizes = sorted(rows.loc[rows["split"] == HOLDOUT, "params"].unique())
     names = listing([f"{count(n)} parameters" for n in sizes])
     return f"{names}, {max(sizes) / largest:.2g} times the largest size in the fit"
 

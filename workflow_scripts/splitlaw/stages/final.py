@@ -13,7 +13,7 @@ from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from splitlaw.common.files import read_json, write_json, write_text
-from splitlaw.experiment.columns import COMPARISON, LOSS_COLUMNS
+from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.stages import grid, model_card
@@ -54,17 +54,11 @@ def train_strategy(
         losses = trainer.world.on_main(partial(read_json, file))["losses"]
         rows.append(
             {
+                **grid.table_row(job, run, domain, losses[domain]),
                 "strategy": strategy,
-                "seed": job.seed,
-                "size": job.size,
                 "budget": budget,
-                "domain": domain,
-                "params": job.shape.params,
                 "flops": job.tokens(recipe.steps) * job.shape.flops_per_token,
-                "pretrain_tokens": job.tokens(run.pretrain_steps),
-                "specialize_tokens": job.tokens(run.specialize_steps),
                 "predicted_loss": recipe.predicted_loss[domain],
-                **{name: losses[domain][name] for name in LOSS_COLUMNS},
             }
         )
     trainer.world.on_main(lambda: grid.write_table(out, rows, COMPARISON))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from splitlaw.common.files import read_json
-from splitlaw.experiment.columns import FRONTIER, LOSS_COLUMNS
+from splitlaw.experiment.columns import FRONTIER
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.laws import FitResult
@@ -32,7 +34,35 @@ def measure(
     At each fraction, the domains share their tokens in the way that the law predicts to be best.
     Shared segments are trained once. `out` has one row per fraction and domain.
     """
-    plan = read_json(plan_file)
+    splits = splits_with_runs(job, fit, read_json(plan_file), fractions)
+    domains = list(splits["domain"].unique())
+    trainer = job.trainer([GENERAL, *domains], execution, "frontier")
+    windows = job.windows(domains)
+    trainer.expect([job.lineage(run) for run in splits["run"]])
+    rows = []
+    for row in splits.itertuples():
+        run, window = row.run, {row.domain: windows[row.domain]}
+        folder = out.parent / run.domain / job.folder_name(run)
+        losses = grid.train_and_evaluate(job, trainer, run, window, folder)[row.domain]
+        rows.append(
+            {
+                **grid.table_row(job, run, row.domain, losses),
+                "budget": budget,
+                "fraction_general": row.fraction_general,
+                "predicted_loss": row.predicted_loss,
+            }
+        )
+    trainer.world.on_main(lambda: grid.write_table(out, rows, FRONTIER))
+    grid.finish(trainer)
+
+
+def splits_with_runs(
+    job: Job, fit: FitResult, plan: Mapping[str, Any], fractions: Sequence[float]
+) -> pd.DataFrame:
+    """The best splits at `fractions` and at the plan's own, with a `run` for each domain.
+
+    A run is in whole steps and has at least one on its domain.
+    """
     splits = splits_at(
         fit,
         flops=plan["flops"],
@@ -42,10 +72,8 @@ def measure(
         domains=list(plan["specialize_tokens"]),
         weights=plan["weights"],
     )
-    batch, domains = job.training.batch_tokens, list(plan["specialize_tokens"])
-    trainer = job.trainer([GENERAL, *domains], execution, "frontier")
-    windows = job.windows(domains)
-    splits["run"] = [
+    batch = job.training.batch_tokens
+    runs = [
         Run(
             domain=row.domain,
             pretrain_steps=round(row.pretrain_tokens / batch),
@@ -53,24 +81,4 @@ def measure(
         )
         for row in splits.itertuples()
     ]
-    trainer.expect([job.lineage(run) for run in splits["run"]])
-    rows = []
-    for row in splits.itertuples():
-        run, window = row.run, {row.domain: windows[row.domain]}
-        folder = out.parent / run.domain / job.folder_name(run)
-        losses = grid.train_and_evaluate(job, trainer, run, window, folder)[row.domain]
-        rows.append(
-            {
-                "size": job.size,
-                "budget": budget,
-                "seed": job.seed,
-                "fraction_general": row.fraction_general,
-                "domain": row.domain,
-                "pretrain_tokens": job.tokens(run.pretrain_steps),
-                "specialize_tokens": job.tokens(run.specialize_steps),
-                "predicted_loss": row.predicted_loss,
-                **{name: losses[name] for name in LOSS_COLUMNS},
-            }
-        )
-    trainer.world.on_main(lambda: grid.write_table(out, rows, FRONTIER))
-    grid.finish(trainer)
+    return splits.assign(run=runs)

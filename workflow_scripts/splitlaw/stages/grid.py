@@ -144,7 +144,7 @@ def specialize(
 
 
 def write_table(out: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Write rows as CSV, atomically."""
+    """Write these columns of `rows` as CSV, atomically."""
     with atomic_path(out) as temporary:
         pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
 
@@ -193,30 +193,36 @@ def loss_numbers(losses: DocumentLosses) -> dict[str, float]:
     return dict(zip(LOSS_COLUMNS, numbers, strict=True))
 
 
+def table_row(job: Job, run: Run, domain: str, losses: Mapping[str, float]) -> dict[str, Any]:
+    """The columns that all tables have of a model evaluated on `domain`."""
+    return {
+        "size": job.size,
+        "params": job.shape.params,
+        "seed": job.seed,
+        "domain": domain,
+        "pretrain_tokens": job.tokens(run.pretrain_steps),
+        "specialize_tokens": job.tokens(run.specialize_steps),
+        **{name: losses[name] for name in LOSS_COLUMNS},
+    }
+
+
 def losses_row(
     job: Job, trainer: Trainer, run: Run, domain: str, losses: Mapping[str, float]
 ) -> dict[str, Any]:
     """A row of `losses.csv`."""
-    pretrain_tokens = job.tokens(run.pretrain_steps)
-    specialize_tokens = job.tokens(run.specialize_steps)
+    row = table_row(job, run, domain, losses)
     unique = {name: trainer.streams[name].unique_tokens for name in (GENERAL, run.domain)}
     return {
+        **row,
         "run": f"{job.size}-seed{job.seed}-{run.domain}-{job.folder_name(run)}",
         "stage": UNSPLIT if run.domain == GENERAL else BRANCH,
         "split": job.split,
-        "size": job.size,
-        "params": job.shape.params,
         "non_embedding_params": job.shape.non_embedding_params,
         "flops_per_token": job.shape.flops_per_token,
         "train_domain": run.domain,
-        "domain": domain,
-        "pretrain_tokens": pretrain_tokens,
-        "unique_pretrain_tokens": min(pretrain_tokens, unique[GENERAL]),
-        "specialize_tokens": specialize_tokens,
-        "unique_specialize_tokens": min(specialize_tokens, unique[run.domain]),
-        "trunk": f"{job.size}-seed{job.seed}-D{pretrain_tokens}",
-        "seed": job.seed,
-        **{name: losses[name] for name in LOSS_COLUMNS},
+        "unique_pretrain_tokens": min(row["pretrain_tokens"], unique[GENERAL]),
+        "unique_specialize_tokens": min(row["specialize_tokens"], unique[run.domain]),
+        "trunk": f"{job.size}-seed{job.seed}-D{row['pretrain_tokens']}",
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitlaw.common.files import read_json
+from splitlaw.common.markdown import markdown_table
 from splitlaw.experiment.columns import LOSS_COLUMNS
 from splitlaw.experiment.lineage import GENERAL, Run
 
@@ -47,50 +48,49 @@ def model_card(
     made_by: str,
     about: Mapping[str, Any],
 ) -> str:
-    """`README.md` of an exported model; `made_by` is the workflow's target that trains it."""
+    """`README.md` of an exported model, in Markdown.
+
+    `losses` are by evaluated domain, `made_by` is the workflow's target that trains the model, and
+    `about` has the entries of its `run.json`.
+    """
+    sections = [
+        f"{_HEADER}\n# {run.domain}, strategy {recipe.strategy}, size {job.size}, seed {job.seed}",
+        _summary(job, recipe, run),
+        "## What it was trained on",
+        _streams_table(job, run),
+        "## Losses",
+        f"On held-out documents; each token is predicted once, from at most {job.shape.context} "
+        "tokens before it. Standard errors take documents as the sample. The predictions and their "
+        f"90% intervals are those of the scaling law ({recipe.law}) that was fitted to other runs, "
+        "for the text that this model is used for.",
+        _losses_table(recipe, run, losses),
+        "## How to reproduce it",
+        _reproduction(job, about),
+        f"    snakemake --cores 1 {made_by}",
+        _USE,
+    ]
+    return "\n\n".join(sections)
+
+
+def _summary(job: Job, recipe: RecipeTokens, run: Run) -> str:
     shape, tokens = job.shape, job.tokens(run.total)
-    experiment = job.results.resolve().name
-    dirty = " with uncommitted changes" if about.get("git_dirty") else ""
-    lines = [
-        _HEADER,
-        f"# {run.domain}, strategy {recipe.strategy}, size {job.size}, seed {job.seed}",
-        "",
+    return (
         f"A Llama of {shape.params:,} parameters ({shape.non_embedding_params:,} without the "
         f"embedding), {shape.layers} layers of width {shape.width} and a context of "
         f"{shape.context} tokens. Trained by splitlaw from random weights on {tokens:,} tokens "
         f"with {tokens * shape.flops_per_token:.3g} FLOPs; all models of the strategy take "
-        f"{job.tokens(recipe.steps) * shape.flops_per_token:.3g} FLOPs.",
-        "",
-        "## What it was trained on",
-        "",
-        *_table(
-            ["text, in training order", "tokens", "share of available text", "sources, by bytes"],
-            _streams(job, run),
-        ),
-        "",
-        "## Losses",
-        "",
-        f"On held-out documents; each token is predicted once, from at most {shape.context} tokens "
-        "before it. Standard errors take documents as the sample. The predictions and their 90% "
-        f"intervals are those of the scaling law ({recipe.law}) that was fitted to other runs, for "
-        "the text that this model is used for.",
-        "",
-        *_table(
-            ["held-out text", "nats per token", "standard error", "bits per byte", "predicted"],
-            _losses(recipe, run, losses),
-        ),
-        "",
-        "## How to reproduce it",
-        "",
+        f"{job.tokens(recipe.steps) * shape.flops_per_token:.3g} FLOPs."
+    )
+
+
+def _reproduction(job: Job, about: Mapping[str, Any]) -> str:
+    experiment = job.results.resolve().name
+    dirty = " with uncommitted changes" if about.get("git_dirty") else ""
+    return (
         f"In a checkout of splitlaw at commit {about.get('git_commit') or 'unknown'}{dirty}, with "
         f"the configuration of the experiment `{experiment}` (`run.json` has the part of it that "
-        "concerns this model):",
-        "",
-        f"    snakemake --cores 1 {made_by}",
-        "",
-        _USE,
-    ]
-    return "\n".join(lines)
+        "concerns this model):"
+    )
 
 
 def target(job: Job, file: Path) -> str:
@@ -101,14 +101,18 @@ def target(job: Job, file: Path) -> str:
     return f"results/{results.name}/{inside.relative_to(results).as_posix()}"
 
 
-def _streams(job: Job, run: Run) -> Iterator[list[str]]:
-    """Rows of training text, in order: domain, tokens, share of its text, sources."""
+def _streams_table(job: Job, run: Run) -> str:
+    """The training text, in order: domain, tokens, share of its text, sources."""
+    head = ["text, in training order", "tokens", "share of available text", "sources, by bytes"]
     steps = {GENERAL: run.pretrain_steps, run.domain: run.specialize_steps or run.pretrain_steps}
+    rows = []
     for domain, count in steps.items():
         if count:
             tokens = job.tokens(count)
             available = read_json(job.sidecar(domain))["splits"]["train"]["tokens"]
-            yield [domain, f"{tokens:,}", f"{tokens / available:.0%}", _sources(job, domain)]
+            share = f"{tokens / available:.0%}"
+            rows.append([domain, f"{tokens:,}", share, _sources(job, domain)])
+    return "\n".join(markdown_table(head, rows))
 
 
 def _sources(job: Job, domain: str) -> str:
@@ -122,18 +126,13 @@ def _sources(job: Job, domain: str) -> str:
     return ", ".join(f"{name} {part['bytes'] / total:.0%}" for name, part in ranked)
 
 
-def _losses(
-    recipe: RecipeTokens, run: Run, losses: Mapping[str, Mapping[str, float]]
-) -> Iterator[list[str]]:
+def _losses_table(recipe: RecipeTokens, run: Run, losses: Mapping[str, Mapping[str, float]]) -> str:
+    head = ["held-out text", "nats per token", "standard error", "bits per byte", "predicted"]
+    rows = []
     for domain, loss in losses.items():
         predicted = ""
         if recipe.runs.get(domain) == run and math.isfinite(recipe.predicted_loss[domain]):
             low, high = recipe.interval[domain]
             predicted = f"{recipe.predicted_loss[domain]:.4f} ({low:.4f} to {high:.4f})"
-        numbers = [f"{loss[name]:.4f}" for name in LOSS_COLUMNS]
-        yield [domain, *numbers, predicted]
-
-
-def _table(head: Sequence[str], rows: Iterator[list[str]]) -> list[str]:
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+        rows.append([domain, *(f"{loss[name]:.4f}" for name in LOSS_COLUMNS), predicted])
+    return "\n".join(markdown_table(head, rows))
