@@ -1,9 +1,9 @@
 import json
-import sys
 
 import pandas as pd
 import pytest
 
+from splitlaw.cli import main
 from splitlaw.experiment.columns import BENCHMARKS
 from splitlaw.training.evaluation import load_documents
 
@@ -11,10 +11,8 @@ FINALS = "final/tiny/1000/seed0"
 
 
 @pytest.fixture
-def run(root, config, monkeypatch, capsys):
-    """Run the command on an experiment; gives its status and what it output."""
-    monkeypatch.syspath_prepend(str(root / "workflow_scripts"))
-    from splitlaw.cli import main
+def run(root, config, capsys):
+    """Run the command on an experiment; returns its status and standard error."""
 
     def inner(results, **changes):
         settings = json.dumps(json.loads(config) | changes)
@@ -24,8 +22,7 @@ def run(root, config, monkeypatch, capsys):
         status = main(["benchmark", *(str(argument) for argument in arguments)])
         return status, capsys.readouterr().err
 
-    yield inner
-    sys.modules.pop("benchmark")
+    return inner
 
 
 ORDER = ("optimal", "no_split")
