@@ -21,11 +21,6 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture(scope="session")
-def schema() -> dict:
-    return yaml.safe_load((ROOT / "config.schema.yaml").read_text())
-
-
 @pytest.fixture
 def config() -> dict:
     """A copy of the default configuration that a test may change."""

@@ -71,7 +71,7 @@ def record(results: Path) -> None:
 def smoke(tmp_path_factory) -> Path:
     """Results of the smoke experiment up to its plan, made in a copy of the project."""
     folder = tmp_path_factory.mktemp("smoke")
-    for name in ("Snakefile", "config.yaml", "config.schema.yaml", "envs", "rules", "tasks"):
+    for name in ("Snakefile", "config.yaml", "envs", "rules", "tasks"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
     ignored = shutil.ignore_patterns("__pycache__")

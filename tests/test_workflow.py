@@ -21,7 +21,7 @@ NOTHING = {
     "domains": {"law": {"sources": [{"files": "nothing/*.txt"}]}},
 }
 
-NAMES = ("Snakefile", "config.schema.yaml", "config.yaml", "envs", "rules", "report", "tasks")
+NAMES = ("Snakefile", "config.yaml", "envs", "rules", "report", "tasks")
 
 
 def tiny(root: Path) -> dict:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import yaml
 
+from splitlaw.experiment.config import REQUIRED
+
 ROOT = Path(__file__).parents[2]
-COPIED = (
-    "Snakefile config.schema.yaml config.yaml envs rules slurm local tasks workflow_scripts"
-).split()
+COPIED = ("Snakefile config.yaml envs rules slurm local tasks workflow_scripts").split()
 # The profile as a site would adapt it, with the polling that suits jobs of seconds.
 SITE = {
     "slurm_partition": "cpu",
@@ -33,7 +33,6 @@ def tiny(**changes) -> dict:
     smoke = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
     for key, value in {**smoke, "experiment": "tiny", **changes}.items():
         config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
-    required = yaml.safe_load((ROOT / "config.schema.yaml").read_text())["required"]
     domains = {name: config["corpus"]["domains"][name] for name in ("law", "medicine")}
     for domain in domains.values():
         domain["sources"] = [{**domain["sources"][0], "max_documents": 400}]
@@ -45,7 +44,7 @@ def tiny(**changes) -> dict:
     config["sizes"] = {name: config["sizes"][name] for name in ("w16", "w24")}
     config["holdout_sizes"] = ["w24"]
     config["final"]["size"] = "w24"
-    return {key: config[key] for key in (*required, "execution")}  # not the further targets
+    return {key: config[key] for key in (*REQUIRED, "execution")}  # not the further targets
 
 
 class Project:

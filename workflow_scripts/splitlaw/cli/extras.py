@@ -8,7 +8,7 @@ EXTRAS = {
     "benchmark": ("datasets", "lm_eval"),
     "report": ("jinja2", "markupsafe", "matplotlib", "seaborn"),
     "track": ("wandb",),
-    "workflow": ("jsonschema", "psutil", "rich", "snakemake"),
+    "workflow": ("psutil", "rich", "snakemake"),
 }
 """Packages by their import names; each is listed once, by the extra that is advised."""
 

@@ -140,7 +140,7 @@ class DomainConfig(Settings):
     """One domain."""
 
     sources: Sources
-    """Where documents come from."""
+    """Where documents come from, with the same keys as `general.sources`."""
 
 
 class DiscoveryConfig(Settings):

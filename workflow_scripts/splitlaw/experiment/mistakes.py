@@ -92,8 +92,9 @@ def _wrong(location: Location, section: str, error: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return f"{where}: {context['error']}" if where else str(context["error"])
     if kind in ("int_type", "float_type") and isinstance(value, str):
-        hint = " (3.0e-4, not 3e-4)" if "e" in value.lower() else ""
-        return f"{where} is the text '{value}'; write a number{hint}"
+        if "e" in value.lower():
+            return f"{where} is the text '{value}'; write a number (3.0e-4, not 3e-4)"
+        return f"{where} is the text '{value}'; write a number"
     if kind == "string_pattern_mismatch":
         return f"{where} is {value!r}; give text that matches {context['pattern']}"
     remedy = EXPECTED.get(kind, f"{error['msg']}; correct the value").format(**context)

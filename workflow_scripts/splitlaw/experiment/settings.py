@@ -93,7 +93,7 @@ class GridConfig(Settings):
     fit: CellsConfig
     """Runs of the sizes that the law is fitted to."""
     holdout: CellsConfig
-    """Runs of `holdout_sizes`."""
+    """Runs of `holdout_sizes`, with the same keys as `fit`."""
     repeat: RepeatConfig | None = None
     """Additional seeds that train a part of the grid; by default none."""
 
@@ -269,7 +269,7 @@ class ExecutionSection(ExecutionConfig):
     """Where and how runs are computed; a change never trains anything again."""
 
     by_size: Mapping[str, ExecutionConfig] = {}
-    """Other values for some sizes, by name of the size."""
+    """For some sizes, by name of the size, other values of these keys."""
 
     def of(self, size: str | None) -> ExecutionConfig:
         """The settings of a size; without one, those of all sizes that `by_size` does not name."""
