@@ -15,6 +15,7 @@ from importlib import import_module
 from splitlaw import __version__
 from splitlaw.cli.extras import missing_package
 from splitlaw.common.errors import CommandParser, UserError, exit_status
+from splitlaw.common.status_file import job_status
 
 COMMANDS = {
     "corpus": {
@@ -52,6 +53,7 @@ COMMANDS = {
     },
     "workflow": {
         "run": "run the workflow with Snakemake, from any folder of a checkout",
+        "status": "show the progress of the jobs of every experiment",
         "resume": "resume a workflow that was killed",
     },
 }
@@ -93,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.for_snakemake = others
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    return exit_status(lambda: _with_packages(run, args))
+    return exit_status(lambda: _with_packages(run, args), job_status(name, vars(args)))
 
 
 def overview() -> str:

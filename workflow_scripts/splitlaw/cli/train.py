@@ -150,6 +150,7 @@ def _run_job(args: Namespace, train: Callable[[Job, ExecutionConfig], object]) -
     The process that a user or Snakemake starts starts the others with its own command line, waits
     for them, and ends with the exit status of the first that fails.
     """
+    from splitlaw.common.status_file import current
     from splitlaw.training import gpus, processes
     from splitlaw.training.stream import windows_of_batch
 
@@ -158,6 +159,8 @@ def _run_job(args: Namespace, train: Callable[[Job, ExecutionConfig], object]) -
         gpus.claim(execution.processes)
     if execution.processes > 1 and not processes.is_launched():
         processes.batch_slice(windows_of_batch(job.training, job.shape), execution.processes)
+        if (status := current()) is not None:
+            status.hand_over()
         sys.exit(processes.launch(execution.processes))
     train(job, execution)
 

@@ -1,7 +1,4 @@
-"""Commands that start Snakemake from a checkout: `run`, and `resume` after a workflow was killed.
-
-`status`, which reads the status files of the jobs, belongs here too.
-"""
+"""Commands around a workflow: `run` starts it, `status` shows it, `resume` follows a kill."""
 
 from __future__ import annotations
 
@@ -49,6 +46,34 @@ def run_run(args: Namespace) -> None:
         words += ["--configfile", *files]
     os.chdir(find_checkout())
     _become_snakemake(words)
+
+
+def add_status(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = (
+        "Reads results/NAME/status/ and nothing else: it works beside a running workflow, on every "
+        "machine that sees the folder, and while jobs are in a queue."
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="RESULTS",
+        help="results folder of one experiment (all experiments of the checkout if left out)",
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="redraw the table every second until Ctrl-C"
+    )
+
+
+def run_status(args: Namespace) -> None:
+    """Show the progress of the jobs of every experiment."""
+    from splitlaw.workflow.status import show_status
+
+    if args.folder is not None and not args.folder.is_dir():
+        raise UserError(f"{args.folder}: no such folder; name the results folder of an experiment")
+    root = Path() if args.folder else find_checkout()
+    show_status(args.folder, watch=args.watch, root=root)
 
 
 def add_resume(parser: ArgumentParser) -> None:

@@ -73,7 +73,8 @@ def experiments(root: Path) -> list[Path]:
 def _picture(found: dict[Path, list[Status]], results: Path | None, root: Path) -> RenderableType:
     known = {folder: statuses for folder, statuses in found.items() if statuses}
     if not known:
-        return Text(f"No job has written a status below {results or root / 'results'}.")
+        where = results or root / "results"
+        return Text(f"No job has written a status below {where}.", no_wrap=True, overflow="ignore")
     return Group(
         *(
             part
