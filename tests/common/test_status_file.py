@@ -1,5 +1,6 @@
 """The status file of a job: how often it is written, what it says of the end, and lost jobs."""
 
+import io
 import json
 import os
 import signal
@@ -75,6 +76,15 @@ def test_a_job_writes_its_progress(file, often):
     assert (ended.state, ended.done, ended.nothing_to_do) == ("done", 2000, False)
     assert json.loads(file.read_text())["schema_version"] == 1
     assert current() is None
+
+
+def test_an_activity_that_ended_is_no_longer_shown(file, often):
+    with StatusFile(file, stage="prepare_corpus"):
+        with Progress("reading", unit="B", stream=io.StringIO()) as progress:
+            progress.add(5)
+            wait_for(lambda: read_status(file).message == "reading")
+        wait_for(lambda: read_status(file).message == "")
+        assert read_status(file).done is None
 
 
 def test_a_status_is_written_at_most_once_a_second(file, monkeypatch):
@@ -195,7 +205,7 @@ def test_jobs_are_named_by_their_arguments_or_the_folder_of_their_output(tmp_pat
 
     def name(command, **arguments):
         given = job_status(command, arguments)
-        return given.file.name, given._status.stage, given._status.item
+        return given.file.name, given._job.stage, given._job.item
 
     assert name("specialize", **training, domain="law", out=tmp_path / "runs/losses.csv") == (
         "specialize-w16-seed0-law.json",

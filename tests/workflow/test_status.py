@@ -1,14 +1,18 @@
 """The command `splitlaw status`: a table of jobs from their status files."""
 
 import io
+import json
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
+from planted_tokens import JOB
 from rich.console import Console
 
 from splitlaw.common.files import write_json
+from splitlaw.common.status import StatusReader
 from splitlaw.workflow.status import show_status
 
 
@@ -95,3 +99,41 @@ def test_watching_ends_with_ctrl_c(results, monkeypatch):
 
     monkeypatch.setattr("splitlaw.workflow.status.time.sleep", interrupt)
     assert any("specialize" in line for line in shown(results, watch=True))
+
+
+def command(root, results, **execution):
+    """A training of a second, as the workflow starts it."""
+    execution = {"compile": False, "device": "cpu", **execution}
+    words = ["--config", json.dumps(JOB), "--size", "s", "--results", str(results)]
+    words += ["--execution", json.dumps(execution), "--out", str(results / "runs/law/losses.csv")]
+    script = str(root / "workflow_scripts/specialize.py")
+    return [sys.executable, script, *words, "--domain", "general", "--domains", "law"]
+
+
+def test_a_training_in_two_processes_is_one_job(root, tokens):
+    def train():
+        return subprocess.run(command(root, tokens, processes=2), capture_output=True, text=True)
+
+    for before in (False, True):
+        done = train()
+        assert done.returncode == 0, done.stderr
+        (status,) = StatusReader(tokens).read()
+        assert (status.state, status.item) == ("done", "s seed0 general")
+        assert status.nothing_to_do is before
+    (tokens / "tokens/law/tokens.json").unlink()
+    refused = train()
+    assert refused.returncode == 2
+    (status,) = StatusReader(tokens).read()
+    assert (status.state, status.message) == ("failed", refused.stderr.splitlines()[-1])
+
+
+def test_a_training_that_is_killed_is_lost(root, tokens):
+    job = subprocess.Popen(command(root, tokens), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (running := StatusReader(tokens).read()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert running[0].state == "running"
+    job.kill()
+    job.wait()
+    assert shown(tokens, root=tokens.parent)[0] == f"{tokens.name}: 1 lost"

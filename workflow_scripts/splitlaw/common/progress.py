@@ -119,13 +119,15 @@ class Progress:
             print(line, file=self.stream, flush=True)
 
     def close(self) -> None:
-        """Remove the bar."""
+        """End the activity and remove the bar."""
+        if (file := current()) is not None:
+            file.forget(self)
         if self.bar is not None:
             self.bar.close()
             self.bar = None
 
     def finish(self, throughput: float | None = None) -> None:
-        """Remove the bar and print what was done, at `throughput` or in how much time."""
+        """End the activity and print what was done, at `throughput` or in how much time."""
         self.close()
         if self.unit == "tokens" and not self.done:
             self.say(f"{self.name}: done, all models were trained before")
@@ -140,7 +142,7 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Remove the bar; report the end unless an error ended the activity."""
+        """End the activity, and report it unless an error was the reason."""
         if kind is None:
             self.finish()
         else:

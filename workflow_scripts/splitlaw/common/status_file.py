@@ -59,7 +59,7 @@ class StatusFile:
 
     def __init__(self, file: Path, *, stage: str, item: str = "", out: str = "") -> None:
         self.file = file
-        self._status = Status(
+        self._job = Status(
             stage=stage,
             item=item,
             state=RUNNING,
@@ -70,6 +70,7 @@ class StatusFile:
             pid=os.getpid(),
             slurm_job_id=os.environ.get("SLURM_JOB_ID"),
         )
+        self._written = self._job
         self._progress: Measured | None = None
         self._to_train: int | None = None
         self._ended = threading.Event()
@@ -79,7 +80,7 @@ class StatusFile:
         """Write that the job runs."""
         global _current
         _current = self
-        self._write(self._status)
+        self._write(self._job)
         self._thread.start()
         return self
 
@@ -107,6 +108,11 @@ class StatusFile:
         if progress.unit == "tokens":
             self._to_train = (self._to_train or 0) + (progress.total or 0)
 
+    def forget(self, progress: Measured) -> None:
+        """End an activity that is a part of the job; a training is the whole, and stays."""
+        if self._progress is progress and progress.unit != "tokens":
+            self._progress = None
+
     def hand_over(self) -> None:
         """Let another process that this one starts write the status, until this one ends."""
         self._stop()
@@ -119,13 +125,13 @@ class StatusFile:
     def _keep_writing(self) -> None:
         while not self._ended.wait(INTERVAL):
             status = self._present()
-            changed = replace(status, written=self._status.written) != self._status
-            if changed or status.written - self._status.written >= HEARTBEAT:
+            changed = replace(status, written=self._written.written) != self._written
+            if changed or status.written - self._written.written >= HEARTBEAT:
                 self._write(status)
 
     def _present(self) -> Status:
         progress = self._progress
-        status = replace(self._status, written=time.time())
+        status = replace(self._job, written=time.time())
         if progress is None:
             return status
         return replace(
@@ -139,10 +145,10 @@ class StatusFile:
         )
 
     def _write(self, status: Status) -> None:
-        self._status = replace(status, written=time.time())
+        self._written = replace(status, written=time.time())
         # No status must end a job. A full disk does so where results are written, with a message.
         with suppress(OSError):
-            write_json(self.file, asdict(self._status))
+            write_json(self.file, asdict(self._written))
 
 
 _current: StatusFile | None = None

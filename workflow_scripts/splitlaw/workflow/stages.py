@@ -7,10 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from splitlaw.common.status import INTERVAL, RUNNING, Status, StatusReader
+from splitlaw.common.status import DONE, INTERVAL, RUNNING, Status, StatusReader
 
 CLOCKS = 2.0
 """Seconds by which the clocks of two machines may differ; those of a cluster are synchronised."""
+
+STARTING = 60.0
+"""Seconds within which a started job is expected to write a status: importing torch takes up to 20.
+
+Later, a job without one is in a queue and does not share in the work.
+"""
 
 MOST = 0.95
 """Most of a job's work that counts as done before its end, where only its time is known."""
@@ -91,7 +97,7 @@ class Stage:
 
     @property
     def active(self) -> list[Job]:
-        """Jobs whose process runs; the others of `running` are in a queue."""
+        """Jobs whose process runs; others of `running` are in a queue, or have just ended."""
         running = list(self.running.values())
         return [job for job in running if job.status is not None and job.status.state == RUNNING]
 
@@ -103,12 +109,16 @@ class Stage:
     @property
     def seconds_left(self) -> float | None:
         """Expected seconds until the end; None before any job has reported a progress."""
-        rate, active = self._rate(), self.active
-        if not rate or not active:
+        rate, now = self._rate(), time.monotonic()
+        running = list(self.running.values())
+        working = [job for job in running if job.status or now - job.began < STARTING]
+        if not rate or not working:
             return None
         work = max(self.total - self.done_work - self._underway(), 0.0)
-        longest = max((job.status.seconds_left or 0.0 for job in active if job.status), default=0.0)
-        return max(work / rate / len(active), longest)
+        longest = max(
+            (job.status.seconds_left or 0.0 for job in working if job.status), default=0.0
+        )
+        return max(work / rate / len(working), longest)
 
     def _rate(self) -> float:
         """Work per second of one job, from the finished jobs and those that report progress."""
@@ -123,8 +133,12 @@ class Stage:
         """Work that the running jobs have done."""
         rate, now = self._rate(), time.monotonic()
         work = 0.0
-        for job in self.active:
-            if job.measured is not None:
+        for job in list(self.running.values()):
+            if job.status is None:
+                continue
+            if job.status.state == DONE:
+                work += job.work
+            elif job.measured is not None:
                 work += job.work * job.measured
             else:
                 work += min(MOST * job.work, rate * (now - job.began))

@@ -17,11 +17,14 @@ from splitlaw.workflow.stages import Stage, clock
 
 SPINNER = Spinner("dots")
 
+FIXED = 84
+"""Columns that all but the running jobs take up at most, with a long bar and a long time left."""
+
 WIDE = 110
-"""Columns from which the running jobs are shown too: the other parts of a line take about 80."""
+"""Columns from which the running jobs are shown too; in fewer, their text would be cut short."""
 
 BAR, SHORT_BAR = 24, 10
-"""Columns of a bar. With the short one, the longest line has 79 columns."""
+"""Columns of a bar. With the short one, the longest line has 72 columns."""
 
 
 def stages_table(stages: Sequence[Stage], width: int) -> Table:
@@ -33,7 +36,8 @@ def stages_table(stages: Sequence[Stage], width: int) -> Table:
     for _ in range(3):
         table.add_column(justify="right", no_wrap=True)
     if width >= WIDE:
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
+        # Without a limit, a long text would take its space from the other columns.
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=width - FIXED, style="dim")
     for stage in stages:
         table.add_row(*_row(stage, bar)[: len(table.columns)])
     return table
@@ -71,19 +75,20 @@ def trained_before(stage: Stage) -> list[str]:
 def running_jobs(stage: Stage) -> str:
     """The progress of the jobs that run, and the number of those in a queue."""
     statuses = [job.status for job in stage.active if job.status is not None]
-    queued = len(stage.running) - len(statuses)
+    queued = sum(job.status is None for job in list(stage.running.values()))
     if len(statuses) == 1 and not queued:
         return ", ".join(filter(None, [statuses[0].item, progress_of(statuses[0])]))
     parts = [f"{len(statuses)} running"] if statuses else []
     parts += [f"{queued} starting or queued"] if queued else []
     if total := sum(status.tokens_per_second or 0.0 for status in statuses):
         parts.append(f"{total:,.0f} tokens/s")
-    return "; ".join([", ".join(parts), *map(_short, statuses)])
+    items = [item for status in statuses if (item := _short(status))]
+    return ", ".join(parts) + (f": {', '.join(items)}" if items else "")
 
 
 def _short(status: Status) -> str:
     share = "" if status.fraction is None else f" {100 * status.fraction:.0f}%"
-    return f"{status.item}{share}"
+    return f"{status.item}{share}".strip()
 
 
 def progress_of(status: Status) -> str:
