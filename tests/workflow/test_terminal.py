@@ -107,7 +107,7 @@ def test_of_several_jobs_the_sum_and_those_in_a_queue_are_shown(monkeypatch, tmp
     handler.statuses._read = 0.0
     handler.console.print(handler.table())
     handler.close()
-    expected = "2 running, 1 starting or queued, 1,200 tokens/s: w16 seed0 50%, w24 seed0 25%"
+    expected = "2 running, 1 waiting, 1,200 tokens/s: w16 seed0 50%, w24 seed0 25%"
     assert expected in text(handler)
 
 

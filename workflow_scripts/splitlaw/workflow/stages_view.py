@@ -73,13 +73,13 @@ def trained_before(stage: Stage) -> list[str]:
 
 
 def running_jobs(stage: Stage) -> str:
-    """The progress of the jobs that run, and the number of those in a queue."""
+    """The progress of the jobs that run, and the number of those that start or are in a queue."""
     statuses = [job.status for job in stage.active if job.status is not None]
-    queued = sum(job.status is None for job in list(stage.running.values()))
-    if len(statuses) == 1 and not queued:
+    waiting = sum(job.status is None for job in list(stage.running.values()))
+    if len(statuses) == 1 and not waiting:
         return ", ".join(filter(None, [statuses[0].item, progress_of(statuses[0])]))
     parts = [f"{len(statuses)} running"] if statuses else []
-    parts += [f"{queued} starting or queued"] if queued else []
+    parts += [f"{waiting} waiting"] if waiting else []
     if total := sum(status.tokens_per_second or 0.0 for status in statuses):
         parts.append(f"{total:,.0f} tokens/s")
     items = [item for status in statuses if (item := _short(status))]
