@@ -54,7 +54,7 @@ CONFIG = {
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One command that trains, and where its results stand."""
+    """One training command and the folder of its results."""
 
     stage: str
     processes: int

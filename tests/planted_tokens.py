@@ -1,4 +1,4 @@
-"""Small planted token files, and runs so small that a training takes a second."""
+"""Small planted token files, and configurations that train in about a second."""
 
 import json
 from pathlib import Path
@@ -38,10 +38,10 @@ JOB = {
 
 def job_of(results: Path, split: str) -> "Job":
     """A job that trains models of one layer on the planted tokens in `results`."""
-    from splitlaw.experiment.grid import Grid  # imports torch, which most tests do not use
+    from splitlaw.experiment.grid import Grid
     from splitlaw.experiment.settings import TrainingConfig
     from splitlaw.experiment.shape import Shape
-    from splitlaw.stages.grid import Job
+    from splitlaw.stages.grid import Job  # imports torch, which most tests do not use
 
     return Job(
         size="tiny",
@@ -66,19 +66,19 @@ def job_of(results: Path, split: str) -> "Job":
 
 
 def write_tokens(folder: Path, *, train: int, documents: list[int], seed: int) -> Path:
-    """Plant token files of a first-order Markov chain over 31 words and the end of text, 0."""
+    """Write token files of a first-order Markov chain over 31 tokens and the end of text, 0."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(seed)
     likely = generator.integers(1, 32, size=32)
 
     def text(length: int) -> np.ndarray:
-        words = generator.integers(1, 32, size=length)
+        ids = generator.integers(1, 32, size=length)
         follow = generator.random(length) < 0.8
-        for place in range(1, length):
-            if follow[place]:
-                words[place] = likely[words[place - 1]]
-        words[0] = 0
-        return words.astype("<u2")
+        for position in range(1, length):
+            if follow[position]:
+                ids[position] = likely[ids[position - 1]]
+        ids[0] = 0
+        return ids.astype("<u2")
 
     parts = [text(length) for length in documents]
     training = text(train)

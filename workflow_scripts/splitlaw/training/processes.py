@@ -169,7 +169,7 @@ def is_launched() -> bool:
 
 
 def launch(processes: int) -> int:
-    """Run this command in `processes` processes, as torchrun does, and return the exit status.
+    """Run the command of this process in `processes` processes and return the exit status.
 
     A signal to this process is passed on to all of them.
     """
@@ -189,7 +189,7 @@ def launch(processes: int) -> int:
         signals_to_handle="SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
     )
     try:
-        elastic_launch(config, sys.executable)(*sys.argv)
+        elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
     except SignalException as signalled:
         return 128 + int(signalled.sigval)  # as a shell reports a signal
     except ChildFailedError as failed:
