@@ -1,4 +1,4 @@
-"""Agreement with lm-eval on held-out documents, and tokens per second beside it, on one model.
+"""Agreement with lm-eval on held-out documents and tokens per second of both, for one model.
 
 python perf/evaluation.py --results results/default
 """
@@ -39,8 +39,8 @@ def first_documents(windows: Windows, number: int) -> Windows:
     )
 
 
-def by_hand(model: torch.nn.Module, windows: Windows) -> np.ndarray:
-    """Nats of each document, one forward pass a window, without padding or batches."""
+def separate_passes(model: torch.nn.Module, windows: Windows) -> np.ndarray:
+    """Nats of each document, with one forward pass per window, without padding or batches."""
     nats = np.zeros(len(windows.tokens))
     pairs = window_requests(windows.inputs, windows.targets)
     for document, (before, answer) in zip(windows.document, pairs, strict=True):
@@ -63,7 +63,7 @@ def main() -> None:
     context = model.config.max_position_embeddings
     reader = HFLM(pretrained=model, tokenizer=AutoTokenizer.from_pretrained(folder), batch_size=64)
     print(f"{folder}, context {context}")
-    print("domain       documents  tokens   |ours - lm-eval|  |ours - by hand|   ours  lm-eval")
+    print("domain       documents  tokens   |ours - lm-eval|  |ours - separate|   ours  lm-eval")
     for sidecar in sorted(options.results.glob("tokens/*/tokens.json")):
         domain = sidecar.parent.name
         windows = cut_windows(sidecar, context=context, limit=10**9)
@@ -78,10 +78,10 @@ def main() -> None:
         began = time.perf_counter()
         ours = evaluate(model, windows)
         middle = time.perf_counter()
-        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar for every batch
+        with contextlib.redirect_stderr(io.StringIO()):  # hides a progress bar for every batch
             theirs = -np.array(reader.loglikelihood_rolling(asked))
         ended = time.perf_counter()
-        hand = by_hand(model, windows)
+        hand = separate_passes(model, windows)
         total = ours.tokens.sum()
         print(
             f"{domain:12} {len(asked):9} {total:7.0f} "

@@ -1,10 +1,10 @@
-"""How fast the report is made and how fast its page answers.
+"""Time to make the report, and time of a redraw of its explorer.
 
-python benchmarks/report.py [--results results/default] [--rows 5000]
+python perf/report.py [--results results/default] [--rows 5000]
 
-The table of losses is the one of a planted law at more sizes, D and D'; everything else is what the
-workflow makes. The page's redraws are timed in Chromium by its own clock, from the event of a
-slider to the new picture, and beside it from one frame to the next.
+The report is made from planted results, once as they are and once with a larger table of losses.
+Redraws are timed in Chromium, from the event of a slider to the new figure (clock of the page), and
+to the next frame.
 """
 
 import argparse
@@ -42,7 +42,7 @@ REDRAW = """async ([control, moves]) => {
 
 
 def many_losses(rows: int) -> pd.DataFrame:
-    """About so many rows of a planted law, a fifth of them held out."""
+    """Losses of a planted law in `rows` rows, a fifth of which are held out."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
         {
@@ -65,7 +65,7 @@ def many_losses(rows: int) -> pd.DataFrame:
     )
 
 
-def render(rows: int, folder: Path) -> None:
+def time_report(rows: int, folder: Path) -> None:
     results = plant(folder / "results", bootstrap=200)
     for name, table in (("as planted", None), (f"{rows} rows", many_losses(rows))):
         if table is not None:
@@ -76,7 +76,7 @@ def render(rows: int, folder: Path) -> None:
         print(f"report, {name}: {seconds:.1f} s, {size / 1e6:.2f} MB")
 
 
-def redraw(page_file: Path) -> None:
+def time_redraws(page_file: Path) -> None:
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
@@ -86,12 +86,12 @@ def redraw(page_file: Path) -> None:
             page.wait_for_timeout(1500)
             for control in ("flops", "params"):
                 own, whole = (np.array(t) for t in page.evaluate(REDRAW, [control, MOVES]))
-                told = ", ".join(
+                times = ", ".join(
                     f"{name} median {np.median(t):.1f}, 95% {np.quantile(t, 0.95):.1f}, "
-                    f"most {t.max():.1f} ms"
+                    f"maximum {t.max():.1f} ms"
                     for name, t in (("redraw", own), ("to the next frame", whole))
                 )
-                print(f"{page_file.name}, {width} pixels, {control}: {told}")
+                print(f"{page_file.name}, {width} pixels, {control}: {times}")
             page.close()
         chromium.close()
 
@@ -99,16 +99,16 @@ def redraw(page_file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5000)
-    parser.add_argument("--results", type=Path, help="an experiment whose pages are timed too")
+    parser.add_argument("--results", type=Path, help="an experiment whose pages are timed instead")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        render(arguments.rows, folder)
+        time_report(arguments.rows, folder)
         if arguments.results:
             folder = folder / "own"
             make_report(arguments.results, out=folder / "report.html", figures=folder / "figures")
         for file in ("report.html", "plan_page.html"):
-            redraw(folder / file)
+            time_redraws(folder / file)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,20 @@ import pandas as pd
 import pytest
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment.columns import BENCHMARK_GAINS
 from splitlaw.report.compare import gains_page
 from splitlaw.stages.compare import Cell, cell_rows, read_cells, system_rows, verdict
-from splitlaw.zero_shot.tables import GAIN_COLUMNS
 
 
-def gains(*rows):
+def gains(*results):
     """Rows of `benchmark_gains.csv`: seed, system, metric, difference, error."""
-    told = [
+    rows = [
         ["optimal", system, "w16", 100, seed, "all_tasks", metric, difference, error,
          difference - 1.6 * error, difference + 1.6 * error, 10, ""]
-        for seed, system, metric, difference, error in rows
+        for seed, system, metric, difference, error in results
     ]  # fmt: skip
     other = ["half", "routed", "w16", 100, 0, "all_tasks", "acc", 9.0, 0.1, 8.8, 9.2, 10, ""]
-    return pd.DataFrame([*told, other], columns=GAIN_COLUMNS)
+    return pd.DataFrame([*rows, other], columns=BENCHMARK_GAINS)
 
 
 def test_a_gain_is_positive_where_the_split_is_better():
@@ -43,12 +43,12 @@ def test_the_verdict_of_the_oracle_is_a_bound():
 
 
 @pytest.mark.parametrize(
-    ("gain", "error", "said"),
+    ("gain", "error", "message"),
     [(0.17, 0.1, "better"), (-0.17, 0.1, "worse"), (0.16, 0.1, "inside its error"),
      (0.5, float("nan"), "inside its error")],
 )  # fmt: skip
-def test_verdicts_of_gains(gain, error, said):
-    assert verdict(gain, error) == said
+def test_verdicts_of_gains(gain, error, message):
+    assert verdict(gain, error) == message
 
 
 def test_the_page_has_one_row_per_cell_ordered_by_size_and_budget():
@@ -70,11 +70,11 @@ def test_the_page_has_one_row_per_cell_ordered_by_size_and_budget():
 
 
 @pytest.mark.parametrize(
-    ("cells", "plans", "said"),
+    ("cells", "plans", "message"),
     [(["w16"], ["p"], "write size/budget"), (["w16/1", "w16/2"], ["p"], "one plan per cell")],
 )
-def test_cells_that_cannot_be_read_are_refused(cells, plans, said):
-    with pytest.raises(UserError, match=said):
+def test_cells_that_cannot_be_read_are_refused(cells, plans, message):
+    with pytest.raises(UserError, match=message):
         read_cells(cells, [Path(plan) for plan in plans])
 
 

@@ -26,6 +26,13 @@ COST = "stage size runs tokens flops tokens_independent flops_independent".split
 """`cost.csv`: one row per stage and size."""
 BENCHMARKS = "strategy system size budget seed task metric value stderr n chance".split()
 """`benchmarks.csv`: one row per system, task and metric."""
+BENCHMARK_GAINS = (
+    "strategy system size budget seed task metric difference stderr low high n verdict"
+).split()
+"""`benchmark_gains.csv`: one row per system other than `single`, task and metric."""
+GAINS = """size params budget flops fraction_general seeds system against task metric gain stderr
+seed_spread predicted predicted_low predicted_high verdict""".split()
+"""`compare/gains.csv`: one row per size, budget, system, strategy, task and metric."""
 LEARNING_RATES = "size params learning_rate tokens loss loss_stderr".split()
 """`rates.csv`: one row per size and peak learning rate."""
 TRAIN_LOG = "step tokens domain learning_rate loss gradient_norm".split()

@@ -13,6 +13,7 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.common.statistics import NORMAL_90
+from splitlaw.experiment.columns import GAINS
 from splitlaw.experiment.strategies import NO_SPLIT, OPTIMAL, STRATEGIES
 from splitlaw.laws import FitResult
 from splitlaw.stages.final_results import models_in_comparison, read_final_models
@@ -31,11 +32,6 @@ from splitlaw.zero_shot.tables import (
 
 SPECIALISTS = "specialists"
 """The system in which each document is evaluated by the specialist of its own domain."""
-
-COLUMNS = (
-    "size params budget flops fraction_general seeds system against task metric gain stderr "
-    "seed_spread predicted predicted_low predicted_high verdict"
-).split()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +64,12 @@ def read_cells(names: Sequence[str], plans: Sequence[Path]) -> list[Cell]:
 def gains_table(
     cells: Sequence[Cell], seeds: Sequence[int], *, results: Path, fit: FitResult
 ) -> pd.DataFrame:
-    """Gains of the optimal split in every cell, with the columns `COLUMNS`.
+    """Gains of the optimal split in every cell, with the columns `GAINS`.
 
     Raises `UserError` for a cell whose models or benchmarks are missing.
     """
     rows = [row for cell in cells for row in cell_rows(cell, seeds, results=results, fit=fit)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=GAINS)
 
 
 def cell_rows(

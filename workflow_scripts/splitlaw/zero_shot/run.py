@@ -20,7 +20,7 @@ from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json, write_text
 from splitlaw.experiment.base import Distinct, Positive, Settings
-from splitlaw.experiment.columns import BENCHMARKS
+from splitlaw.experiment.columns import BENCHMARK_GAINS, BENCHMARKS
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.training.evaluation import DocumentLosses, load_documents
 from splitlaw.training.processes import resolve_device
@@ -257,7 +257,7 @@ def _tabulate(
             gains += [{**who, **row} for row in rows]
     return (
         pd.DataFrame(values, columns=BENCHMARKS),
-        pd.DataFrame(gains, columns=tables.GAIN_COLUMNS),
+        pd.DataFrame(gains, columns=BENCHMARK_GAINS),
     )
 
 

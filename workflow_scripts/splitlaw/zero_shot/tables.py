@@ -20,9 +20,6 @@ Array = npt.NDArray[np.float64]
 BITS, LOSS, ACCURACY, NORMALISED = "bits_per_byte", "loss", "acc", "acc_norm"
 HIGHER_IS_BETTER = (ACCURACY, NORMALISED)
 ALL_TASKS, ALL_DOMAINS, HELD_OUT = "all_tasks", "all_domains", "heldout_"
-GAIN_COLUMNS = (
-    "strategy system size budget seed task metric difference stderr low high n verdict"
-).split()
 INTERVAL = (0.05, 0.95)
 """Quantiles of the bootstrap at the ends of the 90% interval of a difference."""
 BETTER, WORSE, INSIDE, BOUND = "better", "worse", "inside its error", "a bound"
