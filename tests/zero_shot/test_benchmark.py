@@ -126,7 +126,5 @@ def test_the_page_counts_removed_items(run, changed):
 
 
 def test_an_empty_list_of_tasks_is_refused(run, changed):
-    assert run(changed, tasks=[]) == (
-        2,
-        "error: benchmarks.tasks is empty; name at least one task\n",
-    )
+    status, error = run(changed, tasks=[])
+    assert (status, error) == (2, "error: --config: tasks has 0 values; give at least 1\n")

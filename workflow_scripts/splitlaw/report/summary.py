@@ -27,7 +27,7 @@ def summarise(inputs: Inputs, recipes: list[RecipeResult], page: Path) -> str:
 
 def _table(recipes: list[RecipeResult]) -> list[str]:
     lines = [
-        f"{'recipe':<26}{'general':>8}{'predicted':>11}{'measured':>10}  above the optimal split"
+        f"{'recipe':<26}{'general':>8}{'predicted':>11}{'measured':>10}  gain of the optimal split"
     ]
     for recipe in recipes:
         gain = "" if recipe.gain is None else error(recipe.gain, recipe.gain_stderr)
