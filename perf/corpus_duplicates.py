@@ -1,8 +1,8 @@
-"""How many planted near-duplicates are found, and whether anything held out is left in training.
+"""Count the planted near-duplicates that are found, and the held-out documents left in training.
 
-Planted: a copy of every real document of at least 30 words, with 5% or more of its words replaced.
-Leaks: every held-out document of a prepared corpus against every training document, by sets of word
-tuples and an index in plain Python, nothing of the package's search.
+`planted` adds a copy of every real document of at least 30 words, with 5% or more of its words
+replaced. `leaks` compares every held-out document of a prepared corpus with every training
+document, using sets of word tuples and an index in plain Python instead of the package's search.
 
     python perf/corpus_duplicates.py planted
     python perf/corpus_duplicates.py leaks results/default/corpus
@@ -33,7 +33,7 @@ SHARES = (0.05, 0.10, 0.15, 0.2, 0.3, 0.4)
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
-    """Word 3-shingles, by hand."""
+    """Return the word 3-shingles of a text, computed without the package."""
     words = _WORD.findall(text.lower())
     return set(zip(words, words[1:], words[2:], strict=False)) or {tuple(words)}
 
@@ -56,11 +56,11 @@ def planted(seed: int) -> None:
     originals = [text for text in texts if len(text.split()) >= 30]
     pool = np.array(sorted({word for text in originals[:500] for word in text.split()}))
     with tempfile.TemporaryDirectory() as name:
-        alone = prepared(Path(name), originals)  # originals that are near another are no pairs
+        alone = keep_texts(Path(name), originals)  # without originals near another
     for share in SHARES:
         copies = [altered(text, share, pool, random) for text in originals]
         with tempfile.TemporaryDirectory() as name:
-            kept = prepared(Path(name), [*originals, *copies])
+            kept = keep_texts(Path(name), [*originals, *copies])
         pairs = [(a, b) for a, b in zip(originals, copies, strict=True) if a in alone]
         true = np.array([similarity(a, b) for a, b in pairs])
         found = np.array([a not in kept or b not in kept for a, b in pairs])
@@ -68,14 +68,14 @@ def planted(seed: int) -> None:
         below = found[true < 0.4].mean() if (true < 0.4).any() else float("nan")
         print(
             f"{share:.0%} replaced: {found.size} pairs, median Jaccard {np.median(true):.2f}, "
-            f"one of the pair dropped {found.mean():.2%}; of those at 0.6 and above {above:.2%}, "
-            f"of those under 0.4 ({(true < 0.4).sum()}) {below:.2%}",
+            f"one of the pair dropped in {found.mean():.2%}; at 0.6 and above in {above:.2%}, "
+            f"under 0.4 ({(true < 0.4).sum()} pairs) in {below:.2%}",
             flush=True,
         )
 
 
-def prepared(folder: Path, texts: list[str]) -> set[str]:
-    """What is left of the texts after `prepare_corpus`."""
+def keep_texts(folder: Path, texts: list[str]) -> set[str]:
+    """Return the texts that `prepare_corpus` keeps."""
     source, out = folder / "texts.jsonl", folder / "corpus"
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     config = json.dumps(
@@ -114,8 +114,10 @@ def leaks(corpus: Path) -> None:
                     (c / (len(own) + len(held[n]) - c) for n, c in shared.items()), default=0.0
                 )
                 documents, near, nearest = documents + 1, near + (best >= 0.6), max(nearest, best)
-    print(f"{documents} training documents against {len(held)} held out, all pairs: {near} near")
-    print(f"the nearest pair has Jaccard {nearest:.3f}")
+    print(
+        f"{documents} training documents and {len(held)} held-out documents, all pairs: {near} near"
+    )
+    print(f"the largest Jaccard similarity is {nearest:.3f}")
     assert near == 0
 
 

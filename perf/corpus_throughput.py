@@ -1,11 +1,11 @@
-"""Cleaning and tokenising, in MB of text a second of processor time, beside what others use.
+"""Compare the speed of cleaning and encoding with other tools, in MB of text per processor second.
 
-`plain` is the same steps with `datasets.map`, batched; `datatrove` the pipeline of that name (its
-MinHash does not verify candidates; it is given a light word splitter in place of spaCy's). All read
-JSON lines, normalise, bound lengths, drop exact and near duplicates by 32 bands of four MinHash
-values on word 3-shingles, write Parquet, and encode with the same tokenizer. Ours also splits and
-looks for leaks exactly. Each runs with one worker unless `--workers` says otherwise; processor time
-is the operating system's, peak memory that of all its processes together, sampled.
+`plain` runs the same steps with `datasets.map`, batched; `datatrove` runs its pipelines (its
+MinHash does not verify candidates; a light word splitter replaces that of spaCy). All sides read
+JSON lines, normalise, limit lengths, drop exact duplicates and near-duplicates by 32 bands of four
+MinHash values on word 3-shingles, write Parquet, and encode with the same tokenizer. `ours` also
+splits, and searches for leaks exactly. `ours` has one process unless `--workers` is given.
+Processor time is that of the operating system; peak memory is sampled over all processes of a side.
 
     python perf/corpus_throughput.py --text real --megabytes 200
     python perf/corpus_throughput.py --text generated --megabytes 1000
@@ -34,7 +34,10 @@ NEAR_COPIES = 0.05
 
 
 def generate(path: Path, megabytes: float, seed: int = 0) -> None:
-    """English-like: words of syllables by Zipf's law, 50 to 1,000 a document, 5% near copies."""
+    """Write English-like text: words of syllables with the frequencies of Zipf's law.
+
+    Documents have 50 to 1,000 words; 5% are near-duplicates.
+    """
     random = np.random.default_rng(seed)
     onsets = ["", *"bcdfglmnprst", "th", "st"]
     syllables = [onset + rest for onset in onsets for rest in ("a", "e", "i", "o", "en")]
@@ -59,7 +62,7 @@ def generate(path: Path, megabytes: float, seed: int = 0) -> None:
 
 
 def real(path: Path, megabytes: float, seed: int = 0) -> None:
-    """All built-in packages; then, for they hold 80 MB, again with half of the words replaced."""
+    """Write all built-in packages (80 MB of text), then again with half of its words replaced."""
     from splitlaw.corpus.sources.packages import PACKAGES, read_package
 
     random = np.random.default_rng(seed)
@@ -73,14 +76,14 @@ def real(path: Path, megabytes: float, seed: int = 0) -> None:
                     if written >= megabytes * 1e6:
                         return
             if not pool.size:
-                print(f"the packages hold {written / 1e6:.0f} MB", flush=True)
+                print(f"the packages contain {written / 1e6:.0f} MB", flush=True)
                 with path.open() as lines:
                     some = [json.loads(line)["text"] for line in lines][::50]
                 pool = np.array(" ".join(some).split(" "), dtype=object)
 
 
 def replaced(text: str, pool: np.ndarray, random: np.random.Generator) -> str:
-    """The text with every second word, by chance, drawn from `pool`; unchanged without one."""
+    """Replace every word with probability one half by one of `pool`; none if it is empty."""
     if not pool.size:
         return text
     words = np.array(text.split(" "), dtype=object)
@@ -100,7 +103,7 @@ def ours(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) 
     corpus = str(folder / "corpus")
     spread = ["--workers", workers]
     assert prepare_corpus.main(["--config", json.dumps(config), "--out", corpus, *spread]) == 0
-    print(f"  cleaning: {time.process_time():.1f} s of processor", flush=True)
+    print(f"  cleaning: {time.process_time():.1f} s of processor time", flush=True)
     if stage == "cleaning":
         return
     arguments = ["--corpus", corpus, "--tokenizer", str(tokenizer), "--domain", "general"]
@@ -109,7 +112,7 @@ def ours(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) 
 
 
 def plain(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:
-    """The same steps as one writes them with `datasets.map`, batched."""
+    """Run the same steps with `datasets.map`, batched, as a user would write them."""
     import datasets
     from rensa import RMinHash
     from tokenizers import Tokenizer
@@ -161,7 +164,7 @@ def plain(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str)
                 buckets.setdefault(key, []).append(row)
     data = data.select(kept).remove_columns(["signature"]).sort("key")
     data.to_parquet(str(folder / "all.parquet"))
-    print(f"  cleaning: {time.process_time():.1f} s of processor", flush=True)
+    print(f"  cleaning: {time.process_time():.1f} s of processor time", flush=True)
     if stage == "cleaning":
         return
     encoder = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
@@ -176,7 +179,7 @@ def plain(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str)
 
 
 def datatrove(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:
-    """The same steps as datatrove's pipelines for MinHash and tokenising."""
+    """Run the same steps with the pipelines of datatrove for MinHash and tokenising."""
     from datatrove.pipeline.dedup import minhash
     from datatrove.pipeline.filters import LambdaFilter
     from datatrove.pipeline.formatters.base import BaseFormatter
@@ -234,7 +237,7 @@ SIDES = {"ours": ours, "plain": plain, "datatrove": datatrove}
 def measure(
     side: str, source: Path, tokenizer: Path, stage: str, workers: int, python: str
 ) -> tuple[float, float, float]:
-    """Run one side in a process: processor seconds, wall seconds, peak megabytes."""
+    """Run one side in a process; returns processor seconds, wall seconds and peak megabytes."""
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         command = [python, __file__, "--run", side, str(source), str(tokenizer), folder]
         command += [stage, str(workers)]
@@ -253,7 +256,7 @@ def measure(
 
 
 def watch(process: subprocess.Popen) -> float:
-    """Wait for the end; gives the highest memory of the process and its children, megabytes."""
+    """Wait for the process; returns the peak memory of it and its children, in megabytes."""
     import psutil
 
     root, peak = psutil.Process(process.pid), 0.0
@@ -279,10 +282,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", choices=["real", "generated"], default="real")
     parser.add_argument("--megabytes", type=float, default=100)
-    parser.add_argument("--only", choices=list(SIDES), help="one side alone")
-    parser.add_argument("--datatrove", help="the Python that has datatrove, to measure it too")
+    parser.add_argument("--only", choices=list(SIDES), help="run only this side")
+    parser.add_argument("--datatrove", help="a Python with datatrove, to measure that too")
     parser.add_argument("--stage", choices=["cleaning", "both"], default="both")
-    parser.add_argument("--workers", type=int, default=1, help="processes of ours")
+    parser.add_argument("--workers", type=int, default=1, help="processes of `ours`")
     parser.add_argument("--run", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -305,14 +308,15 @@ def main() -> None:
             cleaning = re.findall(
                 r"cleaning: ([0-9.]+) s", (Path(name) / f"{side}.log").read_text()
             )
-            told = f", {cleaning[0]} of them cleaning" if cleaning else ""
+            share = f", {cleaning[0]} s of it for cleaning" if cleaning else ""
             print(
                 f"{options.text} {size:.0f} MB, {side}: {size / processor:.2f} MB/s per core "
-                f"({processor:.1f} s of processor{told}; {wall:.1f} s), peak {peak:.0f} MB",
+                f"({processor:.1f} s of processor time{share}; {wall:.1f} s elapsed), "
+                f"peak {peak:.0f} MB",
                 flush=True,
             )
         for side in list(speeds)[1:]:
-            print(f"ours / {side}: {speeds['ours'] / speeds[side]:.2f}")
+            print(f"speed of ours / {side}: {speeds['ours'] / speeds[side]:.2f}")
 
 
 if __name__ == "__main__":
