@@ -9,9 +9,10 @@ document, using sets of word tuples and an index in plain Python instead of the 
 """
 
 import argparse
+import contextlib
+import io
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -24,8 +25,15 @@ sys.path.insert(0, str(SCRIPTS))
 
 from splitlaw.corpus.cleaning import normalise  # noqa: E402
 from splitlaw.corpus.documents import read_documents  # noqa: E402
+from splitlaw.corpus.prepare import prepare_corpus  # noqa: E402
 from splitlaw.corpus.sources.packages import read_package  # noqa: E402
 from splitlaw.corpus.splitting import SPLITS  # noqa: E402
+from splitlaw.experiment.corpus_settings import (  # noqa: E402
+    Cleaning,
+    CorpusConfig,
+    GeneralConfig,
+    Source,
+)
 
 _WORD = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff]+")
 SOURCES = ("bbc_news", "sciriff", "reading_passages", "maths")
@@ -78,12 +86,14 @@ def keep_texts(folder: Path, texts: list[str]) -> set[str]:
     """Return the texts that `prepare_corpus` keeps."""
     source, out = folder / "texts.jsonl", folder / "corpus"
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    config = json.dumps(
-        {"general": {"sources": [{"files": str(source)}]}, "cleaning": {"benchmarks": []}}
+    # Without validation, which requires a domain beside `general`.
+    config = CorpusConfig.model_construct(
+        general=GeneralConfig(sources=(Source(files=str(source)),)),
+        domains={},
+        cleaning=Cleaning(benchmarks=()),
     )
-    script = str(SCRIPTS / "prepare_corpus.py")
-    command = [sys.executable, script, "--config", config, "--out", str(out)]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    with contextlib.redirect_stderr(io.StringIO()):  # progress bars
+        prepare_corpus(config, out)
     return {
         text
         for split in SPLITS

@@ -93,22 +93,25 @@ def replaced(text: str, pool: np.ndarray, random: np.random.Generator) -> str:
 
 
 def ours(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:
-    import prepare_corpus
-    import tokenize_corpus
+    from splitlaw.corpus.prepare import prepare_corpus
+    from splitlaw.experiment.corpus_settings import Cleaning, CorpusConfig, GeneralConfig, Source
+    from splitlaw.experiment.settings import HeldOutConfig
+    from splitlaw.tokens.writing import tokenize_domain
 
-    config = {
-        "general": {"sources": [{"files": str(source)}]},
-        "cleaning": {"benchmarks": []},
-    }
-    corpus = str(folder / "corpus")
-    spread = ["--workers", workers]
-    assert prepare_corpus.main(["--config", json.dumps(config), "--out", corpus, *spread]) == 0
+    # Without validation, which requires a domain beside `general`.
+    config = CorpusConfig.model_construct(
+        general=GeneralConfig(sources=(Source(files=str(source)),)),
+        domains={},
+        cleaning=Cleaning(benchmarks=()),
+    )
+    corpus = folder / "corpus"
+    prepare_corpus(config, corpus, workers=int(workers))
     print(f"  cleaning: {time.process_time():.1f} s of processor time", flush=True)
     if stage == "cleaning":
         return
-    arguments = ["--corpus", corpus, "--tokenizer", str(tokenizer), "--domain", "general"]
-    arguments += ["--out", str(folder / "tokens"), *spread]
-    assert tokenize_corpus.main(arguments) == 0
+    tokenize_domain(
+        corpus, tokenizer, "general", HeldOutConfig(), folder / "tokens", workers=int(workers)
+    )
 
 
 def plain(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:
