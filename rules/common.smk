@@ -19,7 +19,7 @@ from splitlaw.experiment.config import REQUIRED, ExperimentConfig
 from splitlaw.workflow import terminal
 from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
 from splitlaw.common.errors import UserError, exit_status
-from splitlaw.stages.new_experiment import plain
+from splitlaw.stages.text_folder import plain
 from splitlaw.experiment.lineage import GENERAL
 
 # The folder that `new_experiment` makes a configuration for; no part of an experiment.

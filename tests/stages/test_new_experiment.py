@@ -8,7 +8,7 @@ from splitlaw.cli import main
 from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.corpus_settings import CorpusConfig
-from splitlaw.stages.new_experiment import plain
+from splitlaw.stages.text_folder import plain
 
 
 def write(folder, files=3, size=2_000, suffix=".txt"):
@@ -54,6 +54,16 @@ def test_folders_are_domains_and_general_is_the_mixture(tmp_path):
     assert got["general"]["slices"] == {"law": 0.15, "text_2024_notes": 0.15}
 
 
+def test_comments_and_numbers_stay_as_they_are(tmp_path, root):
+    out = tmp_path / "made.yaml"
+    made(tmp_path, write(tmp_path / "law"))
+    text, default = out.read_text(), (root / "config.yaml").read_text()
+    assert text.startswith("# A start for the experiment made. ")
+    assert text.partition("\n  splits:")[2].startswith(default.partition("\n  splits:")[2])
+    assert 'law: {sources: [{files: "' in text
+    assert "# 3 files, 0.01 MB, about 0.00M tokens\n" in text
+
+
 def test_enough_text_is_not_repeated(tmp_path):
     got = made(tmp_path, write(tmp_path / "long", files=60, size=400_000))
     assert "execution" not in got
@@ -63,10 +73,10 @@ def test_enough_text_is_not_repeated(tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ((), "holds no text"),
-        (("general/a.txt",), "holds no text of a domain"),
+        ((), "has no text"),
+        (("general/a.txt",), "has no text of a domain"),
         (("law/a.txt", "b.txt"), "loose files such as b.txt"),
-        (("a b/x.txt", "a-b/x.txt"), "two folders would be called a_b"),
+        (("a b/x.txt", "a-b/x.txt"), "two folders give the name a_b"),
     ],
 )
 def test_what_cannot_be_a_corpus_is_told_in_one_line(tmp_path, capsys, names, words):
@@ -88,12 +98,13 @@ def test_a_file_of_the_user_s_is_not_overwritten(tmp_path, capsys):
     text = write(tmp_path / "law")
     assert main(["new_experiment", "--text", str(text), "--out", str(out)]) == 2
     assert out.read_text() == "mine"
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 def test_names_become_plain():
-    names = ["Law", "EU law (2024)", "2024", "discover", "übung"]
-    assert [plain(n) for n in names] == ["law", "eu_law_2024", "text_2024", "text_discover", "bung"]
+    names = {"Law": "law", "EU law (2024)": "eu_law_2024", "2024": "text_2024", "übung": "bung"}
+    names |= {"discover": "text_discover", "No": "text_no"}
+    assert {name: plain(name) for name in names} == names
 
 
 @pytest.mark.slow

@@ -21,7 +21,8 @@ def run_new_experiment(args: Namespace) -> None:
     """Write a starting configuration for a folder of text files, or of one folder per domain."""
     from splitlaw.cli.checkout import find_checkout
     from splitlaw.common.errors import UserError
-    from splitlaw.stages.new_experiment import plain, write_new_experiment
+    from splitlaw.stages.new_experiment import write_new_experiment
+    from splitlaw.stages.text_folder import plain
 
     if not args.text:
         raise UserError("no folder is named; snakemake new_experiment --config text=FOLDER")

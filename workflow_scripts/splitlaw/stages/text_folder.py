@@ -1,0 +1,117 @@
+"""The domains that the files of a folder make up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from splitlaw.common.errors import UserError
+from splitlaw.experiment.lineage import GENERAL
+
+SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".csv")
+"""Endings of files that are read as text."""
+COMPRESSED = ("", ".gz", ".zst")
+"""Endings that may follow; such files are decompressed."""
+BYTES_PER_TOKEN = 2.4
+"""Of English text in the default vocabulary of 1,024; the default domains have 2.3 to 2.6."""
+SLICE = 0.15
+"""Share of a domain's training documents that goes to general, as in the default configuration."""
+FEW_FILES = 40
+"""A domain of fewer text files gives none of them to general, because one may be a large part."""
+RESERVED = ("discover", "general_share", "embedding")
+"""Keys of `corpus.domains`, which no domain can have as its name."""
+YAML_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
+"""Words that YAML does not read as text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """The text files of one domain."""
+
+    name: str
+    """Its name in the configuration."""
+    patterns: tuple[str, ...]
+    """Glob patterns, one for each kind of file."""
+    files: int
+    """Number of files that they match."""
+    bytes: int
+    """Size of all files; compressed ones count with their compressed size."""
+
+    @property
+    def tokens(self) -> float:
+        """Estimated tokens of all its text."""
+        return self.bytes / BYTES_PER_TOKEN
+
+    @property
+    def slice(self) -> float:
+        """Share of its training documents that goes to `general`."""
+        few = self.files < FEW_FILES and all(p.endswith(".txt") for p in self.patterns)
+        return 0.0 if few else SLICE
+
+
+def find_domains(text: Path) -> list[Domain]:
+    """The domains in a folder, `general` first if it is one of them.
+
+    Each folder in `text` that has text files is a domain of its name; without such folders `text`
+    is one domain. Raises `UserError` where there is no text, or no domain besides `general`.
+    """
+    if not text.is_dir():
+        raise UserError(f"{text}: is not a folder; name one that has text files")
+    folders = [folder for folder in sorted(text.iterdir()) if _plain_folder(folder)]
+    found = [domain for folder in folders if (domain := _domain(folder, deep=True))]
+    own = _domain(text, deep=False)
+    if found and own:
+        loose = next(_files(text, deep=False))
+        raise UserError(
+            f"{text}: has both folders of text and loose files such as {loose.name}; put the "
+            "files into folders, one for each domain"
+        )
+    found = found or ([own] if own else [])
+    if not [domain for domain in found if domain.name != GENERAL]:
+        raise UserError(f"{text}: has no text of a domain; add files ({', '.join(SUFFIXES)})")
+    names = [domain.name for domain in found]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice:
+        raise UserError(f"{text}: two folders give the name {twice}; rename one of them")
+    return sorted(found, key=lambda domain: domain.name != GENERAL)
+
+
+def _plain_folder(folder: Path) -> bool:
+    return folder.is_dir() and not folder.name.startswith(".")
+
+
+def _files(folder: Path, *, deep: bool) -> Iterator[Path]:
+    for file in sorted(folder.rglob("*") if deep else folder.iterdir()):
+        if file.is_file() and not file.name.startswith(".") and _kind(file) and file.stat().st_size:
+            yield file
+
+
+def _kind(file: Path) -> str | None:
+    """The ending of a file that is read as text; None for other files."""
+    endings = (suffix + packed for suffix in SUFFIXES for packed in COMPRESSED)
+    return next((ending for ending in endings if file.name.endswith(ending)), None)
+
+
+def _domain(folder: Path, *, deep: bool) -> Domain | None:
+    files = list(_files(folder, deep=deep))
+    if not files:
+        return None
+    kinds = sorted({str(_kind(file)) for file in files})
+    nested = any(file.parent != folder for file in files)
+    within = "**/*" if nested else "*"
+    return Domain(
+        name=plain(folder.resolve().name),
+        patterns=tuple(f"{folder.as_posix()}/{within}{kind}" for kind in kinds),
+        files=len(files),
+        bytes=sum(file.stat().st_size for file in files),
+    )
+
+
+def plain(name: str) -> str:
+    """A name as the configuration allows it: lower-case letters, digits and underscores."""
+    made = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not made or not made[0].isalpha() or made in (*RESERVED, *YAML_WORDS):
+        made = f"text_{made}".rstrip("_")
+    return made
