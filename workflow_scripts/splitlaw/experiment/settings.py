@@ -266,7 +266,7 @@ class ExecutionConfig(Settings):
 
 
 class ExecutionSection(ExecutionConfig):
-    """Where and how runs are computed; a change never trains anything again."""
+    """Where and how runs are computed; changing it never trains anything again."""
 
     by_size: Mapping[str, ExecutionConfig] = {}
     """For some sizes, by name of the size, other values of these keys."""
