@@ -1,4 +1,4 @@
-"""Draw docs/figures/dag.svg: the stages of the workflow and what each takes from which.
+"""Draw docs/figures/dag.svg: the stages of the workflow and their dependencies.
 
 python docs/make_dag.py
 """
@@ -33,7 +33,7 @@ PLACES = {
     "benchmark": (6, 0.55, "benchmarks.csv"),
     "report": (6, -0.55, "report.html"),
 }
-"""Column and row of each stage, and what it gives."""
+"""Column and row of each stage, and its output."""
 
 INNER = {
     "tokenize_domain": "tokenize",
@@ -47,7 +47,7 @@ INNER = {
 
 
 def stages() -> nx.DiGraph:
-    """The graph of stages as Snakemake tells it, without edges that others imply."""
+    """The graph of stages reported by Snakemake, without edges that follow from others."""
     told = subprocess.run(
         [
             sys.executable,
