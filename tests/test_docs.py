@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
 
 import make_configuration
 import make_dag
+
+from splitlaw.cli import COMMANDS
+from splitlaw.common.errors import CommandParser
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -74,6 +78,17 @@ def test_commands_exist(page):
         if words[:1] == ["snakemake"] or words[:2] == ["splitlaw", "run"]:
             named = {word for word in words[1:] if re.fullmatch(r"[a-z_]+", word)} - {"run"}
             assert named <= targets, f"{page.name}: {command}"
+        elif words[:1] == ["splitlaw"] and words[1:2] not in (["COMMAND"], ["STAGE"], ["resume"]):
+            options = set(re.findall(r"--[\w-]+", command.partition("#")[0])) - {"--help"}
+            assert options <= _options(words[1]), f"{page.name}: {command}"
+
+
+def _options(command: str) -> set[str]:
+    """The options of a command of `splitlaw`."""
+    area = next(area for area, commands in COMMANDS.items() if command in commands)
+    parser = CommandParser(prog=command)
+    getattr(import_module(f"splitlaw.cli.{area}"), f"add_{command}")(parser)
+    return {option for action in parser._actions for option in action.option_strings}
 
 
 def _commands(text: str) -> list[str]:
