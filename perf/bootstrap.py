@@ -1,4 +1,4 @@
-"""Time of 1,000 bootstrap draws, and of plans for 4 and for 64 domains.
+"""Measure the time of 1,000 bootstrap draws, and of plans for 4 and for 64 domains.
 
 python perf/bootstrap.py
 """

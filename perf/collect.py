@@ -1,9 +1,9 @@
-"""Bring what the reference experiment has made so far into `reference/`.
+"""Copy the results of the reference experiment so far into `reference/`.
 
-python benchmarks/collect.py --results results/reference
+python perf/collect.py --results results/reference
 
-The grid's rows come a size and seed at a time, once all their jobs are done; the rest is copied
-where it stands. Prints the numbers of the data card.
+Rows of the grid are included once all jobs of their size and seed have finished; other files are
+copied if they exist. Prints the numbers of the data card.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COPIED = (
 
 
 def tables(results: Path, config: dict) -> list[Path]:
-    """The jobs' tables of every size and seed that is complete."""
+    """Return the tables of the jobs of every complete size and seed."""
     domains = ["general", *config["corpus"]["domains"]]
     found = []
     for size in config["sizes"]:
@@ -49,7 +49,7 @@ def tables(results: Path, config: dict) -> list[Path]:
 
 
 def rows(results: Path) -> None:
-    """`losses.csv` and `cost.csv` of what is complete."""
+    """Write `losses.csv` and `cost.csv` of all complete sizes and seeds."""
     config = yaml.safe_load(CONFIG.read_text())
     complete = tables(results, config)
     if not complete:
@@ -64,14 +64,14 @@ def rows(results: Path) -> None:
 
 
 def hours(results: Path) -> float:
-    """Processor hours of the last attempt of each of the grid's jobs, as Snakemake measured it."""
+    """Return the processor hours of the grid's jobs (last attempts), as measured by Snakemake."""
     logs = [*results.glob("logs/pretrain/*.tsv"), *results.glob("logs/specialize/*.tsv")]
-    told = [log.read_text().split()[-1] for log in logs]
-    return sum(float(seconds) for seconds in told if seconds != "NA") / 3600
+    cpu_times = [log.read_text().split()[-1] for log in logs]
+    return sum(float(seconds) for seconds in cpu_times if seconds != "NA") / 3600
 
 
 def text(results: Path) -> str:
-    """A line a domain for the data card: documents and tokens to train on, tokens held out."""
+    """Return a table for the data card: documents, training and held-out tokens of each domain."""
     lines = ["| domain | documents | training tokens | held-out tokens |", "|---|---|---|---|"]
     for file in sorted(results.glob("tokens/*/tokens.json")):
         splits = read_json(file)["splits"]
@@ -82,19 +82,19 @@ def text(results: Path) -> str:
 
 
 def collect(results: Path) -> None:
-    """Rows, copies, and the numbers of the card."""
+    """Write the rows, copy the files, and print the numbers of the card."""
     rows(results)
     for pattern in COPIED:
         for file in results.glob(pattern):
-            there = REFERENCE / file.relative_to(results)
-            there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, there)
+            copy = REFERENCE / file.relative_to(results)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)
     print(text(results))
     print(f"\n{hours(results):.1f} processor hours of the grid")
 
 
 def main() -> None:
-    """Collect, and print."""
+    """Run the command; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=Path, default=Path("results/reference"))
     results = parser.parse_args().results

@@ -1,8 +1,8 @@
-"""How long Snakemake plans a grid of so many training jobs, and what memory that takes.
+"""Measure the time and memory that Snakemake takes to plan a grid of many training jobs.
 
 python perf/dag.py --jobs 5000
 
-The default grid with as many seeds as give the jobs, as a dry run from nothing.
+Makes a dry run of the default grid, without results, with as many seeds as the jobs require.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Plan it and print a line."""
+    """Run the command; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--jobs", type=int, default=5000, help="training jobs at least")
+    parser.add_argument(
+        "--jobs", type=int, default=5000, help="minimum number of training jobs (%(default)s)"
+    )
     parser.add_argument("--profile", default="none", help="none, local or slurm")
     arguments = parser.parse_args()
     config = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -1,9 +1,10 @@
-"""What evaluating a grid takes beside training it, in one run on one core.
+"""Compare the time of evaluating a grid with that of training it, in one run on one core.
 
 python perf/evaluation_share.py --results results/default
 
 For every size, tokens per second of training and seconds of evaluating a model on each domain are
-measured one after the other, and multiplied by what `losses.csv` and `cost.csv` say was done.
+measured one after the other, and multiplied by the evaluations in `losses.csv` and the tokens in
+`cost.csv`.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from splitlaw.training.loop import Trainer
 
 
 def seconds_of(action, times: int) -> float:
-    """The least of several timings."""
+    """Return the shortest of several timings."""
     found = []
     for _ in range(times):
         began = time.perf_counter()

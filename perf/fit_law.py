@@ -1,10 +1,10 @@
-"""The fit of a one-stage law: time and objective, beside other ways to find it.
+"""Compare the time and objective of fitting a one-stage law with those of other methods.
 
 python perf/fit_law.py --losses table.csv
 
-Without a table it plants one of 240 rows. `chinchilla` 0.2.0 from PyPI takes part where it is
-installed; its fit starts from every point of a grid, here the one of its documentation unless
-`--grid` asks for that of Hoffmann et al. (2022).
+Without a table, 240 rows are planted. `chinchilla` 0.2.0 from PyPI is included if it is installed;
+its fit starts from every point of a grid, which is that of its documentation, or with `--grid
+hoffmann` that of Hoffmann et al. (2022).
 """
 
 import argparse
@@ -50,7 +50,7 @@ GRIDS = {
 
 
 def planted() -> pd.DataFrame:
-    """240 rows of a law like Chinchilla's, with heavy-tailed noise."""
+    """Return 240 rows of a law like Chinchilla's, with heavy-tailed noise."""
     rng = np.random.default_rng(0)
     n, d = 10 ** rng.uniform(7.6, 10.2, 240), 10 ** rng.uniform(8.9, 11.6, 240)
     noise = np.exp(0.004 * rng.standard_t(2, 240))
@@ -61,7 +61,7 @@ def planted() -> pd.DataFrame:
 
 
 def value_and_gradient(p: np.ndarray, n: np.ndarray, d: np.ndarray, y: np.ndarray) -> tuple:
-    """Summed Huber on log loss, in (e, a, b, alpha, beta) with e, a, b logarithms."""
+    """Return the summed Huber loss of log losses; e, a and b are logarithms of E, A and B."""
     e, a, b, alpha, beta = p
     parts = np.stack([np.full_like(n, e), a - alpha * n, b - beta * d])
     total = logsumexp(parts, axis=0)
@@ -73,7 +73,7 @@ def value_and_gradient(p: np.ndarray, n: np.ndarray, d: np.ndarray, y: np.ndarra
 
 
 def many_starts(n: np.ndarray, d: np.ndarray, y: np.ndarray) -> float:
-    """The best of 500 random starts of L-BFGS."""
+    """Return the best objective of 500 random starts of L-BFGS."""
     rng = np.random.default_rng(0)
     low, high = np.array([-1, 0, 0, 0, 0]), np.array([1, 25, 25, 2, 2])
     options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-15, "gtol": 1e-9}
@@ -91,7 +91,7 @@ def many_starts(n: np.ndarray, d: np.ndarray, y: np.ndarray) -> float:
 
 
 def package(table: pd.DataFrame, n: np.ndarray, d: np.ndarray, y: np.ndarray, grid: str) -> float:
-    """The objective at what PyPI's `chinchilla` finds."""
+    """Return the objective at the parameters that the package `chinchilla` finds."""
     from chinchilla import Chinchilla
     from chinchilla._metrics import log_huber
 
@@ -117,7 +117,7 @@ def package(table: pd.DataFrame, n: np.ndarray, d: np.ndarray, y: np.ndarray, gr
 
 
 def command(path: Path) -> float:
-    """Seconds of the whole command, with start-up and 300 bootstrap draws."""
+    """Return the seconds of the whole command, with start-up and the bootstrap."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         out = ["--losses", str(path), "--out", str(Path(folder, "fit.json"))]

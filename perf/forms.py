@@ -1,4 +1,4 @@
-"""Every form on one table: error on the rows of the fit, and on rows held out.
+"""Print the errors of every form on one table: on the fitted rows, and on held-out rows.
 
 python perf/forms.py --losses table.csv --min-tokens-per-param 5
 """
@@ -24,13 +24,13 @@ from splitlaw.laws.repeat import repetition_constant
 from splitlaw.laws.table import read_table
 
 
-def told(relative: np.ndarray) -> str:
+def format_errors(relative: np.ndarray) -> str:
     return f"{np.abs(relative).mean():.2%} ({relative.mean():+.2%})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--losses", help="table, CSV; a planted one by default")
+    parser.add_argument("--losses", help="table of losses, CSV (default: a planted one)")
     parser.add_argument("--min-tokens-per-param", type=float, default=0.0)
     parser.add_argument("--share", default="none")
     args = parser.parse_args()
@@ -51,9 +51,9 @@ def main() -> None:
         if form.stages > (1 if table.one_stage else 2):
             continue
         estimate = fit_form(form, table, sharing=args.share)
-        cells = [told(measure(estimate, table.take(rows), "in-sample").relative)]
+        cells = [format_errors(measure(estimate, table.take(rows), "in-sample").relative)]
         errors = hold_out(form, table, [args.share], kinds, rows)[args.share]
-        by_kind = {part.kind: told(part.relative) for part in errors}
+        by_kind = {part.kind: format_errors(part.relative) for part in errors}
         cells += [by_kind.get(kind, "-") for kind in KINDS]
         print(f"| {form.name} | {int(rows.sum())} | " + " | ".join(cells) + " |")
 

@@ -1,10 +1,11 @@
-"""Kill trainings at random moments; compare what they end in with undisturbed ones, byte by byte.
+"""Kill training runs at random times; compare their final states with those of undisturbed runs.
 
 python perf/kills.py --tokens results/default/tokens --kills 40
 
-Trunk and branch, one and two processes, SIGKILL and SIGTERM in turn. A SIGKILL goes to the whole
-process group, as a scheduler sends it, or to the first process alone, as a memory killer does. Each
-training is killed several times over before it may finish.
+Trunks and branches with one and two processes are killed by SIGKILL and SIGTERM. A signal is sent
+to the whole process group, as by a scheduler, or to the first process alone, as by the kernel when
+memory runs out. Each run is killed several times before it may finish; then the states are compared
+byte by byte.
 """
 
 from __future__ import annotations
@@ -76,20 +77,20 @@ class Training:
         return words + (["--domain", "law", "--domains", "law"] if self.stage == "branch" else [])
 
     def start(self) -> subprocess.Popen:
-        """Begin it in a process group of its own."""
+        """Start it in its own process group."""
         log = self.results / "log"
         with log.open("a") as stream:
             return subprocess.Popen(self.command, stderr=stream, start_new_session=True)
 
     def finish(self) -> float:
-        """Run it to its end; the seconds."""
+        """Run it to its end; returns the seconds."""
         began = time.monotonic()
         status = self.start().wait()
         assert status == 0, (self.results / "log").read_text()
         return time.monotonic() - began
 
     def states(self) -> dict[str, str]:
-        """Digest of every stored state, and of the table of losses of a branch."""
+        """Return a digest of every stored state, and of the table of losses of a branch."""
         files = [*self.results.glob("checkpoints/**/*.safetensors")]
         files += self.results.glob("runs/branch")
         return {
@@ -99,7 +100,7 @@ class Training:
 
 
 def prepare(folder: Path, tokens: Path, training: tuple[str, int], name: str) -> Training:
-    """A folder of results with the tokens, and for a branch with the trunk it leaves."""
+    """Make a folder of results with the tokens."""
     stage, processes = training
     results = folder / f"{stage}{processes}-{name}"
     results.mkdir()
@@ -113,10 +114,10 @@ def send(run: subprocess.Popen, number: int, alone: bool) -> None:
 
 
 def disturb(folder: Path, tokens: Path, training: tuple[str, int], kills: Kills) -> list[Training]:
-    """Kill one training again and again, and another like it once it has ended.
+    """Kill a training repeatedly, and start another one when it has ended.
 
-    A kill that comes after the end is none. Gives the trainings that were killed, all of them
-    finished.
+    A signal that comes after the end is not counted. Returns the trainings that were killed; all of
+    them have finished.
     """
     killed: set[Training] = set()
     begun: list[Training] = []
@@ -136,28 +137,28 @@ def disturb(folder: Path, tokens: Path, training: tuple[str, int], kills: Kills)
                 killed.add(begun[-1])
             status = run.wait()
             print(f"    {name} after {delay:4.1f} s: status {status}", flush=True)
-    struck = [run for run in begun if run in killed]
-    for run_to_end in struck:
+    interrupted = [run for run in begun if run in killed]
+    for run_to_end in interrupted:
         run_to_end.finish()
-    return struck
+    return interrupted
 
 
 @dataclass(kw_only=True)
 class Kills:
-    """Signals at random moments."""
+    """Signals at random times."""
 
     number: int
     """The signal."""
     left: int
-    """Those that have yet to meet a running training."""
+    """Number of signals still to send to a running training."""
     seconds: float
-    """What the undisturbed training took."""
+    """Duration of the undisturbed training."""
     chance: random.Random
 
     def draw(self) -> tuple[float, bool]:
-        """Seconds to wait, and whether the first process is struck alone.
+        """Return the seconds to wait, and whether only the first process gets the signal.
 
-        The first seconds are imports; kills are spread over all of the run, early ones too.
+        The first seconds are spent on imports, so signals are sent between 20% and 80% of the time.
         """
         return self.chance.uniform(0.2, 0.8) * self.seconds, self.chance.random() < 0.5
 
@@ -186,8 +187,8 @@ def main() -> None:
             finished = disturb(folder, arguments.tokens, training, kills)
             ended += len(finished)
             same += sum(run.states() == wanted[training] for run in finished)
-    print(f"{arguments.kills} kills met a running training")
-    print(f"{same} of {ended} killed trainings ended in the bytes of the undisturbed one")
+    print(f"{arguments.kills} signals were sent to running trainings")
+    print(f"{same} of {ended} killed trainings have the same final bytes as the undisturbed one")
     sys.exit(same != ended)
 
 

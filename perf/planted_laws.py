@@ -1,4 +1,4 @@
-"""Recover planted laws: prediction error, regret of the plan, coverage, choice of the form.
+"""Recover planted laws: errors of prediction, regret of plans, coverage, and choice of the form.
 
 python perf/planted_laws.py --laws 200
 """
@@ -32,7 +32,7 @@ NOISE = 2e-3
 
 
 def plant(form: str, rng: np.random.Generator, domains: int) -> FitResult:
-    """A random law: losses of each term at the middle of the grid, and exponents."""
+    """Draw a law at random: the size of each term at the middle of the grid, and the exponents."""
     centre = {"alpha": rng.uniform(0.2, 0.5), "phi": rng.uniform(0.2, 0.5)}
     centre["beta"] = rng.uniform(0.2, 0.5)
     values = []
@@ -82,7 +82,7 @@ def cells(sizes: tuple[float, ...], domains: tuple[str, ...]) -> pd.DataFrame:
 
 
 def noisy(truth: FitResult, rng: np.random.Generator, *, trunk: str) -> pd.DataFrame:
-    """The grid with 0.2% on every row, and 0.2% that a trunk's rows share."""
+    """Return the losses of the grid with noise: 0.2% on every row, and 0.2% shared by a trunk."""
     table = truth.predict(cells(SIZES, truth.domains))[
         ["domain", "params", "pretrain_tokens", "specialize_tokens", "loss"]
     ]
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--law", default="leading", help="leading, planted, auto or a name")
     parser.add_argument("--share", default="auto")
     parser.add_argument("--trunk", choices=["size", "checkpoint"], default="size")
-    parser.add_argument("--out", help="write every trial to this CSV, as it ends")
+    parser.add_argument("--out", help="write every finished trial to this CSV file")
     args = parser.parse_args()
     trials: list[dict[str, object]] = []
     for seed in range(args.first, args.first + args.laws):

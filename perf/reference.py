@@ -1,14 +1,14 @@
-"""What a grid says of the law and of the split: the questions of the reference experiment.
+"""Analyse a grid of losses: the law, the optimal split, and the number of runs they require.
 
 python perf/reference.py forms --losses reference/losses.csv
 python perf/reference.py subsets --losses reference/losses.csv
 python perf/reference.py optimum --losses reference/losses.csv
 python perf/reference.py surface --losses reference/losses.csv
 
-`forms`: every form fitted without the largest sizes, D, D' or their corner, and measured there;
-with `--out` also as a table, which a test holds today's fitter to, and a figure beside it.
-`subsets`: how many runs a plan needs. `optimum`: how the best split moves. `surface`: the same
-without any law, from a smooth surface through the losses of each size.
+`forms` fits every form without the largest sizes, D, D' or their corner, and prints its errors
+there. `--out` also writes them as a table, with which a test compares the current fitter, and as a
+figure. `subsets` prints how many runs a plan requires. `optimum` prints how the optimal split
+varies. `surface` does the same without a law, from a smooth surface through the losses of each size.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FRACTIONS = np.arange(0.02, 0.9, 0.001)
 
 
 def read(file: Path) -> pd.DataFrame:
-    """Rows of a domain's own runs, and of unsplit runs on it; none is marked as held out."""
+    """Read the rows of each domain's own and unsplit runs, without the column of held-out rows."""
     table = pd.read_csv(file).drop(columns="split", errors="ignore")
     own = (table["train_domain"] == table["domain"]) | (table["specialize_tokens"] == 0)
     return table[own & (table["domain"] != "general")].reset_index(drop=True)
@@ -51,7 +51,7 @@ def read(file: Path) -> pd.DataFrame:
 
 
 def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
-    """Rows to fit and rows to predict of each question; all forms are finite on the latter."""
+    """Return the rows to fit and to predict by question; all forms are finite on the latter."""
     sizes = np.sort(table["params"].unique())
     deep = np.sort(table.loc[table["specialize_tokens"] > 0, "specialize_tokens"].unique())
     split = table["specialize_tokens"] > 0
@@ -75,16 +75,16 @@ def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
 
 
 def forms(table: pd.DataFrame, out: Path | None) -> None:
-    """A line a form, a column a question: mean relative error with its 90% interval, bias."""
+    """Print the mean relative error, its 90% interval and the bias by form and question."""
     questions = hold_outs(table)
     counts = {name: (int(a.sum()), int(b.sum())) for name, (a, b) in questions.items()}
-    print(f"rows fitted and asked: {counts}\n")
+    print(f"rows fitted and predicted: {counts}\n")
     print("| form | " + " | ".join(questions) + " |")
     print("|---" * (len(questions) + 1) + "|")
     found = []
     for law in ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]:
         cells = [measured(table, law, *rows) for rows in questions.values()]
-        print(f"| {law} | " + " | ".join(map(words, cells)) + " |", flush=True)
+        print(f"| {law} | " + " | ".join(map(format_cell, cells)) + " |", flush=True)
         found += [
             {"form": law, "question": name, **cell}
             for name, cell in zip(questions, cells, strict=True)
@@ -96,7 +96,7 @@ def forms(table: pd.DataFrame, out: Path | None) -> None:
 
 
 def errors_figure(found: pd.DataFrame) -> Figure:
-    """A panel a question, a row a form: mean relative error with its 90% interval."""
+    """Plot mean relative errors with 90% intervals: one panel per question, one row per form."""
     style.set_theme()
     laws, questions = list(found["form"].unique()), list(found["question"].unique())
     figure = Figure(figsize=(1.7 * style.WIDTH, 2.6))
@@ -115,10 +115,10 @@ def errors_figure(found: pd.DataFrame) -> Figure:
 def measured(
     table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series, *, share: str = "auto"
 ) -> dict[str, Any]:
-    """A law fitted to the rows `seen`, and its errors on those `asked`, as shares of the loss.
+    """Fit a law to the rows `seen` and measure its errors on those `asked`, relative to the loss.
 
-    Mean relative error, its 90% interval over trunks, and bias; the form that was chosen, what
-    its domains share, and the objective of its fit.
+    Returns the mean relative error, its 90% interval over trunks, and the bias; the form that was
+    chosen, the parameters that its domains share, and the objective of its fit.
     """
     fit = fit_table(table[seen], law=law, share=share, bootstrap=0)
     error = fit.predict(table[asked])["loss"] / table.loc[asked, "loss"] - 1
@@ -138,8 +138,8 @@ def measured(
     }
 
 
-def words(cell: dict[str, Any]) -> str:
-    """A cell of the table."""
+def format_cell(cell: dict[str, Any]) -> str:
+    """Return the text of a cell of the table."""
     return f"{cell['mre']:.2%} ({cell['low']:.2%} to {cell['high']:.2%}; {cell['bias']:+.2%})"
 
 
@@ -147,7 +147,7 @@ def words(cell: dict[str, Any]) -> str:
 
 
 def subsets(table: pd.DataFrame, *, size: float, budget: float, seeds: int) -> None:
-    """Regret of plans from a part of the runs, under the law of all of them."""
+    """Print the regret of plans made from a part of the runs, under the law of all runs."""
     whole = fit_table(table, bootstrap=0)
     per_token = per_token_at(table, size)
     about = {"flops": budget * per_token, "params": size, "flops_per_token": per_token}
@@ -159,25 +159,25 @@ def subsets(table: pd.DataFrame, *, size: float, budget: float, seeds: int) -> N
         ((name, [part]) for name, part in by_rule(table)), at_random(table, seeds)
     )
     for name, parts in cases:
-        told = [regret_of(part, whole, about) for part in parts]
-        regrets, fractions = np.array([one for one in told if one]).T if any(told) else ([], [])
-        failed = sum(one is None for one in told)
+        found = [regret_of(part, whole, about) for part in parts]
+        regrets, fractions = np.array([one for one in found if one]).T if any(found) else ([], [])
+        failed = sum(one is None for one in found)
         lost = f"{np.median(regrets):.3%} | {np.max(regrets):.3%}" if len(regrets) else "- | -"
         spread = f"{np.min(fractions):.0%} to {np.max(fractions):.0%}" if len(fractions) else "-"
-        note = f"; {failed} of {len(told)} could not be fitted" if failed else ""
+        note = f"; {failed} of {len(found)} could not be fitted" if failed else ""
         runs = parts[0]["run"].nunique()
         print(f"| {name} ({runs}{note}) | {lost} | {spread} |", flush=True)
 
 
 def per_token_at(table: pd.DataFrame, size: float) -> float:
-    """Training FLOPs per token of a measured size."""
+    """Return the training FLOPs per token of a measured size."""
     return float(table.loc[table["params"] == size, "flops_per_token"].iloc[0])
 
 
 def regret_of(
     part: pd.DataFrame, whole: FitResult, about: dict[str, float]
 ) -> tuple[float, float] | None:
-    """What the plan of a part loses under the law of the whole, as a share of the loss."""
+    """Return the relative regret of a part's plan under the law of the whole, and its fraction."""
     try:
         made = plan(fit_table(part, bootstrap=0), **about)
     except UserError:
@@ -197,7 +197,7 @@ def regret_of(
 
 
 def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Parts of a grid that someone would choose."""
+    """Yield parts of a grid that a user might choose."""
     sizes = np.sort(table["params"].unique())
     general = np.sort(table["pretrain_tokens"][table["specialize_tokens"] > 0].unique())
     special = np.sort(table["specialize_tokens"].unique())[1:]
@@ -219,7 +219,7 @@ def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def at_random(table: pd.DataFrame, seeds: int) -> Iterator[tuple[str, list[pd.DataFrame]]]:
-    """Random parts of the runs, of falling size."""
+    """Yield random parts of the runs, in decreasing size."""
     runs = table["run"].unique()
     for share in (0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.06):
         parts = []
@@ -234,15 +234,15 @@ def at_random(table: pd.DataFrame, seeds: int) -> Iterator[tuple[str, list[pd.Da
 
 
 def optimum(table: pd.DataFrame, *, budgets: list[float]) -> None:
-    """General fractions of the optimum by size, budget, number of domains and unique tokens."""
+    """Print the optimal general fraction by size, budget, number of domains and unique tokens."""
     fit = fit_table(table, bootstrap=100)
     sizes = np.sort(table["params"].unique())
-    print("General fraction of the optimum (90%), by size and budget in tokens\n")
+    print("Optimal general fraction (90% interval), by size and budget in tokens\n")
     print("| parameters | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
     print("|---" * (len(budgets) + 1) + "|")
     for size in sizes:
-        told = [fraction(at(fit, table, size, budget)) for budget in budgets]
-        print(f"| {size:,.0f} | " + " | ".join(told) + " |", flush=True)
+        cells = [fraction(at(fit, table, size, budget)) for budget in budgets]
+        print(f"| {size:,.0f} | " + " | ".join(cells) + " |", flush=True)
     middle = budgets[len(budgets) // 2]
     print("\nWith fewer domains (the first K), and with scarce domain tokens\n")
     for count in range(1, len(fit.domains) + 1):
@@ -251,8 +251,8 @@ def optimum(table: pd.DataFrame, *, budgets: list[float]) -> None:
     for unique in (1e5, 3e5, 1e6, 3e6):
         scarce = dict.fromkeys(fit.domains, unique)
         made = at(fit, table, sizes[-1], middle, unique_tokens=scarce)
-        print(f"- {unique:,.0f} unique tokens a domain: {fraction(made)}")
-    print("\nLoss of using the general fraction of one size (row) at another (column)\n")
+        print(f"- {unique:,.0f} unique tokens per domain: {fraction(made)}")
+    print("\nRegret of using the optimal fraction of one size (row) at another (column)\n")
     best = {size: at(fit, table, size, middle) for size in sizes}
     print("| | " + " | ".join(f"{size:,.0f}" for size in sizes) + " |")
     print("|---" * (len(sizes) + 1) + "|")
@@ -262,12 +262,13 @@ def optimum(table: pd.DataFrame, *, budgets: list[float]) -> None:
 
 
 def surface(table: pd.DataFrame, *, budgets: list[float]) -> None:
-    """Best general fraction on a quadratic surface of each size and domain, budget shared evenly.
+    """Print the best general fraction on a quadratic surface for each size and domain.
 
-    Log loss against log D and log D'. A dash where the best lies outside the measured D or D'.
+    The surface is log loss as a function of log D and log D'; the budget is shared evenly. A dash
+    marks an optimum outside the measured D or D'.
     """
     both = table[(table["pretrain_tokens"] > 0) & (table["specialize_tokens"] > 0)]
-    sizes = dict(iter(both.groupby("params")))  # a frame a size
+    sizes = dict(iter(both.groupby("params")))
     fitted = {
         size: [quadratic(part) for _, part in rows.groupby("domain")]
         for size, rows in sizes.items()
@@ -280,13 +281,13 @@ def surface(table: pd.DataFrame, *, budgets: list[float]) -> None:
     print("|---" * (len(budgets) + 2) + "|")
     for size, parts in fitted.items():
         residual = np.sqrt(np.mean(np.concatenate([left for _, left in parts]) ** 2))
-        told = []
+        cells = []
         for budget, losses in zip(budgets, valleys[size], strict=True):
             best = FRACTIONS[np.argmin(losses)]
             inside = within(sizes[size], best * budget, (1 - best) * budget / len(parts))
-            told.append(f"{best:.0%}" if inside else "-")
-        print(f"| {size:,.0f} | {residual:.2%} | " + " | ".join(told) + " |")
-    print("\nLargest loss of using another size's general fraction, of all sizes but the largest\n")
+            cells.append(f"{best:.0%}" if inside else "-")
+        print(f"| {size:,.0f} | {residual:.2%} | " + " | ".join(cells) + " |")
+    print("\nLargest regret of using another size's fraction, over all sizes but the largest\n")
     for number, budget in enumerate(budgets):
         losses = np.stack([valleys[size][number] for size in sorted(sizes)[:-1]])
         taken = losses[:, losses.argmin(axis=1)] / losses.min(axis=1, keepdims=True) - 1
@@ -294,20 +295,20 @@ def surface(table: pd.DataFrame, *, budgets: list[float]) -> None:
 
 
 def valley(surfaces: list[np.ndarray], budget: float) -> np.ndarray:
-    """Mean loss of the domains' surfaces at each of `FRACTIONS` of a budget in tokens."""
+    """Return the mean loss over domains at each of `FRACTIONS`; the budget is in tokens."""
     general, special = FRACTIONS * budget, (1 - FRACTIONS) * budget / len(surfaces)
     losses: np.ndarray = np.exp(np.stack([design(general, special) @ one for one in surfaces]))
     return losses.mean(axis=0)
 
 
 def design(general: np.ndarray, special: np.ndarray) -> np.ndarray:
-    """Monomials up to degree two of log D and log D' [n, 6]."""
+    """Return the monomials of log D and log D' up to degree two, `[n, 6]`."""
     x, y = np.log(general / 1e6), np.log(special / 1e6)
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 
 def quadratic(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares coefficients [6] of log loss, and residuals [rows]."""
+    """Return the least-squares coefficients of log loss, `[6]`, and the residuals, `[rows]`."""
     columns = rows["pretrain_tokens"].to_numpy(float), rows["specialize_tokens"].to_numpy(float)
     terms, log_loss = design(*columns), np.log(rows["loss"].to_numpy())
     coefficients = np.linalg.lstsq(terms, log_loss, rcond=None)[0]
@@ -315,7 +316,7 @@ def quadratic(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def within(rows: pd.DataFrame, general: float, special: float) -> bool:
-    """Whether D and D' lie among those that were measured."""
+    """Return whether D and D' are in the measured ranges."""
     return all(
         rows[name].min() <= value <= rows[name].max()
         for name, value in (("pretrain_tokens", general), ("specialize_tokens", special))
@@ -323,19 +324,19 @@ def within(rows: pd.DataFrame, general: float, special: float) -> bool:
 
 
 def at(fit: FitResult, table: pd.DataFrame, size: float, budget: float, **options):
-    """The plan of a size and a budget in tokens."""
+    """Return the plan for a size and a budget in tokens."""
     per_token = per_token_at(table, size)
     return plan(fit, flops=budget * per_token, params=size, flops_per_token=per_token, **options)
 
 
 def fraction(made) -> str:
-    """The general fraction of a plan with its interval."""
+    """Return the text of a plan's general fraction and its interval."""
     low, high = made.interval["fraction_general"]
     return f"{made.fraction_general:.0%} ({low:.0%} to {high:.0%})"
 
 
 def borrowed(fit, table, ours, theirs, size: float, budget: float) -> float:
-    """What a size loses with another size's general fraction, as a share of its loss."""
+    """Return the relative regret of using another size's general fraction."""
     per_token = per_token_at(table, size)
     split = splits_at(
         fit,
@@ -348,11 +349,11 @@ def borrowed(fit, table, ours, theirs, size: float, budget: float) -> float:
 
 
 def main() -> None:
-    """Answer one question."""
+    """Run the command; see --help."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("question", choices=["forms", "subsets", "optimum", "surface"])
     parser.add_argument("--losses", type=Path, required=True, help="losses.csv of a grid")
-    parser.add_argument("--out", type=Path, help="where `forms` writes its table, CSV")
+    parser.add_argument("--out", type=Path, help="CSV file to which `forms` writes its table")
     parser.add_argument("--draws", type=int, default=10, help="random subsets of each size")
     arguments = parser.parse_args()
     if arguments.out and arguments.question != "forms":

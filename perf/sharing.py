@@ -2,8 +2,8 @@
 
 python perf/sharing.py --results results/default --cells 10
 
-Needs the results of the configuration in config.yaml on this very machine, whose arithmetic decides
-the bits.
+The results must be those of config.yaml on the same machine, because the bits depend on the
+hardware.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def job_of(config: ExperimentConfig, size: str, results: Path) -> Job:
-    """The grid of a size, as the workflow describes it to a training job."""
+    """Return the grid of a size, as the workflow passes it to a training job."""
     content = json.loads(grid_json(config, size, seed=0))
     return Job.from_config(content, size=size, seed=0, results=results)
 
 
 def train_alone(job: Job, run: Run, folder: Path) -> Path:
-    """Train one cell from scratch in a folder of its own; the file of its last state."""
+    """Train one cell from scratch in its own folder; returns the file of its last state."""
     (folder / "tokens").symlink_to((job.results / "tokens").resolve())
     lineage = run.lineage(job.training.cooldown_fraction)
     alone = Job(**{**vars(job), "results": folder})
@@ -48,9 +48,7 @@ def train_alone(job: Job, run: Run, folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
-    parser.add_argument(
-        "--sizes", nargs="+", help="sizes to draw from; without it, the fitted ones"
-    )
+    parser.add_argument("--sizes", nargs="+", help="sizes to draw from (default: the fitted ones)")
     parser.add_argument("--cells", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -71,11 +69,11 @@ def main() -> None:
         print(
             f"{job.size} {run.domain}: D {run.pretrain_steps * batch:,}, "
             f"D' {run.specialize_steps * batch:,}: "
-            f"{'the same bytes' if equal else 'other bytes, or none'} "
-            f"({time.monotonic() - began:.0f} s alone)",
+            f"{'the same bytes' if equal else 'different or missing bytes'} "
+            f"({time.monotonic() - began:.0f} s)",
             flush=True,
         )
-    print(f"{same} of {arguments.cells} cells end in the bytes of the shared training")
+    print(f"{same} of {arguments.cells} cells have the same final bytes as the shared training")
     sys.exit(same != arguments.cells)
 
 

@@ -1,8 +1,9 @@
-"""Tokens a second of three training loops on the same model, data and batch, in alternation.
+"""Compare the tokens per second of three training loops on the same model, data and batch.
 
-Ours, a loop in the style of nanoGPT, and `transformers.Trainer`, each in a process of its own that
-waits while another one works. Written from their public descriptions: nanoGPT's README and the
-documentation of `Trainer`. Start-up (imports, building, compilation, first steps) is counted apart.
+The loops are ours, one in the style of nanoGPT, and `transformers.Trainer`, written from public
+descriptions: nanoGPT's README and the documentation of `Trainer`. They alternate; each runs in its
+own process, which waits while another one works. Start-up (imports, building, compilation and the
+first steps) is measured separately.
 
     python perf/train_throughput.py --sizes w16 w56
     python perf/train_throughput.py --device cuda --width 768 --layers 12 --heads 12 \\
@@ -28,11 +29,12 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 WARMUP = 20
+"""Steps before the first measurement, for compilation and caches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What every loop trains."""
+    """The training that every loop runs."""
 
     shape: dict[str, int]
     rows: int
@@ -81,7 +83,7 @@ def ours(task: Task) -> Iterator[None]:
 
 
 def nanogpt_style(task: Task) -> Iterator[None]:
-    """A memory map, random crops, gradient clipping, AdamW, fused where there is a GPU."""
+    """Train as nanoGPT does: random crops of a memory map, clipping, AdamW (fused on a GPU)."""
     import numpy as np
     import torch
     import torch.nn.functional as F
@@ -145,7 +147,7 @@ def nanogpt_style(task: Task) -> Iterator[None]:
 
 
 def hf_trainer(task: Task, pause: Callable[[], None]) -> None:
-    """`transformers.Trainer` with its defaults but for the batch, the rates and the clipping."""
+    """Train with `transformers.Trainer`: defaults except for batch, learning rate and clipping."""
     import numpy as np
     import torch
     import transformers
@@ -202,7 +204,7 @@ NAMES = (*LOOPS, "hf_trainer")
 
 
 def work(name: str, task: Task, pipe: Any) -> None:
-    """Start a loop; then, whenever asked, train `task.steps` steps and tell the seconds."""
+    """Start a loop; then, at each request, train `task.steps` steps and send the seconds."""
     began = time.perf_counter()
     import torch
 
@@ -227,7 +229,7 @@ def work(name: str, task: Task, pipe: Any) -> None:
 
 
 def matrix_rate(device: str, threads: int) -> float:
-    """FLOPs a second of a large matrix product, bf16 on a GPU and float32 on a CPU."""
+    """Return the FLOPs per second of a large matrix product: bf16 on a GPU, float32 on a CPU."""
     import torch
 
     torch.set_num_threads(threads)
@@ -244,11 +246,11 @@ def matrix_rate(device: str, threads: int) -> float:
 
 
 def plant_tokens(folder: Path, vocabulary: int, count: int = 4_000_000) -> Path:
-    """A token file of random words, and its sidecar."""
+    """Write a token file of random tokens and its sidecar."""
     import numpy as np
 
-    words = np.random.default_rng(0).integers(1, vocabulary, size=count).astype("<u2")
-    words.tofile(folder / "train.bin")
+    tokens = np.random.default_rng(0).integers(1, vocabulary, size=count).astype("<u2")
+    tokens.tofile(folder / "train.bin")
     entry = {"file": "train.bin", "tokens": count, "documents": 1, "bytes": count, "sha256": "x"}
     content = {"dtype": "uint16", "vocabulary": vocabulary, "splits": {"train": entry}}
     (folder / "tokens.json").write_text(json.dumps(content))
@@ -256,7 +258,7 @@ def plant_tokens(folder: Path, vocabulary: int, count: int = 4_000_000) -> Path:
 
 
 def compare(task: Task, rounds: int) -> dict[str, Any]:
-    """Alternate the loops; medians over the rounds, ratios within each round."""
+    """Run the loops in turn; returns medians over the rounds, and of the ratios in each round."""
     context = multiprocessing.get_context("spawn")
     pipes, startup = {}, {}
     for name in NAMES:
@@ -290,8 +292,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--eager", action="store_true", help="nothing is compiled")
-    parser.add_argument("--steps", type=int, default=200, help="in a round")
+    parser.add_argument("--eager", action="store_true", help="do not compile")
+    parser.add_argument("--steps", type=int, default=200, help="steps per round")
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     for name, shape, rows in shapes(arguments):
@@ -321,7 +323,7 @@ def main() -> None:
 
 
 def shapes(arguments: argparse.Namespace) -> Iterator[tuple[str, Any, int]]:
-    """The shapes to measure, with the windows of a batch."""
+    """Yield the shapes to measure, with the number of windows per batch."""
     from splitlaw.experiment.config import ExperimentConfig
     from splitlaw.experiment.shape import Shape
 
