@@ -8,7 +8,7 @@ python perf/reference.py surface --losses reference/losses.csv
 `forms` fits every form without the largest sizes, D, D' or their corner, and prints its errors
 there. `--out` also writes them as a table, with which a test compares the current fitter, and as a
 figure. `subsets` prints how many runs a plan requires. `optimum` prints how the optimal split
-varies. `surface` does the same without a law, from a smooth surface through the losses of each size.
+varies. `surface` does the same without a law, from a smooth surface fitted to each size.
 """
 
 from __future__ import annotations
