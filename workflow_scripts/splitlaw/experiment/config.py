@@ -226,6 +226,3 @@ def load_runs(source: str) -> RunsConfig:
     """A configuration, whole or the part that a forecast depends on, in inline JSON or a file."""
     whole = "experiment" in load_config(source)
     return (ExperimentConfig if whole else ForecastConfig).load(source)
-
-
-Config = Mapping[str, Any]
