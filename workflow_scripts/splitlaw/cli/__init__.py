@@ -111,7 +111,7 @@ def _refuse(name: str, known: list[str]) -> None:
 
     near = difflib.get_close_matches(name, known, n=1)
     remedy = f"did you mean {near[0]}?" if near else "splitlaw --help lists the commands"
-    raise UserError(f"{name!r} is no command of splitlaw; {remedy}")
+    raise UserError(f"{name!r} is not a command of splitlaw; {remedy}")
 
 
 def _with_packages(run: Callable[[Namespace], None], args: Namespace) -> None:

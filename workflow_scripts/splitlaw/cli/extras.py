@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 EXTRAS = {
-    "corpus": ("pyarrow", "rensa", "sklearn", "threadpoolctl", "tokenizers", "tqdm", "yaml"),
-    "train": ("pydantic", "safetensors", "tensorboard", "torch", "transformers"),
+    "corpus": (
+        "pyarrow",
+        "pydantic",
+        "rensa",
+        "sklearn",
+        "threadpoolctl",
+        "tokenizers",
+        "tqdm",
+        "yaml",
+    ),
+    "train": ("filelock", "safetensors", "torch", "transformers"),
     "benchmark": ("datasets", "lm_eval"),
+    "track": ("tensorboard", "wandb"),
     "report": ("jinja2", "markupsafe", "matplotlib", "seaborn"),
-    "track": ("wandb",),
-    "workflow": ("psutil", "rich", "snakemake"),
+    "workflow": ("psutil", "pydantic", "rich", "snakemake", "yaml"),
 }
 """Packages by their import names; each is listed once, by the extra that is advised."""
 

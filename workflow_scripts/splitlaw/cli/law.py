@@ -38,7 +38,7 @@ def run_fit_law(args: Namespace) -> None:
     """Fit a scaling law to a table of losses: losses.csv in, fit.json out."""
     from splitlaw.api import fit_law
 
-    options = vars(args)
+    options = dict(vars(args))
     out = options.pop("out")
     law = fit_law(options.pop("losses"), **options)
     law.save(out)

@@ -119,7 +119,7 @@ def _check_targets(words: Sequence[str]) -> None:
     for before, word in zip(("", *words), words, strict=False):
         is_file = word.endswith((".yaml", ".yml")) and Path(word).is_file()
         if is_file and not before.startswith("-") and "results" not in Path(word).parts:
-            raise UserError(f"{word}: is no target; write --configfile before each configuration")
+            raise UserError(f"{word}: is not a target; write --configfile before each file")
 
 
 def _become_snakemake(words: Sequence[str]) -> NoReturn:

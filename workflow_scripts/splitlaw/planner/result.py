@@ -124,7 +124,7 @@ class Plan:
             return cls.from_json(content)
         except (KeyError, TypeError, AttributeError) as cause:
             raise UserError(
-                f"{path}: is no plan ({cause} is wrong or missing); write it with choose_split"
+                f"{path}: is not a plan ({cause} is wrong or missing); write it with choose_split"
             ) from None
 
     @classmethod

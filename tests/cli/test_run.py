@@ -1,0 +1,110 @@
+"""`splitlaw run` and `splitlaw resume`: how they call Snakemake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_workflow import Project
+
+from splitlaw.cli import checkout, main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """The current folder: `text/notes` in an empty checkout, with two configurations."""
+    (tmp_path / "workflow_scripts/splitlaw").mkdir(parents=True)
+    (tmp_path / "Snakefile").touch()
+    here = tmp_path / "text/notes"
+    here.mkdir(parents=True)
+    for name in ("mine.yaml", "small.yaml"):
+        (here / name).touch()
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    return here
+
+
+@pytest.fixture
+def called(folder, monkeypatch):
+    """Call a command; returns the words that Snakemake gets, in place of Snakemake."""
+
+    def call(*words: str) -> list[str]:
+        started = []
+        monkeypatch.setattr(os, "execv", lambda program, argv: started.append((program, argv)))
+        assert main(list(words)) == 0
+        ((program, argv),) = started
+        assert program == argv[0] == sys.executable
+        assert argv[1:3] == ["-m", "snakemake"]
+        assert Path.cwd() == folder.parents[1], "Snakemake starts in the checkout"
+        return argv[3:]
+
+    return call
+
+
+def test_all_cores_are_used_unless_a_number_or_a_profile_is_given(called, folder, monkeypatch):
+    assert called("run") == ["--cores", "all"]
+    os.chdir(folder)
+    assert called("run", "report", "-n") == ["--cores", "all", "report", "-n"]
+    for words in (["--cores", "2"], ["--cores=2"], ["-c2"], ["-j", "3"], ["--profile", "slurm"]):
+        os.chdir(folder)
+        assert called("run", "report", *words) == ["report", *words]
+    os.chdir(folder)
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "slurm")
+    assert called("run") == []
+
+
+def test_a_target_after_a_configuration_stays_a_target(called, folder):
+    words = called("run", "--configfile", "mine.yaml", "report", "--forcerun", "fit_law")
+    wanted = ["report", "--forcerun", "fit_law", "--configfile", str(folder / "mine.yaml")]
+    assert words == ["--cores", "all", *wanted]
+
+
+def test_several_configurations_are_named_from_the_folder_of_the_call(called, folder):
+    words = called("run", "--configfile", "mine.yaml", "--configfile=../notes/small.yaml", "-c1")
+    assert words == ["-c1", "--configfile", *(str(folder / f"{n}.yaml") for n in ("mine", "small"))]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["none.yaml"], "none.yaml: no such file; --configfile names a file"),
+        (["mine.yaml", "small.yaml"], "small.yaml: is not a target; write --configfile before"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(folder, words, message, capsys):
+    assert main(["run", "--configfile", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_without_a_checkout_the_command_says_so(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkout, "__file__", str(tmp_path / "site-packages/splitlaw/x.py"))
+    assert main([command]) == 2
+    error = capsys.readouterr().err
+    assert "no checkout of splitlaw" in error and error.count("\n") == 1
+
+
+def test_resume_passes_the_words_of_the_killed_command_on(called, folder):
+    (folder.parents[1] / ".snakemake/locks").mkdir(parents=True)
+    (folder.parents[1] / ".snakemake/locks/0.input.lock").touch()
+    assert called("resume", "--profile", "slurm", "report") == ["--profile", "slurm", "report"]
+    assert not (folder.parents[1] / ".snakemake/locks").exists()
+
+
+@pytest.mark.slow
+def test_a_dry_run_from_a_folder_of_the_checkout(root, tmp_path):
+    project = Project(root, tmp_path)
+    (tmp_path / "text").mkdir()
+    words = ["--configfile", "../config.yaml", "fit_law", "--dry-run", "--quiet", "host"]
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "workflow_scripts/splitlaw/__main__.py"), "run", *words],
+        cwd=project.folder / "text",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rule fit_law:" in done.stdout and "rule report:" not in done.stdout
