@@ -1,5 +1,5 @@
-# splitlaw: corpora in; a grid of small models; a law; the optimal split; the proof.
-# Every stage is a target of its own: snakemake fit_law, snakemake train_final, ...
+# From corpora to a grid of small models, a scaling law, the optimal split, and models that test it.
+# Every stage is a target: snakemake fit_law, snakemake train_final, ...
 
 
 configfile: "config.yaml"
@@ -24,7 +24,7 @@ include: "rules/new_experiment.smk"
 
 rule all:
     default_target: True
-    input:  # by name, so that one that was deleted is made again with all that follows from it
+    input:  # by name, so that a deleted one is made again with all that depends on it
         rules.prepare_corpus.output,
         rules.evaluate.output,
         rules.fit_law.output,

@@ -1,4 +1,4 @@
-"""Draw docs/figures/dag.svg: the stages of the workflow and their dependencies.
+"""Draw docs/figures/dag.svg: the stages of the workflow and the dependencies between them.
 
 python docs/make_dag.py
 """
@@ -14,6 +14,7 @@ import networkx as nx
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from splitlaw.common.stages import stage_of
 from splitlaw.report import style
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,22 +34,12 @@ PLACES = {
     "benchmark": (6, 0.55, "benchmarks.csv"),
     "report": (6, -0.55, "report.html"),
 }
-"""Column and row of each stage, and its output."""
-
-INNER = {
-    "tokenize_domain": "tokenize",
-    "pretrain_size": "pretrain",
-    "specialize_domain": "specialize",
-    "final_trunk": "train_final",
-    "final_strategy": "train_final",
-    "benchmark_items": "benchmark",
-}
-"""Rules within a stage."""
+"""Column, row and main output of each stage."""
 
 
 def stages() -> nx.DiGraph:
-    """The graph of stages reported by Snakemake, without edges that follow from others."""
-    told = subprocess.run(
+    """The graph of stages from Snakemake, without edges that others imply."""
+    output = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -66,17 +57,17 @@ def stages() -> nx.DiGraph:
         text=True,
         check=True,
     ).stdout
-    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)', told, re.MULTILINE))
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)', output, re.MULTILINE))
     graph = nx.DiGraph()
-    for begin, end in re.findall(r"^\s*(\d+) -> (\d+)", told, re.MULTILINE):
-        pair = [INNER.get(names[node], names[node]) for node in (begin, end)]
+    for begin, end in re.findall(r"^\s*(\d+) -> (\d+)", output, re.MULTILINE):
+        pair = [stage_of(names[node]) for node in (begin, end)]
         if "all" not in pair and pair[0] != pair[1]:
             graph.add_edge(*pair)
     return nx.transitive_reduction(graph)
 
 
 def draw(graph: nx.DiGraph) -> Figure:
-    """The picture."""
+    """The figure."""
     assert set(graph) == set(PLACES), f"stages have changed: {set(graph) ^ set(PLACES)}"
     style.set_theme()
     figure = Figure(figsize=(9.6, 2.3))
@@ -99,7 +90,7 @@ def draw(graph: nx.DiGraph) -> Figure:
 
 
 def _arrow(begin: tuple[float, float], end: tuple[float, float]) -> FancyArrowPatch:
-    """From side to side, or from a box to the one below it."""
+    """An arrow to the next column, or to the box above or below."""
     if begin[0] == end[0]:
         down = HEIGHT / 2 + 0.04 if begin[1] > end[1] else -HEIGHT / 2 - 0.04
         points = (begin[0], begin[1] - down), (end[0], end[1] + down)

@@ -1,4 +1,4 @@
-# Zero-shot tasks, and the split model measured as one system.
+# Zero-shot tasks of the specialists, routed and together.
 
 
 rule benchmark_items:

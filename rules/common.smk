@@ -1,4 +1,4 @@
-# What the rules share: the checked configuration, and the part of it that each job depends on.
+# What the rules have in common: the configuration, and the files and parameters of jobs.
 
 import os
 import sys
@@ -6,68 +6,32 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
-from splitlaw.experiment.identity import (
-    benchmark_json,
-    corpus_json,
-    execution_json,
-    forecast_json,
-    grid_json,
-    planned_json,
-    tokenizer_json,
-)
-from splitlaw.experiment.config import REQUIRED, ExperimentConfig
-from splitlaw.workflow import terminal
-from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
-from splitlaw.common.errors import UserError, exit_status
-from splitlaw.stages.text_folder import plain
+from splitlaw.corpus.sources.availability import files_digest
+from splitlaw.experiment import identity
 from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.strategies import SCRATCH, STRATEGIES
+from splitlaw.scheduling import resources
+from splitlaw.stages.text_folder import plain
+from splitlaw.workflow import startup, terminal
 
-# The folder that `new_experiment` makes a configuration for; no part of an experiment.
+# The folder of text for `new_experiment`; not a key of the configuration.
 TEXT = str(config.pop("text", ""))
 
 
 def read_experiment():
-    """The configuration; a mistake in it ends in one line and exit status 2, before any planning.
-
-    A --configfile that has every section is the configuration; one with some of them changes
-    config.yaml.
-    """
-    read = []
-
-    def action():
-        files = [os.path.relpath(file) for file in workflow.config_settings.configfiles]
-        given = {
-            key: part
-            for key, part in workflow.config_settings.overwrite_config.items()
-            if key != "text"
-        }
-        if all(key in given for key in REQUIRED):
-            config.clear()
-            config.update(given)
-        elif "config.yaml" not in files:
-            files = ["config.yaml", *files]
-        read.append(ExperimentConfig.read(config, where=" with ".join(files)))
-        check_sources_exist(read[0].corpus)
-
-    status = exit_status(action)
-    if status:
-        sys.stderr.flush()
-        os._exit(status)
-    return read[0]
+    settings = workflow.config_settings
+    files = [os.path.relpath(file) for file in settings.configfiles]
+    return startup.read_experiment(config, settings.overwrite_config, files)
 
 
-EXPERIMENT = read_experiment()
-
+EXPERIMENT = startup.value_or_exit(read_experiment, leave=os._exit)
 RESULTS = f"results/{EXPERIMENT.experiment}"
 DOMAINS = list(EXPERIMENT.domain_names)
 SIZES = list(EXPERIMENT.sizes)
-from splitlaw.experiment.strategies import SCRATCH, STRATEGIES
-
+SEEDS = list(EXPERIMENT.grid.all_seeds)
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
-BUDGET = EXPERIMENT.final.budget_tokens
 PACKAGE = "workflow_scripts/splitlaw"
-COMPARE = EXPERIMENT.compare
-CELLS = expand("{size}/{budget}", size=COMPARE.sizes, budget=COMPARE.budgets)
+CELLS = expand("{size}/{budget}", size=EXPERIMENT.compare.sizes, budget=EXPERIMENT.compare.budgets)
 LOCAL_TASKS = [task for task in EXPERIMENT.benchmarks.tasks if task.startswith("local_")]
 LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]
 
@@ -81,23 +45,17 @@ wildcard_constraints:
 
 
 def job_work(name, wildcards):
-    """What a job costs where the mean job of its kind costs 1, by the FLOPs of the grid's sizes."""
-    if name not in ("pretrain_size", "specialize_domain"):
-        return 1.0
-    flops = {size: EXPERIMENT.shape_of(size).flops_per_token for size in SIZES}
-    return flops[wildcards["size"]] * len(flops) / sum(flops.values())
+    """Work of a job relative to the mean over the jobs of its rule."""
+    if name in ("pretrain_size", "specialize_domain"):
+        return resources.relative_flops(EXPERIMENT, wildcards["size"])
+    return 1.0
 
 
 shown = terminal.follow(workflow, results=Path(RESULTS), work=job_work)
 
 
-def where_to_look():
-    """Print what the last stage of a successful run found, and the files that it wrote."""
-    terminal.print_findings(shown, Path(RESULTS))
-
-
 def package_code(part):
-    """The modules of a part of the package, which rules compare by content."""
+    """The modules of a part of the package; Snakemake compares them by content."""
     return [str(file) for file in sorted(Path(PACKAGE, part).rglob("*.py"))]
 
 
@@ -109,8 +67,8 @@ def corpus_folder(wildcards):
     return f"{RESULTS}/corpus"
 
 
-def needed(wildcards):
-    """Tokens that the grid asks of a domain; a check, never a reason to run again."""
+def needed_tokens(wildcards):
+    """Tokens that the grid requires of a domain; a check that never runs a job again."""
     return EXPERIMENT.needed_tokens(wildcards.domain)
 
 
@@ -122,29 +80,40 @@ def tokens_folder(wildcards):
     return f"{RESULTS}/tokens/{wildcards.domain}"
 
 
-def text_config(wildcards):
-    """What the corpus depends on: the configuration, and which files of text there are."""
-    return corpus_json(EXPERIMENT, files_digest(EXPERIMENT.corpus))
+def corpus_config(wildcards):
+    return identity.corpus_json(EXPERIMENT, files_digest(EXPERIMENT.corpus))
 
 
 def tokenizer_config(wildcards):
-    return tokenizer_json(EXPERIMENT)
+    return identity.tokenizer_json(EXPERIMENT)
 
 
-def job_config(wildcards):
-    return grid_json(EXPERIMENT, wildcards.size, int(wildcards.seed))
+def grid_config(wildcards):
+    return identity.grid_json(EXPERIMENT, wildcards.size, int(wildcards.seed))
 
 
 def final_config(wildcards):
-    return planned_json(EXPERIMENT, wildcards.size, "final")
+    return identity.planned_json(EXPERIMENT, wildcards.size, "final")
 
 
 def frontier_config(wildcards):
-    return planned_json(EXPERIMENT, wildcards.size, "frontier")
+    return identity.planned_json(EXPERIMENT, wildcards.size, "frontier")
+
+
+def benchmark_config(wildcards):
+    return identity.benchmark_json(EXPERIMENT)
+
+
+def forecast_config(wildcards):
+    return identity.forecast_json(EXPERIMENT)
+
+
+def execution(wildcards):
+    return identity.execution_json(EXPERIMENT, wildcards.get("size"))
 
 
 def planned_shape(wildcards):
-    """The size that is planned for: the final one, or one of `compare`."""
+    """The shape of the size to plan for: the final one, or one of `compare`."""
     return EXPERIMENT.shape_of(wildcards.get("size", EXPERIMENT.final.size))
 
 
@@ -157,13 +126,14 @@ def planned_flops_per_token(wildcards):
 
 
 def plan_flops(wildcards):
-    """The budget in FLOPs: its tokens at the size's FLOPs per token."""
-    return int(wildcards.get("budget", BUDGET)) * planned_flops_per_token(wildcards)
+    """The budget in FLOPs: its tokens times the FLOPs per token of the size."""
+    budget = int(wildcards.get("budget", EXPERIMENT.final.budget_tokens))
+    return budget * planned_flops_per_token(wildcards)
 
 
 def plan_file(size, budget):
-    """The plan of a size and budget: the main one, or one of `compare`."""
-    if (size, int(budget)) == (EXPERIMENT.final.size, BUDGET):
+    """The plan of a size and budget: that of `final`, or one of `compare`."""
+    if (size, int(budget)) == (EXPERIMENT.final.size, EXPERIMENT.final.budget_tokens):
         return f"{RESULTS}/split/plan.json"
     return f"{RESULTS}/split/{size}/{budget}/plan.json"
 
@@ -173,18 +143,14 @@ def plan_of(wildcards):
     return plan_file(wildcards.size, wildcards.budget)
 
 
-def execution(wildcards):
-    return execution_json(EXPERIMENT, wildcards.get("size"))
-
-
 def trained_domains(wildcards):
-    """The token files that a branch reads."""
+    """The token files that a branch reads; an unsplit run is evaluated on all."""
     names = [GENERAL, *DOMAINS] if wildcards.domain == GENERAL else [GENERAL, wildcards.domain]
     return expand(f"{RESULTS}/tokens/{{domain}}/tokens.json", domain=names)
 
 
 def evaluated_domains(wildcards):
-    """What a run is evaluated on besides general: its own domain, an unsplit run on all."""
+    """Domains that a run is evaluated on besides general: its own, or all of an unsplit run."""
     return ",".join(DOMAINS if wildcards.domain == GENERAL else [wildcards.domain])
 
 
@@ -196,30 +162,24 @@ def items_folder(wildcards):
     return f"{RESULTS}/benchmarks/items"
 
 
-def benchmark_config(wildcards):
-    return benchmark_json(EXPERIMENT)
-
-
-def cost_config(wildcards):
-    return forecast_json(EXPERIMENT)
-
-
 def shared_trunk(wildcards):
-    """The final trunk, where the strategy has general tokens."""
+    """The final trunk, if the strategy has general tokens."""
     return [] if wildcards.strategy == SCRATCH else f"{FINAL}/trunk.json"
 
 
 def final_tables(seeds):
-    """The strategies' tables of the final size and budget."""
+    """The loss tables of every strategy at the final size and budget."""
     return expand(
         f"{FINAL}/{{strategy}}/losses.csv",
         size=EXPERIMENT.final.size,
-        budget=BUDGET,
+        budget=EXPERIMENT.final.budget_tokens,
         seed=seeds,
         strategy=STRATEGIES,
     )
 
 
 def compared(file):
-    """A file of the final models, in every cell and seed."""
-    return expand(f"{RESULTS}/final/{{cell}}/seed{{seed}}/{file}", cell=CELLS, seed=COMPARE.seeds)
+    """A file of the final models, for every cell and seed of `compare`."""
+    return expand(
+        f"{RESULTS}/final/{{cell}}/seed{{seed}}/{file}", cell=CELLS, seed=EXPERIMENT.compare.seeds
+    )

@@ -1,5 +1,5 @@
-# Gain against size and budget. A cell is a size and a budget: it has its own plan, its final models
-# stand beside the main ones, and what it shares with them is trained once.
+# The gain by size and budget. A cell is a size and a budget: it has a plan of its own, its final models
+# are beside those of `train_final`, and what they share is trained once.
 
 
 use rule choose_split as choose_split_at with:
@@ -48,7 +48,7 @@ rule compare:
     params:
         results=results_folder,
         cells=" ".join(CELLS),
-        seeds=" ".join(map(str, COMPARE.seeds)),
+        seeds=" ".join(map(str, EXPERIMENT.compare.seeds)),
     threads: 1
     conda:
         "../envs/train.yaml"

@@ -1,6 +1,6 @@
-# Text: sources to clean documents, a tokenizer, and flat token files.
+# From sources of text to clean documents, a tokenizer and token files.
 
-CORES = workflow.resource_settings.cores or 8  # all there are; on a cluster, of a node
+CORES = workflow.resource_settings.cores or 8  # all of this machine; 8 of a cluster's node
 
 
 rule prepare_corpus:
@@ -14,11 +14,11 @@ rule prepare_corpus:
     benchmark:
         f"{RESULTS}/logs/prepare_corpus.tsv"
     params:
-        config=text_config,
+        config=corpus_config,
         out=corpus_folder,
     threads: CORES
     resources:
-        runs=4,  # alone in the job that the text rules share: each takes all its CPUs
+        runs=4,  # one at a time in the job that the text rules share: each uses all of its CPUs
     conda:
         "../envs/train.yaml"
     group:
@@ -45,7 +45,7 @@ rule train_tokenizer:
         out=tokenizer_folder,
     threads: CORES
     resources:
-        runs=4,  # alone in the job that the text rules share: each takes all its CPUs
+        runs=4,  # one at a time in the job that the text rules share: each uses all of its CPUs
     conda:
         "../envs/train.yaml"
     group:
@@ -72,10 +72,10 @@ rule tokenize_domain:
         tokenizer=tokenizer_folder,
         out=tokens_folder,
     threads: CORES
-    priority: 2  # before any training: what is too short for it is told first
+    priority: 2  # before any training, so that a text that is too short for it is reported first
     resources:
-        needed=needed,
-        runs=4,  # alone in the job that the text rules share: each takes all its CPUs
+        needed=needed_tokens,
+        runs=4,  # one at a time in the job that the text rules share: each uses all of its CPUs
     conda:
         "../envs/train.yaml"
     group:

@@ -1,4 +1,4 @@
-# What an experiment will cost, told before anything is submitted: snakemake cost
+# The cost of an experiment, estimated before anything is submitted: snakemake cost
 
 
 rule calibrate:
@@ -9,7 +9,7 @@ rule calibrate:
     benchmark:
         f"{RESULTS}/logs/calibrate.tsv"
     params:
-        config=cost_config,
+        config=forecast_config,
     threads: processes
     resources:
         **TRAINING_DEVICES,
@@ -21,14 +21,14 @@ rule calibrate:
         " 2> {log}"
 
 
-# Without an output, so that it answers whenever it is asked.
+# Without an output, so that every call runs it.
 rule cost:
     input:
         throughput=calibration,
     log:
         f"{RESULTS}/logs/cost.log",
     params:
-        config=cost_config,
+        config=forecast_config,
         plan=f"{RESULTS}/split/plan.json",
         device="--gpu" if devices.uses_gpu(EXPERIMENT, SITE) else "",
         table=f"{RESULTS}/forecast.csv",

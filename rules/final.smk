@@ -1,4 +1,4 @@
-# The planned split and today's recipes, trained at equal compute.
+# The planned split and the baselines, trained at equal compute.
 
 
 rule final_trunk:

@@ -1,5 +1,5 @@
-# The measured frontier: the best split at several general fractions of one size and budget, and what
-# the plan lost against the best of them.
+# The measured frontier: the loss at several general fractions of one size and budget, and the regret of
+# the plan against the best of them.
 
 
 rule frontier_seed:

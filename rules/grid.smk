@@ -1,5 +1,5 @@
-# The grid: one trunk a size and seed, its branches, and their losses. Trunks go first: every branch
-# waits for its own.
+# The grid: a trunk for each size and seed, its branches, and their losses. Trunks have priority, because
+# branches wait for them.
 
 
 rule pretrain_size:
@@ -12,7 +12,7 @@ rule pretrain_size:
     benchmark:
         f"{RESULTS}/logs/pretrain/{{size}}-seed{{seed}}.tsv"
     params:
-        config=job_config,
+        config=grid_config,
         results=results_folder,
     threads: processes
     priority: 1
@@ -40,7 +40,7 @@ rule specialize_domain:
     benchmark:
         f"{RESULTS}/logs/specialize/{{size}}-seed{{seed}}-{{domain}}.tsv"
     params:
-        config=job_config,
+        config=grid_config,
         results=results_folder,
         domains=evaluated_domains,
     threads: processes
@@ -60,7 +60,7 @@ rule specialize_domain:
 
 rule pretrain:
     input:
-        expand(rules.pretrain_size.output.run, size=SIZES, seed=EXPERIMENT.grid.all_seeds),
+        expand(rules.pretrain_size.output.run, size=SIZES, seed=SEEDS),
 
 
 rule specialize:
@@ -68,7 +68,7 @@ rule specialize:
         expand(
             rules.specialize_domain.output.losses,
             size=SIZES,
-            seed=EXPERIMENT.grid.all_seeds,
+            seed=SEEDS,
             domain=[GENERAL, *DOMAINS],
         ),
 

@@ -1,4 +1,4 @@
-# The rule from size to learning rate, measured on the user's own text; not a part of `all`.
+# The learning rate as a function of size, measured on the user's text; not a part of `all`.
 
 
 rule sweep_learning_rate:

@@ -1,5 +1,5 @@
-# A starting configuration for one's own text: snakemake new_experiment --config text=FOLDER
-# It is a target of its own, and its file is the user's from then on.
+# A first configuration for a folder of text: snakemake new_experiment --config text=FOLDER
+# No other rule depends on it, so that the file is never overwritten after the user has edited it.
 
 
 rule new_experiment:

@@ -1,7 +1,7 @@
-# Whether every artifact is the file that the workflow wrote: snakemake check_provenance
+# Check every artifact against its recorded hash: snakemake check_provenance
 
 
-# Without an output, so that it answers whenever it is asked.
+# Without an output, so that every call runs it.
 rule check_provenance:
     log:
         f"{RESULTS}/logs/check_provenance.log",

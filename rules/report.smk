@@ -1,4 +1,4 @@
-# What people look at.
+# The report: a page, figures and a summary.
 
 REPORT = Path(PACKAGE, "report")
 CAPTIONS = sorted(REPORT.glob("captions/*.rst"))

@@ -1,8 +1,7 @@
 # What the jobs request from a scheduler. The profile describes the site: see slurm/profile.yaml.
 
 from splitlaw.scheduling import devices
-from splitlaw.scheduling.requests import TRUNK, JobRequests
-from splitlaw.scheduling.resources import read_calibration
+from splitlaw.scheduling.requests import JobRequests
 
 CALIBRATION = f"{RESULTS}/calibration.json"
 
@@ -30,7 +29,9 @@ def read_site():
 
 SITE = read_site()
 REQUESTS = JobRequests(
-    config=EXPERIMENT, site=SITE, calibration=read_calibration(Path(CALIBRATION), EXPERIMENT)
+    config=EXPERIMENT,
+    site=SITE,
+    calibration=resources.read_calibration(Path(CALIBRATION), EXPERIMENT),
 )
 
 
@@ -78,12 +79,12 @@ def memory(wildcards, attempt):
 
 
 def grid_minutes(wildcards, attempt):
-    seconds = REQUESTS.grid_seconds(wildcards.size, wildcards.get("domain", TRUNK))
+    seconds = REQUESTS.grid_seconds(wildcards.size, wildcards.get("domain", resources.TRUNK))
     return REQUESTS.minutes(seconds, attempt=attempt)
 
 
 def final_minutes(wildcards, attempt):
-    strategy = wildcards.get("strategy", TRUNK)
+    strategy = wildcards.get("strategy", resources.TRUNK)
     seconds = REQUESTS.final_seconds(wildcards.size, int(wildcards.budget), strategy)
     return REQUESTS.minutes(seconds, attempt=attempt)
 
@@ -93,8 +94,7 @@ def sweep_minutes(wildcards, attempt):
 
 
 def frontier_minutes(wildcards, attempt):
-    budget, fractions = int(wildcards.budget), EXPERIMENT.frontier.fractions
-    seconds = REQUESTS.frontier_seconds(wildcards.size, budget, fractions)
+    seconds = REQUESTS.frontier_seconds(wildcards.size, int(wildcards.budget))
     return REQUESTS.minutes(seconds, attempt=attempt)
 
 

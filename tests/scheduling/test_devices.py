@@ -48,10 +48,13 @@ def test_without_a_size_the_devices_suffice_for_every_size(parallel):
     assert training_devices(parallel, GPU_CLUSTER).processes == 2
 
 
-def test_models_are_evaluated_in_one_process(parallel, config):
+def test_models_are_evaluated_in_one_process(parallel):
     assert inference_devices(parallel, GPU_CLUSTER).gres == "gpu:a100:1"
     assert inference_devices(parallel, GPU_MACHINE).local_gpus == 1
+
+
+def test_an_experiment_on_cpus_uses_no_gpu(config):
     config["execution"] = {"device": "cpu"}
-    on_cpus = ExperimentConfig.read(config)
-    assert not uses_gpu(on_cpus, GPU_CLUSTER)
-    assert inference_devices(on_cpus, GPU_CLUSTER).partition == "cpu"
+    config = ExperimentConfig.read(config)
+    assert not uses_gpu(config, GPU_CLUSTER)
+    assert inference_devices(config, GPU_CLUSTER).partition == "cpu"

@@ -3,10 +3,10 @@
 import pytest
 
 from splitlaw.experiment.config import ExperimentConfig
-from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.scheduling.devices import Site
-from splitlaw.scheduling.requests import TRUNK, JobRequests
+from splitlaw.scheduling.requests import JobRequests
+from splitlaw.scheduling.resources import TRUNK
 
 FLOPS_PER_SECOND = 1e9
 
@@ -36,25 +36,25 @@ def test_memory_grows_with_the_attempt(config):
 
 def test_seconds_are_those_of_the_work(config):
     wanted = requests(config)
-    experiment = wanted.config
-    domains, batch = experiment.domain_names, experiment.training.batch_tokens
-    throughput = resources.throughput_of(experiment, "w24", None, gpu=False)
-    work = resources.branch_work(experiment, "w24", "law", domains)
+    config, batch = wanted.config, wanted.config.training.batch_tokens
+    throughput = resources.throughput_of(config, "w24", None, gpu=False)
+    work = resources.branch_work(config, "w24", "law")
     assert wanted.grid_seconds("w24", "law") == work.seconds(throughput, batch)
-    trunk = resources.trunk_work(experiment, "w24", domains)
+    trunk = resources.trunk_work(config, "w24")
     assert wanted.grid_seconds("w24", TRUNK) == trunk.seconds(throughput, batch)
-    final = resources.final_work(experiment, "half", domains, size="w24", budget=2_000_000)
+    final = resources.final_work(config, "half", size="w24", budget=2_000_000)
     assert wanted.final_seconds("w24", 2_000_000, "half") == final.seconds(throughput, batch)
 
 
 def test_a_sweep_and_a_frontier_take_the_tokens_of_their_runs(config):
+    config["frontier"] = {"fractions": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]}
     wanted = requests(config)
     speed = wanted.throughput("w16").tokens_per_second
-    sweep = config["tune_learning_rate"]
-    tokens = sweep["tokens"] * len(sweep["rates"])
+    sweep = wanted.config.tune_learning_rate
+    tokens = sweep.tokens * len(sweep.rates)
     assert wanted.sweep_seconds("w16") == pytest.approx(tokens / speed, rel=0.1)
-    seconds = wanted.frontier_seconds("w16", 3_000_000, [0.1, 0.3, 0.5])
-    assert seconds == pytest.approx(4 * 3_000_000 / speed, rel=0.1)
+    seconds = wanted.frontier_seconds("w16", 3_000_000)
+    assert seconds == pytest.approx(8 * 3_000_000 / speed, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,3 @@ def test_tiny_jobs_of_several_sizes_share_a_group(config, monkeypatch):
     own = requests(config, **fast, by_size={"w16": {"microbatch": 4}})
     assert own.grid_group("w16") == "small", "its execution differs from that of other sizes"
     assert own.grid_group("w24") == "tiny"
-
-
-def test_the_seconds_of_a_group_are_those_of_all_its_jobs(config):
-    wanted, budget = requests(config), config["final"]["budget_tokens"]
-    names = (TRUNK, *STRATEGIES)
-    total = sum(wanted.final_seconds("w56", budget, name) for name in names)
-    domains = wanted.config.domain_names
-    work = [resources.final_work(wanted.config, name, domains) for name in names]
-    speed = wanted.throughput("w56")
-    batch = config["training"]["batch_tokens"]
-    assert total == pytest.approx(sum(work, resources.Work()).seconds(speed, batch))

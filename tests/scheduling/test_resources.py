@@ -1,12 +1,9 @@
 """The predicted work is what the jobs do, and throughputs come from the right source."""
 
-import json
-
 import pytest
 
-from splitlaw.common.files import read_json
-from splitlaw.experiment.config import ExperimentConfig
-from splitlaw.experiment.identity import grid_json
+from splitlaw.common.files import read_json, write_json
+from splitlaw.experiment.config import ExperimentConfig, ForecastConfig
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.experiment.strategies import STRATEGIES
@@ -24,71 +21,88 @@ THROUGHPUT = Throughput(
 )
 
 
-@pytest.fixture
 def small(config):
-    """The default configuration with two tiny sizes and two domains, for the planted tokens."""
+    """Tiny sizes for the planted tokens and two domains."""
     shape = {"layers": 1, "heads": 2, "intermediate": 12}
+    sizes = {"s": {"width": 8, **shape}, "m": {"width": 16, **shape}}
     cells = {"pretrain_tokens": [0, 640, 1280], "specialize_tokens": [320, 960]}
-    config["sizes"] = {"s": {"width": 8, **shape}, "m": {"width": 12, **shape}}
-    config["holdout_sizes"] = []
-    config["tokenizer"], config["model"] = {"vocabulary": 300}, {"context": 8}
-    config["training"] |= {"batch_tokens": 32, "warmup_tokens": 64}
-    config["grid"] = {
-        "trunk_tokens": 2560,
-        "min_tokens_per_param": 0,
-        "seeds": [0],
-        "fit": {**cells, "unsplit_tokens": [2560]},
-        "holdout": cells,
+    content = {
+        "sizes": sizes,
+        "holdout_sizes": [],
+        "tokenizer": {"vocabulary": 257},
+        "model": {"context": 8},
+        "training": {**config["training"], "batch_tokens": 32, "warmup_tokens": 64},
+        "grid": {
+            "trunk_tokens": 2560,
+            "min_tokens_per_param": 0,
+            "seeds": [0],
+            "fit": {**cells, "unsplit_tokens": [2560]},
+            "holdout": cells,
+        },
+        "evaluation": {"tokens": 100},
+        "final": {**config["final"], "size": "s", "budget_tokens": 2560},
+        "corpus": {"domains": {"law": None, "medicine": None}},
     }
-    corpus, domains = config["corpus"], ("law", "medicine")
-    corpus["domains"] = {name: corpus["domains"][name] for name in domains}
-    corpus["general"].pop("slices")
-    config["final"] |= {"size": "s", "budget_tokens": 2560}
-    del config["compare"], config["tune_learning_rate"]
-    return ExperimentConfig.read(config)
+    return ForecastConfig.read(content, where="test")
 
 
-def test_predicted_work_matches_the_jobs(small, tokens):
+def grid_work(config, size):
+    """Work of all grid jobs of a size."""
+    branches = [
+        resources.branch_work(config, size, name) for name in (GENERAL, *config.domain_names)
+    ]
+    return sum(branches, resources.trunk_work(config, size))
+
+
+def test_predicted_work_matches_the_jobs(config, tokens):
     """Steps and disk space of each job, as the jobs themselves count them."""
-    config, domains = small, small.domain_names
-    content = json.loads(grid_json(small, "s", 0)) | {"test_tokens": 100}
+    config = small(config)
+    batch, grid = config.training.batch_tokens, config.grid_of("s")
+    content = {
+        "shape": vars(config.shape_of("s")),
+        **config.as_written("training"),
+        "test_tokens": config.evaluation.tokens,
+        "split": "fit",
+        "cells": grid.cells,
+        "unsplit": grid.unsplit,
+    }
     job = Job.from_config(content, size="s", seed=0, results=tokens)
     execution = ExecutionConfig(compile=False, device="cpu")
     out = tokens / "trunk.json"
     stage.pretrain(job, execution=execution, out=out)
-    batch = config.training.batch_tokens
-    trunk = resources.trunk_work(config, "s", domains)
+    trunk = resources.trunk_work(config, "s")
     assert read_json(out)["trained_tokens_of_this_process"] == trunk.steps * batch
-    for domain in (GENERAL, *domains):
+    for domain in (GENERAL, *config.domain_names):
         folder = tokens / "runs" / domain
-        stage.specialize(job, domain, domains, execution=execution, out=folder / "losses.csv")
+        losses = folder / "losses.csv"
+        stage.specialize(job, domain, config.domain_names, execution=execution, out=losses)
         trained = [read_json(file) for file in folder.glob("*/run.json")]
-        work = resources.branch_work(config, "s", domain, domains)
+        work = resources.branch_work(config, "s", domain)
         assert work.runs == len(trained)
         most = max(run["trained_tokens_of_this_process"] for run in trained)
         assert most == work.steps * batch, domain
     states = sum(file.stat().st_size for file in tokens.glob("checkpoints/**/*.safetensors"))
     headers = 4096 * len(list(tokens.glob("checkpoints/**/*.safetensors")))
-    assert 0 <= states - resources.grid_work(config, "s", domains).disk_bytes < headers
+    assert 0 <= states - grid_work(config, "s").disk_bytes < headers
 
 
-def test_shared_steps_are_counted_once(experiment):
-    domains = experiment.domain_names
-    alone = resources.branch_work(experiment, "w16", "law", domains)
+def test_shared_steps_are_counted_once(config):
+    config = ExperimentConfig.read(config)
+    alone = resources.branch_work(config, "w16", "law")
     assert alone.steps < alone.steps_independent
-    whole = resources.grid_work(experiment, "w16", domains)
+    whole = grid_work(config, "w16")
     assert whole.steps < 0.3 * whole.steps_independent
-    assert whole.jobs == 2 + len(domains)
+    assert whole.jobs == 2 + len(config.domain_names)
 
 
-def test_every_strategy_keeps_to_its_budget(experiment):
-    domains, batch = experiment.domain_names, experiment.training.batch_tokens
-    budget = experiment.final.budget_tokens
+def test_every_strategy_keeps_to_its_budget(config):
+    config = ExperimentConfig.read(config)
+    batch, budget = config.training.batch_tokens, config.final.budget_tokens
     for share in resources.general_fractions(None).values():
-        runs = resources.final_runs(experiment, share, domains, budget)
+        runs = resources.final_runs(config, share, budget)
         tokens = batch * (runs[0].pretrain_steps + sum(run.specialize_steps for run in runs))
-        assert abs(tokens - budget) <= batch * len(domains)
-    work = [resources.final_work(experiment, name, domains) for name in STRATEGIES]
+        assert abs(tokens - budget) <= batch * len(config.domain_names)
+    work = [resources.final_work(config, name) for name in STRATEGIES]
     assert all(part.steps * batch <= budget + batch for part in work)
 
 
@@ -97,25 +111,44 @@ def test_seconds_are_the_sum_of_the_parts():
     assert work.seconds(THROUGHPUT, 10) == pytest.approx(10 + 2 * 0.5 + 1 + 2)
 
 
-def test_a_configured_throughput_takes_precedence_over_a_measured_one(config, experiment):
+def test_a_configured_throughput_takes_precedence_over_a_measured_one(config):
     measured = {"sizes": {"w16": vars(THROUGHPUT)}, "device": "cpu"}
-    assert resources.throughput_of(experiment, "w16", measured, gpu=False) == THROUGHPUT
+    found = resources.throughput_of(ExperimentConfig.read(config), "w16", measured, gpu=False)
+    assert found == THROUGHPUT
     config["execution"] = {"flops_per_second": 1e9}
-    given = resources.throughput_of(ExperimentConfig.read(config), "w16", measured, gpu=False)
-    assert given.tokens_per_second == pytest.approx(
-        1e9 / experiment.shape_of("w16").flops_per_token
-    )
+    checked = ExperimentConfig.read(config)
+    found = resources.throughput_of(checked, "w16", measured, gpu=False)
+    flops = checked.shape_of("w16").flops_per_token
+    assert found.tokens_per_second == pytest.approx(1e9 / flops)
 
 
-def test_steps_on_a_gpu_take_at_least_the_time_of_their_launches(experiment):
-    throughput = resources.throughput_of(experiment, "w16", None, gpu=True)
-    assert (
-        throughput.tokens_per_second <= experiment.training.batch_tokens / resources.LAUNCH_SECONDS
-    )
+def test_steps_on_a_gpu_take_at_least_the_time_of_their_launches(config):
+    config = ExperimentConfig.read(config)
+    throughput = resources.throughput_of(config, "w16", None, gpu=True)
+    fastest = config.training.batch_tokens / resources.LAUNCH_SECONDS
+    assert throughput.tokens_per_second <= fastest
 
 
-def test_the_plan_determines_the_work_of_the_optimal_strategy(experiment):
-    domains = experiment.domain_names
-    few = resources.final_work(experiment, "optimal", domains, plan={"fraction_general": 0.9})
-    many = resources.final_work(experiment, "optimal", domains, plan={"fraction_general": 0.1})
+def test_a_calibration_of_another_configuration_is_ignored(config, tmp_path):
+    checked, file = ExperimentConfig.read(config), tmp_path / "calibration.json"
+    assert resources.read_calibration(file, checked) is None
+    write_json(file, {"measured": resources.calibrated_config(checked), "sizes": {}})
+    assert resources.read_calibration(file, checked)["sizes"] == {}
+    config["law"]["bootstrap"] += 1
+    assert resources.read_calibration(file, ExperimentConfig.read(config)) is not None
+    config["execution"] = {"by_size": {"w16": {"microbatch": 2}}}
+    assert resources.read_calibration(file, ExperimentConfig.read(config)) is None
+
+
+def test_relative_flops_average_to_one(config):
+    config = ExperimentConfig.read(config)
+    relative = [resources.relative_flops(config, size) for size in config.sizes]
+    assert sum(relative) == pytest.approx(len(relative))
+    assert relative == sorted(relative)
+
+
+def test_the_plan_determines_the_work_of_the_optimal_strategy(config):
+    config = ExperimentConfig.read(config)
+    few = resources.final_work(config, "optimal", plan={"fraction_general": 0.9})
+    many = resources.final_work(config, "optimal", plan={"fraction_general": 0.1})
     assert few.steps < many.steps

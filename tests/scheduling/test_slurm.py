@@ -1,11 +1,11 @@
-"""What a site allows, read from what `sinfo` says, and the line that a wrong request gets."""
+"""Limits of a cluster from the output of `sinfo`, and messages about impossible requests."""
 
 import math
 
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.scheduling import slurm as cluster
+from splitlaw.scheduling import slurm
 from splitlaw.scheduling.slurm import Request
 
 SINFO = """\
@@ -14,7 +14,7 @@ gpu|2-00:00:00|gpu:a100:4(S:0-1)|64|512000+
 gpu|2-00:00:00|gpu:v100:2|32|256000
 long|infinite|(null)|128+|1000000
 """
-KNOWN = cluster.read_partitions(SINFO)
+KNOWN = slurm.read_partitions(SINFO)
 
 
 def test_partitions_are_those_of_the_largest_node():
@@ -28,11 +28,11 @@ def test_partitions_are_those_of_the_largest_node():
     ("limit", "minutes"), [("30:00", 30), ("1:30:00", 90), ("2-12:00:00", 3600), ("0:30", 0.5)]
 )
 def test_time_limits(limit, minutes):
-    assert cluster.read_minutes(limit) == minutes
+    assert slurm.read_minutes(limit) == minutes
 
 
-def test_a_request_is_read_from_the_resources_of_a_job():
-    wanted = cluster.request(
+def test_a_request_has_the_resources_of_a_job():
+    wanted = slurm.request(
         "pretrain_size",
         {"slurm_partition": "gpu", "runtime": 30, "gres": "gpu:a100:2", "_cores": 8, "mem_mb": 9},
     )
@@ -47,9 +47,9 @@ def test_a_request_is_read_from_the_resources_of_a_job():
     )
 
 
-def test_what_fits_is_let_through():
-    cluster.check([Request(job="a", partition="gpu", minutes=2880, gpus=4, gpu_type="a100")], KNOWN)
-    cluster.check([Request(job="a", partition="")], KNOWN)
+def test_possible_requests_pass():
+    slurm.check([Request(job="a", partition="gpu", minutes=2880, gpus=4, gpu_type="a100")], KNOWN)
+    slurm.check([Request(job="a", partition="")], KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -57,19 +57,19 @@ def test_what_fits_is_let_through():
     [
         ({"partition": "gup"}, "gup, which does not exist; the partitions are cpu, gpu, long"),
         ({"partition": "cpu", "gpus": 1}, "cpu, which has none; set gpu_partition to gpu"),
-        ({"partition": "gpu", "gpus": 8}, "the nodes of gpu have 4; lower execution.processes"),
-        ({"partition": "gpu", "gpus": 1, "gpu_type": "h100"}, "gpu has a100, v100; set gpu_type"),
+        ({"partition": "gpu", "gpus": 8}, "nodes of gpu have at most 4; lower execution.processes"),
+        ({"partition": "gpu", "gpus": 1, "gpu_type": "h100"}, "but gpu has a100, v100; set"),
         ({"partition": "cpu", "minutes": 90}, "allows 60; lower runtime, or set max_runtime: 60"),
         ({"partition": "cpu", "cpus": 5}, "the largest node of cpu has 4"),
         ({"partition": "cpu", "memory_mb": 9000}, "the largest node of cpu has 8000"),
     ],
 )
-def test_what_no_node_could_serve_is_told(wanted, words):
+def test_requests_that_no_node_can_satisfy_are_refused(wanted, words):
     with pytest.raises(UserError, match=words.replace(",", r",")):
-        cluster.check([Request(job="pretrain_size", **wanted)], KNOWN)
+        slurm.check([Request(job="pretrain_size", **wanted)], KNOWN)
 
 
-def test_no_slurm_here_is_told(monkeypatch):
+def test_a_machine_without_slurm_is_reported(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(UserError, match="sinfo is not installed here"):
-        cluster.partitions()
+        slurm.partitions()

@@ -1,10 +1,10 @@
-"""A real Slurm on the loopback: munge, a controller, two CPU nodes and one with a pretended GPU.
+"""A real Slurm on the loopback: munge, a controller, two CPU nodes and one with a simulated GPU.
 
     python tests/slurm/cluster.py                 start it, run the tests marked slurm, stop it
-    python tests/slurm/cluster.py COMMAND ...     the same with a command of yours, a shell perhaps
+    python tests/slurm/cluster.py COMMAND ...     start it, run a command (a shell, say), stop it
 
 It needs root (munge's key, a device file, /etc/slurm/slurm.conf) and Debian's packages slurm-wlm
-and munge. Everything else lives in a temporary folder that goes with it.
+and munge. Everything else is in a temporary folder, which is deleted at the end.
 """
 
 from __future__ import annotations
@@ -80,24 +80,24 @@ PartitionName=gpu Nodes=g1 MaxTime=1:00:00 DefaultTime=10 State=UP PriorityTier=
 PartitionName=scavenge Nodes=c[1-2] MaxTime=1:00:00 DefaultTime=10 State=UP PriorityTier=1 \
 PreemptMode=REQUEUE GraceTime=0
 """
-# A GPU by count alone puts the node into the state INVAL; a device file will do.
+# A GPU without a device file puts the node into the state INVAL; any device file suffices.
 GRES = "AutoDetect=off\nNodeName=g1 Name=gpu File={folder}/run/nvidia0 Flags=nvidia_gpu_env\n"
 
 
 def missing() -> str | None:
-    """Why no cluster can be started here, with the remedy; None where one can."""
+    """Why no cluster can be started here, with the remedy; None if one can."""
     absent = [name for name in NEEDED if shutil.which(name) is None]
     if absent:
         return f"no {', '.join(absent)}: {INSTALL}"
     if os.geteuid() != 0:
         return "a test cluster needs root (munge's key, a device file, /etc/slurm)"
     if SYSTEM_CONFIG.exists() and not SYSTEM_CONFIG.is_symlink():
-        return f"{SYSTEM_CONFIG} exists: this machine belongs to a Slurm already"
+        return f"{SYSTEM_CONFIG} exists: this machine is part of another Slurm cluster"
     return None
 
 
 class Cluster:
-    """The daemons of one cluster, all of which live in `folder`."""
+    """The daemons of one cluster; all of their files are in `folder`."""
 
     daemons = (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged")
 
@@ -150,16 +150,16 @@ class Cluster:
         """Start the slurmd of a node."""
         self.daemon("slurmd", "-N", node)
 
-    def daemon(self, *words: str) -> None:
-        """Start a program that goes into the background by itself and holds no file of ours."""
-        subprocess.run(words, env=self.environment, check=True, stdin=subprocess.DEVNULL)
+    def daemon(self, *arguments: str) -> None:
+        """Start a program that moves itself into the background."""
+        subprocess.run(arguments, env=self.environment, check=True, stdin=subprocess.DEVNULL)
 
     def pid(self, name: str) -> int:
         """Process id of a daemon: munged, slurmctld or slurmd-NODE."""
         return int((self.folder / "run" / f"{name}.pid").read_text())
 
     def kill_processes_of(self, node: str) -> None:
-        """End every process of a node's jobs at once, as a loss of power would."""
+        """Kill all processes of a node's jobs at once, as a loss of power would."""
         victims = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -171,7 +171,7 @@ class Cluster:
                 process.kill()
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """End a daemon and wait until it has gone."""
+        """Send a signal to a daemon and wait for its end."""
         try:
             pid = self.pid(name)
             os.kill(pid, number)
@@ -180,7 +180,7 @@ class Cluster:
             return
 
     def stop(self) -> None:
-        """End all jobs and daemons and remove what lies outside the folder."""
+        """End all jobs and daemons, and remove the files outside `folder`."""
         self.ask("scancel", "--full", "--user=root")
         try:
             self.wait_for(lambda: not self.ask("squeue", "-h"), "the end of all jobs", seconds=30)
@@ -189,9 +189,9 @@ class Cluster:
                 self.kill(name)
             SYSTEM_CONFIG.unlink(missing_ok=True)
 
-    def ask(self, *words: str) -> str | None:
-        """What a Slurm command says, or None where it fails."""
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True)
+    def ask(self, *arguments: str) -> str | None:
+        """The output of a Slurm command, or None if it fails."""
+        done = subprocess.run(arguments, env=self.environment, capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else None
 
     def states(self) -> dict[str, str]:
@@ -209,7 +209,7 @@ class Cluster:
 
 
 def ended(pid: int) -> bool:
-    """Whether a process has gone, or waits for no more than that its parent looks."""
+    """Whether a process has ended; a zombie has."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -217,7 +217,10 @@ def ended(pid: int) -> bool:
 
 
 def clear_leftovers() -> None:
-    """End the daemons of clusters whose program was killed; called while no other can run."""
+    """End the daemons of clusters whose program was killed.
+
+    The caller holds `LOCK`, so that none of them is in use.
+    """
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         left = Cluster(folder)
         for name in left.daemons:
@@ -229,7 +232,7 @@ def clear_leftovers() -> None:
 
 @contextmanager
 def running() -> Iterator[Cluster]:
-    """A cluster for the length of a block; a second one on the machine waits for the first."""
+    """A cluster within a `with` block; another one on this machine waits for its end."""
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         clear_leftovers()
@@ -242,14 +245,14 @@ def running() -> Iterator[Cluster]:
                 cluster.stop()
 
 
-def main(words: list[str]) -> int:
-    """Run a command, or the tests marked slurm, with a cluster around it."""
+def main(arguments: list[str]) -> int:
+    """Run a command, by default the tests marked slurm, while a cluster is running."""
     reason = missing()
     if reason:
         print(f"error: no test cluster here: {reason}", file=sys.stderr)
         return 2
     with running() as cluster:
-        command = words or [sys.executable, "-m", "pytest", "-m", "slurm"]
+        command = arguments or [sys.executable, "-m", "pytest", "-m", "slurm"]
         environment = {**cluster.environment, "SPLITLAW_CLUSTER": str(cluster.folder)}
         return subprocess.run(command, env=environment).returncode
 

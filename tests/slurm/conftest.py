@@ -1,4 +1,4 @@
-"""The cluster of the tests marked slurm, or the reason why there is none."""
+"""The cluster of the tests marked slurm; without one they are skipped with the reason."""
 
 import sys
 from pathlib import Path

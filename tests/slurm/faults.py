@@ -1,11 +1,11 @@
-"""The fault campaign: every fault that a cluster has, against a tiny experiment, on a real Slurm.
+"""The fault campaign: a tiny experiment on a real Slurm, once for every kind of fault.
 
     python tests/slurm/faults.py --rounds 4 --out faults.csv
 
 One experiment is run undisturbed, then once for every fault, from the same text, with the fault at
-a random moment of the training. A run has passed when it finished, its losses.csv is the
-undisturbed one to the last digit, and no segment was trained by two processes at once. Work lost is
-what was trained more often than once: every process notes every step.
+a random time during training. A run passes if it finishes, its losses.csv is identical to the
+undisturbed one, and no segment is trained by two processes at once. Lost work are the steps that
+are trained more than once: every process records every step.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from project import Project, tiny
 
 TARGET = "evaluate"
 WORKFLOW = ("snakemake", "--profile", "slurm", TARGET)
-# What the trainer itself does not tell: one line a step, in every process of the campaign.
+# Records what the trainer itself does not: one line for each step, in every process.
 NOTE_STEPS = """
 import importlib.abc, importlib.util, os, sys, time
 
@@ -69,7 +69,7 @@ if "NOTE_STEPS" in os.environ:
 
 
 def config() -> dict:
-    """Two sizes, two domains, and trainings of some seconds with a state every second."""
+    """Two sizes, two domains, and training of some seconds with a state every second."""
     cells = {"pretrain_tokens": [65536, 131072], "specialize_tokens": [32768]}
     return tiny(
         grid={
@@ -84,21 +84,21 @@ def config() -> dict:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that happens to a running workflow."""
+    """An event during a running workflow."""
 
     name: str
     strike: Callable[[Campaign, Project, subprocess.Popen[str]], subprocess.Popen[str]]
-    """Does it, and gives the process that the workflow goes on in."""
-    words: str
-    """What must stand in what the user sees; empty where nothing need be said."""
+    """Cause it, and return the process in which the workflow continues."""
+    text: str
+    """Text that the output must contain; empty where no message is required."""
     site: tuple[tuple[str, object], ...] = ()
-    """Lines of the profile's block for it."""
+    """Default resources of the profile for it."""
     lines: tuple[tuple[str, object], ...] = ()
-    """Other lines of the profile."""
+    """Other settings of the profile."""
 
 
 class Campaign:
-    """The cluster, the undisturbed run, and what was seen."""
+    """The cluster and the undisturbed run."""
 
     def __init__(self, cluster: Cluster, folder: Path, seed: int) -> None:
         self.cluster, self.folder = cluster, folder
@@ -108,7 +108,7 @@ class Campaign:
         self.text: Path | None = None
 
     def project(self, name: str, fault: Fault | None = None) -> Project:
-        """A project with the text of the first one."""
+        """A project with the text that `prepare` made."""
         note = {
             "PYTHONPATH": str(self.folder / "note"),
             "NOTE_STEPS": str(self.folder / name) + ".steps",
@@ -122,7 +122,7 @@ class Campaign:
         return project
 
     def prepare(self) -> None:
-        """The text once, without Slurm, and the undisturbed run from it."""
+        """Make the text without Slurm, then run the experiment undisturbed."""
         project = self.project("text")
         done = project.snakemake("--profile", "local", "--cores", "2", "tokenize")
         assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ class Campaign:
         assert not self.steps.duplicated([2, 3]).any(), "the undisturbed run trained a step twice"
 
     def run(self, fault: Fault, number: int) -> dict[str, object]:
-        """One fault, from its start to the last row of losses.csv."""
+        """Run the experiment with one fault."""
         name = f"{number:02d}-{fault.name.replace(' ', '-')}"
         project = self.project(name, fault)
         began = time.monotonic()
@@ -154,7 +154,7 @@ class Campaign:
             "at_step": at,
             "finished": finished,
             "same_losses": finished and project.losses() == self.losses,
-            "told": fault.words in project.output(),
+            "reported": fault.text in project.output(),
             "steps_lost": len(steps) - len(self.steps),
             "at_once": together(steps),
             "seconds": round(time.monotonic() - began, 1),
@@ -164,12 +164,12 @@ class Campaign:
         return row
 
     def trained(self, name: str) -> int:
-        """Steps noted so far."""
+        """Number of steps recorded so far."""
         file = Path(f"{self.folder / name}.steps")
         return file.read_bytes().count(b"\n") if file.exists() else 0
 
     def running(self) -> list[str]:
-        """Numbers of the training jobs that run, of which one is struck."""
+        """Numbers of the running training jobs."""
         listing = self.cluster.ask("squeue", "-h", "-t", "RUNNING", "-o", "%i %k") or ""
         return [line.split()[0] for line in listing.splitlines() if "pretrain_size" in line]
 
@@ -183,7 +183,7 @@ class Campaign:
 
 
 def together(steps: pd.DataFrame) -> bool:
-    """Whether two processes ever trained the same segment at once."""
+    """Whether two processes trained the same segment at the same time."""
     spans = steps.groupby([2, 1])[0].agg(["min", "max"]).sort_values("min")
     for _, segment in spans.groupby(level=0):
         if (segment["min"].to_numpy()[1:] < segment["max"].to_numpy()[:-1]).any():
@@ -192,8 +192,8 @@ def together(steps: pd.DataFrame) -> bool:
 
 
 def passed(row: dict[str, object]) -> bool:
-    """Whether a fault did no harm."""
-    return bool(row["finished"] and row["same_losses"] and row["told"] and not row["at_once"])
+    """Whether a run with a fault passed."""
+    return bool(row["finished"] and row["same_losses"] and row["reported"] and not row["at_once"])
 
 
 # ---- the faults -------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def requeue(campaign, project, workflow):
 
 
 def preempt(campaign, project, workflow):
-    """A job of a partition with priority wants every CPU."""
+    """Jobs of a partition of higher priority request every CPU."""
     campaign.one(project)
     for node in ("c1", "c2"):
         wanted = ("-p", "cpu", "-w", node, "-c", "8", "--mem", "100", "-t", "1")
@@ -214,7 +214,7 @@ def preempt(campaign, project, workflow):
 
 
 def time_limit(campaign, project, workflow):
-    """The job's limit is now: what SIGTERM, then SIGKILL five seconds later, leave."""
+    """The time limit of the job ends: SIGTERM, and SIGKILL five seconds later."""
     campaign.cluster.ask("scontrol", "update", f"JobId={campaign.one(project)}", "EndTime=now+2")
     return workflow
 
@@ -225,12 +225,12 @@ def cancel(campaign, project, workflow):
 
 
 def nothing(campaign, project, workflow):
-    """The fault lies in the profile."""
+    """The profile causes the fault."""
     return workflow
 
 
 def node_down(campaign, project, workflow):
-    """The administrator takes a node down, and gives it back."""
+    """The administrator sets a node down and resumes it."""
     node = campaign.node(campaign.one(project))
     campaign.cluster.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=fault")
     time.sleep(3)
@@ -239,7 +239,7 @@ def node_down(campaign, project, workflow):
 
 
 def node_lost(campaign, project, workflow):
-    """A node loses power: its daemon and every process of its jobs are gone at once."""
+    """A node loses power: its daemon and all processes of its jobs end at once."""
     job = campaign.one(project)
     node = campaign.node(job)
     campaign.cluster.kill(f"slurmd-{node}")
@@ -250,48 +250,48 @@ def node_lost(campaign, project, workflow):
 
 
 def controller(campaign, project, workflow):
-    """The controller dies and comes back."""
+    """The controller is killed and restarted."""
     campaign.cluster.kill("slurmctld")
     time.sleep(campaign.random.uniform(1, 6))
     campaign.cluster.start_controller()
     return workflow
 
 
-def goes_on(campaign, project, workflow):
-    """Start Snakemake again, which refuses and names the command; then that command."""
+def resume(campaign, project, workflow):
+    """Start Snakemake again, which names the command that resumes; then run that command."""
     refused = project.start(*WORKFLOW)
     assert refused.wait() == 2, project.output()[-2000:]
     line = project.output().splitlines()[-1]
-    return project.start(*line.split("go on with: ")[1].split())
+    return project.start(*line.split("resume it with: ")[1].split())
 
 
 def workflow_killed(campaign, project, workflow):
     workflow.kill()
     workflow.wait()
-    return goes_on(campaign, project, workflow)
+    return resume(campaign, project, workflow)
 
 
 def workflow_interrupted(campaign, project, workflow):
-    """Ctrl-C: Snakemake cancels its jobs and unlocks; the same call goes on."""
+    """Ctrl-C: Snakemake cancels its jobs and unlocks; the same command resumes."""
     workflow.send_signal(signal.SIGINT)
     workflow.wait()
     return project.start(*WORKFLOW)
 
 
 FAULTS = (
-    Fault(name="requeue", strike=requeue, words=""),
+    Fault(name="requeue", strike=requeue, text=""),
     Fault(
         name="preemption",
         strike=preempt,
-        words="",
+        text="",
         site=(("slurm_partition", "scavenge"),),
     ),
-    Fault(name="time limit", strike=time_limit, words="DUE TO TIME LIMIT"),
-    Fault(name="cancelled job", strike=cancel, words="CANCELLED AT"),
+    Fault(name="time limit", strike=time_limit, text="DUE TO TIME LIMIT"),
+    Fault(name="cancelled job", strike=cancel, text="CANCELLED AT"),
     Fault(
         name="out of memory",
         strike=nothing,
-        words="xceeded job memory limit",
+        text="xceeded job memory limit",
         lines=(
             (
                 "set-resources",
@@ -302,21 +302,21 @@ FAULTS = (
             ),
         ),
     ),
-    Fault(name="node down", strike=node_down, words=""),
-    Fault(name="node lost", strike=node_lost, words=""),
-    Fault(name="controller restart", strike=controller, words=""),
-    Fault(name="workflow killed", strike=workflow_killed, words="stopped: "),
-    Fault(name="workflow interrupted", strike=workflow_interrupted, words=""),
+    Fault(name="node down", strike=node_down, text=""),
+    Fault(name="node lost", strike=node_lost, text=""),
+    Fault(name="controller restart", strike=controller, text=""),
+    Fault(name="workflow killed", strike=workflow_killed, text="cancelled: "),
+    Fault(name="workflow interrupted", strike=workflow_interrupted, text=""),
 )
 
 
 def summarise(rows: pd.DataFrame) -> str:
-    """A line a kind of fault."""
+    """A line for each kind of fault."""
     table = rows.groupby("fault", sort=False).agg(
         faults=("fault", "size"),
         finished=("finished", "sum"),
         same_losses=("same_losses", "sum"),
-        told=("told", "sum"),
+        reported=("reported", "sum"),
         twice_at_once=("at_once", "sum"),
         steps_lost_mean=("steps_lost", "mean"),
         steps_lost_max=("steps_lost", "max"),
@@ -327,12 +327,12 @@ def summarise(rows: pd.DataFrame) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the campaign and write its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=4, help="how often every kind of fault")
-    parser.add_argument("--only", nargs="*", default=[], help="kinds of fault, all by default")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--rounds", type=int, default=4, help="runs with each kind of fault")
+    parser.add_argument("--only", nargs="*", default=[], help="kinds of fault; all by default")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the times of faults")
     parser.add_argument("--out", type=Path, required=True, help="table to write, as CSV")
     arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the cluster is stopped all the same
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the cluster is stopped
     rows = []
     folder = Path(tempfile.mkdtemp(prefix="splitlaw-faults-"))
     with slurm.running() as cluster:
@@ -349,7 +349,7 @@ def main(argv: list[str] | None = None) -> int:
     print(summarise(table))
     failed = sum(not passed(row) for row in rows)
     print(
-        f"{len(rows) - failed} of {len(rows)} faults did no harm"
+        f"{len(rows) - failed} of {len(rows)} faults had no effect on the results"
         + (f"; {folder}" if failed else "")
     )
     return 1 if failed else 0

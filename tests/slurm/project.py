@@ -1,4 +1,4 @@
-"""A project of seconds on the test cluster: the repository's copy, two domains, two sizes."""
+"""A copy of the repository with an experiment of seconds: two domains and two sizes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from splitlaw.experiment.config import REQUIRED
-
 ROOT = Path(__file__).parents[2]
-COPIED = ("Snakefile config.yaml envs rules slurm local tasks workflow_scripts").split()
-# The profile as a site would adapt it, with the polling that suits jobs of seconds.
+COPIED = "Snakefile config.yaml envs rules slurm local tasks workflow_scripts".split()
+# The profile as a site would adapt it.
 SITE = {
     "slurm_partition": "cpu",
     "mem_mb": "1500 * attempt",
@@ -25,6 +23,7 @@ SITE = {
     "max_runtime": 60,
 }
 POLL_SECONDS = 5
+"""Interval of status queries: short, because the jobs take seconds."""
 
 
 def tiny(**changes) -> dict:
@@ -44,7 +43,9 @@ def tiny(**changes) -> dict:
     config["sizes"] = {name: config["sizes"][name] for name in ("w16", "w24")}
     config["holdout_sizes"] = ["w24"]
     config["final"]["size"] = "w24"
-    return {key: config[key] for key in (*REQUIRED, "execution")}  # not the further targets
+    for target in ("tune_learning_rate", "compare"):  # they name other sizes
+        del config[target]
+    return config
 
 
 class Project:
@@ -66,7 +67,7 @@ class Project:
         self.adapt({})
 
     def adapt(self, site: dict, **lines) -> None:
-        """Write the profile's block of the site, and other lines of the profile."""
+        """Write the profile with default resources of the site and other settings."""
         profile = yaml.safe_load((ROOT / "slurm/profile.yaml").read_text())
         profile["default-resources"] = {**SITE, **site}
         profile["slurm-init-seconds-before-status-checks"] = POLL_SECONDS
@@ -74,34 +75,34 @@ class Project:
         profile.update(lines)
         (self.folder / "slurm/profile.yaml").write_text(yaml.safe_dump(profile))
 
-    def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake to its end."""
-        return self.command("snakemake", *words)
+        return self.command("snakemake", *arguments)
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the project to its end."""
         return subprocess.run(
-            words, cwd=self.folder, env=self.environment, capture_output=True, text=True
+            arguments, cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command in the project, its words to output.txt."""
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command in the project; its output is appended to output.txt."""
         with (self.folder / "output.txt").open("a") as output:
             self.process = subprocess.Popen(
-                words, cwd=self.folder, env=self.environment, stdout=output, stderr=output
+                arguments, cwd=self.folder, env=self.environment, stdout=output, stderr=output
             )
         return self.process
 
     def output(self) -> str:
-        """What started commands have said."""
+        """Output of the started commands."""
         return (self.folder / "output.txt").read_text()
 
     def losses(self) -> str:
-        """`losses.csv` as it stands."""
+        """Content of losses.csv."""
         return (self.folder / "results/tiny/losses.csv").read_text()
 
     def wait(self, condition: Callable[[], object], what: str, *, seconds: float = 400) -> object:
-        """What `condition()` gives once that is true, while what was started last still runs."""
+        """Wait until `condition()` is true, as long as the last command runs; return its value."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             ended = self.process is not None and self.process.poll() is not None

@@ -1,4 +1,4 @@
-"""The workflow on a real Slurm: the same losses as at home, whatever happens on the way."""
+"""The workflow on a real Slurm: the same losses as without it, also after failures."""
 
 import re
 
@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory, cluster):
-    """The losses of an undisturbed run without Slurm."""
+    """A project after an undisturbed run without Slurm."""
     project = Project(tmp_path_factory.mktemp("local"), tiny(), cluster.environment)
     done = project.snakemake("--profile", "local", "--cores", "2", "evaluate")
     assert done.returncode == 0, done.stderr
@@ -23,7 +23,7 @@ def project(tmp_path_factory, cluster):
 
 
 def jobs(cluster, state="RUNNING"):
-    """Numbers of the jobs in a state, with what they are."""
+    """Numbers of the jobs in a state, with their comments."""
     lines = (cluster.ask("squeue", "-h", "-t", state, "-o", "%i %k") or "").splitlines()
     return dict(line.split(" ", 1) for line in lines)
 
@@ -31,12 +31,12 @@ def jobs(cluster, state="RUNNING"):
 @pytest.mark.parametrize(
     ("site", "words"),
     [
-        ({"slurm_partition": "cup"}, "goes to the partition cup, which does not exist"),
-        ({"gpu_partition": "cpu"}, "asks for a GPU on the partition cpu, which has none"),
-        ({"runtime": 90}, "asks for 450 minutes, the partition cpu allows 60; lower runtime"),
+        ({"slurm_partition": "cup"}, "requests the partition cup, which does not exist"),
+        ({"gpu_partition": "cpu"}, "requests a GPU on the partition cpu, which has none"),
+        ({"runtime": 90}, "requests 450 minutes, but the partition cpu allows 60; lower runtime"),
     ],
 )
-def test_what_the_site_does_not_have_stops_everything_in_one_line(project, site, words):
+def test_a_request_that_the_site_cannot_satisfy_ends_in_one_line(project, site, words):
     project.adapt(site)
     done = project.snakemake("--profile", "slurm", "--quiet", "all", "--", "evaluate")
     project.adapt({})
@@ -45,13 +45,11 @@ def test_what_the_site_does_not_have_stops_everything_in_one_line(project, site,
     assert not list((project.folder / "results/tiny").glob("corpus/*"))
 
 
-def test_through_a_requeue_and_the_death_of_the_workflow_to_the_same_losses(
-    project, local, cluster
-):
-    """A job is requeued; Snakemake is killed; the next call names its orphan; one command goes on.
+def test_a_requeued_job_and_a_killed_workflow_give_the_same_losses(project, local, cluster):
+    """A job is requeued; Snakemake is killed; the next one names the job and how to resume.
 
-    The GPU is a device file, so that models are trained on the CPU of its node; all trainings of a
-    size are one job that asks for it once.
+    The GPU is only a device file, so that models are trained on the CPU of its node. All training
+    of a size is one job, which requests the GPU once.
     """
     project.adapt({"gpu_partition": "gpu"})
     workflow = project.start("snakemake", "--profile", "slurm", "evaluate")
@@ -71,22 +69,22 @@ def test_through_a_requeue_and_the_death_of_the_workflow_to_the_same_losses(
     line = refused.stderr.splitlines()[-1]
     assert "a workflow was killed here and left its lock" in line
     assert re.search(rf"{grid[0]} \S+ running", line)
-    command = line.split("go on with: ")[1]
+    command = line.split("resume it with: ")[1]
     assert command == "python workflow_scripts/resume.py --profile slurm evaluate"
 
     done = project.command(*command.split())
     assert done.returncode == 0, done.stderr
-    assert "stopped: " in done.stderr and "the lock is removed" in done.stderr
+    assert "cancelled: " in done.stderr and "the lock is removed" in done.stderr
     assert project.losses() == local.losses()
     assert not jobs(cluster) and not jobs(cluster, "PENDING")
 
 
-def test_everything_is_as_it_was_written(project):
+def test_changed_artifacts_are_reported(project):
     done = project.snakemake("--cores", "1", "--profile", "local", "check_provenance")
     assert done.returncode == 0, done.stderr
-    assert "are as they were written" in done.stdout
+    assert "are unchanged" in done.stdout
     losses = project.folder / "results/tiny/losses.csv"
     losses.write_text(losses.read_text().replace("law", "lax"))
     done = project.snakemake("--cores", "1", "--profile", "local", "check_provenance")
     assert done.returncode == 1
-    assert "losses.csv: is not the file that the workflow wrote" in done.stderr
+    assert "losses.csv: differs from the file that the workflow wrote" in done.stderr

@@ -1,4 +1,4 @@
-"""The manifest knows every artifact, and tells of one that changed behind the workflow's back."""
+"""The manifest covers every artifact and reports those that the workflow did not write."""
 
 import os
 import time
@@ -30,37 +30,37 @@ def change(file, text, *, seconds):
     os.utime(file, (time.time() + seconds,) * 2)
 
 
-def test_what_was_written_is_found_whole(results):
+def test_unchanged_artifacts_pass(results):
     assert manifest.check(results) == []
 
 
-def test_a_changed_a_missing_and_an_unknown_file_are_told(results):
+def test_changed_missing_and_unknown_files_are_reported(results):
     (results / "losses.csv").write_text("loss\n2.9\n")
     (results / "law/fit.json").unlink()
     (results / "extra.csv").write_text("")
     assert set(manifest.check(results)) == {
-        f"{results}/law/fit.json: is gone",
-        f"{results}/losses.csv: is not the file that the workflow wrote",
-        f"{results}/extra.csv: no workflow recorded it",
+        f"{results}/law/fit.json: is missing",
+        f"{results}/losses.csv: differs from the file that the workflow wrote",
+        f"{results}/extra.csv: was not written by a workflow",
     }
 
 
-def test_a_file_changed_between_workflows_stays_suspect(results):
+def test_a_file_changed_between_workflows_is_reported_after_the_next(results):
     began = time.time()
     change(results / "losses.csv", "tampered", seconds=-60)
     change(results / "law/fit.json", "made again", seconds=60)
     manifest.record(results, since=began)
     assert manifest.check(results) == [
-        f"{results}/losses.csv: is not the file that the workflow wrote"
+        f"{results}/losses.csv: differs from the file that the workflow wrote"
     ]
 
 
-def test_a_damaged_state_is_told(results):
+def test_a_damaged_state_is_reported(results):
     (file,) = manifest.states(results)
     damaged = bytearray(file.read_bytes())
     damaged[-2] ^= 1
     file.write_bytes(damaged)
-    assert manifest.check(results) == [f"{file}: damaged"]
+    assert manifest.check(results) == [f"{file}: is damaged"]
 
 
 def test_without_a_manifest_there_is_nothing_to_check(tmp_path):

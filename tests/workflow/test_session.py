@@ -1,4 +1,4 @@
-"""Locks and results folders of other workflows are told; what a killed one left is cleared."""
+"""Locks of other workflows are reported; those of killed ones are removed."""
 
 import json
 import os
@@ -10,9 +10,8 @@ import time
 import pytest
 
 from splitlaw.common.errors import UserError
+from splitlaw.scheduling.slurm import QueuedJob
 from splitlaw.workflow import session
-
-IDENTITY = {"sizes": {"w16": {"width": 16}}, "training": {"clip": 1.0}}
 
 
 @pytest.fixture
@@ -39,14 +38,16 @@ def dead_process():
     return process.pid
 
 
-def test_no_lock_no_word(folder):
+def test_without_a_lock_nothing_is_reported(folder):
     session.check_lock(["--profile", "slurm"])
 
 
-def test_a_lock_left_behind_is_told_with_the_command_that_goes_on(folder):
+def test_the_lock_of_a_killed_workflow_is_reported_with_the_command_that_resumes(folder):
     leave_lock(folder)
     leave_record(socket.gethostname(), dead_process())
-    wanted = r"was killed here .* go on with: python workflow_scripts/resume.py --profile slurm$"
+    wanted = (
+        r"was killed here .* resume it with: python workflow_scripts/resume.py --profile slurm$"
+    )
     with pytest.raises(UserError, match=wanted):
         session.check_lock(["--profile", "slurm"])
     session.check_lock(["--profile", "slurm", "-n"])
@@ -55,50 +56,42 @@ def test_a_lock_left_behind_is_told_with_the_command_that_goes_on(folder):
     session.check_lock(["--profile", "slurm"])
 
 
-def test_a_lock_of_another_machine_is_not_taken_for_dead(folder):
+def test_a_workflow_on_another_machine_may_still_run(folder):
     leave_lock(folder)
     leave_record("login-of-another-machine", 5)
     with pytest.raises(
         UserError, match=r"a workflow on login-of-another-machine .* --ignore-provenance"
     ):
         session.check_lock([])
-    with pytest.raises(UserError, match="a workflow runs here on login-of-another-machine"):
+    with pytest.raises(UserError, match="a workflow is running here on login-of-another-machine"):
         session.resume(ignore_provenance=False)
     assert session.resume(ignore_provenance=True) == ["the lock is removed"]
 
 
-def test_a_session_is_on_record_while_it_lasts(folder):
+def test_a_session_is_recorded_while_it_lasts(folder):
     file = session.begin(["snakemake", "report"])
     assert [found.pid for found in session.sessions()] == [os.getpid()]
-    assert session.since() <= time.time()
+    assert session.began() <= time.time()
     session.end()
     assert not file.exists()
 
 
-def test_a_results_folder_of_another_configuration_is_refused(tmp_path):
-    session.check_results(tmp_path / "r", IDENTITY)
-    session.check_results(tmp_path / "r", IDENTITY)
-    added = {**IDENTITY, "sizes": {**IDENTITY["sizes"], "w24": {"width": 24}}}
-    session.check_results(tmp_path / "r", added)
-    (tmp_path / "r/runs").mkdir()
-    with pytest.raises(UserError, match=r"training.clip was 1.0, is 2.0\); give `experiment`"):
-        session.check_results(tmp_path / "r", {**added, "training": {"clip": 2.0}})
+@pytest.mark.parametrize(
+    ("arguments", "dry"),
+    [
+        ("-n", True),
+        ("--profile slurm -np evaluate", True),
+        ("--dry-run=1", True),
+        ("--lint", True),
+        ("--cores 2 evaluate", False),
+        ("--configfile new.yaml --until train_final", False),
+    ],
+)
+def test_commands_without_jobs_are_recognised(arguments, dry):
+    assert session.is_dry_run(arguments.split()) is dry
 
 
-def test_a_sweep_may_change_the_rates_until_a_grid_is_trained(tmp_path):
-    def at(rate, clip=1.0):
-        return {**IDENTITY, "training": {"clip": clip, "learning_rate": rate}}
-
-    session.check_results(tmp_path / "r", at(1e-3))
-    session.check_results(tmp_path / "r", at(2e-3))
-    with pytest.raises(UserError, match=r"training\.clip was 1\.0, is 2\.0"):
-        session.check_results(tmp_path / "r", at(2e-3, clip=2.0))
-    (tmp_path / "r/runs").mkdir()
-    with pytest.raises(UserError, match=r"training\.learning_rate was 0\.002, is 0\.003"):
-        session.check_results(tmp_path / "r", at(3e-3))
-
-
-def test_a_results_folder_that_cannot_be_written_is_told(tmp_path):
-    (tmp_path / "results").write_text("a file where a folder should be")
-    with pytest.raises(UserError, match=r"results/x: cannot be written \(Not a directory\)"):
-        session.check_results(tmp_path / "results/x", IDENTITY)
+def test_a_message_names_the_first_few_jobs():
+    jobs = [QueuedJob(identifier=str(n), state="PENDING", name=f"rule_{n}") for n in range(6)]
+    assert session.describe(jobs[:1]) == "0 rule_0 pending"
+    assert session.describe(jobs).endswith("3 rule_3 pending and 2 more")

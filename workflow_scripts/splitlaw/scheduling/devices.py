@@ -77,16 +77,11 @@ def uses_gpu(config: RunsConfig, site: Site, size: str | None = None) -> bool:
 
 def training_devices(config: RunsConfig, site: Site, size: str | None = None) -> Devices:
     """Devices for training `size`; without a size, for the size that takes most processes."""
-    size = size or max(config.sizes, key=lambda name: processes(config, name))
-    gpu = uses_gpu(config, site, size)
-    return Devices(processes=processes(config, size), gpu=gpu, site=site)
+    processes = {name: config.execution_of(name).processes for name in config.sizes}
+    size = size or max(processes, key=lambda name: processes[name])
+    return Devices(processes=processes[size], gpu=uses_gpu(config, site, size), site=site)
 
 
 def inference_devices(config: RunsConfig, site: Site) -> Devices:
     """Devices for evaluating models of every size in one process."""
     return Devices(processes=1, gpu=uses_gpu(config, site), site=site)
-
-
-def processes(config: RunsConfig, size: str) -> int:
-    """Number of processes of a run of `size`."""
-    return config.execution_of(size).processes

@@ -35,22 +35,21 @@ class Item:
 
 def items(config: RunsConfig, plan: Mapping[str, Any] | None = None) -> list[Item]:
     """The grid's stages by size and the final training, each over all its seeds."""
-    domains = config.domain_names
     seeds = config.grid.all_seeds
     listed = []
     for size in config.sizes:
-        trunks = [resources.trunk_work(config, size, domains, seed) for seed in seeds]
+        trunks = [resources.trunk_work(config, size, seed) for seed in seeds]
         branches = [
-            resources.branch_work(config, size, domain, domains, seed)
+            resources.branch_work(config, size, domain, seed)
             for seed in seeds
-            for domain in (GENERAL, *domains)
+            for domain in (GENERAL, *config.domain_names)
         ]
         listed.append(Item(stage="pretrain", size=size, work=sum(trunks, Work())))
         listed.append(Item(stage="specialize", size=size, work=sum(branches, Work())))
     final = [
-        resources.final_work(config, name, domains, plan=plan)
+        resources.final_work(config, name, plan=plan)
         for _ in config.final.seeds
-        for name in ("trunk", *STRATEGIES)
+        for name in (resources.TRUNK, *STRATEGIES)
     ]
     work = sum(final, Work())
     return [*listed, Item(stage="train_final", size=config.final.size, work=work)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,11 +12,9 @@ from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
-from splitlaw.scheduling.devices import Site, processes, uses_gpu
-from splitlaw.scheduling.resources import Throughput, Work
+from splitlaw.scheduling.devices import Site, uses_gpu
+from splitlaw.scheduling.resources import TRUNK, Throughput, Work
 
-TRUNK = "trunk"
-"""The job that trains the trunk, beside those of the domains or strategies."""
 SAFETY_FACTOR = 2.0
 """Requested over expected time: a job that ends early costs nothing, one that is ended does."""
 OVERHEAD_MINUTES = 3.0
@@ -59,16 +57,14 @@ class JobRequests:
     @cache  # noqa: B019
     def grid_seconds(self, size: str, part: str) -> float:
         """Expected seconds of the job of a part of the grid."""
-        domains = self.config.domain_names
         if part == TRUNK:
-            return self._seconds(size, resources.trunk_work(self.config, size, domains))
-        return self._seconds(size, resources.branch_work(self.config, size, part, domains))
+            return self._seconds(size, resources.trunk_work(self.config, size))
+        return self._seconds(size, resources.branch_work(self.config, size, part))
 
     @cache  # noqa: B019
     def final_seconds(self, size: str, budget: int, strategy: str) -> float:
         """Expected seconds of a final job; `strategy` is `trunk` for the shared trunk."""
-        domains = self.config.domain_names
-        work = resources.final_work(self.config, strategy, domains, size=size, budget=budget)
+        work = resources.final_work(self.config, strategy, size=size, budget=budget)
         return self._seconds(size, work)
 
     def sweep_seconds(self, size: str) -> float:
@@ -77,13 +73,13 @@ class JobRequests:
         runs = len(sweep.rates)
         return self._job_seconds(size, tokens=runs * sweep.tokens, runs=runs)
 
-    def frontier_seconds(self, size: str, budget: int, fractions: Sequence[float]) -> float:
+    def frontier_seconds(self, size: str, budget: int) -> float:
         """Upper bound on the seconds of a measured frontier.
 
         Each fraction and the plan's own cost the budget at most, since what they share is trained
         once.
         """
-        count = len(fractions) + 1
+        count = len(self.config.frontier.fractions) + 1
         runs = count * len(self.config.domain_names)
         return self._job_seconds(size, tokens=count * budget, runs=runs)
 
@@ -117,13 +113,13 @@ class JobRequests:
         Sizes with an execution of their own have no job in common with others, whose devices may
         differ.
         """
-        if processes(self.config, size) > 1 or seconds > SMALL_SECONDS:
+        if self.config.execution_of(size).processes > 1 or seconds > SMALL_SECONDS:
             return None
         own_execution = size in self.config.execution.by_size
         return "tiny" if seconds < TINY_SECONDS and not own_execution else "small"
 
     def _job_seconds(self, size: str, *, tokens: int, runs: int) -> float:
-        steps = round(tokens / self.config.training.batch_tokens)
+        steps = self.config.training.steps(tokens)
         return self._seconds(size, Work(steps=steps, runs=runs, jobs=1))
 
     def _seconds(self, size: str, work: Work) -> float:

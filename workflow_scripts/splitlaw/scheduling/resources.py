@@ -7,7 +7,7 @@ cost of an experiment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, prefixes, trained_steps, trunk_prefix
 from splitlaw.experiment.strategies import GENERAL_FRACTIONS, OPTIMAL
 
+TRUNK = "trunk"
+"""Stands for the job of the trunk where other jobs are named by their domain or strategy."""
 CPU_FLOPS, GPU_FLOPS = 1e10, 1e13
 """FLOPs per second of a process without a calibration. One CPU core reaches 1.4e10 on the smallest
 default model (docs/performance.md), and any GPU far more than 1e13 on a model that fills it; a
@@ -93,19 +95,20 @@ def throughput_of(
     """
     measured = (calibration or {}).get("sizes", {}).get(size)
     execution = config.execution_of(size)
-    given, processes = execution.flops_per_second, execution.processes
-    if measured and not given:
+    if measured and not execution.flops_per_second:
         return Throughput(**measured)
     shape = config.shape_of(size)
     batch = config.training.batch_tokens
-    flops = processes * (given or (GPU_FLOPS if gpu else CPU_FLOPS))
+    flops = execution.flops_per_second or (GPU_FLOPS if gpu else CPU_FLOPS)
+    flops *= execution.processes
     step = max(batch * shape.flops_per_token / flops, LAUNCH_SECONDS if gpu else 0.0)
+    memory = estimated_memory_mb(config, size)
     return Throughput(
         tokens_per_second=batch / step,
         evaluated_tokens_per_second=EVALUATION_SPEEDUP * batch / step,
         start_seconds=START_SECONDS,
         run_seconds=RUN_SECONDS,
-        memory_mb=processes * (estimated_memory_mb(config, size) + (CUDA_MB if gpu else 0.0)),
+        memory_mb=execution.processes * (memory + (CUDA_MB if gpu else 0.0)),
     )
 
 
@@ -121,6 +124,12 @@ def estimated_memory_mb(config: RunsConfig, size: str) -> float:
     rows = min(rows, execution.microbatch or rows)
     numbers = 16 * shape.layers * shape.width + 3 * shape.vocabulary
     return PROCESS_MB + (20 * shape.params + 4 * numbers * rows * shape.context) / 1e6
+
+
+def relative_flops(config: RunsConfig, size: str) -> float:
+    """FLOPs per token of a size relative to the mean over all sizes."""
+    flops = {name: config.shape_of(name).flops_per_token for name in config.sizes}
+    return flops[size] * len(flops) / sum(flops.values())
 
 
 def read_calibration(file: Path, config: RunsConfig) -> dict[str, Any] | None:
@@ -196,24 +205,18 @@ def states_bytes(config: RunsConfig, size: str, lineages: Iterable[Lineage]) -> 
     return sum(params * (4 if last.stop == last.total else 12) for last in last_segments)
 
 
-def grid_runs(
-    config: RunsConfig, size: str, domains: Sequence[str], seed: int | None = None
-) -> list[Run]:
+def grid_runs(config: RunsConfig, size: str, seed: int | None = None) -> list[Run]:
     """All runs of a size and seed."""
     grid = config.grid_of(size, seed)
-    return [run for domain in (GENERAL, *domains) for run in grid.runs(domain)]
+    return [run for domain in (GENERAL, *config.domain_names) for run in grid.runs(domain)]
 
 
-def trunk_work(
-    config: RunsConfig, size: str, domains: Sequence[str], seed: int | None = None
-) -> Work:
+def trunk_work(config: RunsConfig, size: str, seed: int | None = None) -> Work:
     """The work of the `pretrain` job of a size and seed."""
-    return shared_work(config, size, grid_runs(config, size, domains, seed))
+    return shared_work(config, size, grid_runs(config, size, seed))
 
 
-def branch_work(
-    config: RunsConfig, size: str, domain: str, domains: Sequence[str], seed: int | None = None
-) -> Work:
+def branch_work(config: RunsConfig, size: str, domain: str, seed: int | None = None) -> Work:
     """The work of the `specialize` job of a size, domain and seed.
 
     For `general` these are the unsplit runs, which are evaluated on every domain.
@@ -222,15 +225,9 @@ def branch_work(
         config,
         size,
         config.grid_of(size, seed).runs(domain),
-        shared_with=grid_runs(config, size, domains, seed),
-        evaluated=1 + len(domains) if domain == GENERAL else 1,
+        shared_with=grid_runs(config, size, seed),
+        evaluated=1 + len(config.domain_names) if domain == GENERAL else 1,
     )
-
-
-def grid_work(config: RunsConfig, size: str, domains: Sequence[str]) -> Work:
-    """The work of all grid jobs of a size and seed together."""
-    branches = (branch_work(config, size, domain, domains) for domain in (GENERAL, *domains))
-    return sum(branches, trunk_work(config, size, domains))
 
 
 def general_fractions(plan: Mapping[str, Any] | None) -> dict[str, float]:
@@ -239,11 +236,11 @@ def general_fractions(plan: Mapping[str, Any] | None) -> dict[str, float]:
     return {OPTIMAL: optimal, **GENERAL_FRACTIONS}
 
 
-def final_runs(config: RunsConfig, share: float, domains: Sequence[str], budget: int) -> list[Run]:
+def final_runs(config: RunsConfig, share: float, budget: int) -> list[Run]:
     """The runs of a strategy in which `share` of the budget (in tokens) is general text."""
-    batch = config.training.batch_tokens
-    general = round(share * budget / batch)
-    each = round((1 - share) * budget / batch / len(domains))
+    domains = config.domain_names
+    general = config.training.steps(share * budget)
+    each = config.training.steps((1 - share) * budget / len(domains))
     if not each:
         return [Run(domain=GENERAL, pretrain_steps=general, specialize_steps=0)]
     return [Run(domain=name, pretrain_steps=general, specialize_steps=each) for name in domains]
@@ -252,7 +249,6 @@ def final_runs(config: RunsConfig, share: float, domains: Sequence[str], budget:
 def final_work(
     config: RunsConfig,
     strategy: str,
-    domains: Sequence[str],
     *,
     plan: Mapping[str, Any] | None = None,
     size: str | None = None,
@@ -260,17 +256,15 @@ def final_work(
 ) -> Work:
     """The work of the `train_final` job of one strategy and seed, or of their shared trunk.
 
-    `strategy` is `trunk` for the latter. `size` and `budget` (tokens) default to those of `final`.
+    `strategy` is `TRUNK` for the latter. `size` and `budget` (tokens) default to those of `final`.
     """
     size = size or config.final.size
     budget = budget or config.final.budget_tokens
-    recipes = {
-        name: final_runs(config, share, domains, budget)
-        for name, share in general_fractions(plan).items()
-    }
-    everything = [run for runs in recipes.values() for run in runs]
-    if strategy == "trunk":
-        return shared_work(config, size, everything)
-    runs = recipes[strategy]
-    work = runs_work(config, size, runs, shared_with=everything, evaluated=1 + len(domains))
-    return work + Work(disk_bytes=4 * config.shape_of(size).params * len(runs))
+    fractions = general_fractions(plan)
+    runs = {name: final_runs(config, share, budget) for name, share in fractions.items()}
+    all_runs = [run for each in runs.values() for run in each]
+    if strategy == TRUNK:
+        return shared_work(config, size, all_runs)
+    own, evaluated = runs[strategy], 1 + len(config.domain_names)
+    work = runs_work(config, size, own, shared_with=all_runs, evaluated=evaluated)
+    return work + Work(disk_bytes=4 * config.shape_of(size).params * len(own))

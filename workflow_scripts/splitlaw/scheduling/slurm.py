@@ -1,4 +1,4 @@
-"""What a Slurm site allows, told before anything is submitted."""
+"""Check requests against the limits of a Slurm cluster, and list its queued jobs."""
 
 from __future__ import annotations
 
@@ -11,75 +11,88 @@ from dataclasses import dataclass, replace
 from splitlaw.common.errors import UserError
 
 PROFILE = "slurm/profile.yaml"
+ANSWER_SECONDS = 60
+"""Time limit of a Slurm command; a busy controller may take some tens of seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """The largest job that a partition takes."""
+    """Limits of one partition."""
 
     name: str
     """Its name."""
     minutes: float
-    """Its time limit; infinite where it has none."""
+    """Time limit; infinite if there is none."""
     gpus: int
-    """GPUs of the node that has most of them."""
+    """Largest number of GPUs of a node."""
     gpu_types: frozenset[str]
-    """Their kinds, where the site names them."""
+    """Types of the GPUs, where the site declares them."""
     cpus: int
-    """CPUs of the largest node."""
+    """Largest number of CPUs of a node."""
     memory_mb: int
-    """Memory of the largest node."""
+    """Largest memory of a node."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What one job asks for."""
+    """Resources that one job requests."""
 
     job: str
     """Name of the rule or group."""
     partition: str
-    """Where it is to run."""
+    """Partition; empty for the default of the site."""
     minutes: float = 0
+    """Runtime."""
     gpus: int = 0
+    """Number of GPUs."""
     gpu_type: str = ""
+    """Type of the GPUs; empty for any."""
     cpus: int = 1
+    """Number of CPUs."""
     memory_mb: int = 0
+    """Memory."""
 
 
-def ask(*words: str) -> str:
-    """What a Slurm command answers."""
+def run_command(*arguments: str) -> str:
+    """Run a Slurm command and return its output."""
+    program = arguments[0]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=ANSWER_SECONDS)
     except OSError:
         raise UserError(
-            f"{words[0]} is not installed here; start the workflow on a login node of the cluster"
+            f"{program} is not installed here; start the workflow on a login node of the cluster"
         ) from None
     except subprocess.TimeoutExpired:
         raise UserError(
-            f"{words[0]} does not answer; is the controller down? try again later"
+            f"{program} does not answer; check that the controller is running and try again"
         ) from None
     if done.returncode:
         reason = " ".join(done.stderr.split())[-200:]
-        raise UserError(f"{words[0]} fails ({reason}); is the controller down? try again later")
+        raise UserError(
+            f"{program} failed ({reason}); check that the controller is running and try again"
+        )
     return done.stdout
 
 
 def partitions() -> dict[str, Partition]:
     """All partitions of the cluster."""
-    return read_partitions(ask("sinfo", "--noheader", "--format", "%R|%l|%G|%c|%m"))
+    return read_partitions(run_command("sinfo", "--noheader", "--format", "%R|%l|%G|%c|%m"))
 
 
 def read_partitions(text: str) -> dict[str, Partition]:
-    """Partitions from lines `name|time limit|generic resources|cpus|memory` of `sinfo`."""
+    """Partitions from lines `name|time limit|generic resources|cpus|memory` of `sinfo`.
+
+    A partition has one line for each kind of node; the limits are those of the largest.
+    """
     found: dict[str, Partition] = {}
     for line in text.splitlines():
         name, limit, resources, cpus, memory = line.split("|")
-        gpus, kinds = read_gpus(resources)
+        gpus, gpu_types = read_gpus(resources)
         here = Partition(
             name=name,
             minutes=read_minutes(limit),
             gpus=gpus,
-            gpu_types=kinds,
+            gpu_types=gpu_types,
             cpus=int(cpus.rstrip("+")),
             memory_mb=int(memory.rstrip("+")),
         )
@@ -87,7 +100,7 @@ def read_partitions(text: str) -> dict[str, Partition]:
         found[name] = replace(
             here,
             gpus=max(gpus, before.gpus),
-            gpu_types=kinds | before.gpu_types,
+            gpu_types=gpu_types | before.gpu_types,
             cpus=max(here.cpus, before.cpus),
             memory_mb=max(here.memory_mb, before.memory_mb),
         )
@@ -95,7 +108,7 @@ def read_partitions(text: str) -> dict[str, Partition]:
 
 
 def read_minutes(limit: str) -> float:
-    """Minutes of a limit like `infinite`, `30:00`, `1:00:00` or `2-00:00:00`."""
+    """Minutes of a time limit such as `infinite`, `30:00`, `1:00:00` or `2-00:00:00`."""
     if limit in ("infinite", "UNLIMITED", "n/a"):
         return math.inf
     days, _, clock = limit.rpartition("-")
@@ -105,93 +118,100 @@ def read_minutes(limit: str) -> float:
 
 
 def read_gpus(resources: str) -> tuple[int, frozenset[str]]:
-    """GPUs of a node and their kinds from `gpu:4`, `gpu:a100:4(S:0-1)` or `(null)`."""
+    """Number and types of GPUs from resources such as `gpu:4`, `gpu:a100:4(S:0-1)` or `(null)`."""
     entries = re.findall(r"gpu(?::([A-Za-z][\w.-]*))?:(\d+)", resources)
-    kinds = frozenset(kind for kind, _ in entries if kind)
-    return sum(int(count) for _, count in entries), kinds
+    gpu_types = frozenset(gpu_type for gpu_type, _ in entries if gpu_type)
+    return sum(int(count) for _, count in entries), gpu_types
 
 
 def request(job: str, resources: Mapping[str, object]) -> Request:
     """The request of a Snakemake job, from its resources."""
-    gpus, kinds = read_gpus(str(resources.get("gres") or ""))
+    gpus, gpu_types = read_gpus(str(resources.get("gres") or ""))
     return Request(
         job=job,
         partition=str(resources.get("slurm_partition") or ""),
         minutes=float(str(resources.get("runtime") or 0)),
         gpus=gpus,
-        gpu_type=next(iter(kinds), ""),
+        gpu_type=next(iter(gpu_types), ""),
         cpus=int(str(resources.get("cpus_per_task") or resources.get("_cores") or 1)),
         memory_mb=int(str(resources.get("mem_mb") or 0)),
     )
 
 
 def check(requests: Iterable[Request], known: Mapping[str, Partition]) -> None:
-    """Refuse a request that no node of its partition could ever serve.
+    """Refuse the first request that no node of its partition could ever satisfy.
 
-    The longest comes first, so that a runtime that serves it serves all.
+    The longest is checked first, so that a runtime which suffices for it suffices for all.
     """
     for wanted in sorted(requests, key=lambda each: (-each.minutes, each.job)):
         if not wanted.partition:
-            continue  # the site's default partition
+            continue  # the default partition of the site, whose name is unknown
         if wanted.partition not in known:
             raise UserError(
-                f"{PROFILE}: {wanted.job} goes to the partition {wanted.partition}, which does "
+                f"{PROFILE}: {wanted.job} requests the partition {wanted.partition}, which does "
                 f"not exist; the partitions are {', '.join(sorted(known))}"
             )
-        _check_one(wanted, known[wanted.partition], known)
+        _check_gpus(wanted, known[wanted.partition], known)
+        _check_limits(wanted, known[wanted.partition])
 
 
-def _check_one(wanted: Request, here: Partition, known: Mapping[str, Partition]) -> None:
-    where = f"{PROFILE}: {wanted.job} asks for"
-    if wanted.gpus and not here.gpus:
-        others = [name for name, partition in sorted(known.items()) if partition.gpus]
+def _check_gpus(wanted: Request, partition: Partition, known: Mapping[str, Partition]) -> None:
+    requests = f"{PROFILE}: {wanted.job} requests"
+    if wanted.gpus and not partition.gpus:
+        others = [name for name, other in sorted(known.items()) if other.gpus]
         remedy = f"set gpu_partition to {' or '.join(others)}" if others else "remove gpu_partition"
-        raise UserError(f"{where} a GPU on the partition {here.name}, which has none; {remedy}")
-    if wanted.gpus > here.gpus:
         raise UserError(
-            f"{where} {wanted.gpus} GPUs of one node, the nodes of {here.name} have "
-            f"{here.gpus}; lower execution.processes"
+            f"{requests} a GPU on the partition {partition.name}, which has none; {remedy}"
         )
-    if wanted.gpu_type and here.gpu_types and wanted.gpu_type not in here.gpu_types:
+    if wanted.gpus > partition.gpus:
         raise UserError(
-            f"{where} a GPU of type {wanted.gpu_type}, {here.name} has "
-            f"{', '.join(sorted(here.gpu_types))}; set gpu_type to one of them or remove it"
+            f"{requests} {wanted.gpus} GPUs on one node, but nodes of {partition.name} have at "
+            f"most {partition.gpus}; lower execution.processes"
         )
-    if wanted.minutes > here.minutes:
+    if wanted.gpu_type and partition.gpu_types and wanted.gpu_type not in partition.gpu_types:
         raise UserError(
-            f"{where} {wanted.minutes:.0f} minutes, the partition {here.name} allows "
-            f"{here.minutes:.0f}; lower runtime, or set max_runtime: {here.minutes:.0f} and a "
-            "training that needs longer goes on in a retry"
+            f"{requests} a GPU of type {wanted.gpu_type}, but {partition.name} has "
+            f"{', '.join(sorted(partition.gpu_types))}; set gpu_type to one of them or remove it"
         )
-    for what, number, most in (
-        ("CPUs", wanted.cpus, here.cpus),
-        ("MB of memory", wanted.memory_mb, here.memory_mb),
+
+
+def _check_limits(wanted: Request, partition: Partition) -> None:
+    requests = f"{PROFILE}: {wanted.job} requests"
+    if wanted.minutes > partition.minutes:
+        raise UserError(
+            f"{requests} {wanted.minutes:.0f} minutes, but the partition {partition.name} allows "
+            f"{partition.minutes:.0f}; lower runtime, or set max_runtime: {partition.minutes:.0f}, "
+            "so that longer training resumes in a retry"
+        )
+    for name, number, most in (
+        ("CPUs", wanted.cpus, partition.cpus),
+        ("MB of memory", wanted.memory_mb, partition.memory_mb),
     ):
         if number > most:
             raise UserError(
-                f"{where} {number} {what}, the largest node of {here.name} has {most}; choose "
-                "another partition, or lower runs in the profile's resources"
+                f"{requests} {number} {name}, but the largest node of {partition.name} has {most}; "
+                "choose another partition, or lower runs in the profile's resources"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Queued:
-    """One of the user's jobs."""
+class QueuedJob:
+    """One of the user's jobs that has not ended."""
 
     identifier: str
-    """Slurm's number of it."""
+    """Its number in Slurm."""
     state: str
     """RUNNING, PENDING, ..."""
-    what: str
-    """Rule or group and wildcards, as Snakemake notes them."""
+    name: str
+    """Rule or group and wildcards, from the comment that Snakemake gives the job."""
 
 
-def queued(folder: str) -> list[Queued]:
-    """The user's jobs that a Snakemake in `folder` submitted and that have not ended."""
-    listing = ask("squeue", "--me", "--noheader", "--format", "%i|%T|%Z|%k")
+def queued_jobs(folder: str) -> list[QueuedJob]:
+    """The user's jobs that Snakemake submitted from `folder` and that have not ended."""
+    listing = run_command("squeue", "--me", "--noheader", "--format", "%i|%T|%Z|%k")
     rows = [line.split("|", 3) for line in listing.splitlines() if line.count("|") >= 3]
     return [
-        Queued(identifier=identifier, state=state, what=comment.split("_", 1)[1])
-        for identifier, state, place, comment in rows
-        if place == folder and comment.startswith(("rule_", "group_"))
+        QueuedJob(identifier=identifier, state=state, name=comment.split("_", 1)[1])
+        for identifier, state, submitted_from, comment in rows
+        if submitted_from == folder and comment.startswith(("rule_", "group_"))
     ]

@@ -1,4 +1,4 @@
-"""The hash of every artifact, recorded when the workflow that made it ends, and checked later."""
+"""Record the hash of every artifact when a workflow ends, and check artifacts against it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from splitlaw.common.files import read_json, sha256_file, write_json
 
 MANIFEST = "manifest.json"
 SKIPPED = {MANIFEST, "experiment.json", "forecast.csv"}
-PASSING = {"logs", "status", "checkpoints"}
-"""Nothing is computed from logs and statuses; states carry their own checksum."""
+"""Files in the results folder itself that are written again without new results."""
+SKIPPED_FOLDERS = {"logs", "status", "checkpoints"}
+"""No result is computed from logs or statuses, and states contain a checksum of their own."""
 
 
 def artifacts(results: Path) -> Iterator[Path]:
-    """Every file that the manifest speaks for."""
+    """Every file that the manifest covers."""
     for folder, folders, names in os.walk(results):
         here = Path(folder)
         if here == results:
-            folders[:] = sorted(set(folders) - PASSING)
+            folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
         for name in sorted(names):
             if not name.startswith(".") and not (here == results and name in SKIPPED):
                 yield here / name
 
 
 def record(results: Path, *, since: float) -> None:
-    """Note the hash of every file that is new or was written after `since`.
+    """Record the hash of every file that is new or was written after `since`.
 
-    A file that changed before that changed behind the workflow's back: its old hash stays, and the
-    check tells. `since` is in seconds since the epoch.
+    `since` is the time at which the workflow began, in seconds since the epoch. A file that changed
+    earlier was not changed by the workflow: it keeps its old hash, and `check` reports it.
     """
     if not results.is_dir():
         return
@@ -53,7 +54,10 @@ def record(results: Path, *, since: float) -> None:
 
 
 def check(results: Path) -> list[str]:
-    """What does not agree with its recorded hash, a line each; raises where nothing is recorded."""
+    """Artifacts that differ from the manifest, one line each.
+
+    Raises `UserError` where there is no manifest.
+    """
     file = results / MANIFEST
     if not file.exists():
         raise UserError(f"{file}: no such file; it is written when a workflow ends")
@@ -62,13 +66,13 @@ def check(results: Path) -> list[str]:
     for name, entry in known.items():
         path = results / name
         if not path.exists():
-            wrong.append(f"{path}: is gone")
+            wrong.append(f"{path}: is missing")
         elif sha256_file(path) != entry["sha256"]:
-            wrong.append(f"{path}: is not the file that the workflow wrote")
+            wrong.append(f"{path}: differs from the file that the workflow wrote")
     for path in artifacts(results):
         if str(path.relative_to(results)) not in known:
-            wrong.append(f"{path}: no workflow recorded it")
-    wrong += [f"{path}: damaged" for path in states(results) if not whole(path, results)]
+            wrong.append(f"{path}: was not written by a workflow")
+    wrong += [f"{path}: is damaged" for path in states(results) if not is_intact(path, results)]
     for sidecar in sorted(results.glob("tokens/*/tokens.json")):
         wrong += wrong_tokens(sidecar)
     return wrong
@@ -79,8 +83,8 @@ def states(results: Path) -> list[Path]:
     return sorted((results / "checkpoints").rglob("*.safetensors"))
 
 
-def whole(state: Path, results: Path) -> bool:
-    """Whether a state has the identity of its folder and its tensors the checksum in its header."""
+def is_intact(state: Path, results: Path) -> bool:
+    """Whether a state has the identity in its folder's name and the checksum in its header."""
     from splitlaw.training.states import Store
 
     size, seed, identity = state.relative_to(results / "checkpoints").parts[:3]
@@ -92,9 +96,9 @@ def whole(state: Path, results: Path) -> bool:
 
 
 def wrong_tokens(sidecar: Path) -> list[str]:
-    """Token files that are not what their sidecar describes."""
+    """Token files that differ from the description in their sidecar."""
     return [
-        f"{sidecar.parent / entry['file']}: is not what {sidecar.name} describes"
+        f"{sidecar.parent / entry['file']}: differs from its description in {sidecar.name}"
         for entry in read_json(sidecar)["splits"].values()
         if sha256_file(sidecar.parent / entry["file"]) != entry["sha256"]
     ]

@@ -1,242 +1,213 @@
-"""One workflow at a time in a folder: who runs here, who was killed, what is left of it."""
+"""Sessions: one workflow at a time in a folder, and the recovery from one that was killed.
+
+A session is one run of Snakemake that has jobs to do. It is recorded in `RECORDS` while it lasts,
+so that the next one can tell whether Snakemake's lock belongs to a workflow that was killed.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
 import socket
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import canonical_json, read_json, write_json
-from splitlaw.scheduling import slurm as cluster
-from splitlaw.scheduling.slurm import Queued
+from splitlaw.common.files import read_json, write_json
+from splitlaw.scheduling import slurm
+from splitlaw.scheduling.slurm import QueuedJob
 
 RECORDS, LOCKS = Path(".snakemake/splitlaw"), Path(".snakemake/locks")
 SCRIPT = "workflow_scripts/resume.py"
-LOOKS = (
+CANCEL_SECONDS = 180.0
+"""Time for cancelled jobs to write their states and end. Slurm waits 30 seconds by default, and two
+minutes where `--signal=TERM@120` is set."""
+NO_JOBS = (
     "-n --dry-run --dryrun --unlock --lint --list --list-rules --list-target-rules --dag "
     "--rulegraph --filegraph --d3dag --summary --detailed-summary --version --report"
 ).split()
+"""Options of Snakemake with which it runs no job."""
+SHOWN_JOBS = 4
+"""Number of jobs that a message names, so that it stays one readable line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A Snakemake that began to work in this folder and has not said that it ended."""
+    """A recorded Snakemake process that has not ended properly."""
 
     file: Path
     """Its record."""
     host: str
+    """Name of its machine."""
     pid: int
+    """Its process id there."""
     command: str
-    """What a person types to start it again."""
+    """The command that started it."""
     began: float
-    """When, in seconds since the epoch."""
+    """When it began, in seconds since the epoch."""
 
     @property
     def alive(self) -> bool | None:
-        """Whether it still runs; None where another machine knows."""
+        """Whether the process exists; None on another machine, where this is unknown."""
         if self.host != socket.gethostname():
             return None
         try:
-            return any("snakemake" in word for word in psutil.Process(self.pid).cmdline())
+            return any("snakemake" in part for part in psutil.Process(self.pid).cmdline())
         except psutil.Error:
             return False
 
 
 def sessions() -> list[Session]:
-    """Every session on record in the current folder."""
+    """Every recorded session of the current folder."""
     found = []
     for file in sorted(RECORDS.glob("*.json")):
-        about = json.loads(file.read_text())
-        about.pop("schema_version", None)
-        found.append(Session(file=file, **about))
+        record = read_json(file)
+        record.pop("schema_version", None)
+        found.append(Session(file=file, **record))
     return found
 
 
-def begin(words: list[str]) -> Path:
-    """Record that this process works here; gives the record, for `end`."""
-    file = RECORDS / f"{socket.gethostname()}-{os.getpid()}.json"
-    about = {"host": socket.gethostname(), "pid": os.getpid(), "command": " ".join(words)}
-    write_json(file, {**about, "began": time.time()})
+def begin(arguments: Sequence[str]) -> Path:
+    """Record this process, started by the command `arguments`, as a session; return the record."""
+    host, pid = socket.gethostname(), os.getpid()
+    file = RECORDS / f"{host}-{pid}.json"
+    command = " ".join(arguments)
+    write_json(file, {"host": host, "pid": pid, "command": command, "began": time.time()})
     return file
 
 
 def end() -> None:
-    """Remove the records of this process and of those that were killed on this machine."""
+    """Remove the records of this process and of processes that were killed on this machine."""
     for session in sessions():
         if session.pid == os.getpid() or session.alive is False:
             session.file.unlink(missing_ok=True)
 
 
-def since() -> float:
-    """When the work began that no session has ended properly yet."""
+def began() -> float:
+    """When the earliest recorded session began, in seconds since the epoch."""
     return min((session.began for session in sessions()), default=time.time())
 
 
-def only_looks(words: list[str]) -> bool:
-    """Whether a Snakemake command line starts no work."""
-    return any(word.split("=")[0] in LOOKS for word in words) or any(
-        word.startswith("-") and not word.startswith("--") and "n" in word for word in words
+def is_dry_run(arguments: Iterable[str]) -> bool:
+    """Whether Snakemake runs no job with these arguments."""
+    short = [part for part in arguments if part.startswith("-") and not part.startswith("--")]
+    return any("n" in part for part in short) or any(
+        part.split("=")[0] in NO_JOBS for part in arguments
     )
 
 
-def check_lock(words: list[str]) -> None:
-    """Tell of a lock that a killed workflow left behind, and of its jobs that still run."""
-    if only_looks(words) or not LOCKS.is_dir() or not any(LOCKS.iterdir()):
+def check_lock(arguments: Sequence[str]) -> None:
+    """Report the lock of a workflow that was killed, its remaining jobs and how to resume it.
+
+    `arguments` are those of this Snakemake.
+    """
+    if is_dry_run(arguments) or not is_locked():
         return
-    known = sessions()
-    if any(session.alive for session in known) or _others_here():
-        return  # Snakemake itself refuses what clashes with a workflow that lives
-    elsewhere = [session for session in known if session.alive is None]
+    recorded = sessions()
+    if any(session.alive for session in recorded) or snakemake_runs_here():
+        return  # Snakemake itself reports the conflict with a running workflow.
+    elsewhere = [session for session in recorded if session.alive is None]
     if elsewhere:
         raise UserError(
             f".snakemake/locks: a workflow on {elsewhere[0].host} (process {elsewhere[0].pid}) "
-            f"holds this folder; wait for it or, if it was killed, go on with: {_resume_command()} "
-            f"--ignore-provenance{_words(words)}"
+            "has locked this folder; wait for it or, if it was killed, resume it with: "
+            f"{resume_command(['--ignore-provenance', *arguments])}"
         )
+    jobs = queued_jobs() if shutil.which("squeue") else []
+    remaining = f"; {len(jobs)} of its jobs are still queued: {describe(jobs)}" if jobs else ""
     raise UserError(
-        f".snakemake/locks: a workflow was killed here and left its lock{_left()}; go on with: "
-        f"{_resume_command()}{_words(words)}"
+        f".snakemake/locks: a workflow was killed here and left its lock{remaining}; resume it "
+        f"with: {resume_command(arguments)}"
     )
 
 
-def check_orphans(words: list[str]) -> None:
-    """Refuse to start beside jobs of a workflow that was killed."""
-    if _others_here():
-        return
-    orphans = cluster.queued(str(Path.cwd()))
-    if orphans:
+def check_orphans(arguments: Sequence[str]) -> None:
+    """Refuse to start while jobs of a killed workflow are still queued."""
+    jobs = [] if snakemake_runs_here() else queued_jobs()
+    if jobs:
         raise UserError(
-            f"squeue: jobs of a killed workflow are still there{name(orphans)}; stop them and go "
-            f"on with: {_resume_command()}{_words(words)}"
+            f"squeue: jobs of a killed workflow are still queued: {describe(jobs)}; cancel them "
+            f"and resume with: {resume_command(arguments)}"
         )
 
 
-def name(orphans: list[Queued]) -> str:
-    """The first few jobs in words."""
-    listed = ", ".join(f"{job.identifier} {job.what} {job.state.lower()}" for job in orphans[:4])
-    more = f" and {len(orphans) - 4} more" if len(orphans) > 4 else ""
-    return f": {listed}{more}" if orphans else ""
+def resume(*, ignore_provenance: bool, seconds: float = CANCEL_SECONDS) -> list[str]:
+    """Cancel the jobs of a killed workflow, wait for their end and remove its lock.
 
-
-def resume(*, ignore_provenance: bool, seconds: float = 180) -> list[str]:
-    """Stop the jobs of a killed workflow, wait for their end, and take its lock away.
-
-    Gives what was done, a line each. The jobs are asked to end with SIGTERM, save their state, and
-    go on from it in the next run.
+    Return what was done, one line each. Cancelled jobs receive SIGTERM and write their state, from
+    which the next run resumes. With `ignore_provenance`, a workflow on another machine is taken for
+    killed.
     """
-    blocking = [session for session in sessions() if session.alive or session.alive is None]
-    if _others_here() or (blocking and not ignore_provenance):
-        who = blocking[0] if blocking else None
-        where = f" on {who.host}, process {who.pid}" if who else ""
+    active = [session for session in sessions() if session.alive is not False]
+    if snakemake_runs_here() or (active and not ignore_provenance):
+        where = f" on {active[0].host}, process {active[0].pid}" if active else ""
+        unknown = bool(active) and active[0].alive is None
         raise UserError(
-            f".snakemake: a workflow runs here{where}; wait for it, or stop it first"
-            + ("" if not who or who.alive else "; if it was killed, add --ignore-provenance")
+            f".snakemake: a workflow is running here{where}; wait for it, or stop it first"
+            + ("; if it was killed, add --ignore-provenance" if unknown else "")
         )
     done = []
-    if shutil.which("squeue"):
-        done += _cancel_orphans(seconds)
-    if LOCKS.is_dir() and any(LOCKS.iterdir()):
+    if shutil.which("squeue") and (jobs := queued_jobs()):
+        cancel(jobs, seconds)
+        done.append(f"cancelled: {describe(jobs)}")
+    if is_locked():
         shutil.rmtree(LOCKS)
         done.append("the lock is removed")
     return done
 
 
-def _cancel_orphans(seconds: float) -> list[str]:
-    orphans = cluster.queued(str(Path.cwd()))
-    if not orphans:
-        return []
-    cluster.ask("scancel", *(job.identifier for job in orphans))
+def cancel(jobs: Sequence[QueuedJob], seconds: float) -> None:
+    """Cancel jobs and wait for their end, at most `seconds`."""
+    slurm.run_command("scancel", *(job.identifier for job in jobs))
     deadline = time.monotonic() + seconds
-    while cluster.queued(str(Path.cwd())):
+    while remaining := queued_jobs():
         if time.monotonic() > deadline:
             raise UserError(
-                f"scancel: jobs of the killed workflow do not end{name(orphans)}; look at squeue "
-                "and try again"
+                f"scancel: jobs of the killed workflow have not ended: {describe(remaining)}; "
+                "inspect them with squeue and try again"
             )
         time.sleep(1)
-    return [f"stopped{name(orphans)}"]
 
 
-def _left() -> str:
-    if not shutil.which("squeue"):
-        return ""
-    orphans = cluster.queued(str(Path.cwd()))
-    return f", and {len(orphans)} jobs that are still there{name(orphans)}" if orphans else ""
+def is_locked() -> bool:
+    """Whether Snakemake's lock of the current folder is set."""
+    return LOCKS.is_dir() and any(LOCKS.iterdir())
 
 
-def _resume_command() -> str:
-    """The command that goes on, with the project's own Python where it has one."""
+def queued_jobs() -> list[QueuedJob]:
+    """Jobs that were submitted from the current folder and have not ended."""
+    return slurm.queued_jobs(str(Path.cwd()))
+
+
+def describe(jobs: Sequence[QueuedJob]) -> str:
+    """The first few jobs as text."""
+    names = [f"{job.identifier} {job.name} {job.state.lower()}" for job in jobs[:SHOWN_JOBS]]
+    more = f" and {len(jobs) - SHOWN_JOBS} more" if len(jobs) > SHOWN_JOBS else ""
+    return ", ".join(names) + more
+
+
+def resume_command(arguments: Sequence[str]) -> str:
+    """The command that resumes, with the project's own Python where it has one."""
     own, here = Path(sys.executable), Path.cwd()
-    return f"{own.relative_to(here) if own.is_relative_to(here) else 'python'} {SCRIPT}"
+    python = str(own.relative_to(here)) if own.is_relative_to(here) else "python"
+    return shlex.join([python, SCRIPT, *arguments])
 
 
-def _words(words: list[str]) -> str:
-    return "".join(f" {shlex.quote(word)}" for word in words)
+def snakemake_runs_here() -> bool:
+    """Whether another Snakemake of this machine runs in the current folder.
 
-
-def _others_here() -> bool:
-    """Whether another Snakemake of this machine works in this folder."""
+    Jobs are Snakemake processes as well; they are recognised by `--mode`.
+    """
     family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
-        words = process.info["cmdline"] or []
-        main = any(Path(word).name == "snakemake" for word in words[:3]) and "--mode" not in words
+        parts = process.info["cmdline"] or []
+        main = any(Path(part).name == "snakemake" for part in parts[:3]) and "--mode" not in parts
         if main and process.info["cwd"] == str(Path.cwd()) and process.info["pid"] not in family:
             return True
     return False
-
-
-def check_results(folder: Path, identity: dict[str, Any]) -> None:
-    """Refuse a results folder that cannot be written, or that another configuration filled.
-
-    Until a grid is trained, a sweep may still change the rule of the learning rate.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as cause:
-        raise UserError(
-            f"{folder}: cannot be written ({cause.strerror}); mend its permissions or make room"
-        ) from None
-    record = folder / "experiment.json"
-    if record.exists():
-        before = read_json(record)
-        if not (folder / "runs").exists():
-            before["training"] = {**before.get("training", {}), **rates_of(identity)}
-        difference = first_difference(before, identity)
-        if difference:
-            raise UserError(
-                f"{folder}: made by another configuration ({difference}); give `experiment` "
-                "another name, or move the folder away"
-            )
-    write_json(record, identity)
-
-
-def rates_of(identity: dict[str, Any]) -> dict[str, Any]:
-    """The rule of the learning rate, which a sweep is there to change."""
-    keys = ("learning_rate", "reference_params", "learning_rate_exponent")
-    return {key: value for key, value in identity["training"].items() if key in keys}
-
-
-def first_difference(before: Any, now: Any, key: str = "") -> str:
-    """The first key that both have with another value; what only one has is an addition."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for part in before.keys() & now.keys():
-            found = first_difference(before[part], now[part], f"{key}.{part}".lstrip("."))
-            if found and part != "schema_version":
-                return found
-        return ""
-    if canonical_json(before) == canonical_json(now):
-        return ""
-    return f"{key} was {canonical_json(before)}, is {canonical_json(now)}"

@@ -1,0 +1,85 @@
+"""What happens around the jobs of a workflow: checks before the first, records after the last."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from splitlaw.common.errors import exit_status
+from splitlaw.corpus.sources.availability import check_sources_exist
+from splitlaw.experiment.config import REQUIRED, ExperimentConfig
+from splitlaw.scheduling import slurm
+from splitlaw.workflow import manifest, results, session
+
+DEFAULT = "config.yaml"
+"""The configuration that the Snakefile names."""
+
+Result = TypeVar("Result")
+
+
+def value_or_exit(
+    action: Callable[[], Result], *, leave: Callable[[int], NoReturn] = sys.exit
+) -> Result:
+    """The value of `action`; after a user's mistake, one line on stderr and the end of the process.
+
+    `leave` ends it. With `sys.exit`, Snakemake removes its lock first. While Snakemake parses the
+    rules it would report that as an error of the Snakefile; then use `os._exit`.
+    """
+    values: list[Result] = []
+    status = exit_status(lambda: values.append(action()))
+    if status:
+        sys.stderr.flush()
+        leave(status)
+    return values[0]
+
+
+def read_experiment(
+    config: dict[str, Any], overrides: Mapping[str, Any], files: Sequence[str]
+) -> ExperimentConfig:
+    """Check Snakemake's configuration and the sources that it names.
+
+    `overrides` are the contents of `--configfile` and `--config`, which are merged into `config`
+    already, and `files` the names of the former. Where they have every section, they replace
+    `config` instead.
+    """
+    own = {key: value for key, value in overrides.items() if key != "text"}
+    if all(key in own for key in REQUIRED):
+        config.clear()
+        config.update(own)
+    elif DEFAULT not in files:
+        files = [DEFAULT, *files]
+    experiment = ExperimentConfig.read(config, where=" with ".join(files))
+    check_sources_exist(experiment.corpus)
+    return experiment
+
+
+def begin(config: ExperimentConfig, folder: Path, workflow: Any, arguments: Sequence[str]) -> None:
+    """Check the results folder and the cluster, and record the session.
+
+    `workflow` is Snakemake's, and `arguments` those of its command line.
+    """
+    results.check_results(folder, results.identity(config))
+    if workflow.executor_plugin.name == "slurm":
+        session.check_orphans(arguments)
+        slurm.check(job_requests(workflow.dag), slurm.partitions())
+    session.begin(["snakemake", *arguments])
+
+
+def end(folder: Path) -> None:
+    """Record the artifacts in the results folder, and remove the record of the session."""
+    manifest.record(folder, since=session.began())
+    session.end()
+
+
+def job_requests(dag: Any) -> Iterator[slurm.Request]:
+    """The request of every job of Snakemake's graph that will be submitted; a group has one."""
+    jobs = [job for job in dag.needrun_jobs() if not job.is_local]
+    groups = {id(group): group for job in jobs if (group := dag.get_job_group(job))}
+    for group in groups.values():
+        name = " + ".join(sorted({job.rule.name for job in group}))
+        yield slurm.request(name, group.resources)
+    for job in jobs:
+        if dag.get_job_group(job) is None:
+            yield slurm.request(job.rule.name, job.resources)
