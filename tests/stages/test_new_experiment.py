@@ -1,4 +1,4 @@
-"""A starting configuration: what is found in a folder, and that the result is a configuration."""
+"""Starting configurations for folders of text: the domains that are found, and the file."""
 
 import pytest
 import yaml
@@ -26,32 +26,32 @@ def made(tmp_path, text, *words):
 
 def test_a_folder_of_files_is_one_domain(tmp_path, config, capsys):
     text = write(tmp_path / "Our Contracts", files=10)
-    got = made(tmp_path, text)
-    ExperimentConfig.read(got)
-    check_sources_exist(CorpusConfig.read(got["corpus"], where="config.yaml", section="corpus"))
-    assert list(got["corpus"]["domains"]) == ["our_contracts"]
-    assert got["experiment"] == "made"
-    assert got["execution"] == {"repeat": True}
+    content = made(tmp_path, text)
+    ExperimentConfig.read(content)
+    check_sources_exist(CorpusConfig.read(content["corpus"], where="config.yaml", section="corpus"))
+    assert list(content["corpus"]["domains"]) == ["our_contracts"]
+    assert content["experiment"] == "made"
+    assert content["execution"] == {"repeat": True}
     untouched = set(config) - {"experiment", "corpus"}
-    assert {key: got[key] for key in untouched} == {key: config[key] for key in untouched}
-    told = capsys.readouterr().out
-    assert "10 files" in told
-    assert "--configfile" in told
+    assert {key: content[key] for key in untouched} == {key: config[key] for key in untouched}
+    reported = capsys.readouterr().out
+    assert "10 files" in reported
+    assert "--configfile" in reported
 
 
 def test_folders_are_domains_and_general_is_the_mixture(tmp_path):
     for name in ("law", "general", "2024 notes"):
         write(tmp_path / "text" / name, files=50)
     write(tmp_path / "text" / "law" / "more", suffix=".jsonl")
-    got = made(tmp_path, tmp_path / "text", "--name", "mine")["corpus"]
-    check_sources_exist(CorpusConfig.read(got, where="config.yaml", section="corpus"))
-    assert list(got["domains"]) == ["text_2024_notes", "law"]
-    assert [s["files"].rsplit("/", 1)[1] for s in got["domains"]["law"]["sources"]] == [
+    content = made(tmp_path, tmp_path / "text", "--name", "mine")["corpus"]
+    check_sources_exist(CorpusConfig.read(content, where="config.yaml", section="corpus"))
+    assert list(content["domains"]) == ["text_2024_notes", "law"]
+    assert [s["files"].rsplit("/", 1)[1] for s in content["domains"]["law"]["sources"]] == [
         "*.jsonl",
         "*.txt",
     ]
-    assert got["general"]["sources"] == [{"files": f"{tmp_path}/text/general/*.txt"}]
-    assert got["general"]["slices"] == {"law": 0.15, "text_2024_notes": 0.15}
+    assert content["general"]["sources"] == [{"files": f"{tmp_path}/text/general/*.txt"}]
+    assert content["general"]["slices"] == {"law": 0.15, "text_2024_notes": 0.15}
 
 
 def test_comments_and_numbers_stay_as_they_are(tmp_path, root):
@@ -65,9 +65,9 @@ def test_comments_and_numbers_stay_as_they_are(tmp_path, root):
 
 
 def test_enough_text_is_not_repeated(tmp_path):
-    got = made(tmp_path, write(tmp_path / "long", files=60, size=400_000))
-    assert "execution" not in got
-    assert got["corpus"]["general"]["slices"] == {"long": 0.15}
+    content = made(tmp_path, write(tmp_path / "long", files=60, size=400_000))
+    assert "execution" not in content
+    assert content["corpus"]["general"]["slices"] == {"long": 0.15}
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,20 @@ def test_enough_text_is_not_repeated(tmp_path):
         (("a b/x.txt", "a-b/x.txt"), "two folders give the name a_b"),
     ],
 )
-def test_what_cannot_be_a_corpus_is_told_in_one_line(tmp_path, capsys, names, words):
+def test_a_folder_without_domains_is_refused_in_one_line(tmp_path, capsys, names, words):
     text = tmp_path / "text"
     text.mkdir()
     for name in names:
         (text / name).parent.mkdir(exist_ok=True)
         (text / name).write_text("Some text.")
     assert main(["new_experiment", "--text", str(text), "--out", str(tmp_path / "x.yaml")]) == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert words in reported
+    assert reported.count("\n") == 1
     assert not (tmp_path / "x.yaml").exists()
 
 
-def test_a_file_of_the_user_s_is_not_overwritten(tmp_path, capsys):
+def test_an_existing_file_is_not_overwritten(tmp_path, capsys):
     out = tmp_path / "mine.yaml"
     out.write_text("mine")
     text = write(tmp_path / "law")
@@ -101,14 +101,14 @@ def test_a_file_of_the_user_s_is_not_overwritten(tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
-def test_names_become_plain():
+def test_names_are_converted():
     names = {"Law": "law", "EU law (2024)": "eu_law_2024", "2024": "text_2024", "übung": "bung"}
     names |= {"discover": "text_discover", "No": "text_no"}
     assert {name: plain(name) for name in names} == names
 
 
 @pytest.mark.slow
-def test_the_target_makes_a_configuration_that_plans_at_once(tmp_path, root):
+def test_the_target_writes_a_configuration_that_can_be_run(tmp_path, root):
     (tmp_path / "project").mkdir()
     project = Project(root, tmp_path / "project")
     write(tmp_path / "contracts", files=10)
