@@ -88,4 +88,4 @@ rule tokenize_domain:
 
 rule tokenize:
     input:
-        expand(rules.tokenize_domain.output.sidecar, domain=[GENERAL, *DOMAINS]),
+        sidecars=expand(rules.tokenize_domain.output.sidecar, domain=[GENERAL, *DOMAINS]),

@@ -34,7 +34,7 @@ rule final_strategy:
     input:
         plan=plan_of,
         trunk=shared_trunk,
-        tokens=rules.tokenize.input,
+        tokens=rules.tokenize.input.sidecars,
     output:
         losses=f"{FINAL}/{{strategy}}/losses.csv",
     log:

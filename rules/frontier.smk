@@ -6,7 +6,7 @@ rule frontier_seed:
     input:
         fit=rules.fit_law.output.fit,
         plan=plan_of,
-        tokens=rules.tokenize.input,
+        tokens=rules.tokenize.input.sidecars,
     output:
         losses=f"{RESULTS}/frontier/{{size}}/{{budget}}/seed{{seed}}/losses.csv",
     log:

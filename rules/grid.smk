@@ -60,12 +60,12 @@ rule specialize_domain:
 
 rule pretrain:
     input:
-        expand(rules.pretrain_size.output.run, size=SIZES, seed=SEEDS),
+        trunks=expand(rules.pretrain_size.output.run, size=SIZES, seed=SEEDS),
 
 
 rule specialize:
     input:
-        expand(
+        losses=expand(
             rules.specialize_domain.output.losses,
             size=SIZES,
             seed=SEEDS,
@@ -75,7 +75,7 @@ rule specialize:
 
 rule evaluate:
     input:
-        losses=rules.specialize.input,
+        losses=rules.specialize.input.losses,
         code=f"{PACKAGE}/stages/gather.py",
     output:
         losses=f"{RESULTS}/losses.csv",

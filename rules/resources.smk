@@ -14,16 +14,14 @@ def profile_value(settings, name):
 
 def read_site():
     """The site that the profile describes."""
-    lines, machine = (
-        workflow.resource_settings.default_resources,
-        workflow.resource_settings.resources,
-    )
+    settings = workflow.resource_settings
+    of_each_job = settings.default_resources
     return devices.Site(
-        partition=profile_value(lines, "slurm_partition"),
-        gpu_partition=profile_value(lines, "gpu_partition"),
-        gpu_type=profile_value(lines, "gpu_type"),
-        max_minutes=float(profile_value(lines, "max_runtime") or "inf"),
-        local_gpus=int(profile_value(machine, "gpu") or 0),
+        partition=profile_value(of_each_job, "slurm_partition"),
+        gpu_partition=profile_value(of_each_job, "gpu_partition"),
+        gpu_type=profile_value(of_each_job, "gpu_type"),
+        max_minutes=float(profile_value(of_each_job, "max_runtime") or "inf"),
+        local_gpus=int(profile_value(settings.resources, "gpu") or 0),
     )
 
 
@@ -41,8 +39,7 @@ def training_devices(wildcards):
 
 
 def processes(wildcards):
-    """Threads of a training job: with more than one per process, a CPU would add up sums in another
-    order."""
+    """Threads of a training job, one for each process: more would change the order of sums."""
     return training_devices(wildcards).processes
 
 
