@@ -24,7 +24,7 @@ def test_dropped_documents_are_counted_by_reason(results):
         "planted",
         "4",
         "passage",
-        "near copy 30 (0.01 MB); bad input: invalid UTF-8 2",
+        "near copy: 30 (0.01 MB); bad input: invalid UTF-8: 2",
     ]
 
 

@@ -97,7 +97,7 @@ def _order(inputs: Inputs) -> list[str]:
 
 def _dropped(reasons: Mapping[str, Any]) -> str:
     counts = [
-        f"{_REASONS.get(reason, reason.replace('_', ' '))} {part['documents']:,}"
+        f"{_REASONS.get(reason, reason.replace('_', ' '))}: {part['documents']:,}"
         + (f" ({part['bytes'] / 1e6:.2f} MB)" if part["bytes"] >= 5000 else "")
         for reason, part in sorted(reasons.items(), key=lambda item: -item[1]["documents"])
     ]

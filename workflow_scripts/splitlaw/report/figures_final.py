@@ -18,6 +18,8 @@ from splitlaw.zero_shot.systems import ROUTED, SINGLE
 
 MOST_DOMAINS = 12
 CURVE_POINTS = 150
+DARK = 0.55
+"""Share of the colour scale above which a cell is dark, so that its text is white."""
 USED = (ROUTED, SINGLE)
 """Systems that can be used at the cost of one model: not the oracle, not the ensemble."""
 
@@ -68,7 +70,8 @@ def transfer(inputs: Inputs) -> Figure | None:
     )
     for text in axis.texts:
         column, row = (int(part) for part in text.get_position())
-        text.set_color("#fefefe" if shown.iloc[row, column] > 0.28 else "#111111")
+        dark = shown.iloc[row, column] > DARK * shown.to_numpy().max()
+        text.set_color("#fefefe" if dark else "#111111")
     axis.set(xlabel="evaluated on", ylabel="model")
     axis.tick_params(axis="x", rotation=0 if len(table.columns) < 7 else 40)
     axis.tick_params(axis="y", rotation=0)

@@ -236,7 +236,7 @@ def residuals(inputs: Inputs) -> Figure | None:
     for axis, (column, label) in zip(axes, AXES.items(), strict=True):
         _residual_panel(axis, rows, column, palette)
         axis.set(xlabel=label)
-    figure.supylabel("relative error of the prediction (%)", fontsize=9)
+    figure.supylabel("relative error of the prediction", fontsize=9)
     handles = [_handle(palette[d], "o", True, d) for d in list(palette)[:10]]
     handles.append(_handle(style.INK, "D", False, "held out"))
     handles.append(Line2D([], [], color=style.INK, lw=1.4, label="mean of fitted losses"))

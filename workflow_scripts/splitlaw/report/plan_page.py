@@ -42,10 +42,9 @@ def write_plan_page(
     `law` is the path of the fit in the command that the page shows; `sizes` are the parameters of
     the named sizes.
     """
-    name = fit.law.replace("_", " ")
     content = {
         "explorer": explorer(fit, plan, law=law, sizes=sizes),
-        "law": name,
+        "law": listing([member.law.replace("_", " ") for member in fit.members]),
         "version": __version__,
     }
     write_text(out, render(content, template="plan_page.html.j2"))
