@@ -11,7 +11,7 @@ import pandas as pd
 
 from splitlaw.common.files import atomic_path, write_text
 from splitlaw.common.markdown import markdown_table
-from splitlaw.experiment.strategies import BASELINES, NAMES, NO_SPLIT
+from splitlaw.experiment.strategies import BASELINES, NO_SPLIT, PROSE
 from splitlaw.report import figures_compare, style
 from splitlaw.report.number_format import count, percent
 from splitlaw.stages.compare import SPECIALISTS
@@ -42,7 +42,7 @@ def gains_page(table: pd.DataFrame) -> str:
     """The gains as a page in Markdown: one row per cell, ordered by size and budget."""
     columns = [
         *(
-            (f"over {NAMES[name].lower()} (nats/token)", (SPECIALISTS, name, ALL_DOMAINS, LOSS))
+            (f"over {PROSE[name]} (nats/token)", (SPECIALISTS, name, ALL_DOMAINS, LOSS))
             for name in BASELINES
         ),
         *(

@@ -14,6 +14,7 @@ from splitlaw.common.files import write_text
 from splitlaw.experiment.strategies import GENERAL_FRACTIONS, NAMES
 from splitlaw.laws import FitResult, Member
 from splitlaw.planner.costs import flops_per_token_at
+from splitlaw.report.number_format import listing
 from splitlaw.report.page import render
 
 DRAWS = 60
