@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -121,9 +122,12 @@ def _king_james() -> Iterator[str]:
 def _python_stdlib() -> Iterator[str]:
     root = Path(sysconfig.get_path("stdlib"))
     excluded = {"test", "tests", "idlelib", "encodings", "site-packages", "idle_test"}
-    for path in sorted(root.rglob("*.py")):
-        if excluded.isdisjoint(path.relative_to(root).parts):
-            yield path.read_text(encoding="utf-8", errors="replace")
+    paths = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = set(folders) - excluded  # site-packages may have very many files
+        paths += [Path(folder, name) for name in names if name.endswith(".py")]
+    for path in sorted(paths):
+        yield path.read_text(encoding="utf-8", errors="replace")
 
 
 def _docstrings() -> Iterator[str]:
