@@ -29,19 +29,19 @@ def jobs(cluster, state="RUNNING"):
 
 
 @pytest.mark.parametrize(
-    ("site", "words"),
+    ("site", "message"),
     [
         ({"slurm_partition": "cup"}, "requests the partition cup, which does not exist"),
         ({"gpu_partition": "cpu"}, "requests a GPU on the partition cpu, which has none"),
         ({"runtime": 90}, "requests 450 minutes, but the partition cpu allows 60; lower runtime"),
     ],
 )
-def test_a_request_that_the_site_cannot_satisfy_ends_in_one_line(project, site, words):
+def test_a_request_that_the_site_cannot_satisfy_ends_in_one_line(project, site, message):
     project.adapt(site)
     done = project.snakemake("--profile", "slurm", "--quiet", "all", "--", "evaluate")
     project.adapt({})
     assert done.returncode == 2
-    assert words in done.stderr.splitlines()[-1]
+    assert message in done.stderr.splitlines()[-1]
     assert not list((project.folder / "results/tiny").glob("corpus/*"))
 
 

@@ -1,1 +1,1 @@
-"""What a job needs, how long it takes, and what a Slurm site allows."""
+"""Work, time, memory and devices of jobs, and the limits of a Slurm cluster."""

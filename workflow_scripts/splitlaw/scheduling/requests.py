@@ -45,8 +45,8 @@ class JobRequests:
     calibration: Mapping[str, Any] | None = None
     """Content of calibration.json; without it the throughput is estimated."""
 
-    # Snakemake requests the same value several times for each of thousands of jobs. Only one
-    # object exists per process, so the caches need not outlive it.
+    # Snakemake requests the same values several times for each of thousands of jobs. The caches
+    # keep the object alive; a process has only one.
 
     @cache  # noqa: B019
     def throughput(self, size: str) -> Throughput:

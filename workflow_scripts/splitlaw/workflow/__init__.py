@@ -1,1 +1,1 @@
-"""The workflow's terminal output, its sessions and its manifest."""
+"""Checks around the jobs of a workflow, its terminal output, its sessions and its manifest."""
