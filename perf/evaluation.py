@@ -71,7 +71,7 @@ def main() -> None:
         cut = read_json(sidecar)["characters_per_held_out_document"]
         corpus = options.results / "corpus"
         texts = [t[:cut] for _, part in read_documents(corpus, domain, "test") for t in part]
-        asked = [
+        instances = [
             Instance(request_type="loglikelihood_rolling", doc={}, arguments=(text,), idx=0)
             for text in texts[: len(windows.tokens)]
         ]
@@ -79,12 +79,12 @@ def main() -> None:
         ours = evaluate(model, windows)
         middle = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):  # hides a progress bar for every batch
-            theirs = -np.array(reader.loglikelihood_rolling(asked))
+            theirs = -np.array(reader.loglikelihood_rolling(instances))
         ended = time.perf_counter()
         hand = separate_passes(model, windows)
         total = ours.tokens.sum()
         print(
-            f"{domain:12} {len(asked):9} {total:7.0f} "
+            f"{domain:12} {len(instances):9} {total:7.0f} "
             f"{np.max(np.abs(ours.nats - theirs) / ours.tokens):18.1e} "
             f"{np.max(np.abs(ours.nats - hand) / ours.tokens):17.1e} "
             f"{total / (middle - began):6,.0f} {total / (ended - middle):8,.0f} tokens/s"

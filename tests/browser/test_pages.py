@@ -71,10 +71,10 @@ def test_without_domains_it_asks_for_one(opened):
 
 def test_baselines_at_the_ends_are_predicted_by_a_law_that_is_finite_there(opened, results):
     shown = opened()
-    told = json.loads((results / "split/plan.json").read_text())
+    planned = json.loads((results / "split/plan.json").read_text())
     rows = {row.split("\t")[0]: row.split("\t") for row in shown.text("recipes").splitlines()}
     names = {"two_stage_90": "Two stages, 90% general", "no_split": "No split"}
-    for entry in told["baselines"]:
+    for entry in planned["baselines"]:
         if entry["strategy"] in names:
             cells = rows[names[entry["strategy"]]]
             assert float(cells[1]) == pytest.approx(entry["predicted_mean_loss"][0], abs=6e-4)
@@ -101,10 +101,10 @@ def test_the_command_shown_gives_the_split_shown(opened, results, root, tmp_path
     shown = opened()
     shown.find("weight").first.fill("2")
     shown.find("unique").last.fill("300000")
-    words = shlex.split(shown.text("command").replace("\\\n", " "))
-    assert words[:2] == ["python", "workflow_scripts/choose_split.py"]
-    words[words.index("--out") + 1] = str(tmp_path / "plan.json")
-    subprocess.run([sys.executable, *words[1:]], cwd=root, check=True, capture_output=True)
+    arguments = shlex.split(shown.text("command").replace("\\\n", " "))
+    assert arguments[:2] == ["python", "workflow_scripts/choose_split.py"]
+    arguments[arguments.index("--out") + 1] = str(tmp_path / "plan.json")
+    subprocess.run([sys.executable, *arguments[1:]], cwd=root, check=True, capture_output=True)
     made = json.loads((tmp_path / "plan.json").read_text())
     share = re.search(r"Train (\d+)%", shown.text("answer"))[1]
     assert float(share) == pytest.approx(100 * made["fraction_general"], abs=1)
@@ -112,8 +112,8 @@ def test_the_command_shown_gives_the_split_shown(opened, results, root, tmp_path
 
 def test_the_configuration_shown_is_valid(opened):
     shown = opened()
-    told = shown.text("config")
-    assert yaml.safe_load(told) == {"final": {"size": "w56", "budget_tokens": BUDGET}}
+    text = shown.text("config")
+    assert yaml.safe_load(text) == {"final": {"size": "w56", "budget_tokens": BUDGET}}
     shown.find("params").press("End")
     shown.find("trunk").select_option("independent")
     assert "add a size of about 4.55M parameters to sizes" in shown.text("config")
@@ -147,8 +147,8 @@ def test_the_colour_scheme_follows_the_browser(opened, file):
     for scheme in ("light", "dark"):
         body = opened(file, scheme=scheme).page.locator("body")
         for part in ("backgroundColor", "color"):
-            told = body.evaluate(f"node => getComputedStyle(node).{part}")
-            lightness[scheme, part] = sum(map(int, re.findall(r"\d+", told)[:3])) / 765
+            colour = body.evaluate(f"node => getComputedStyle(node).{part}")
+            lightness[scheme, part] = sum(map(int, re.findall(r"\d+", colour)[:3])) / 765
     assert lightness["light", "backgroundColor"] > 0.9 > 0.3 > lightness["light", "color"]
     assert lightness["dark", "color"] > 0.8 > 0.2 > lightness["dark", "backgroundColor"]
 
@@ -168,12 +168,12 @@ def test_the_tab_key_reaches_every_control_in_order(opened):
 
 
 def test_every_control_has_an_accessible_name(opened):
-    told = opened().page.locator("#explorer").aria_snapshot()
+    text = opened().page.locator("#explorer").aria_snapshot()
     for part in ('slider "Budget', 'slider "Model size', 'combobox "Trunk', '"weight of law"'):
-        assert part in told
-    assert 'checkbox "law"' in told
-    assert re.search(r'img "Loss against the general fraction\. Train', told)
-    assert 'button "Save this split as JSON"' in told
+        assert part in text
+    assert 'checkbox "law"' in text
+    assert re.search(r'img "Loss against the general fraction\. Train', text)
+    assert 'button "Save this split as JSON"' in text
 
 
 def test_sliders_have_accessible_values(opened):

@@ -129,7 +129,7 @@ def plant_recipe(folder, entry, seed):
     for domain, special in entry["specialize_tokens"].items():
         model = domain if special else "general"
         home = folder / "final" / HELD_OUT / str(BUDGET) / f"seed{seed}" / entry["strategy"] / model
-        told = plant_model(folder, home, entry, model, seed)
+        losses = plant_model(folder, home, entry, model, seed)
         rows.append(
             {
                 "strategy": entry["strategy"],
@@ -142,7 +142,7 @@ def plant_recipe(folder, entry, seed):
                 "pretrain_tokens": entry["pretrain_tokens"],
                 "specialize_tokens": special,
                 "predicted_loss": entry["predicted_loss"][domain][0],
-                **told[domain],
+                **losses[domain],
             }
         )
     return rows
@@ -153,7 +153,7 @@ def plant_model(folder, home, entry, model, seed):
     if (home / "run.json").exists():
         return json.loads((home / "run.json").read_text())["losses"]
     home.mkdir(parents=True)
-    told, arrays = {}, {}
+    losses, arrays = {}, {}
     general = entry["pretrain_tokens"]
     for k, domain in enumerate(entry["specialize_tokens"]):
         special = entry["specialize_tokens"][domain] if domain == model else 0
@@ -169,8 +169,8 @@ def plant_model(folder, home, entry, model, seed):
             f"{domain}/bytes": 2 * tokens,
         }
         mean = nats.sum() / tokens.sum()
-        told[domain] = {"loss": mean, "loss_stderr": 0.07, "bits_per_byte": mean / 2}
-    told["general"] = {"loss": 4.2, "loss_stderr": 0.05, "bits_per_byte": 2.1}
+        losses[domain] = {"loss": mean, "loss_stderr": 0.07, "bits_per_byte": mean / 2}
+    losses["general"] = {"loss": 4.2, "loss_stderr": 0.05, "bits_per_byte": 2.1}
     np.savez_compressed(home / "documents.npz", **arrays)
     state = plant_logs(
         folder, general // BATCH, entry["specialize_tokens"].get(model, 0) // BATCH, model
@@ -183,10 +183,10 @@ def plant_model(folder, home, entry, model, seed):
         "machine": "x86_64",
         "wall_seconds": 30.0,
         "state": str(state.relative_to(folder)),
-        "losses": told,
+        "losses": losses,
     }
     write_json(home / "run.json", run)
-    return told
+    return losses
 
 
 def plant_logs(folder, general, special, model):

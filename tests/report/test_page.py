@@ -98,11 +98,11 @@ def test_the_summary_has_the_answer_and_the_path_of_the_page(
     monkeypatch.setattr(build, "FIGURES", ())
     monkeypatch.setattr(build, "render", lambda content: "")
     main(["report", "--results", str(planted), "--out", str(tmp_path / "report.html")])
-    told = capsys.readouterr().out
-    assert "of the tokens on" in told
-    assert "Half and half" in told
-    assert str(tmp_path / "report.html") in told
-    assert max(map(len, told.splitlines()[:-1])) < 100
+    output = capsys.readouterr().out
+    assert "of the tokens on" in output
+    assert "Half and half" in output
+    assert str(tmp_path / "report.html") in output
+    assert max(map(len, output.splitlines()[:-1])) < 100
 
 
 def test_missing_final_models_are_reported(results):
@@ -220,7 +220,7 @@ def test_every_figure_has_a_caption():
 
 def test_a_user_s_mistake_is_one_line(tmp_path, capsys):
     assert main(["report", "--results", str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "losses.csv" in told
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "losses.csv" in output
     assert not list(tmp_path.iterdir())

@@ -24,10 +24,10 @@ PLANNER = Path(plan_page.__file__).parent / "templates" / "planner.js"
 RUN = """
 const planner = require(process.argv[1]);
 const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
-console.log(JSON.stringify(cases.map(({ fit, asked }) => {
-  asked.unique = asked.unique.map((u) => u ?? Infinity);
-  const task = planner.makeTask(fit, asked);
-  const surface = planner.pointSurface(fit, asked.names);
+console.log(JSON.stringify(cases.map(({ fit, settings }) => {
+  settings.unique = settings.unique.map((u) => u ?? Infinity);
+  const task = planner.makeTask(fit, settings);
+  const surface = planner.pointSurface(fit, settings.names);
   const began = performance.now();
   const best = planner.bestSplit(surface, task);
   const rows = planner.baselines(task, fit.generalFractions)
@@ -78,7 +78,7 @@ def fits(planted):
     return [replace(base, members=members, others=(), stand_ins=()) for members in (mixed, *alone)]
 
 
-def asked(rng, fit, number):
+def random_settings(rng, fit, number):
     """Random settings: budget, size, domains, weights, unique tokens, kind of trunk."""
     names = list(fit.domains) if rng.random() < 0.8 else [str(rng.choice(fit.domains))]
     params = float(np.exp(rng.uniform(*np.log([SIZES["w16"] / 2, SIZES["w56"] * 4]))))
@@ -99,26 +99,26 @@ def test_the_arithmetic_of_the_page_agrees_with_the_planner(fits):
     cases = []
     for number in range(SETTINGS):
         fit = fits[number % len(fits)]
-        cases.append((fit, asked(rng, fit, number)))
-    sent = json.dumps([{"fit": law_data(fit), "asked": question} for fit, question in cases])
+        cases.append((fit, random_settings(rng, fit, number)))
+    sent = json.dumps([{"fit": law_data(fit), "settings": settings} for fit, settings in cases])
     done = subprocess.run(
         [NODE, "-e", RUN, str(PLANNER)], input=sent, capture_output=True, text=True, check=True
     )
-    for (fit, question), ours in zip(cases, json.loads(done.stdout), strict=True):
-        names = question["names"]
+    for (fit, settings), ours in zip(cases, json.loads(done.stdout), strict=True):
+        names = settings["names"]
         theirs = plan(
             fit,
-            flops=question["flops"],
-            params=question["params"],
+            flops=settings["flops"],
+            params=settings["params"],
             domains=names,
-            trunk=question["trunk"],
-            weights=dict(zip(names, question["weights"], strict=True)),
-            unique_tokens={n: u for n, u in zip(names, question["unique"], strict=True) if u},
+            trunk=settings["trunk"],
+            weights=dict(zip(names, settings["weights"], strict=True)),
+            unique_tokens={n: u for n, u in zip(names, settings["unique"], strict=True) if u},
         )
         assert ours["mean"] == pytest.approx(theirs.predicted_mean_loss[0], rel=1e-3)
         # The loss is flat around its minimum, so splits may differ more than their losses.
         # With independent trunks, a law of one stage gives all splits the same loss.
-        if question["trunk"] == "shared" or fit.members[0].form.stages == 2:
+        if settings["trunk"] == "shared" or fit.members[0].form.stages == 2:
             assert ours["share"] == pytest.approx(theirs.fraction_general, abs=5e-3)
         for baseline in theirs.baselines:
             expected = baseline.predicted_mean_loss[0]

@@ -24,10 +24,10 @@ def changed(recipes, **fields):
 
 
 def test_the_answer_is_one_sentence_with_its_interval(inputs, recipes):
-    told = sentences.answer(inputs, recipes)
-    assert told.count(". ") == 0
+    text = sentences.answer(inputs, recipes)
+    assert text.count(". ") == 0
     for part in ("of the tokens on general text", "90% interval", "expect a mean loss", "law"):
-        assert part in told
+        assert part in text
 
 
 def test_an_even_split_is_one_number_and_an_uneven_one_is_listed_by_domain(inputs, recipes):
@@ -38,21 +38,21 @@ def test_an_even_split_is_one_number_and_an_uneven_one_is_listed_by_domain(input
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "text"),
     [
         ({"specialize_tokens": {"law": 0, "code": 0}}, "do not split"),
         ({"pretrain_tokens": 0}, "train on no general text"),
         ({"specialize_tokens": {"law": 900_000, "code": 0}}, "none on code"),
     ],
 )
-def test_splits_without_some_kind_of_text_are_described(inputs, recipes, change, told):
-    assert told in sentences.answer(inputs, changed(recipes, **change))
+def test_splits_without_some_kind_of_text_are_described(inputs, recipes, change, text):
+    assert text in sentences.answer(inputs, changed(recipes, **change))
 
 
 def test_an_existing_base_is_named(inputs, recipes):
     plan = {**inputs.plan, "pretrain_tokens_paid": False}
-    told = sentences.answer(dataclasses.replace(inputs, plan=plan), recipes)
-    assert "from the base of" in told
+    text = sentences.answer(dataclasses.replace(inputs, plan=plan), recipes)
+    assert "from the base of" in text
 
 
 def test_winning_and_losing_are_both_reported(recipes):
@@ -77,9 +77,9 @@ def test_recipes_with_too_few_tokens_are_marked(recipes):
 
 
 def test_the_assessment_names_the_held_out_size_and_the_extrapolation(inputs):
-    told = " ".join(reliability.assessment(inputs))
-    assert "2.6 times the largest size" in told
-    assert "The plan extrapolates: 2.6 times the largest N" in told
+    text = " ".join(reliability.assessment(inputs))
+    assert "2.6 times the largest size" in text
+    assert "The plan extrapolates: 2.6 times the largest N" in text
 
 
 def test_numbers():
@@ -96,10 +96,10 @@ def test_numbers():
 
 
 def test_the_brief_assessment_names_errors_extrapolation_and_warnings(inputs):
-    told = reliability.brief_assessment(inputs)
-    assert "the mean error of the law is" in told
-    assert "The plan extrapolates: 2.6 times the largest N" in told
-    assert re.search(r"give \d+ warnings?\.$", told)
+    text = reliability.brief_assessment(inputs)
+    assert "the mean error of the law is" in text
+    assert "The plan extrapolates: 2.6 times the largest N" in text
+    assert re.search(r"give \d+ warnings?\.$", text)
     assert reliability.brief_assessment(dataclasses.replace(inputs, fit=None)) == ""
 
 
@@ -107,7 +107,7 @@ def test_a_caution_precedes_the_answer_where_runs_are_too_short(inputs, recipes,
     assert sentences.caution(inputs) == ""
     losses = inputs.losses.assign(pretrain_tokens=10, specialize_tokens=10)
     short = dataclasses.replace(inputs, losses=losses)
-    told = sentences.caution(short)
-    assert told.startswith("These results are not meaningful: 100%")
+    text = sentences.caution(short)
+    assert text.startswith("These results are not meaningful: 100%")
     shown = summarise(short, recipes, tmp_path / "report.html")
     assert shown.startswith("These results are not meaningful")

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from splitlaw.laws.table import GENERAL
+from splitlaw.corpus.splitting import SPLITS
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count
 from splitlaw.report.table import Table
 
-_SPLITS = ("train", "validation", "test")
 _REASONS = {
     "exact_duplicate": "exact copy",
     "near_duplicate": "near copy",
@@ -39,13 +39,13 @@ def corpora_table(inputs: Inputs) -> Table | None:
         return None
     rows = []
     for domain in _order(inputs):
-        for split in _SPLITS:
+        for split in SPLITS:
             part = inputs.cards[domain]["splits"][split]
             encoded = inputs.tokens.get(domain, {}).get("splits", {}).get(split, {})
             tokens = encoded.get("tokens")
             rows.append(
                 [
-                    domain if split == _SPLITS[0] else "",
+                    domain if split == SPLITS[0] else "",
                     split,
                     f"{part['documents']:,}",
                     f"{part['bytes'] / 1e6:.2f}",

@@ -21,7 +21,7 @@
   let later = 0, shown = null;
 
   /* ---- settings ---- */
-  function settings() {
+  function readSettings() {
     const names = [], weights = [], unique = [];
     root.querySelectorAll("[data-domain]").forEach((row) => {
       if (!row.querySelector("[data-is=use]").checked) return;
@@ -37,10 +37,10 @@
   }
 
   /* ---- computation ---- */
-  function solve(asked) {
-    const task = planner.makeTask(fit, asked);
-    const point = planner.pointSurface(fit, asked.names);
-    const draws = planner.drawnSurfaces(fit, asked.names);
+  function solve(settings) {
+    const task = planner.makeTask(fit, settings);
+    const point = planner.pointSurface(fit, settings.names);
+    const draws = planner.drawnSurfaces(fit, settings.names);
     const best = planner.bestSplit(point, task);
     const mean = (surface, split) => planner.meanAt(surface, task, split.general, split.special);
     const ours = draws.map((draw) => mean(draw, best));
@@ -48,10 +48,10 @@
     const rows = planner.baselines(task, fit.generalFractions).map(([strategy, general, special]) => {
       const split = { general, special };
       /* Where a law of the plan is infinite, a stand-in predicts both the recipe and the plan. */
-      const finite = (law) => Number.isFinite(mean(planner.pointSurface(law, asked.names), split));
+      const finite = (law) => Number.isFinite(mean(planner.pointSurface(law, settings.names), split));
       const standIn = Number.isFinite(mean(point, split)) ? undefined : standIns.find(finite);
-      const surface = standIn ? planner.pointSurface(standIn, asked.names) : point;
-      const drawn = standIn ? planner.drawnSurfaces(standIn, asked.names) : draws;
+      const surface = standIn ? planner.pointSurface(standIn, settings.names) : point;
+      const drawn = standIn ? planner.drawnSurfaces(standIn, settings.names) : draws;
       const worse = drawn.filter((draw, i) => mean(draw, split) > (standIn ? mean(draw, best) : ours[i])).length;
       const value = mean(surface, split);
       return { strategy, split, mean: value, above: value - mean(surface, best),
@@ -62,7 +62,7 @@
       const band = planner.interval(draws.map((draw) => mean(draw, split)), split.mean);
       return { share, mean: split.mean, band };
     }).filter((at) => Number.isFinite(at.mean));
-    return { asked, task, draws, best, rows, curve, expected: planner.interval(ours, best.mean),
+    return { settings, task, draws, best, rows, curve, expected: planner.interval(ours, best.mean),
       share: planner.fraction(task, best) };
   }
 
@@ -91,9 +91,9 @@
   }
 
   function extrapolation(found) {
-    const asked = { params: ["N", found.task.params], pretrain_tokens: ["D", found.best.general],
+    const planned = { params: ["N", found.task.params], pretrain_tokens: ["D", found.best.general],
       specialize_tokens: ["D′", Math.max(...found.best.special)] };
-    const beyond = Object.entries(asked).flatMap(([column, [name, value]]) => {
+    const beyond = Object.entries(planned).flatMap(([column, [name, value]]) => {
       const [low, high] = fit.range[column];
       if (value > 1.001 * high && high > 0) return [`${+(value / high).toPrecision(2)} times the largest ${name} in the fit`];
       if (value > 0 && value < 0.999 * low) return [`${+(value / low).toPrecision(2)} times the smallest ${name} in the fit`];
@@ -103,25 +103,25 @@
   }
 
   function command(found) {
-    const { asked } = found;
-    const words = [`python workflow_scripts/choose_split.py --law ${fit.law}`, `--flops ${asked.flops.toPrecision(6)}`,
-      `--params ${Math.round(asked.params)}`, `--domains ${asked.names.join(",")}`, `--trunk ${asked.trunk}`];
-    if (new Set(asked.weights).size > 1) words.push(`--weights ${asked.names.map((n, k) => `${n}=${asked.weights[k]}`).join(" ")}`);
-    const limited = asked.names.filter((_, k) => Number.isFinite(asked.unique[k]));
-    if (limited.length) words.push(`--unique-tokens ${limited.map((n) => `${n}=${asked.unique[asked.names.indexOf(n)]}`).join(" ")}`);
-    return `${words.join(" \\\n    ")} \\\n    --out plan.json`;
+    const { settings } = found;
+    const parts = [`python workflow_scripts/choose_split.py --law ${fit.law}`, `--flops ${settings.flops.toPrecision(6)}`,
+      `--params ${Math.round(settings.params)}`, `--domains ${settings.names.join(",")}`, `--trunk ${settings.trunk}`];
+    if (new Set(settings.weights).size > 1) parts.push(`--weights ${settings.names.map((n, k) => `${n}=${settings.weights[k]}`).join(" ")}`);
+    const limited = settings.names.filter((_, k) => Number.isFinite(settings.unique[k]));
+    if (limited.length) parts.push(`--unique-tokens ${limited.map((n) => `${n}=${settings.unique[settings.names.indexOf(n)]}`).join(" ")}`);
+    return `${parts.join(" \\\n    ")} \\\n    --out plan.json`;
   }
 
   /* A configuration file with which the workflow trains this split. */
   function config(found) {
-    const { asked, task } = found;
-    const near = Object.entries(fit.sizes).find(([, n]) => Math.abs(n / asked.params - 1) < 0.005);
+    const { settings, task } = found;
+    const near = Object.entries(fit.sizes).find(([, n]) => Math.abs(n / settings.params - 1) < 0.005);
     const known = Object.entries(fit.sizes).map(([name, n]) => `${name} ${short(n)}`).join(", ");
-    const size = near ? near[0] : `NAME  # add a size of about ${short(asked.params)} parameters to sizes${known ? ` (now: ${known})` : ""}`;
+    const size = near ? near[0] : `NAME  # add a size of about ${short(settings.params)} parameters to sizes${known ? ` (now: ${known})` : ""}`;
     const differs = [];
-    if (asked.trunk !== "shared") differs.push("independent trunks");
-    if (new Set(asked.weights).size > 1) differs.push("weights");
-    if (asked.names.length < fit.domains.length) differs.push("a subset of the domains");
+    if (settings.trunk !== "shared") differs.push("independent trunks");
+    if (new Set(settings.weights).size > 1) differs.push("weights");
+    if (settings.names.length < fit.domains.length) differs.push("a subset of the domains");
     const note = differs.length ? `# The workflow makes its own plan, without ${differs.join(" and ")}; its split will differ.\n` : "";
     return `# split.yaml; then: snakemake --cores 2 --configfile split.yaml train_final\n${note}` +
       `final:\n  size: ${size}\n  budget_tokens: ${Math.round(task.tokens)}`;
@@ -171,15 +171,15 @@
   /* ---- redrawing ---- */
   function redraw() {
     const began = performance.now();
-    const asked = settings();
-    const [digits, exponent] = asked.flops.toExponential(2).split("e+");
+    const settings = readSettings();
+    const [digits, exponent] = settings.flops.toExponential(2).split("e+");
     find("flops-out").innerHTML = `${digits} × 10<sup>${exponent}</sup> FLOPs`;
-    find("params-out").textContent = `${short(asked.params)} parameters`;
+    find("params-out").textContent = `${short(settings.params)} parameters`;
     find("flops").setAttribute("aria-valuetext", `${digits} times ten to the ${exponent} FLOPs`);
-    find("params").setAttribute("aria-valuetext", `${short(asked.params)} parameters`);
+    find("params").setAttribute("aria-valuetext", `${short(settings.params)} parameters`);
     clearTimeout(later);
-    if (!asked.names.length) { find("answer").textContent = "Select at least one domain."; return; }
-    shown = solve(asked);
+    if (!settings.names.length) { find("answer").textContent = "Select at least one domain."; return; }
+    shown = solve(settings);
     show(null);
     root.dataset.milliseconds = (performance.now() - began).toFixed(1);
     later = setTimeout(() => optimumInterval(shown, show), PAUSE);
@@ -194,7 +194,7 @@
     drawTables(shown);
   }
   function save() {
-    const content = { flops: shown.asked.flops, params: shown.asked.params, trunk: shown.asked.trunk,
+    const content = { flops: shown.settings.flops, params: shown.settings.params, trunk: shown.settings.trunk,
       pretrain_tokens: Math.floor(shown.best.general), fraction_general: shown.share,
       specialize_tokens: Object.fromEntries(shown.task.names.map((n, k) => [n, Math.floor(shown.best.special[k])])),
       predicted_mean_loss: [shown.best.mean, ...shown.expected] };
