@@ -47,6 +47,7 @@ class DocumentStore:
         self._signatures: BinaryIO = (folder / "signatures.bin").open("w+b")
         self._parts: list[tuple[NDArray[np.uint64], Rows, NDArray[np.int16], NDArray[np.bool_]]]
         self._parts = []
+        self.index = self.build_index()
 
     def __enter__(self) -> "DocumentStore":
         return self
@@ -68,7 +69,7 @@ class DocumentStore:
         sources = np.full(len(batch.texts), source, np.int16)
         self._parts.append((batch.keys, size, sources, batch.benchmark))
 
-    def index(self) -> DocumentIndex:
+    def build_index(self) -> DocumentIndex:
         """Return the index of all documents added so far, whose texts can then be read."""
         self._texts.flush()
         self._signatures.flush()
@@ -82,18 +83,22 @@ class DocumentStore:
         keys, size, source, benchmark = (np.concatenate(column) for column in columns)
         self._parts = [(keys, size, source, benchmark)]
         start = np.cumsum(size) - size
-        return DocumentIndex(keys=keys, start=start, size=size, source=source, benchmark=benchmark)
+        self.index = DocumentIndex(
+            keys=keys, start=start, size=size, source=source, benchmark=benchmark
+        )
+        return self.index
 
-    def text(self, index: DocumentIndex, row: int) -> bytes:
+    def text(self, row: int) -> bytes:
         """Return the UTF-8 text of a document."""
-        return os.pread(self._texts.fileno(), int(index.size[row]), int(index.start[row]))
+        size, start = int(self.index.size[row]), int(self.index.start[row])
+        return os.pread(self._texts.fileno(), size, start)
 
     def batches(
-        self, index: DocumentIndex, rows: Rows, *, size: int, documents: int = _BATCH_DOCUMENTS
+        self, rows: Rows, *, size: int, documents: int = _BATCH_DOCUMENTS
     ) -> Iterator[tuple[Rows, list[bytes]]]:
         """Yield the texts of `rows`, in their order, in batches of about `size` bytes."""
-        for part in split_by_size(rows, index.size[rows], size=size, documents=documents):
-            yield part, [self.text(index, row) for row in part]
+        for part in split_by_size(rows, self.index.size[rows], size=size, documents=documents):
+            yield part, [self.text(row) for row in part]
 
     def signature_blocks(self) -> Iterator[NDArray[np.uint32]]:
         """Yield all signatures in the order of the documents, in blocks `[rows, permutations]`."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from splitlaw.corpus.cleaning import clean_batch
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
 from splitlaw.corpus.deduplication.shingles import shingle_set, sorted_contains
-from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
+from splitlaw.corpus.document_store import DocumentStore, Rows
 from splitlaw.corpus.splitting import TRAIN, split_draws, split_of_draws
 from splitlaw.experiment.corpus_settings import CorpusConfig, NearDuplicates
 
@@ -82,15 +82,16 @@ def _nearest_boundary(text: str, target: int) -> int:
 
 
 def append_passages(
-    store: DocumentStore, index: DocumentIndex, rows: Rows, config: CorpusConfig
+    store: DocumentStore, rows: Rows, config: CorpusConfig
 ) -> tuple[Rows, NDArray[np.int8]]:
     """Append the passages of the documents `rows` to the store, in their order.
 
-    Returns the row of its document and the split of every passage. `index` is then out of date.
+    Returns the row of its document and the split of every passage. The store's index must then be
+    built again.
     """
     parents, splits = [], []
-    for row, draw in zip(rows.tolist(), split_draws(index.keys[rows]).tolist(), strict=True):
-        text = store.text(index, row).decode("utf-8")
+    for row, draw in zip(rows.tolist(), split_draws(store.index.keys[rows]).tolist(), strict=True):
+        text = store.text(row).decode("utf-8")
         pieces = cut_into_passages(
             text, draw, validation=config.splits.validation, test=config.splits.test
         )
@@ -98,27 +99,27 @@ def append_passages(
         texts = [part for part, _ in kept]
         batch = clean_batch(texts, config.cleaning, config.seed, BenchmarkNgrams())
         assert len(batch.texts) == len(kept), "a passage of a clean document is clean"
-        store.append(batch, int(index.source[row]))
+        store.append(batch, int(store.index.source[row]))
         parents += [row] * len(kept)
         splits += [split for _, split in kept]
     return np.array(parents, dtype=np.int64), np.array(splits, dtype=np.int8)
 
 
 def passages_in_training(
-    store: DocumentStore, index: DocumentIndex, held_out: Rows, train: Rows, near: NearDuplicates
+    store: DocumentStore, held_out: Rows, train: Rows, near: NearDuplicates
 ) -> Rows:
     """Return the passages `held_out` of which a document of `train` contains most shingles.
 
     Most means the share `near.threshold`. A long document that contains a passage is not its
     near-duplicate, because the passage is short in comparison; the share of shingles finds it.
     """
-    sets = [shingle_set(store.text(index, row), near.shingle) for row in held_out.tolist()]
+    sets = [shingle_set(store.text(row), near.shingle) for row in held_out.tolist()]
     owner = np.repeat(np.arange(held_out.size), [own.size for own in sets])
     hashes = np.concatenate([np.empty(0, np.uint64), *sets])
     size = np.bincount(owner, minlength=held_out.size)
     found = np.zeros(held_out.size, dtype=bool)
     for row in train.tolist():
-        inside = sorted_contains(shingle_set(store.text(index, row), near.shingle), hashes)
+        inside = sorted_contains(shingle_set(store.text(row), near.shingle), hashes)
         shared = np.bincount(owner[inside], minlength=held_out.size)
         found |= (shared >= near.threshold * size) & (size > 0)
     return held_out[found]

@@ -60,7 +60,7 @@ def place_documents(
 
     `owners` is the domain of each source, an index of `CorpusConfig.names`, `[sources]`.
     """
-    index = store.index()
+    index = store.build_index()
     owner = owners[index.source]
     small = find_small_domains(
         index.keys, owner, domains=len(config.names), below=config.splits.passages_below
@@ -105,10 +105,10 @@ def _drop_copies(
         return
     rows = sort_by_key(index.keys, np.flatnonzero(outcome == KEPT))
     rows = rows[np.argsort(rank[rows], kind="stable")]
-    outcome[near_duplicates(store, index, rows, near)] = NEAR
+    outcome[near_duplicates(store, rows, near)] = NEAR
     train = np.flatnonzero((outcome == KEPT) & (split == TRAIN))
     held_out = np.flatnonzero((outcome == KEPT) & ((split != TRAIN) | uncut))
-    outcome[find_leaks(store, index, train, held_out, near, workers=workers)] = LEAK
+    outcome[find_leaks(store, train, held_out, near, workers=workers)] = LEAK
 
 
 def _cut_documents(
@@ -128,11 +128,11 @@ def _cut_documents(
         )
     rows = np.flatnonzero(small[whole.owner] & (whole.outcome == KEPT))
     rows = sort_by_key(whole.index.keys, rows)
-    parents, splits = append_passages(store, whole.index, rows, config)
+    parents, splits = append_passages(store, rows, config)
     whole.outcome[rows] = CUT
     owner = np.concatenate([whole.owner, whole.owner[parents]])
     placement = Placement(
-        index=store.index(),
+        index=store.build_index(),
         owner=owner,
         split=np.concatenate([whole.split, splits]),
         outcome=np.concatenate([whole.outcome, np.full(parents.size, KEPT, np.int8)]),
@@ -145,7 +145,7 @@ def _cut_documents(
             own = (placement.owner == number) & (placement.outcome == KEPT)
             held_out = np.flatnonzero(own & (placement.split != TRAIN))
             train = np.flatnonzero(own & (placement.split == TRAIN))
-            repeated = passages_in_training(store, placement.index, held_out, train, near)
+            repeated = passages_in_training(store, held_out, train, near)
             placement.outcome[repeated] = IN_TRAINING
     return placement
 
@@ -174,7 +174,7 @@ def _assign_destinations(
         return replace(placement, destination=np.where(sliced, 0, placement.owner))
     rows = sort_by_key(index.keys, np.flatnonzero(placement.outcome == KEPT))
     found, clusters = discover_clusters(
-        store, index, rows, discovery.discover, config.seed, discovery.embedding
+        store, rows, discovery.discover, config.seed, discovery.embedding
     )
     destination = placement.owner.copy()
     destination[rows] = assign_clusters(index.keys[rows], found, discovery.general_share)

@@ -16,7 +16,7 @@ from splitlaw.common.parallel import ordered_map
 from splitlaw.common.progress import Progress
 from splitlaw.corpus.cleaning import clean_numbered_batch
 from splitlaw.corpus.deduplication.decontamination import benchmark_items, benchmark_ngrams
-from splitlaw.corpus.document_store import DocumentIndex, DocumentStore
+from splitlaw.corpus.document_store import DocumentStore
 from splitlaw.corpus.documents import (
     Documents,
     DroppedCounts,
@@ -141,7 +141,7 @@ def _write(
         for (number, name), (code, split) in product(enumerate(config.names), enumerate(SPLITS)):
             chosen = kept & (placement.destination == number) & (placement.split == code)
             rows = sort_by_key(index.keys, np.flatnonzero(chosen))
-            batches = _document_batches(store, index, rows, labels)
+            batches = _document_batches(store, rows, labels)
             write_documents(split_path(out, name, split), batches)
             progress.add(int(index.size[rows].sum()))
     for number, name in enumerate(config.names):
@@ -158,8 +158,9 @@ def _write(
 
 
 def _document_batches(
-    store: DocumentStore, index: DocumentIndex, rows: NDArray[np.int64], labels: list[str]
+    store: DocumentStore, rows: NDArray[np.int64], labels: list[str]
 ) -> Iterator[Documents]:
-    for part, texts in store.batches(index, rows, size=_ROW_GROUP_BYTES):
-        ids = [f"{first:016x}{second:016x}" for first, second in index.keys[part, :2].tolist()]
-        yield ids, [labels[number] for number in index.source[part]], texts
+    for part, texts in store.batches(rows, size=_ROW_GROUP_BYTES):
+        keys = store.index.keys[part, :2].tolist()
+        ids = [f"{first:016x}{second:016x}" for first, second in keys]
+        yield ids, [labels[number] for number in store.index.source[part]], texts

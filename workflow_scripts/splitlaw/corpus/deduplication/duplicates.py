@@ -37,21 +37,19 @@ def exact_duplicates(index: DocumentIndex, rows: Rows, rank: Rows) -> Rows:
     return np.sort(order[repeated])
 
 
-def near_duplicates(
-    store: DocumentStore, index: DocumentIndex, rows: Rows, near: NearDuplicates
-) -> Rows:
+def near_duplicates(store: DocumentStore, rows: Rows, near: NearDuplicates) -> Rows:
     """Return the rows that are near-duplicates of an earlier row that is itself kept.
 
     `rows` lists the documents to compare, those to keep first.
     """
-    position = np.full(index.size.size, -1, np.int64)
+    position = np.full(store.index.size.size, -1, np.int64)
     position[rows] = np.arange(rows.size)
     documents, hashes = _shared_band_hashes(store, position)
     order = np.lexsort((hashes, position[documents]))
     documents, hashes = documents[order], hashes[order]
     firsts = np.flatnonzero(np.diff(documents, prepend=-1))
     kept: dict[int, list[int]] = {}  # band hash to the documents that are kept so far
-    similarity = Similarity(store, index, near)
+    similarity = Similarity(store, near)
     dropped = []
     groups = zip(documents[firsts].tolist(), np.split(hashes, firsts[1:]), strict=False)
     with Progress("comparing candidates", total=firsts.size, unit="documents") as progress:
@@ -108,8 +106,8 @@ def _hash_bands(signatures: NDArray[np.uint32], bands: range) -> Hashes:
 class Similarity:
     """The true similarity of documents, whose texts are read from the store."""
 
-    def __init__(self, store: DocumentStore, index: DocumentIndex, near: NearDuplicates) -> None:
-        self._store, self._index, self._near = store, index, near
+    def __init__(self, store: DocumentStore, near: NearDuplicates) -> None:
+        self._store, self._near = store, near
         self._cache: dict[int, Hashes] = {}
         self._cached_bytes = 0
 
@@ -123,7 +121,7 @@ class Similarity:
             if self._cached_bytes > _CACHE_BYTES:
                 self._cache.clear()
                 self._cached_bytes = 0
-            self._cache[row] = shingle_set(self._store.text(self._index, row), self._near.shingle)
+            self._cache[row] = shingle_set(self._store.text(row), self._near.shingle)
             self._cached_bytes += self._cache[row].nbytes
         return self._cache[row]
 

@@ -29,7 +29,7 @@ from splitlaw.corpus.deduplication.shingles import (
     shingle_set,
     sorted_unique,
 )
-from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows, split_by_size
+from splitlaw.corpus.document_store import DocumentStore, Rows, split_by_size
 from splitlaw.experiment.corpus_settings import NearDuplicates
 
 _HELD_OUT_CHUNK_BYTES = 64 << 20
@@ -57,33 +57,25 @@ class _HeldOutShingles:
 
 
 def find_leaks(
-    store: DocumentStore,
-    index: DocumentIndex,
-    train: Rows,
-    held_out: Rows,
-    near: NearDuplicates,
-    *,
-    workers: int = 1,
+    store: DocumentStore, train: Rows, held_out: Rows, near: NearDuplicates, *, workers: int = 1
 ) -> Rows:
     """Return all rows of `train` that are near-duplicates of another row in `held_out`."""
-    similarity = Similarity(store, index, near)
+    similarity = Similarity(store, near)
     found = []
-    sizes = index.size[held_out]
+    sizes = store.index.size[held_out]
     for part in split_by_size(held_out, sizes, size=_HELD_OUT_CHUNK_BYTES, documents=held_out.size):
-        shingles = _held_out_shingles(store, index, part, near)
-        for row in _possible_leaks(store, index, train, shingles, near, workers).tolist():
+        shingles = _held_out_shingles(store, part, near)
+        for row in _possible_leaks(store, train, shingles, near, workers).tolist():
             candidates = _candidates(similarity.shingles(row), shingles, near)
             if any(other != row and similarity.is_near(row, other) for other in candidates):
                 found.append(row)
     return np.unique(np.array(found, dtype=np.int64))
 
 
-def _held_out_shingles(
-    store: DocumentStore, index: DocumentIndex, rows: Rows, near: NearDuplicates
-) -> _HeldOutShingles:
+def _held_out_shingles(store: DocumentStore, rows: Rows, near: NearDuplicates) -> _HeldOutShingles:
     hashes, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for row in rows.tolist():
-        own = shingle_set(store.text(index, row), near.shingle)
+        own = shingle_set(store.text(row), near.shingle)
         hashes.append(own)
         owners.append(np.full(own.size, row))
     joined = np.concatenate(hashes)
@@ -93,7 +85,6 @@ def _held_out_shingles(
 
 def _possible_leaks(
     store: DocumentStore,
-    index: DocumentIndex,
     train: Rows,
     held_out: _HeldOutShingles,
     near: NearDuplicates,
@@ -106,13 +97,13 @@ def _possible_leaks(
     table[held_out.hashes >> np.uint64(64 - bits)] = True
     packed = np.packbits(table, bitorder="little")  # small, because each process gets a copy
     search = partial(_documents_in_table, table=packed, bits=bits, near=near)
-    texts = store.batches(index, train, size=_BATCH_BYTES, documents=_BATCH_DOCUMENTS)
-    size = int(index.size[train].sum())
+    texts = store.batches(train, size=_BATCH_BYTES, documents=_BATCH_DOCUMENTS)
+    size = int(store.index.size[train].sum())
     possible = [train[:0]]
     with Progress("searching training text for held-out", total=size, unit="B") as progress:
         for rows, mask in ordered_map(search, texts, workers):
             possible.append(rows[mask])
-            progress.add(int(index.size[rows].sum()))
+            progress.add(int(store.index.size[rows].sum()))
     return np.concatenate(possible)
 
 

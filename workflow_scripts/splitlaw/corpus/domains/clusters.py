@@ -22,7 +22,7 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
+from splitlaw.corpus.document_store import DocumentStore, Rows
 from splitlaw.corpus.domains.embedding import Embedding
 from splitlaw.corpus.domains.word_counts import MAX_TEXT_BYTES, count_words
 
@@ -138,26 +138,19 @@ def _tfidf(
 
 
 def discover_clusters(
-    store: DocumentStore,
-    index: DocumentIndex,
-    rows: Rows,
-    number: int,
-    seed: int,
-    embedding: str | None,
+    store: DocumentStore, rows: Rows, number: int, seed: int, embedding: str | None
 ) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
     """Cluster the documents `rows`, given in shuffled order; see `fit_clusters`.
 
     Returns the cluster of each, `int64 [rows]`, numbered from 0 by falling bytes, and a description
     of each cluster: `top_words`, `samples`, `documents`, `bytes`.
     """
-    sample = [store.text(index, row)[:MAX_TEXT_BYTES] for row in rows[:_SAMPLE_DOCUMENTS]]
+    sample = [store.text(row)[:MAX_TEXT_BYTES] for row in rows[:_SAMPLE_DOCUMENTS]]
     clusters = fit_clusters(sample, number, seed, embedding=embedding)
     with threadpool_limits(1):
-        parts = [
-            clusters.assign(texts) for _, texts in store.batches(index, rows, size=_BATCH_BYTES)
-        ]
+        parts = [clusters.assign(texts) for _, texts in store.batches(rows, size=_BATCH_BYTES)]
     found = np.concatenate(parts)
-    size = np.bincount(found, weights=index.size[rows], minlength=number)
+    size = np.bincount(found, weights=store.index.size[rows], minlength=number)
     order = np.argsort(-size, kind="stable")
     found = np.argsort(order)[found]
     words = top_words(sample, found[: len(sample)], number)
@@ -171,7 +164,7 @@ def discover_clusters(
                 "top_words": words[cluster],
                 "samples": samples,
                 "documents": int(members.size),
-                "bytes": int(index.size[rows[members]].sum()),
+                "bytes": int(store.index.size[rows[members]].sum()),
             }
         )
     return found, descriptions
