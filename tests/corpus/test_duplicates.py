@@ -28,13 +28,10 @@ def similarity(left: str, right: str) -> float:
 def test_exact_copy_of_lowest_rank_is_kept(tmp_path: Path) -> None:
     store = filled(tmp_path, ["a a a", "b b b", "a a a", "c c c", "a a a"])
     with store:
-        assert exact_duplicates(store.index, np.arange(5), np.array([2, 0, 1, 0, 3])).tolist() == [
-            0,
-            4,
-        ]
-        assert exact_duplicates(store.index, np.array([0, 3, 4]), np.array([2, 0, 1])).tolist() == [
-            0
-        ]
+        found = exact_duplicates(store.index, np.arange(5), np.array([2, 0, 1, 0, 3]))
+        assert found.tolist() == [0, 4]
+        found = exact_duplicates(store.index, np.array([0, 3, 4]), np.array([2, 0, 1]))
+        assert found.tolist() == [0]
 
 
 def test_planted_near_duplicates_are_dropped_and_others_kept(tmp_path: Path, writer) -> None:
