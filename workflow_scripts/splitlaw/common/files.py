@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and JSON that is the same for the same content."""
+"""Atomic writing of files, JSON, and digests."""
 
 import hashlib
 import json
@@ -12,18 +12,20 @@ from typing import Any
 from splitlaw.common.errors import UserError
 
 SCHEMA_VERSION = 1
+"""Version of the keys of our JSON files; to be increased when a key changes its meaning."""
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path` that replaces it if the block succeeds.
+    """Context with a temporary path beside `path`, which it replaces if the block succeeds.
 
-    A reader sees the old file or the whole new one; after an error nothing is left behind.
+    A reader sees either the old or the complete new file. After an error, `path` is unchanged and
+    the temporary file is removed.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    # Not `tempfile`, whose files are the owner's alone: these get the permissions of the umask.
+    # Not with `tempfile`, whose files only their owner can read, whatever the umask.
     temporary.touch(exist_ok=False)
     try:
         yield temporary
@@ -39,16 +41,16 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
-    """Write `content` atomically as indented JSON that opens with its `schema_version`.
+    """Write `content` atomically as indented JSON whose first key is `schema_version`.
 
-    Raises `ValueError` for NaN and infinity, which JSON does not have.
+    Raises `ValueError` for NaN and infinity, which JSON cannot represent.
     """
     versioned = {"schema_version": SCHEMA_VERSION, **content}
     write_text(path, json.dumps(versioned, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a JSON object; a missing or damaged file is a user's mistake."""
+    """Read a JSON object; `UserError` where the file is missing or damaged."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -56,12 +58,12 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError) as cause:
         raise UserError(f"{path}: cannot be read as JSON ({cause}); write it again") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object; write it again")
+        raise UserError(f"{path}: contains no JSON object; write it again")
     return content
 
 
 def canonical_json(content: Any) -> str:
-    """The one spelling of `content`: sorted keys, no spaces. Equal content, equal string."""
+    """`content` as JSON with sorted keys and no spaces: equal content gives an equal string."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

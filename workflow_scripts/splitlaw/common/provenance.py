@@ -1,4 +1,4 @@
-"""What `run.json` says about how a result came to be."""
+"""Code, packages and machine that a result was computed with, for `run.json`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "safetensors")
+"""Packages whose version may change a result or the format of a stored state."""
 
 
 @cache
 def environment() -> dict[str, Any]:
-    """Git commit, whether the tree was dirty, and the versions of what computes."""
+    """Git commit, whether the tree was dirty, versions of Python and packages, and architecture."""
     here = Path(__file__).parent
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -28,11 +29,11 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _git(folder: Path, *words: str) -> str | None:
+def _git(folder: Path, *arguments: str) -> str | None:
     """The output of a git command, or None outside a checkout or without git."""
     try:
         done = subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, check=True
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None
