@@ -35,7 +35,11 @@ rule compare:
         plans=[plan_file(*cell.split("/")) for cell in CELLS],
         tables=[compared(f"{strategy}/losses.csv") for strategy in STRATEGIES],
         gains=compared("benchmark_gains.csv"),
-        code=[f"{PACKAGE}/stages/compare.py", f"{PACKAGE}/report/compare.py"],
+        code=[
+            f"{PACKAGE}/stages/compare.py",
+            f"{PACKAGE}/report/compare.py",
+            f"{PACKAGE}/report/figures_compare.py",
+        ],
     output:
         table=f"{RESULTS}/compare/gains.csv",
         page=f"{RESULTS}/compare/gains.md",

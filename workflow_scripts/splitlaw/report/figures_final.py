@@ -17,7 +17,9 @@ from splitlaw.stages.final_results import FinalModel
 from splitlaw.zero_shot.systems import ROUTED, SINGLE
 
 MOST_DOMAINS = 12
+"""Largest number of rows and columns whose numbers are legible."""
 CURVE_POINTS = 150
+"""Approximate number of points of a learning curve: more are not visible, and enlarge the page."""
 DARK = 0.55
 """Share of the colour scale above which a cell is dark, so that its text is white."""
 USED = (ROUTED, SINGLE)

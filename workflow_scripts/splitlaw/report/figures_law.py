@@ -19,7 +19,9 @@ from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count
 
 MOST_SIZES, MOST_DOMAINS, MOST_LINES = 5, 8, 10
+"""Limits of the panels and of the lines in each: more are not legible at the width of the page."""
 CURVE_POINTS = 25
+"""Points of a fitted line, enough to appear smooth in a panel."""
 
 
 def spread(values: list, most: int) -> list:

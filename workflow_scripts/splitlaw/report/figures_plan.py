@@ -23,8 +23,11 @@ from splitlaw.stages.final_results import Json, plan_weights
 from splitlaw.stages.recipe_results import Bounds, RecipeResult
 
 LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-MOST_LAWS = 4
+"""Line styles of the averaged forms."""
+MOST_LAWS = len(LINES)
+"""Number of averaged forms that are drawn."""
 FRACTIONS = 61
+"""Fractions at which a predicted frontier is computed, enough for a smooth line."""
 INSIDE = (0.04, 0.95)
 """General fractions that set the limits of the loss axis; some laws are infinite at 0 or 1."""
 

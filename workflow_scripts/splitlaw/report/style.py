@@ -37,6 +37,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#949494"
 """Colour of zero tokens and of rejected forms."""
 DPI = 160
+"""Resolution of PNG files: at `WIDTH` they are 752 pixels wide, the width of a text column."""
 
 
 def set_theme() -> None:

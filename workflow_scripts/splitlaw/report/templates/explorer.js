@@ -4,6 +4,7 @@
   const root = document.getElementById("explorer");
   const fit = JSON.parse(document.getElementById("explorer-data").textContent);
   const find = (name) => root.querySelector(`[data-is="${name}"]`);
+  /* Points of the curve, enough to appear smooth. */
   const FRACTIONS = 41;
   /* Milliseconds without input before the interval of the optimum is computed, and the longest time
      that its computation blocks the page: less than a frame at 60 Hz. */
