@@ -14,7 +14,8 @@ from laws.planted import cells, law, table
 import splitlaw
 from splitlaw import api
 from splitlaw.common.errors import UserError
-from splitlaw.planner import result
+from splitlaw.laws import result as law_result
+from splitlaw.planner import result as plan_result
 
 SCRIPTS = Path(__file__).parent.parent / "workflow_scripts"
 
@@ -34,7 +35,9 @@ def planned(fitted):
     return splitlaw.plan(fitted, flops=1e18, params=1e7)
 
 
-@pytest.mark.parametrize("module", [splitlaw, api, result], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [splitlaw, api, law_result, plan_result], ids=lambda module: module.__name__
+)
 def test_the_examples_in_docstrings_run(module, losses, tmp_path, monkeypatch):
     losses.to_csv(tmp_path / "losses.csv", index=False)
     monkeypatch.chdir(tmp_path)

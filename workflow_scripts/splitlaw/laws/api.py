@@ -20,6 +20,7 @@ from splitlaw.laws.table import Table, read_table
 from splitlaw.laws.warn import bias_warnings, fit_warnings
 
 DRAWS = 300
+"""Draws of the parameters: 15 lie beyond each end of a 90% interval."""
 
 
 def fit_table(
@@ -32,20 +33,9 @@ def fit_table(
     min_tokens_per_param: float = 0.0,
     repetitions: float | None = None,
 ) -> FitResult:
-    """Fit a law to a table of losses.
+    """Fit a scaling law to a table of losses; `splitlaw.fit_law` describes the parameters.
 
-    `table` is a CSV file or a frame with `params`, `pretrain_tokens`, `specialize_tokens`,
-    `domain`, `loss` (nats per token). `law` is a form's name, several that compete,
-    or `auto` for all: the one that predicts best what is held out is chosen. `share` says which
-    exponents the domains have in common:
-    `none`, `size` (those of N), `exponents` (all), or `auto` for what predicts best.
-    `bootstrap` draws, seeded by `seed`, give the 90% intervals. `repetitions` is R* of
-    `splitlaw.laws.repetition`, fitted where the table repeats tokens and nothing is given.
-
-    Raises `UserError` for a table that cannot be used.
-
-    >>> fit = fit_table("losses.csv")                                    # doctest: +SKIP
-    >>> fit.params, fit.conf_int(), fit.predict(points)                  # doctest: +SKIP
+    `bootstrap` is its `draws`: how often the clusters of the table are drawn with replacement.
     """
     reading = read_table(table, min_tokens_per_param=min_tokens_per_param)
     if bootstrap < 0:
@@ -72,7 +62,7 @@ def fit_table(
         converged=first.estimate.converged,
         warnings=tuple(warnings),
         holdout=tuple(holdout),
-        candidates=tuple(_tell(c, chosen) for c in found),
+        candidates=tuple(_described(c, chosen) for c in found),
         reference=_reference(first.estimate, fit.domains),
         flops_per_token=fit.flops_per_token,
         range=_range(fit),
@@ -96,24 +86,24 @@ def _among(candidate: Candidate, chosen: list[Candidate]) -> bool:
 
 
 def _reference(estimate: Estimate, domains: tuple[str, ...]) -> dict[str, Any]:
-    """What the parameters amount to at the middle of the table, where they mean something."""
+    """Values of the linear terms, and of kappa, at the geometric mean of the table."""
     units, form = estimate.units, estimate.form
-    told: dict[str, dict[str, float]] = {}
+    terms: dict[str, dict[str, float]] = {}
     for k, domain in enumerate(domains):
         values = dict(zip(form.names, estimate.values[k], strict=True))
-        told[domain] = {name: float(values[name] * units.loss) for name in form.linear}
+        terms[domain] = {name: float(values[name] * units.loss) for name in form.linear}
         if "kappa" in values:
-            told[domain]["tokens_per_general_token"] = float(np.exp(values["kappa"]))
-    return {"params": units.params, "tokens": units.tokens, "domains": told}
+            terms[domain]["tokens_per_general_token"] = float(np.exp(values["kappa"]))
+    return {"params": units.params, "tokens": units.tokens, "domains": terms}
 
 
 def in_user_scale(estimate: Estimate, values: Array) -> Array:
     """Parameters [..., domains, names] in the user's scale, the form's `logs` as logarithms."""
     form = estimate.form
     named = dict(zip(form.names, np.moveaxis(values, -1, 0), strict=True))
-    told = form.rescale(named, estimate.units)
-    held = [np.log(told[n]) if n in form.logs else told[n] for n in form.names]
-    return np.stack(np.broadcast_arrays(*held), axis=-1)
+    scaled = form.rescale(named, estimate.units)
+    stored = [np.log(scaled[n]) if n in form.logs else scaled[n] for n in form.names]
+    return np.stack(np.broadcast_arrays(*stored), axis=-1)
 
 
 def _member(candidate: Candidate, drawn: Array | None, weight: float) -> Member:
@@ -143,7 +133,7 @@ def _mean(parts: list[Errors]) -> Errors:
 
 
 def _finite(errors: Errors, corners: list[Candidate], rows: Table) -> Errors:
-    """The errors with the stand-ins' predictions where there are none, as in `predict`."""
+    """The errors, with predictions of `corners` where there are none, as in `FitResult.predict`."""
     for corner in corners:
         none = ~np.isfinite(errors.predicted)
         if none.any():
@@ -155,7 +145,7 @@ def _finite(errors: Errors, corners: list[Candidate], rows: Table) -> Errors:
 def _holdout(
     chosen: list[Candidate], corners: list[Candidate], fit: Table, apart: Table | None
 ) -> list[dict[str, Any]]:
-    """What the fit as a whole predicts: rows set apart by the user stand first in their kind."""
+    """Errors of the combined prediction; rows that the user held out come first in their kind."""
     entries, given = [], None
     if apart is not None:
         given = kind_of(apart, fit)
@@ -167,7 +157,7 @@ def _holdout(
     return entries
 
 
-def _tell(candidate: Candidate, chosen: list[Candidate]) -> dict[str, Any]:
+def _described(candidate: Candidate, chosen: list[Candidate]) -> dict[str, Any]:
     measured = not np.isnan(candidate.mre)
     return {
         "law": candidate.form.name,

@@ -17,19 +17,24 @@ from splitlaw.laws.repetition import effective_tokens
 from splitlaw.laws.summary import summarise, to_html
 
 LEVEL = (5.0, 95.0)
-"""Percentiles between which a 90% interval lies."""
+"""Percentiles at the two ends of a 90% interval."""
 
 DIGITS = 10
+"""Significant digits of a draw in fit.json; the rest is far below the spread of the draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One law of those that the hold-outs cannot tell apart."""
+    """A law that the fit retains: held-out errors do not distinguish it from the best one."""
 
     law: str
+    """Name of the form."""
+
     sharing: str
+    """Exponents that the domains share: `none`, `size` or `exponents`."""
+
     weight: float
-    """Share of the mean that this member has in predictions and plans."""
+    """Weight in the mean over the members, for predictions and plans."""
 
     values: Array
     """Parameters [domains, names] in the user's scale, the form's `logs` as logarithms."""
@@ -47,20 +52,20 @@ class Member:
         values = self.draws[:, domain] if draws else self.values[domain]
         return evaluate(self.form, values, x)
 
-    def told(self, values: Array) -> dict[str, Array]:
-        """Parameters by name, the form's `logs` as themselves."""
+    def named(self, values: Array) -> dict[str, Array]:
+        """Parameters by name, with the form's `logs` converted back from logarithms."""
         named = dict(zip(self.form.names, np.moveaxis(values, -1, 0), strict=True))
         return {n: np.exp(v) if n in self.form.logs else v for n, v in named.items()}
 
     def to_json(self, domains: tuple[str, ...]) -> dict[str, Any]:
         """The member with its draws."""
-        told, drawn = self.told(self.values), self.told(self.draws)
+        values, drawn = self.named(self.values), self.named(self.draws)
         return {
             "law": self.law,
             "sharing": self.sharing,
             "weight": self.weight,
             "parameters": {
-                d: {n: float(v[k]) for n, v in told.items()} for k, d in enumerate(domains)
+                d: {n: float(v[k]) for n, v in values.items()} for k, d in enumerate(domains)
             },
             "draws": {
                 d: {n: [_short(u) for u in v[:, k]] for n, v in drawn.items()}
@@ -70,7 +75,7 @@ class Member:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], domains: tuple[str, ...]) -> "Member":
-        """The reverse of `to_json`."""
+        """The inverse of `to_json`."""
         form = FORMS[content["law"]]
 
         def held(values: Mapping[str, Any], name: str) -> Array:
@@ -97,9 +102,9 @@ def _short(value: float) -> float:
 def interval(draws: Array) -> tuple[Array, Array]:
     """The 90% interval over the first axis; NaN without draws."""
     if not len(draws):
-        nothing = np.full(draws.shape[1:], np.nan)
-        return nothing, nothing
-    # Infinite losses, of laws without a value there, have no interval.
+        missing = np.full(draws.shape[1:], np.nan)
+        return missing, missing
+    # Where a law is infinite the losses have no interval, and numpy warns.
     with np.errstate(invalid="ignore"):
         low, high = np.percentile(draws, LEVEL, axis=0)
     return low, high
@@ -107,59 +112,88 @@ def interval(draws: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """A fitted law, and those that the hold-outs cannot tell from it.
+    """A fitted law, with the other laws that held-out errors do not distinguish from it.
 
-    `members[0]` is the law of `params`. Predictions are the weighted mean of the members, with
-    the interval of all their draws together.
+    `members[0]` is the law of `params`. Predictions are the weighted mean of the members; their
+    intervals are those of all draws of all members.
+
+    Examples
+    --------
+    >>> import splitlaw
+    >>> law = splitlaw.fit_law("losses.csv", law="two_skills", draws=20)
+    >>> law.params.loc["a", "alpha"] > 0
+    True
+    >>> law.conf_int().columns.to_list()
+    ['low', 'high']
+
     """
 
     domains: tuple[str, ...]
+    """Names of the domains, in alphabetical order."""
+
     members: tuple[Member, ...]
+    """The laws that predictions average, the simplest first."""
+
     others: tuple[Member, ...]
-    """The candidates that the hold-outs find worse; they weigh nothing, and have no draws."""
+    """The candidates with larger held-out errors; their weight is 0, and they have no draws."""
 
     stand_ins: tuple[Member, ...]
-    """Where a member is infinite, at D = 0 or D' = 0, the first of these that is not speaks."""
+    """Where a member is infinite (D = 0 or D' = 0), the first of these that is finite predicts."""
 
     counts: tuple[int, ...]
     """Rows of each domain."""
 
     objective: float
+    """Sum over rows of the Huber loss of the error in log loss, of `members[0]`."""
+
     converged: bool
+    """Whether the optimizer met its tolerance."""
+
     warnings: tuple[str, ...]
+    """Sentences that users should read before they rely on the law."""
+
     holdout: tuple[dict[str, Any], ...]
+    """Held-out errors by kind and domain: `kind`, `domain`, `n`, `mre`, `max`, `bias`, `source`."""
+
     candidates: tuple[dict[str, Any], ...]
+    """The forms that were compared: `law`, `objective`, `holdout_mre`, `n_parameters` and more."""
+
     reference: Mapping[str, Any]
-    """What the linear parameters and kappa amount to at the middle of the table."""
+    """Values of the linear terms, and of kappa, at the geometric mean of the table."""
 
     flops_per_token: Mapping[float, float]
+    """Training FLOPs per token by N, where the table has them."""
+
     range: Mapping[str, tuple[float, float]]
     """Lowest and highest value of each column in the fit."""
 
     repetitions: float
+    """Number of repetitions after which another pass is worth 1/e of the first."""
+
     seed: int
+    """Seed of the draws."""
 
     @property
     def law(self) -> str:
-        """Name of the law that was chosen."""
+        """Name of the chosen law."""
         return self.members[0].law
 
     @property
     def n_draws(self) -> int:
-        """Bootstrap draws of each member."""
+        """Number of draws of each member."""
         return len(self.members[0].draws)
 
     @property
     def params(self) -> pd.DataFrame:
         """Parameters of the chosen law, a row per domain; N in parameters, tokens in tokens."""
         first = self.members[0]
-        return pd.DataFrame(first.told(first.values), index=list(self.domains))
+        return pd.DataFrame(first.named(first.values), index=list(self.domains))
 
     def conf_int(self) -> pd.DataFrame:
         """The 90% interval of each parameter: index (domain, parameter), columns low, high."""
         first = self.members[0]
         rows = {}
-        for name, drawn in first.told(first.draws).items():
+        for name, drawn in first.named(first.draws).items():
             low, high = interval(drawn)
             for k, domain in enumerate(self.domains):
                 rows[domain, name] = (low[k], high[k])

@@ -18,11 +18,17 @@ from splitlaw.planner.task import Task, make_task
 from splitlaw.planner.warn import plan_warnings
 
 ZOOMS_OF_DRAWS = 4
+"""Zooms in the search of a draw's optimum: its error is 1/81 of the grid's step, far below the
+spread of the draws."""
+
 FRACTIONS_OF_DRAWS = 13
+"""General fractions on the grid of that search."""
+
 WORK_OF_DRAWS = 8_000
 """Draws times domains whose optima are searched; more draws add little to an interval."""
 
 GAP = 1e-2
+"""Optimality gap above which a plan has a warning."""
 
 
 def plan(
@@ -34,12 +40,8 @@ def plan(
 ) -> Plan:
     """The split of `flops` training FLOPs with the least mean loss over the domains.
 
-    `params` is N, a list of N to choose from, or None for any N. `options` are those of
-    `make_task`: `domains`, `trunk` (`shared` or `independent`), `weights`, `unique_tokens`
-    (by domain, and `general`), `flops_per_token`, `pretrain_tokens` (D of a base that exists,
-    which the budget does not pay for), `min_tokens_per_model`.
-
-    Raises `UserError` for a budget that buys no such split, naming what is in its way.
+    The options are those of `splitlaw.plan`, which describes them. Raises `UserError` if no split
+    satisfies the constraints.
     """
     task = make_task(fit, **options)
     if not (np.isfinite(flops) and flops > 0):
@@ -59,8 +61,8 @@ def plan(
 def whole_tokens(split: Split, surface: Surface, constraint: Constraint) -> Split:
     """The split in whole tokens, within the budget.
 
-    Less than a token is none, but for a law that is infinite there: then it is one, and the domain
-    with the most tokens gives it.
+    Fractions of a token are dropped. Where the law is infinite at 0 tokens, the count is 1 instead,
+    and the domain with the most tokens pays for it.
     """
     general, special = np.floor(split.general), np.floor(split.special)
     if not np.isfinite(surface.mean(general[:, None], special[:, None])[0, 0]):
@@ -153,13 +155,13 @@ def _predicted(
     values = point.losses(general, special)[0, 0]
     drawn = [surface.losses(general, special)[:, 0] for surface in draws]
     pooled = np.concatenate(drawn) if drawn else np.zeros((0, len(values)))
-    told: dict[str, Loss] = {}
+    losses: dict[str, Loss] = {}
     for k, name in enumerate(point.setting.domains):
         if np.isfinite(values[k]):
-            told[name] = (float(values[k]), *_ends(pooled[:, k], float(values[k])))
+            losses[name] = (float(values[k]), *_ends(pooled[:, k], float(values[k])))
         else:
-            told[name] = NO_LOSS
-    return told
+            losses[name] = NO_LOSS
+    return losses
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def law_data(fit: FitResult) -> dict[str, Any]:
 
 def _member(fit: FitResult, member: Member) -> dict[str, Any]:
     count = _draws_in_page(fit, member)
-    values, drawn = member.told(member.values), member.told(member.draws[:count])
+    values, drawn = member.named(member.values), member.named(member.draws[:count])
     return {
         "law": member.law,
         "weight": member.weight,
