@@ -121,7 +121,7 @@ class FitResult:
     --------
     >>> import splitlaw
     >>> law = splitlaw.fit_law("losses.csv", law="two_skills", draws=20)
-    >>> law.params.loc["a", "alpha"] > 0
+    >>> bool(law.params.loc["a", "alpha"] > 0)
     True
     >>> law.conf_int().columns.to_list()
     ['low', 'high']
