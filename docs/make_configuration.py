@@ -32,8 +32,8 @@ in `workflow_scripts/splitlaw/experiment`.
 An unknown key or an invalid value is refused in one line before anything starts. NAME is a name
 that you choose. Write `3.0e-4` instead of `3e-4`, which YAML reads as text.
 
-`snakemake --configfile my.yaml` uses `my.yaml` instead of `config.yaml` if it has every section
-marked *required* below, as the files written by `snakemake new_experiment` do. A file with only
+`splitlaw run --configfile my.yaml` uses `my.yaml` instead of `config.yaml` if it has every section
+marked *required* below, as the files written by `splitlaw new_experiment` do. A file with only
 some of them changes `config.yaml`. Keys of `execution` determine where and how results are
 computed; changing them never computes a result again. Any other change trains only what it adds.
 """

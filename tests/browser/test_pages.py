@@ -102,9 +102,11 @@ def test_the_command_shown_gives_the_split_shown(opened, results, root, tmp_path
     shown.find("weight").first.fill("2")
     shown.find("unique").last.fill("300000")
     arguments = shlex.split(shown.text("command").replace("\\\n", " "))
-    assert arguments[:2] == ["python", "workflow_scripts/choose_split.py"]
+    assert arguments[:2] == ["splitlaw", "choose_split"]
     arguments[arguments.index("--out") + 1] = str(tmp_path / "plan.json")
-    subprocess.run([sys.executable, *arguments[1:]], cwd=root, check=True, capture_output=True)
+    script = root / "workflow_scripts/choose_split.py"
+    command = [sys.executable, str(script), *arguments[2:]]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
     made = json.loads((tmp_path / "plan.json").read_text())
     share = re.search(r"Train (\d+)%", shown.text("answer"))[1]
     assert float(share) == pytest.approx(100 * made["fraction_general"], abs=1)

@@ -99,4 +99,4 @@ def test_the_card_has_training_text_compute_losses_and_the_command(job, plan):
     assert f"{1280 * job.shape.flops_per_token:.3g} FLOPs" in card
     assert "2.9000 (2.8000 to 3.0000)" in card and "3.1000" not in card
     name = job.results.name
-    assert f"snakemake --cores 1 results/{name}/final/tiny/1301/seed0/optimal/losses.csv" in card
+    assert f"splitlaw run results/{name}/final/tiny/1301/seed0/optimal/losses.csv" in card

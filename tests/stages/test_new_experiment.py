@@ -121,4 +121,4 @@ def test_the_target_writes_a_configuration_that_can_be_run(tmp_path, root):
     assert jobs["report"] == 1
     refused = project.run("new_experiment")
     assert refused.returncode == 1
-    assert "error: no folder is named" in refused.stderr
+    assert "error: no folder is given" in refused.stderr

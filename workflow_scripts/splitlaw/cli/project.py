@@ -12,7 +12,9 @@ EXPERIMENT = "the experiment: inline JSON, or a JSON or YAML file"
 
 def add_new_experiment(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--text", required=True, help="folder of files, or of one folder a domain")
+    parser.add_argument(
+        "--text", required=True, help="folder of text files, or of one folder per domain"
+    )
     parser.add_argument("--out", type=Path, help="file to write (FOLDER.yaml)")
     parser.add_argument("--name", help="name of the experiment (that of the file)")
 
@@ -25,7 +27,7 @@ def run_new_experiment(args: Namespace) -> None:
     from splitlaw.stages.text_folder import plain
 
     if not args.text:
-        raise UserError("no folder is named; snakemake new_experiment --config text=FOLDER")
+        raise UserError("no folder is given; run splitlaw new_experiment --text FOLDER")
     text = Path(args.text)
     out = args.out or Path(f"{plain(text.resolve().name)}.yaml")
     defaults = find_checkout() / "config.yaml"

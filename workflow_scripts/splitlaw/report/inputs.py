@@ -17,12 +17,12 @@ from splitlaw.stages.final_results import FinalModel, Json, models_in_comparison
 from splitlaw.stages.recipe_results import RecipeResult, recipe_results
 
 FILES = {
-    "losses": ("losses.csv", "snakemake evaluate"),
-    "fit": ("law/fit.json", "snakemake fit_law"),
-    "plan": ("split/plan.json", "snakemake choose_split"),
-    "comparison": ("final/comparison.csv", "snakemake train_final"),
-    "cost": ("cost.csv", "snakemake evaluate"),
-    "benchmarks": ("benchmarks.csv", "snakemake benchmark"),
+    "losses": ("losses.csv", "splitlaw run evaluate"),
+    "fit": ("law/fit.json", "splitlaw run fit_law"),
+    "plan": ("split/plan.json", "splitlaw run choose_split"),
+    "comparison": ("final/comparison.csv", "splitlaw run train_final"),
+    "cost": ("cost.csv", "splitlaw run evaluate"),
+    "benchmarks": ("benchmarks.csv", "splitlaw run benchmark"),
 }
 """File of each part within the results, and the command that makes it."""
 
@@ -170,7 +170,7 @@ def with_more_seeds(
 
 
 SEEDS = "final/seeds.csv"
-"""The comparison over more seeds, made by `snakemake seeds`."""
+"""The comparison over more seeds, made by `splitlaw run seeds`."""
 
 KEYS = ("strategy", "seed", "size", "budget", "domain", "pretrain_tokens", "specialize_tokens")
 

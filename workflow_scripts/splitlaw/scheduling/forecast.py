@@ -156,4 +156,4 @@ def throughputs_of(
         return throughputs, f"execution.flops_per_second, {given:.2e}"
     if calibration:
         return throughputs, f"measured on {calibration['device']} by the target calibrate"
-    return throughputs, "an estimate; measure it with `snakemake calibrate`"
+    return throughputs, "an estimate; measure it with `splitlaw run calibrate`"

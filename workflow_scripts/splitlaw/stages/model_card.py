@@ -66,7 +66,7 @@ def model_card(
         _losses_table(recipe, run, losses),
         "## How to reproduce it",
         _reproduction(job, about),
-        f"    snakemake --cores 1 {made_by}",
+        f"    splitlaw run {made_by}",
         _USE,
     ]
     return "\n\n".join(sections)

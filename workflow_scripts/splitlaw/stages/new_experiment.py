@@ -49,7 +49,7 @@ def write_new_experiment(text: Path, out: Path, *, defaults: Path, name: str | N
         [
             f"{out} describes the experiment {name}:",
             *found,
-            f"Check it, then run:  snakemake --cores 2 --configfile {out}",
+            f"Check it, then run:  splitlaw run --configfile {out}",
         ]
     )
 

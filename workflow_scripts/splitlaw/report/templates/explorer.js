@@ -105,7 +105,7 @@
 
   function command(found) {
     const { settings } = found;
-    const parts = [`python workflow_scripts/choose_split.py --law ${fit.law}`, `--flops ${settings.flops.toPrecision(6)}`,
+    const parts = [`splitlaw choose_split --law ${fit.law}`, `--flops ${settings.flops.toPrecision(6)}`,
       `--params ${Math.round(settings.params)}`, `--domains ${settings.names.join(",")}`, `--trunk ${settings.trunk}`];
     if (new Set(settings.weights).size > 1) parts.push(`--weights ${settings.names.map((n, k) => `${n}=${settings.weights[k]}`).join(" ")}`);
     const limited = settings.names.filter((_, k) => Number.isFinite(settings.unique[k]));
@@ -124,7 +124,7 @@
     if (new Set(settings.weights).size > 1) differs.push("weights");
     if (settings.names.length < fit.domains.length) differs.push("a subset of the domains");
     const note = differs.length ? `# The workflow makes its own plan, without ${differs.join(" and ")}; its split will differ.\n` : "";
-    return `# split.yaml; then: snakemake --cores 2 --configfile split.yaml train_final\n${note}` +
+    return `# split.yaml; then: splitlaw run train_final --configfile split.yaml\n${note}` +
       `final:\n  size: ${size}\n  budget_tokens: ${Math.round(task.tokens)}`;
   }
 
