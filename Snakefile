@@ -24,7 +24,7 @@ include: "rules/new_experiment.smk"
 
 rule all:
     default_target: True
-    input:  # by name, so that a deleted one is made again with all that depends on it
+    input:  # by name, so that a deleted file and all that depends on it are made again
         rules.prepare_corpus.output,
         rules.evaluate.output,
         rules.fit_law.output,

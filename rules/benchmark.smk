@@ -1,4 +1,4 @@
-# Zero-shot tasks of the specialists, routed and together.
+# Zero-shot tasks of the specialists, routed and as an ensemble.
 
 
 rule benchmark_items:

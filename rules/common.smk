@@ -1,4 +1,4 @@
-# What the rules have in common: the configuration, and the files and parameters of jobs.
+# Definitions that the rules share: the configuration, and the files and parameters of jobs.
 
 import os
 import sys
@@ -67,9 +67,9 @@ def corpus_folder(wildcards):
     return f"{RESULTS}/corpus"
 
 
-def needed_tokens(wildcards):
+def required_tokens(wildcards):
     """Tokens that the grid requires of a domain; a check that never runs a job again."""
-    return EXPERIMENT.needed_tokens(wildcards.domain)
+    return EXPERIMENT.required_tokens(wildcards.domain)
 
 
 def tokenizer_folder(wildcards):
@@ -144,13 +144,13 @@ def plan_of(wildcards):
 
 
 def trained_domains(wildcards):
-    """The token files that a branch reads; an unsplit run is evaluated on all."""
+    """Token files of the domains that a run reads or is evaluated on."""
     names = [GENERAL, *DOMAINS] if wildcards.domain == GENERAL else [GENERAL, wildcards.domain]
     return expand(f"{RESULTS}/tokens/{{domain}}/tokens.json", domain=names)
 
 
 def evaluated_domains(wildcards):
-    """Domains that a run is evaluated on besides general: its own, or all of an unsplit run."""
+    """Domains that a run is evaluated on, except general: its own, or all for an unsplit run."""
     return ",".join(DOMAINS if wildcards.domain == GENERAL else [wildcards.domain])
 
 

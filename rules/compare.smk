@@ -1,5 +1,5 @@
-# The gain by size and budget. A cell is a size and a budget: it has a plan of its own, its final models
-# are beside those of `train_final`, and what they share is trained once.
+# The gain by size and budget. A cell is a size and a budget, and has its own plan. Its final models are
+# stored beside those of `train_final`, and training that they share is done once.
 
 
 use rule choose_split as choose_split_at with:

@@ -1,6 +1,6 @@
 # From sources of text to clean documents, a tokenizer and token files.
 
-CORES = workflow.resource_settings.cores or 8  # all of this machine; 8 of a cluster's node
+CORES = workflow.resource_settings.cores or 8  # all of this machine; 8 on a node of a cluster
 
 
 rule prepare_corpus:
@@ -74,7 +74,7 @@ rule tokenize_domain:
     threads: CORES
     priority: 2  # before any training, so that a text that is too short for it is reported first
     resources:
-        needed=needed_tokens,
+        needed=required_tokens,
         runs=4,  # one at a time in the job that the text rules share: each uses all of its CPUs
     conda:
         "../envs/train.yaml"

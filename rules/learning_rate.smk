@@ -1,4 +1,4 @@
-# The learning rate as a function of size, measured on the user's text; not a part of `all`.
+# The learning rate as a function of size, measured on the user's text; not part of `all`.
 
 
 rule sweep_learning_rate:
@@ -34,7 +34,7 @@ rule tune_learning_rate:
         ),
     output:
         rule=f"{RESULTS}/learning_rate/rule.json",
-        words=f"{RESULTS}/learning_rate/rule.yaml",
+        settings=f"{RESULTS}/learning_rate/rule.yaml",
     log:
         f"{RESULTS}/logs/learning_rate/rule.log",
     benchmark:
@@ -46,4 +46,4 @@ rule tune_learning_rate:
         "../envs/law.yaml"
     shell:
         "python workflow_scripts/tune_learning_rate.py --tables {input.tables}"
-        " --reference-params {params.reference} --out {output.rule} > {output.words} 2> {log}"
+        " --reference-params {params.reference} --out {output.rule} > {output.settings} 2> {log}"

@@ -1,4 +1,4 @@
-# A first configuration for a folder of text: snakemake new_experiment --config text=FOLDER
+# A starting configuration for a folder of text: snakemake new_experiment --config text=FOLDER
 # No other rule depends on it, so that the file is never overwritten after the user has edited it.
 
 

@@ -1,4 +1,4 @@
-# What the jobs request from a scheduler. The profile describes the site: see slurm/profile.yaml.
+# Resources that jobs request from a scheduler. The profile describes the site: see slurm/profile.yaml.
 
 from splitlaw.scheduling import devices
 from splitlaw.scheduling.requests import JobRequests
@@ -34,7 +34,7 @@ REQUESTS = JobRequests(
 
 
 def training_devices(wildcards):
-    """The devices of a size; of a job for all sizes, those that suffice for each."""
+    """The devices for a size; for a job on all sizes, devices that suffice for each of them."""
     return devices.training_devices(EXPERIMENT, SITE, wildcards.get("size"))
 
 

@@ -9,6 +9,7 @@ import pytest
 from test_workflow import Project
 
 from splitlaw.cli import checkout, main
+from splitlaw.workflow import session
 
 
 @pytest.fixture
@@ -28,12 +29,12 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def called(folder, monkeypatch):
-    """Call a command; returns the words that Snakemake gets, in place of Snakemake."""
+    """Call a command; returns the arguments that Snakemake would receive."""
 
-    def call(*words: str) -> list[str]:
+    def call(*args: str) -> list[str]:
         started = []
         monkeypatch.setattr(os, "execv", lambda program, argv: started.append((program, argv)))
-        assert main(list(words)) == 0
+        assert main(list(args)) == 0
         ((program, argv),) = started
         assert program == argv[0] == sys.executable
         assert argv[1:3] == ["-m", "snakemake"]
@@ -47,34 +48,34 @@ def test_all_cores_are_used_unless_a_number_or_a_profile_is_given(called, folder
     assert called("run") == ["--cores", "all"]
     os.chdir(folder)
     assert called("run", "report", "-n") == ["--cores", "all", "report", "-n"]
-    for words in (["--cores", "2"], ["--cores=2"], ["-c2"], ["-j", "3"], ["--profile", "slurm"]):
+    for args in (["--cores", "2"], ["--cores=2"], ["-c2"], ["-j", "3"], ["--profile", "slurm"]):
         os.chdir(folder)
-        assert called("run", "report", *words) == ["report", *words]
+        assert called("run", "report", *args) == ["report", *args]
     os.chdir(folder)
     monkeypatch.setenv("SNAKEMAKE_PROFILE", "slurm")
     assert called("run") == []
 
 
 def test_a_target_after_a_configuration_stays_a_target(called, folder):
-    words = called("run", "--configfile", "mine.yaml", "report", "--forcerun", "fit_law")
+    args = called("run", "--configfile", "mine.yaml", "report", "--forcerun", "fit_law")
     wanted = ["report", "--forcerun", "fit_law", "--configfile", str(folder / "mine.yaml")]
-    assert words == ["--cores", "all", *wanted]
+    assert args == ["--cores", "all", *wanted]
 
 
 def test_several_configurations_are_named_from_the_folder_of_the_call(called, folder):
-    words = called("run", "--configfile", "mine.yaml", "--configfile=../notes/small.yaml", "-c1")
-    assert words == ["-c1", "--configfile", *(str(folder / f"{n}.yaml") for n in ("mine", "small"))]
+    args = called("run", "--configfile", "mine.yaml", "--configfile=../notes/small.yaml", "-c1")
+    assert args == ["-c1", "--configfile", *(str(folder / f"{n}.yaml") for n in ("mine", "small"))]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (["none.yaml"], "none.yaml: no such file; --configfile names a file"),
         (["mine.yaml", "small.yaml"], "small.yaml: is not a target; write --configfile before"),
     ],
 )
-def test_a_wrong_configuration_is_one_line(folder, words, message, capsys):
-    assert main(["run", "--configfile", *words]) == 2
+def test_a_wrong_configuration_is_one_line(folder, args, message, capsys):
+    assert main(["run", "--configfile", *args]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {message}") and error.count("\n") == 1
 
@@ -88,7 +89,9 @@ def test_without_a_checkout_the_command_says_so(command, tmp_path, monkeypatch, 
     assert "no checkout of splitlaw" in error and error.count("\n") == 1
 
 
-def test_resume_passes_the_words_of_the_killed_command_on(called, folder):
+def test_resume_passes_on_the_arguments_of_the_killed_command(called, folder, monkeypatch):
+    # A machine may have the commands of Slurm without a cluster.
+    monkeypatch.setattr(session, "queued_jobs", list)
     (folder.parents[1] / ".snakemake/locks").mkdir(parents=True)
     (folder.parents[1] / ".snakemake/locks/0.input.lock").touch()
     assert called("resume", "--profile", "slurm", "report") == ["--profile", "slurm", "report"]
@@ -99,9 +102,9 @@ def test_resume_passes_the_words_of_the_killed_command_on(called, folder):
 def test_a_dry_run_from_a_folder_of_the_checkout(root, tmp_path):
     project = Project(root, tmp_path)
     (tmp_path / "text").mkdir()
-    words = ["--configfile", "../config.yaml", "fit_law", "--dry-run", "--quiet", "host"]
+    args = ["--configfile", "../config.yaml", "fit_law", "--dry-run", "--quiet", "host"]
     done = subprocess.run(
-        [sys.executable, str(tmp_path / "workflow_scripts/splitlaw/__main__.py"), "run", *words],
+        [sys.executable, str(tmp_path / "workflow_scripts/splitlaw/__main__.py"), "run", *args],
         cwd=project.folder / "text",
         capture_output=True,
         text=True,

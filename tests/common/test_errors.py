@@ -16,7 +16,7 @@ def failing(error):
     ("error", "status", "line"),
     [
         (UserError("a.csv: no rows;\nadd some"), 2, "error: a.csv: no rows; add some"),
-        (OSError(errno.ENOSPC, "full", "a.bin"), 2, "make room"),
+        (OSError(errno.ENOSPC, "full", "a.bin"), 2, "free some space"),
         (KeyboardInterrupt(), 130, "stopped: the same command resumes"),
     ],
 )

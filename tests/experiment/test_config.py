@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment import mistakes
+from splitlaw.experiment import validation_messages
 from splitlaw.experiment.base import load_config
 from splitlaw.experiment.config import REQUIRED, ExperimentConfig, ForecastConfig, load_runs
 from splitlaw.experiment.identity import forecast_json
@@ -116,7 +116,7 @@ def test_a_missing_key_is_named(config, path, words):
 
 
 def test_a_renamed_key_is_named_with_its_new_name(config, monkeypatch):
-    monkeypatch.setitem(mistakes.RENAMED, "training.lr", "training.learning_rate")
+    monkeypatch.setitem(validation_messages.RENAMED, "training.lr", "training.learning_rate")
     config["training"]["lr"] = config["training"].pop("learning_rate")
     message = r"^config.yaml: training.lr is now called training.learning_rate; rename it$"
     with pytest.raises(UserError, match=message):
@@ -215,10 +215,10 @@ def test_shared_segments_make_the_default_grid_cheap(experiment):
 
 
 def test_a_domain_needs_the_tokens_of_its_longest_run(config, experiment):
-    assert experiment.needed_tokens("law") == max(config["grid"]["fit"]["specialize_tokens"])
-    assert experiment.needed_tokens("general") == config["grid"]["trunk_tokens"]
+    assert experiment.required_tokens("law") == max(config["grid"]["fit"]["specialize_tokens"])
+    assert experiment.required_tokens("general") == config["grid"]["trunk_tokens"]
     config["execution"] = {"repeat": True}
-    assert ExperimentConfig.read(config).needed_tokens("law") == 0
+    assert ExperimentConfig.read(config).required_tokens("law") == 0
 
 
 def test_cells_that_are_all_too_short_are_refused(config):

@@ -185,7 +185,7 @@ def test_a_full_disk_is_reported_and_the_last_state_still_opens(tokens, small_di
         stream.write(bytes(1 << 20))
     assert exit_status(lambda: full.reach(RUNS[2].lineage(0.2))) == 2
     (message,) = capsys.readouterr().err.splitlines()
-    assert "No space left on device; what was finished is complete" in message
+    assert "No space left on device; finished files are complete" in message
     again = trainer(tokens, store=small_disk / "checkpoints")
     assert again.states.restore(RUNS[1].lineage(0.2)) == RUNS[1].total
     assert same(weights(again), before)

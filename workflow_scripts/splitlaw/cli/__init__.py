@@ -67,7 +67,7 @@ When should a general pretraining run be split into specialists?
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0, 2 after a user's mistake, 130 after Ctrl-C.
+    """Run a command and return its exit status: 0, 2 after a `UserError`, 130 after Ctrl-C.
 
     Parameters
     ----------

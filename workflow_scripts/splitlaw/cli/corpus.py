@@ -51,7 +51,7 @@ def add_tokenize(parser: ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the token files")
     _add_workers(parser)
     parser.add_argument(
-        "--needed", type=int, default=0, help="least number of training tokens (%(default)s)"
+        "--needed", type=int, default=0, help="refuse fewer training tokens (%(default)s)"
     )
 
 

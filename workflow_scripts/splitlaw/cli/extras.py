@@ -23,7 +23,7 @@ EXTRAS = {
 
 
 def missing_package(cause: ModuleNotFoundError) -> str | None:
-    """The line that says which extra to install; None for a module that no extra provides."""
+    """Message that names the extra to install; None for a module that no extra provides."""
     package = (cause.name or "").split(".")[0]
     for extra, packages in EXTRAS.items():
         if package in packages:

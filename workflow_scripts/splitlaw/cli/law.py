@@ -1,4 +1,4 @@
-"""Commands that need numpy, pandas and scipy alone: the law, the plan, predictions."""
+"""Commands that require only numpy, pandas and scipy: the law, the plan, predictions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def add_choose_split(parser: ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
     add("--law", required=True, help="fit.json of fit_law")
-    add("--flops", type=float, metavar="C", help="training FLOPs of the whole recipe")
+    add("--flops", type=float, metavar="C", help="training FLOPs of all models together")
     add("--out", required=True, help="plan.json to write")
     add("--params", metavar="N", help="model size, or several separated by commas (any size)")
     add("--flops-per-token", type=float, metavar="F", help="FLOPs per token (those of the table)")
@@ -72,7 +72,7 @@ def add_choose_split(parser: ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="domain=TOKENS",
-        help="tokens of text that exist; beyond them text repeats (no limit)",
+        help="tokens of available text, which is repeated beyond them (no limit)",
     )
     add(
         "--weights",
@@ -87,7 +87,7 @@ def add_choose_split(parser: ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="X",
-        help="least D + D' of every model (0)",
+        help="smallest D + D' of any model (0)",
     )
     add(
         "--target-loss",
@@ -104,7 +104,7 @@ def run_choose_split(args: Namespace) -> None:
     from splitlaw.planner import least_compute
 
     if (args.flops is None) == (args.target_loss is None):
-        raise UserError("give one of --flops and --target-loss")
+        raise UserError("give either --flops or --target-loss")
     options = {
         "params": numbers(args.params, "--params"),
         "domains": args.domains.split(",") if args.domains else None,
@@ -163,4 +163,4 @@ def numbers(text: str | None, flag: str) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise UserError(f"{flag} {text!r}: give a number, or several by commas") from None
+        raise UserError(f"{flag} {text!r}: give a number, or several separated by commas") from None

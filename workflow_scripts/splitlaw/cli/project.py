@@ -1,4 +1,4 @@
-"""Commands about an experiment as a whole: its configuration, its cost, its files."""
+"""Commands for an experiment: its configuration, its cost, its files."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def run_calibrate(args: Namespace) -> None:
 
 def add_check_provenance(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="results folder of the experiment"
+    )
 
 
 def run_check_provenance(args: Namespace) -> None:

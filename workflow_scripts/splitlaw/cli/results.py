@@ -1,4 +1,4 @@
-"""Commands that gather, measure and draw what the trained models give."""
+"""Commands that gather, evaluate and draw the results of trained models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_tune_learning_rate(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="tables of the sweep")
     parser.add_argument(
-        "--reference-params", type=int, required=True, help="size that the rate is given for"
+        "--reference-params", type=int, required=True, help="parameters that the rate is given for"
     )
     parser.add_argument("--out", type=Path, required=True, help="rule to write, JSON")
 
@@ -70,7 +70,7 @@ def add_benchmark_items(parser: ArgumentParser) -> None:
         "--words",
         type=int,
         default=13,
-        help="leave out items that share this many words in a row with training text (%(default)s)",
+        help="leave out items with this many consecutive words of training text (%(default)s)",
     )
     parser.add_argument("--context", type=int, required=True, help="tokens that a model reads")
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice (%(default)s)")
@@ -99,7 +99,9 @@ def add_benchmark(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--tables", type=Path, nargs="+", required=True, help="losses.csv of each final strategy"
     )
-    parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="results folder of the experiment"
+    )
     parser.add_argument("--router", type=Path, help="folder of the router (that of the corpus)")
     parser.add_argument("--items", type=Path, required=True, help="folder of the local items")
     parser.add_argument(
@@ -128,8 +130,10 @@ def run_benchmark(args: Namespace) -> None:
 
 def add_compare(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
-    parser.add_argument("--fit", type=Path, required=True, help="fit.json behind the plans")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="results folder of the experiment"
+    )
+    parser.add_argument("--fit", type=Path, required=True, help="fit.json of the plans")
     parser.add_argument("--cells", nargs="+", required=True, metavar="SIZE/BUDGET")
     parser.add_argument("--plans", type=Path, nargs="+", required=True, help="plan of each cell")
     parser.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds of each cell")
@@ -149,7 +153,7 @@ def run_compare(args: Namespace) -> None:
 def add_frontier(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="one per seed")
-    parser.add_argument("--law", required=True, help="fit.json behind the plan")
+    parser.add_argument("--law", required=True, help="fit.json of the plan")
     parser.add_argument("--plan", type=Path, required=True, help="plan.json of the budget")
     parser.add_argument("--out", type=Path, required=True, help="frontier.csv to write")
 
@@ -166,7 +170,7 @@ def run_frontier(args: Namespace) -> None:
 def add_report(parser: ArgumentParser) -> None:
     """Declare the options."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--results", type=Path, help="the experiment's folder")
+    source.add_argument("--results", type=Path, help="results folder of the experiment")
     source.add_argument("--law", type=Path, help="a fit.json alone: write its plan page")
     parser.add_argument("--out", type=Path, help="page to write (report.html or plan_page.html)")
     parser.add_argument("--figures", type=Path, help="folder of the figures (beside the page)")

@@ -22,7 +22,7 @@ def add_pretrain(parser: ArgumentParser) -> None:
 
 
 def run_pretrain(args: Namespace) -> None:
-    """Train the general trunk of one size and seed, with a state wherever a run leaves it."""
+    """Train the general trunk of one size and seed, and store the states where runs branch off."""
 
     def train(job: Job, execution: ExecutionConfig) -> None:
         from splitlaw.stages.grid import pretrain
@@ -126,13 +126,15 @@ def run_train_frontier(args: Namespace) -> None:
 
 
 def _add_job(parser: ArgumentParser) -> None:
-    """Options that name a job: what is trained, where and how."""
+    """Declare the options that describe a job: its runs, folder and device."""
     parser.add_argument("--config", required=True, help="the job: inline JSON, or a JSON file")
     parser.add_argument("--size", required=True, help="name of the size")
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of initialisation and data order (%(default)s)"
     )
-    parser.add_argument("--results", type=Path, required=True, help="the experiment's folder")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="results folder of the experiment"
+    )
     parser.add_argument(
         "--execution", default="{}", help="device, processes, microbatch and so on: JSON or a file"
     )
@@ -147,8 +149,8 @@ def _add_plan(parser: ArgumentParser) -> None:
 def _run_job(args: Namespace, train: Callable[[Job, ExecutionConfig], object]) -> None:
     """Call `train` with the job, in as many processes as `execution.processes`.
 
-    The process that a user or Snakemake starts starts the others with its own command line, waits
-    for them, and ends with the exit status of the first that fails.
+    The first process starts the others with its own command line, waits for them, and ends with the
+    exit status of the first that fails.
     """
     from splitlaw.common.status_file import current
     from splitlaw.training import gpus, processes

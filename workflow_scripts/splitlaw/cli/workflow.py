@@ -1,4 +1,4 @@
-"""Commands around a workflow: `run` starts it, `status` shows it, `resume` follows a kill."""
+"""Commands that start a workflow, show its progress, and resume it after it was killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from splitlaw.cli.checkout import find_checkout
 from splitlaw.common.errors import UserError
 
 CORES = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile")
-"""Options of Snakemake that set the number of cores; a profile is expected to."""
+"""Options of Snakemake that set the number of cores, or name a profile that does."""
 
 
 def add_run(parser: ArgumentParser) -> None:
@@ -38,21 +38,21 @@ def add_run(parser: ArgumentParser) -> None:
 
 def run_run(args: Namespace) -> None:
     """Run the workflow with Snakemake, from any folder of a checkout."""
-    words = list(args.for_snakemake)
+    arguments = list(args.for_snakemake)
     files = [str(_configuration(file)) for file in args.configfile]
     if files:
-        _check_targets(words)
-        # Last, because Snakemake takes every word after --configfile for a file.
-        words += ["--configfile", *files]
+        _check_targets(arguments)
+        # Last, because Snakemake reads every argument after --configfile as a file.
+        arguments += ["--configfile", *files]
     os.chdir(find_checkout())
-    _become_snakemake(words)
+    _become_snakemake(arguments)
 
 
 def add_status(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = (
-        "Reads results/NAME/status/ and nothing else: it works beside a running workflow, on every "
-        "machine that sees the folder, and while jobs are in a queue."
+        "Reads only results/NAME/status/, so it works while a workflow is running, while jobs are "
+        "queued, and on every machine that can read the folder."
     )
     parser.add_argument(
         "folder",
@@ -80,7 +80,7 @@ def add_resume(parser: ArgumentParser) -> None:
     """Declare the options; all others are passed to Snakemake."""
     parser.usage = "splitlaw resume [--ignore-provenance] [TARGET ...] [options of snakemake]"
     parser.epilog = (
-        "All other words are those of the snakemake command that was killed, for example: "
+        "All other arguments are those of the snakemake command that was killed, for example: "
         "splitlaw resume --profile slurm report"
     )
     parser.add_argument(
@@ -114,28 +114,28 @@ def _configuration(name: str) -> Path:
     return file
 
 
-def _check_targets(words: Sequence[str]) -> None:
-    """Refuse a configuration file in the place of a target, where Snakemake would ignore it."""
-    for before, word in zip(("", *words), words, strict=False):
-        is_file = word.endswith((".yaml", ".yml")) and Path(word).is_file()
-        if is_file and not before.startswith("-") and "results" not in Path(word).parts:
-            raise UserError(f"{word}: is not a target; write --configfile before each file")
+def _check_targets(arguments: Sequence[str]) -> None:
+    """Refuse a configuration file given as a target, which Snakemake would ignore."""
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        is_file = argument.endswith((".yaml", ".yml")) and Path(argument).is_file()
+        if is_file and not before.startswith("-") and "results" not in Path(argument).parts:
+            raise UserError(f"{argument}: is not a target; write --configfile before each file")
 
 
-def _become_snakemake(words: Sequence[str]) -> NoReturn:
+def _become_snakemake(arguments: Sequence[str]) -> NoReturn:
     """Replace this process by Snakemake, of the same Python, in the current folder."""
     if importlib.util.find_spec("snakemake") is None:
         raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
-    chosen = any(word.split("=")[0] in CORES or _is_short(word) for word in words)
+    chosen = any(argument.split("=")[0] in CORES or _is_short(argument) for argument in arguments)
     if not chosen and "SNAKEMAKE_PROFILE" not in os.environ:
-        words = ["--cores", "all", *words]
+        arguments = ["--cores", "all", *arguments]
     # Jobs are shell commands that call `python` and expect this one.
     own = Path(sys.executable).parent
     os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *arguments])
 
 
-def _is_short(word: str) -> bool:
-    """Whether a word is -c4 or -j4."""
-    return word[:2] in ("-c", "-j") and word[2:].isdecimal()
+def _is_short(argument: str) -> bool:
+    """Whether an argument sets the number of cores like -c4 or -j4."""
+    return argument[:2] in ("-c", "-j") and argument[2:].isdecimal()

@@ -68,7 +68,7 @@ def one_line(error: BaseException) -> str | None:
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return (
-            f"{error.filename or 'the results'}: {os.strerror(error.errno)}; what was finished is "
-            "complete: make room, and the same command resumes"
+            f"{error.filename or 'the results'}: {os.strerror(error.errno)}; finished files are "
+            "complete: free some space, then the same command resumes"
         )
     return None

@@ -12,7 +12,7 @@ from typing import Any
 from splitlaw.common.errors import UserError
 
 SCHEMA_VERSION = 1
-"""Version of the keys of our JSON files; to be increased when a key changes its meaning."""
+"""Version of the keys of JSON files; increase it when the meaning of a key changes."""
 
 
 @contextmanager

@@ -23,7 +23,7 @@ RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
 """States of a job. A stopped job was asked to end (by Ctrl-C or a scheduler) and can resume."""
 
 INTERVAL = 1.0
-"""Seconds between two writes: people do not read faster, and shared file systems are spared."""
+"""Seconds between two writes: more would not be noticed, and would load shared file systems."""
 
 HEARTBEAT = 10.0
 """Seconds after which a status that has not changed is written again, to show that the job runs."""
@@ -52,7 +52,7 @@ class Status:
     done: int | None = None
     """Amount of the present activity that is done, in `unit`."""
     total: int | None = None
-    """Amount in all, where it is known."""
+    """Amount to be done, where it is known."""
     unit: str = ""
     """Unit of `done` and `total`."""
     tokens_per_second: float | None = None
@@ -70,9 +70,9 @@ class Status:
     host: str
     """Machine that the job runs on."""
     pid: int
-    """Its process on that machine."""
+    """Process id of the job on that machine."""
     slurm_job_id: str | None = None
-    """Slurm job that contains it."""
+    """Id of the Slurm job that it belongs to."""
 
     @property
     def fraction(self) -> float | None:
@@ -82,7 +82,7 @@ class Status:
         return min(self.done / self.total, 1.0)
 
     def is_lost(self, now: float) -> bool:
-        """Whether the job ended without writing so, as a killed process does.
+        """Whether the job ended without recording its end, as a killed process does.
 
         `now` is in seconds since the epoch. On this machine the process is looked up; a process on
         another machine is lost when its status is older than `LOST_AFTER`.
@@ -105,16 +105,16 @@ def _exists(pid: int) -> bool:
 
 def item_of(names: Mapping[str, Any]) -> str:
     """Name of a job within its stage, from its arguments or wildcards: `w16 seed0 law`."""
-    words = []
+    parts = []
     for key in ("size", "budget", "seed", "strategy", "domain"):
         value = names.get(key)
         if value is not None and ("size" in names or key != "seed"):  # else a seed names no job
-            words.append(f"{key}{value}" if key == "seed" else str(value))
-    return " ".join(words)
+            parts.append(f"{key}{value}" if key == "seed" else str(value))
+    return " ".join(parts)
 
 
 def read_status(file: Path) -> Status | None:
-    """The content of a status file, None where it is missing or is none of ours."""
+    """The content of a status file; None if it is missing or not a status file."""
     try:
         content = read_json(file)
         return Status(**{key: value for key, value in content.items() if key in _FIELDS})
@@ -133,14 +133,14 @@ class StatusReader:
         self._known: dict[Path, tuple[int, Status | None]] = {}
 
     def read(self) -> list[Status]:
-        """The present statuses, sorted by file name."""
+        """The current statuses, sorted by file name."""
         known = {}
         for file in sorted(self.folder.glob("*.json")):
             before = self._known.get(file)
             try:
                 modified = file.stat().st_mtime_ns
             except OSError:
-                continue  # deleted meanwhile
+                continue  # deleted in the meantime
             # NFS may return an old time for up to a minute, but opens the present file.
             running = before and before[1] and before[1].state == RUNNING
             if before and before[0] == modified and not running:

@@ -34,7 +34,7 @@ EXPERIMENT = "experiment.json"
 
 
 class Measured(Protocol):
-    """Whatever counts the progress of a job, see `splitlaw.common.progress`."""
+    """An object that counts the progress of a job, see `splitlaw.common.progress`."""
 
     name: str
     done: int
@@ -77,7 +77,7 @@ class StatusFile:
         self._thread = threading.Thread(target=self._keep_writing, name="status", daemon=True)
 
     def __enter__(self) -> StatusFile:
-        """Write that the job runs."""
+        """Write that the job is running."""
         global _current
         _current = self
         self._write(self._job)
@@ -97,19 +97,19 @@ class StatusFile:
         if handed_over:
             status = read_status(self.file) or status
             if status.state in (state, FAILED):
-                return  # the other process has written the end, with its message
+                return  # the other process has recorded the end, with its message
         elif state == DONE:
             status = replace(status, nothing_to_do=self._to_train == 0)
         self._write(replace(status, state=state, message=message, seconds_left=None))
 
     def follow(self, progress: Measured) -> None:
-        """Take amounts and throughput from `progress` from now on."""
+        """Report the amounts and the throughput of `progress`."""
         self._progress = progress
         if progress.unit == "tokens":
             self._to_train = (self._to_train or 0) + (progress.total or 0)
 
     def forget(self, progress: Measured) -> None:
-        """End an activity that is a part of the job; a training is the whole, and stays."""
+        """Stop reporting `progress`, unless it counts tokens: training is all of a job's work."""
         if self._progress is progress and progress.unit != "tokens":
             self._progress = None
 

@@ -96,7 +96,7 @@ def clean_numbered_batch(
 ) -> tuple[int, CleanBatch]:
     """Clean a batch that carries the number of its source.
 
-    It is in this module so that a process that runs it imports nothing more.
+    It is in this module so that the processes that run it import nothing else.
     """
     return task[0], clean_batch(task[1], cleaning, seed, items)
 

@@ -68,9 +68,9 @@ def write_card(
 ) -> None:
     """Write `card.json` of a domain: its sources, what was dropped and why, counts and samples.
 
-    `to_general` documents went to `general` instead; `cut` documents are held out by passage, and
-    the files contain their parts. The card depends on this domain's documents alone, so that a
-    rule that reads it does not run again because another domain changed.
+    `to_general` is the number of documents moved to `general`, and `cut` that of documents held out
+    by passage, of which the files contain the parts. The card depends only on this domain's
+    documents, so that a rule that reads it does not run again when another domain changes.
     """
     write_json(
         corpus / domain / "card.json",

@@ -1,10 +1,9 @@
 """Domains of few documents are held out by passage, so that ten files give text for every split.
 
-By document, a split of 5% would mostly get none of ten files. Instead, each document of such a
-domain gives a share of its passages: one stretch for test and one for validation, at a position
-drawn from its key. As for whole documents, this is a function of text, seed and shares, so adding a
-document does not change the others. The text between the stretches is kept in one piece for
-training.
+If ten files were held out by document, a split of 5% would usually be empty. Instead, each document
+of such a domain gives a share of its passages: one stretch for test and one for validation, at a
+position drawn from its key. This too is a function of text, seed and shares, so adding a document
+does not change the others. The text between the stretches is kept in one piece for training.
 """
 
 import re
@@ -54,8 +53,8 @@ def cut_into_passages(
     """Yield a document's held-out passages and the pieces between them, each with its split.
 
     `draw` in [0, 1) decides the position of the held-out stretches. Cuts are moved to the nearest
-    end of a paragraph, or else of a line, a sentence or a word. A document of one passage is kept
-    whole.
+    end of a paragraph, or else of a line, a sentence or a word. A document of one passage is not
+    cut.
     """
     number = max(1, round(len(text) / PASSAGE_CHARACTERS))
     draws = (draw + np.arange(number) / number) % 1.0

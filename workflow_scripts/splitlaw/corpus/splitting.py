@@ -16,7 +16,7 @@ _ORDER, _SPLIT, _SLICE, _MIXTURE = range(4)
 _RANK_OF_TRAIN = 1_000_000
 """Above the rank of any held-out document, which is three times the number of its domain."""
 _FULL_SHARE = 1 - 1e-12
-"""Shares from here on are 1: rounding must not drop documents of the source that is kept whole."""
+"""Larger shares count as 1: rounding must not drop documents of the source that is kept in full."""
 
 
 def uniform(keys: NDArray[np.uint64], integer: int) -> NDArray[np.float64]:
@@ -90,7 +90,7 @@ def keep_by_weight(
 ) -> NDArray[np.bool_]:
     """Return which documents to keep so that the bytes of the sources have the ratio of `weights`.
 
-    The source that has the least text for its weight is kept whole; of the others, a share of the
+    The source that has the least text for its weight is kept in full; of the others, a share of the
     documents is drawn by key. Nothing is repeated.
     """
     total = np.bincount(source, weights=size, minlength=len(weights))

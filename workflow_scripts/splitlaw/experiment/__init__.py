@@ -1,1 +1,1 @@
-"""The configuration, and what follows from it without training: runs, schedules, shapes."""
+"""The configuration, and what is computed from it without training: runs, schedules, shapes."""

@@ -1,7 +1,7 @@
 """The base of every section of the configuration, and the types of its values.
 
-A value is kept as it is written: a whole number stays an integer where any number is allowed.
-Digests of results are made from the values, and `1` and `1.0` have different ones.
+Values are kept as written: a whole number remains an integer where any number is allowed. Results
+are identified by digests of these values, and `1` and `1.0` have different digests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.functional_validators import WrapValidator
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment.mistakes import explain
+from splitlaw.experiment.validation_messages import explain
 
 
 class Settings(BaseModel):
@@ -36,10 +36,10 @@ class Settings(BaseModel):
 
     @classmethod
     def read(cls, content: Mapping[str, Any], *, where: str, section: str = "") -> Self:
-        """The section that `content` describes.
+        """Validate `content` and return it as a section.
 
-        `where` is the file or the option that `content` is from, and `section` the key that it has
-        there. Raises `UserError` with both, and with the key inside it that is wrong.
+        `where` names the file or option that `content` is from, and `section` the key that it has
+        there. Raises `UserError` that names both and the invalid key.
         """
         try:
             return cls.model_validate(content)
@@ -48,23 +48,24 @@ class Settings(BaseModel):
 
     @classmethod
     def load(cls, source: str, *, section: str = "", option: str = "--config") -> Self:
-        """The section in inline JSON or in a JSON or YAML file, the value of a command's `option`.
+        """Read a section from `source`, inline JSON or the name of a JSON or YAML file.
 
-        A file of a whole configuration may be given for one `section` of it.
+        The file may hold a complete configuration, of which only `section` is read. `option` is the
+        command-line option whose value is `source`, for messages.
         """
         where = option if is_inline(source) else source
         return cls.read(load_config(source, section, option=option), where=where, section=section)
 
 
 def is_inline(source: str) -> bool:
-    """Whether the value of an option is JSON itself and not the name of a file."""
+    """Whether the value of an option is inline JSON, not the name of a file."""
     return source.lstrip().startswith("{")
 
 
 def load_config(source: str, section: str = "", *, option: str = "--config") -> dict[str, Any]:
-    """Content of inline JSON, or of a JSON or YAML file; the part `section` where there is one.
+    """Read inline JSON, or a JSON or YAML file; return only the value of `section` if it has one.
 
-    Raises `UserError` with the name of the file, or with `option` for inline JSON.
+    Raises `UserError` that names the file, or `option` for inline JSON.
     """
     inline = is_inline(source)
     where, kind = (option, "JSON") if inline else (source, "YAML")
@@ -101,7 +102,7 @@ def _distinct(values: tuple[Item, ...]) -> tuple[Item, ...]:
 
 
 Number = Annotated[float, WrapValidator(_keep_integer)]
-"""Any finite number; an integer stays one."""
+"""Any finite number; integers are kept."""
 Count = Annotated[int, BeforeValidator(_whole)]
 """A whole number, which may be written like `2.0e+6`."""
 Natural = Annotated[Count, Field(ge=0)]

@@ -1,6 +1,6 @@
-"""Checks that concern several sections of the configuration.
+"""Checks that involve several sections of the configuration.
 
-Each raises `ValueError` with the full keys, what is wrong with them and what to do.
+Each raises `ValueError` with the full keys, the problem and the remedy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Columns of the tables that the workflow writes, and the values of two of them."""
 
 LOSS_COLUMNS = ["loss", "loss_stderr", "bits_per_byte"]
-"""The numbers that describe a loss, in every table that has one."""
+"""Columns of a measured loss, in every table that has one."""
 
 LOSSES = (
     """run stage split size params non_embedding_params flops_per_token train_domain domain
@@ -39,6 +39,6 @@ TRAIN_LOG = "step tokens domain learning_rate loss gradient_norm".split()
 """`train_log.csv`: one row per logged step."""
 
 UNSPLIT, BRANCH = "unsplit", "branch"
-"""`stage` in `losses.csv`: of a run that was never split, and of a branch of a trunk."""
+"""Values of `stage` in `losses.csv`: unsplit runs, and branches of a trunk."""
 FIT, HOLDOUT = "fit", "holdout"
-"""`split` in `losses.csv`: of rows that the law is fitted to, and of rows that it is tested on."""
+"""Values of `split` in `losses.csv`: rows that the law is fitted to, and rows that test it."""

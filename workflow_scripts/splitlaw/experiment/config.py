@@ -1,4 +1,4 @@
-"""An experiment: the checked configuration, and the runs that follow from it.
+"""The validated configuration of an experiment, and the runs that it defines.
 
 Configuration flows one way: `config.yaml`, the models here, canonical JSON in a rule's params,
 `run.json`.
@@ -44,7 +44,7 @@ SizeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
 
 class RunsConfig(Settings):
-    """The sections that decide which models are trained, how, and where."""
+    """The sections that determine which models are trained, how, and where."""
 
     # The docstrings of sections describe them; other fields have docstrings of their own.
     tokenizer: TokenizerConfig
@@ -52,7 +52,7 @@ class RunsConfig(Settings):
     sizes: Annotated[Mapping[SizeName, SizeConfig], Field(min_length=2)]
     """Shape of each size of model, by its name."""
     holdout_sizes: Distinct[str]
-    """Sizes whose rows never enter the law's parameters; they measure extrapolation."""
+    """Sizes that the law is not fitted to; they measure its error in extrapolation."""
     grid: GridConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
@@ -65,15 +65,15 @@ class RunsConfig(Settings):
     def read(
         cls, content: Mapping[str, Any], *, where: str = "config.yaml", section: str = ""
     ) -> Self:
-        """The configuration that `content` describes, which is kept as it is written."""
+        """Validate `content`, and keep it for `as_written`."""
         config = super().read(content, where=where, section=section)
         config._written = copy.deepcopy(content)
         return config
 
     def as_written(self, *sections: str) -> dict[str, Any]:
-        """Sections as they are written, without those that are absent and without defaults.
+        """Sections as written in the file, without defaults; absent sections are left out.
 
-        Results are identified by these: a default that a later version adds changes none of them.
+        Results are identified by these, so that a default which a later version adds changes none.
         """
         assert self._written is not None, "not made by `read`"
         return {key: self._written[key] for key in sections if key in self._written}
@@ -109,14 +109,13 @@ class RunsConfig(Settings):
             raise ValueError(f"sizes.{size}: {cause}") from None
 
     def split_of(self, size: str) -> Literal["fit", "holdout"]:
-        """Whether rows of a size enter the law's parameters (`fit`) or test it (`holdout`)."""
+        """Whether the law is fitted to rows of a size (`fit`) or tested on them (`holdout`)."""
         return "holdout" if size in self.holdout_sizes else "fit"
 
     def grid_of(self, size: str, seed: int | None = None) -> Grid:
         """The grid of a size; a seed of `grid.repeat` has only a part of it.
 
-        Raises `ValueError` where every cell is too short; a configuration is read only where none
-        is.
+        Raises `ValueError` if every cell is too short, which validation reports.
         """
         part = self.grid.fit if self.split_of(size) == "fit" else self.grid.holdout
         if self.grid.repeat and seed in self.grid.repeat.seeds:
@@ -133,10 +132,10 @@ class RunsConfig(Settings):
         return grid
 
     def execution_of(self, size: str | None = None) -> ExecutionConfig:
-        """How runs of `size` are computed, or of a size that `by_size` does not name."""
+        """Execution of runs of `size`; without a size, of those that `by_size` does not name."""
         return self.execution.of(size)
 
-    def needed_tokens(self, domain: str) -> int:
+    def required_tokens(self, domain: str) -> int:
         """Training tokens of a domain that the longest run reads; 0 where text may be repeated."""
         longest = 0
         for size in self.sizes:
@@ -219,10 +218,10 @@ class ExperimentConfig(RunsConfig):
 
 
 REQUIRED = tuple(k for k, field in ExperimentConfig.model_fields.items() if field.is_required())
-"""The sections that a whole configuration has."""
+"""The sections of a complete configuration."""
 
 
 def load_runs(source: str) -> RunsConfig:
-    """A configuration, whole or the part that a forecast depends on, in inline JSON or a file."""
+    """Load a configuration, or the part that a forecast depends on, from inline JSON or a file."""
     whole = "experiment" in load_config(source)
     return (ExperimentConfig if whole else ForecastConfig).load(source)

@@ -1,4 +1,4 @@
-"""The `corpus` section of the configuration: everything that decides what the text is."""
+"""The `corpus` section of the configuration: everything that determines the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from splitlaw.experiment.base import Count, Fraction, Natural, Number, Positive, Settings, Values
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.mistakes import DISCOVERED, GIVEN
+from splitlaw.experiment.validation_messages import DISCOVERED, GIVEN
 
 BENCHMARKS = (
     "arc_easy", "arc_challenge", "hellaswag", "piqa", "winogrande", "openbookqa",
@@ -21,7 +21,7 @@ LARGEST_HELD_OUT = 0.4
 
 
 class Source(Settings):
-    """Where documents come from; a source has exactly one of `package`, `files` and `dataset`."""
+    """A source of documents, which has exactly one of `package`, `files` and `dataset`."""
 
     package: str | None = None
     """A built-in corpus, read from an installed Python package."""
@@ -63,12 +63,12 @@ class Source(Settings):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What is read, whatever the limits: two sources of equal identity have the same text."""
+        """What is read, apart from limits: sources of equal identity have the same text."""
         return (self.label, str(self.config), self.split, str(self.revision), self.text_field)
 
 
 class NearDuplicates(Settings):
-    """When two documents count as the same; one of them is dropped."""
+    """Criterion for near-duplicates; one of two such documents is dropped."""
 
     threshold: Annotated[Number, Field(gt=0, le=1)] = 0.6
     """Jaccard similarity of the sets of word shingles at which one of two documents is dropped."""
@@ -86,8 +86,7 @@ class Cleaning(Settings):
     max_characters: Positive = 1_000_000
     """Documents with more characters are dropped."""
     near_duplicates: NearDuplicates | None = NearDuplicates()
-    """When two documents count as the same; null keeps near-duplicates. Exact duplicates are always
-    dropped."""
+    """Criterion for near-duplicates; null keeps them. Exact duplicates are always dropped."""
     benchmarks: Values[str] = BENCHMARKS
     """Tasks whose items must not occur in training text; an empty list disables the check."""
     benchmark_words: Annotated[Count, Field(ge=5)] = 13
@@ -112,10 +111,10 @@ class Splits(Settings):
     validation: Annotated[Number, Field(gt=0, le=LARGEST_HELD_OUT)] = 0.05
     """Share of the documents for validation."""
     test: Annotated[Number, Field(gt=0, le=LARGEST_HELD_OUT)] = 0.05
-    """Share of the documents that every loss is measured on."""
+    """Share of the documents for test, on which every loss is measured."""
     passages_below: Natural = 100
-    """A domain with fewer distinct documents is held out by passage instead of by document; 0 never
-    does that. With 100 documents, a split of 5% is empty once in 170 draws."""
+    """A domain with fewer distinct documents is held out by passage instead of by document; 0
+    disables this. With 100 documents, a split of 5% is empty once in 170 draws."""
 
 
 Sources = Annotated[Values[Source], Field(min_length=1)]

@@ -1,7 +1,7 @@
 """The parts of a configuration that identify results, in the JSON that rules compare.
 
-A job runs again when its JSON changes, so the JSON has what the file has: the values as they are
-written, and no defaults.
+A job runs again when its JSON changes, so the JSON has the values as written in the file, without
+defaults.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from splitlaw.experiment.config import ExperimentConfig, RunsConfig
 
 
 def corpus_json(config: ExperimentConfig, files: str = "") -> str:
-    """What the corpus depends on; `files` is a digest of the files that sources match, if any."""
+    """Everything that determines the corpus; `files` is a digest of the files of its sources."""
     sections = config.as_written("corpus", "evaluation")
     return canonical_json({**sections, "files": files} if files else sections)
 
 
 def tokenizer_json(config: RunsConfig) -> str:
-    """What the tokenizer and the token files depend on, besides the corpus."""
+    """Everything that determines the tokenizer and the token files, except the corpus."""
     return canonical_json(config.as_written("tokenizer", "evaluation"))
 
 
 def runs_json(config: RunsConfig, size: str, **runs: Any) -> str:
-    """Everything that determines the given runs of a size, besides their tokens."""
+    """Everything that determines the given runs of a size, except their tokens."""
     return canonical_json(
         {
             "shape": vars(config.shape_of(size)),
@@ -51,7 +51,7 @@ def planned_json(config: RunsConfig, size: str, split: str) -> str:
 
 
 def benchmark_json(config: ExperimentConfig) -> str:
-    """What the systems are measured on, and how much of it a model sees at once."""
+    """Tasks, context and held-out text on which the systems are measured."""
     return canonical_json(
         {
             "tasks": config.benchmarks.tasks,
@@ -63,7 +63,7 @@ def benchmark_json(config: ExperimentConfig) -> str:
 
 
 def forecast_json(config: RunsConfig) -> str:
-    """What a forecast and a calibration depend on: a `ForecastConfig`."""
+    """The part that a forecast and a calibration depend on: a `ForecastConfig`."""
     sections = config.as_written(
         "sizes",
         "holdout_sizes",
@@ -79,6 +79,6 @@ def forecast_json(config: RunsConfig) -> str:
 
 
 def execution_json(config: RunsConfig, size: str | None = None) -> str:
-    """Where and how the runs of a size are computed; a change runs no job again."""
+    """Where and how the runs of a size are computed; changing it does not run a job again."""
     execution = config.execution_of(size)
     return canonical_json(execution.model_dump(exclude_unset=True, exclude={"flops_per_second"}))

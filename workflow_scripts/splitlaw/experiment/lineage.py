@@ -1,4 +1,4 @@
-"""Lineages: the training history of a state, and what several runs share of it.
+"""Lineages: the training history of a state, and the parts of it that several runs share.
 
 The state of a run after a step is determined by its model and seed and by the data and learning
 rates of every step before. Runs with the same history up to a step share that state. A *lineage*

@@ -1,4 +1,4 @@
-"""The sections of the configuration, but for the corpus; `base` has the types of the values."""
+"""The sections of the configuration, except the corpus; `base` has the types of the values."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from splitlaw.experiment.base import (
 )
 
 BYTES = 256
-"""Tokens of a byte-level vocabulary that stand for single bytes."""
+"""Tokens of a byte-level vocabulary that represent single bytes."""
 FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 """General fractions of the target `frontier`: closer together where optimal splits usually are."""
 
 
 class TokenizerConfig(Settings):
-    """A byte-level BPE tokenizer trained on general text, or one that exists."""
+    """A byte-level BPE tokenizer trained on general text, or an existing one."""
 
     vocabulary: Annotated[Count, Field(gt=BYTES)]
     """Tokens in the vocabulary, including the 256 bytes and the end of text. Models are built for
@@ -36,22 +36,22 @@ class TokenizerConfig(Settings):
     revision: str | None = None
     """Commit of a tokenizer from the Hub."""
     max_bytes: Positive = 50_000_000
-    """Bytes of text to train the tokenizer on, at most. With more, merges hardly change, and the
-    counts may no longer fit in memory."""
+    """Largest number of bytes of text to train the tokenizer on. With more, merges hardly change,
+    and the counts may not fit in memory."""
 
 
 class ModelConfig(Settings):
     """The part of the architecture that all sizes share."""
 
     context: Annotated[Count, Field(ge=8)]
-    """Tokens that a prediction is made from, at most."""
+    """Largest number of tokens that a prediction is made from."""
 
 
 class SizeConfig(Settings):
     """Shape of one size of model: Llama with tied embeddings."""
 
     width: Annotated[Count, Field(ge=2)]
-    """Width of the hidden states; each of the `heads` gets an even part of it."""
+    """Width of the hidden states; divided by `heads`, it must give an even whole number."""
     layers: Positive
     """Number of transformer blocks."""
     heads: Positive
@@ -168,7 +168,7 @@ class LawConfig(Settings):
         "coupled",
         "chinchilla",
     ]
-    """Form of the law; `auto` takes the one that predicts held-out rows best."""
+    """Form of the law; `auto` chooses the one that predicts held-out rows best."""
     bootstrap: Natural
     """Number of bootstrap draws that the intervals are computed from."""
     seed: int
@@ -191,13 +191,13 @@ class FinalConfig(Settings):
 
 
 class Completed(Settings):
-    """A section that may lack any key: `ExperimentConfig` takes it from other sections."""
+    """A section whose missing keys `ExperimentConfig` takes from other sections."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
 
 
 class CompareConfig(Completed):
-    """What the target `compare` trains: the optimal split and the baselines at several sizes."""
+    """Runs of the target `compare`: the optimal split and the baselines at several sizes."""
 
     sizes: Annotated[Distinct[str], Field(min_length=1)]
     """Names of sizes; by default `final.size`."""
@@ -208,7 +208,7 @@ class CompareConfig(Completed):
 
 
 class FrontierConfig(Completed):
-    """What the target `frontier` trains: one budget split at several general fractions."""
+    """Runs of the target `frontier`: one budget split at several general fractions."""
 
     size: str
     """Name of the size; by default `final.size`."""
@@ -221,7 +221,7 @@ class FrontierConfig(Completed):
 
 
 class LearningRateConfig(Completed):
-    """What the target `tune_learning_rate` trains to find the learning rate for a text."""
+    """Runs of the target `tune_learning_rate`, which finds the learning rate for a text."""
 
     sizes: Annotated[Distinct[str], Field(min_length=2)]
     """Names of sizes; by default those that are not in `holdout_sizes`."""
@@ -238,14 +238,14 @@ class BenchmarksConfig(Settings):
     tasks: Annotated[Distinct[str], Field(min_length=1)]
     """Local tasks of the folder `tasks`, or tasks of lm-eval where the Hub can be reached."""
     items: Positive
-    """Items of each local task, at most."""
+    """Largest number of items of each local task."""
 
 
 class ExecutionConfig(Settings):
     """Where and how a run is computed; never part of what identifies a result."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device to train on; `auto` takes a GPU where there is one."""
+    """Device to train on; `auto` uses a GPU if there is one."""
     compile: bool = True
     """Use `torch.compile` where a C++ compiler or a GPU is available."""
     microbatch: Positive | None = None
@@ -269,10 +269,10 @@ class ExecutionSection(ExecutionConfig):
     """Where and how runs are computed; changing it never trains anything again."""
 
     by_size: Mapping[str, ExecutionConfig] = {}
-    """For some sizes, by name of the size, other values of these keys."""
+    """Other values of these keys for some sizes, by the name of the size."""
 
     def of(self, size: str | None) -> ExecutionConfig:
-        """The settings of a size; without one, those of all sizes that `by_size` does not name."""
+        """The settings of a size; without a size, those of sizes that `by_size` does not name."""
         keys: dict[str, Any] = self.model_dump(exclude={"by_size"}, exclude_unset=True)
         if size is not None and size in self.by_size:
             keys |= self.by_size[size].model_dump(exclude_unset=True)

@@ -7,7 +7,7 @@ TWO_STAGE_90 = "two_stage_90"
 HALF = "half"
 """Half of the tokens general, the rest shared evenly by the domains."""
 NO_SPLIT = "no_split"
-"""One model, trained on general tokens for the whole budget."""
+"""One model, trained on general tokens only."""
 SCRATCH = "scratch"
 """One model for each domain, trained on its tokens alone."""
 

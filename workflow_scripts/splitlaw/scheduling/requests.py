@@ -16,11 +16,11 @@ from splitlaw.scheduling.devices import Site, uses_gpu
 from splitlaw.scheduling.resources import TRUNK, Throughput, Work
 
 SAFETY_FACTOR = 2.0
-"""Requested over expected time: a job that ends early costs nothing, one that is ended does."""
+"""Ratio of requested to expected time: a job that ends early costs nothing, a killed one does."""
 OVERHEAD_MINUTES = 3.0
-"""Added to every request, for the start of a job on a busy or slow file system."""
+"""Minutes added to every request, for the start of a job on a busy or slow file system."""
 MEMORY_FACTOR = 1.25
-"""Requested over expected memory: the peak varies by some percent between runs."""
+"""Ratio of requested to expected memory: the peak varies by some percent between runs."""
 SNAKEMAKE_MB = 300.0
 """Memory of the two Snakemake processes around a job on a cluster."""
 SMALL_SECONDS = 1800

@@ -18,11 +18,11 @@ from splitlaw.experiment.lineage import GENERAL, Lineage, Run, prefixes, trained
 from splitlaw.experiment.strategies import GENERAL_FRACTIONS, OPTIMAL
 
 TRUNK = "trunk"
-"""Stands for the job of the trunk where other jobs are named by their domain or strategy."""
+"""Name of the trunk's job, where other jobs are named by their domain or strategy."""
 CPU_FLOPS, GPU_FLOPS = 1e10, 1e13
 """FLOPs per second of a process without a calibration. One CPU core reaches 1.4e10 on the smallest
 default model (docs/performance.md), and any GPU far more than 1e13 on a model that fills it; a
-request that is too long costs less than a job that is ended by its time limit."""
+request that is too long costs less than a job that is killed at its time limit."""
 LAUNCH_SECONDS = 0.02
 """Minimum duration of a step on a GPU: launching the kernels of a small model takes longer than
 computing them."""
@@ -51,7 +51,7 @@ class Throughput:
     start_seconds: float
     """Seconds per job before its first step: imports, building the model, compiling."""
     run_seconds: float
-    """Seconds per run besides its tokens: restoring a state, writing states."""
+    """Seconds per run that do not depend on its tokens: restoring and writing states."""
     memory_mb: float
     """Peak host memory of all processes together."""
 

@@ -1,1 +1,1 @@
-"""Checks around the jobs of a workflow, its terminal output, its sessions and its manifest."""
+"""Checks before and after the jobs of a workflow, its display, its sessions and its manifest."""

@@ -11,13 +11,13 @@ from splitlaw.common.status import DONE, FAILED, RUNNING, STOPPED
 from splitlaw.workflow.stages import CLOCKS, Job
 
 TAIL = 20
-"""Lines that are shown of a log: a traceback's last calls and its error fit into half a screen."""
+"""Lines shown at the end of a log: a traceback's last calls and its error fit in half a screen."""
 
 SLURM_LINES = 2000
 """Lines of Slurm's log that are searched for its reason, which messages of Snakemake follow."""
 
 NAMED = 4
-"""Jobs that are named where many end together: their names fit into a line or two."""
+"""Number of jobs named where many end together: their names fit in a line or two."""
 
 NO_REASON = "the scheduler ended it without a reason"
 """For example where a job has just finished when its time limit is reached."""
@@ -32,7 +32,7 @@ class End:
     logs: Sequence[Path]
     """Files to read more in."""
     stopped: bool = False
-    """Whether the jobs were asked to end and can resume."""
+    """Whether the jobs were stopped on request and can resume."""
 
 
 def why(jobs: Sequence[Job], scheduled: Sequence[Path]) -> End:
@@ -72,7 +72,7 @@ def _from_jobs(jobs: Sequence[Job]) -> End:
 def _killed(jobs: Sequence[Job]) -> str:
     shares = [job.measured for job in jobs if job.measured is not None]
     at = f" at {100 * shares[0]:.0f}%" if len(shares) == 1 else ""
-    return f"it ended{at} without a message, as a process does that is killed or out of memory"
+    return f"it ended{at} without a message: it was killed or ran out of memory"
 
 
 def named(jobs: Sequence[Job]) -> str:

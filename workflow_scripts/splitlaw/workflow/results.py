@@ -1,4 +1,4 @@
-"""The results folder of an experiment: it is writable and belongs to one configuration."""
+"""Checks of an experiment's results folder: it is writable and has results of one configuration."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check_writable(folder: Path) -> None:
 
 
 def first_difference(recorded: Any, wanted: Any, key: str = "") -> str:
-    """The first key that both have with different values, as text; empty without one.
+    """The first key that has different values in both, as text; empty if there is none.
 
     A key that only one of them has is an addition or a removal, not a difference.
     """

@@ -1,7 +1,7 @@
 """Sessions: one workflow at a time in a folder, and the recovery from one that was killed.
 
 A session is one run of Snakemake that has jobs to do. It is recorded in `RECORDS` while it lasts,
-so that the next one can tell whether Snakemake's lock belongs to a workflow that was killed.
+so that the next one can determine whether Snakemake's lock belongs to a workflow that was killed.
 """
 
 from __future__ import annotations

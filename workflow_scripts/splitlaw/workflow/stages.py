@@ -19,7 +19,7 @@ Later, a job without one is in a queue and does not share in the work.
 """
 
 MOST = 0.95
-"""Most of a job's work that counts as done before its end, where only its time is known."""
+"""Largest share of a job that counts as done before its end, where only its time is known."""
 
 
 @dataclass(kw_only=True)
@@ -39,7 +39,7 @@ class Job:
     clock_time: float
     """The same in seconds since the epoch."""
     status: Status | None = None
-    """What the job itself reports; None before its process writes it, as in a queue."""
+    """Status that the job reports; None before its process writes one, for example in a queue."""
 
     @property
     def measured(self) -> float | None:
@@ -59,11 +59,11 @@ class Stage:
     trained_before: int = 0
     """Jobs whose models were all stored already."""
     busy: float = 0.0
-    """Sum of the seconds of its finished jobs."""
+    """Seconds of its finished jobs, summed."""
     clocked: float = 0.0
-    """Seconds with a job in progress, up to the last moment without any."""
+    """Seconds of earlier periods with jobs in progress."""
     since: float | None = None
-    """Beginning of the present time with jobs in progress, by a monotonic clock."""
+    """Start of the current period with jobs in progress, by a monotonic clock."""
     failed: bool = False
     running: dict[int, Job] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Stage:
         self.running[number] = job
 
     def leave(self, number: int) -> Job | None:
-        """Record that a job ended, in whatever way; None where it had ended before."""
+        """Record that a job has ended, successfully or not; None if that was recorded before."""
         job = self.running.pop(number, None)
         if self.since is not None and not self.running:
             self.clocked, self.since = self.seconds, None
@@ -146,7 +146,7 @@ class Stage:
 
 
 class JobStatuses:
-    """What the jobs of a run report of themselves, in the status files of its results folder."""
+    """The statuses of the jobs of a run, from the status files of its results folder."""
 
     def __init__(self, results: Path) -> None:
         self.reader = StatusReader(results)

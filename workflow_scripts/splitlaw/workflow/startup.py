@@ -1,4 +1,4 @@
-"""What happens around the jobs of a workflow: checks before the first, records after the last."""
+"""Checks before the first job of a workflow, and records after the last one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 def value_or_exit(
     action: Callable[[], Result], *, leave: Callable[[int], NoReturn] = sys.exit
 ) -> Result:
-    """The value of `action`; after a user's mistake, one line on stderr and the end of the process.
+    """Return the value of `action`; after a `UserError`, print one line and end the process.
 
     `leave` ends it. With `sys.exit`, Snakemake removes its lock first. While Snakemake parses the
     rules it would report that as an error of the Snakefile; then use `os._exit`.

@@ -18,7 +18,7 @@ from splitlaw.workflow.stages import clock
 from splitlaw.workflow.stages_view import SHORT_BAR, progress_bar, progress_of
 
 LOST = "lost"
-"""Shown state of a job that ended without writing so."""
+"""State shown for a job that ended without recording its end."""
 
 STYLES = {RUNNING: "cyan", DONE: "green", "failed": "red", "stopped": "yellow", LOST: "red"}
 
@@ -107,7 +107,7 @@ def _experiment(folder: Path, statuses: Sequence[Status]) -> list[RenderableType
 
 
 def state_of(status: Status, now: float) -> str:
-    """The state of a job, `lost` where it ended without writing so."""
+    """The state of a job; `lost` if it ended without recording its end."""
     return LOST if status.is_lost(now) else status.state
 
 

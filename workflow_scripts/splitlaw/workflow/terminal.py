@@ -1,7 +1,7 @@
 """Display of a running workflow: one line a stage, with its progress and the time left.
 
-It listens to the events that Snakemake logs, and reads the status files of the jobs. On a terminal
-the lines are redrawn in place; in a log each stage is one line, written when it has ended.
+It receives the events that Snakemake logs and reads the status files of the jobs. On a terminal the
+lines are redrawn in place; in a log, one line is written for each stage when it has ended.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AFTER_IT = (
     "Exiting because a job execution failed",
     "WorkflowError:\nAt least one job did not complete successfully",
 )
-"""Beginnings of messages that say less than the failed job's own, before it and after it."""
+"""Beginnings of messages that are printed beside the more specific one of the failed job."""
 
 IGNORED = {
     "job_started",
@@ -66,7 +66,7 @@ FINDINGS = {
 """File of the results folder that is printed when a run ends with this stage."""
 
 SHOWN_OUTPUTS = 4
-"""Outputs that are named when a run ends: those of a stage with one job, not a whole grid's."""
+"""Largest number of outputs of the last stage that are named when a run ends: a grid has more."""
 
 
 class StageHandler(logging.Handler):
@@ -83,7 +83,7 @@ class StageHandler(logging.Handler):
         work: Work = lambda rule, wildcards: 1.0,
         console: Console | None = None,
     ) -> None:
-        """`before` is Snakemake's own handler; None where it stays and this one only listens.
+        """`before` is Snakemake's own handler; None where it stays and this one only counts jobs.
 
         `results` is the results folder of the experiment.
         """
@@ -107,7 +107,7 @@ class StageHandler(logging.Handler):
         }
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one record; an error of ours must not end the run."""
+        """Process one record; an error in the display must not end the run."""
         try:
             take = self.take.get(getattr(record, "event", None) or "")
             if take is not None:
@@ -219,7 +219,7 @@ class StageHandler(logging.Handler):
             self.console.print(Text(f"log: {file}", style="dim"), soft_wrap=True)
 
     def table(self) -> Table:
-        """The stages at this moment."""
+        """The current state of the stages."""
         running = [job for stage in list(self.stages.values()) for job in stage.running.values()]
         self.statuses.update(running)
         return stages_table(list(self.stages.values()), self.console.width)
@@ -231,7 +231,7 @@ class StageHandler(logging.Handler):
             self.live = None
 
     def close(self) -> None:
-        """End of the run, in whatever way; where nothing was run, Snakemake's messages say why."""
+        """End the display; if no job was run, print Snakemake's messages, which have the reason."""
         self.stop()
         for record in self.held or []:
             self._pass_on(record)

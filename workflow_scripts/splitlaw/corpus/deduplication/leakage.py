@@ -4,7 +4,7 @@ MinHash misses some near pairs; held-out losses are only meaningful if none is l
 exact. A document of n shingles whose Jaccard similarity to another is at least t shares at least
 t * n of its shingles with it (Arasu, Ganti and Kaushik 2006), therefore:
 
-1. A document of which fewer than t * n shingles are in any held-out document is passed over. This
+1. A document of which fewer than t * n shingles are in any held-out document is skipped. This
    takes one look-up per shingle in a table of bits, in parallel processes.
 2. Of the p shingles of another document that are in held-out documents, the p - t * n + 1 rarest
    lead to every held-out document that can be near; the similarity to these is computed.

@@ -1,1 +1,1 @@
-"""Which domain a text belongs to: clusters discovered in a corpus, and the router."""
+"""Assignment of texts to domains: clusters discovered in a corpus, and the router."""

@@ -74,7 +74,7 @@ class Clusters:
     """Cluster centres in a space of texts."""
 
     space: TextSpace
-    """Gives the vectors of texts."""
+    """Computes the vectors of texts."""
     centres: NDArray[np.float32]
     """Unit vectors, `[clusters, dimensions]`."""
 

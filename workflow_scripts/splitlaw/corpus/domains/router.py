@@ -20,7 +20,7 @@ from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.domains.word_counts import COLUMNS, HASH_BITS, MAX_TEXT_BYTES, count_words
 
 _TRAINING_BYTES = 8 << 20
-"""Of each domain's text: over a million words, enough to estimate the frequencies of its words."""
+"""Bytes of each domain to train on: over a million words, enough to estimate their frequencies."""
 _SMOOTHING = 0.1
 """Added to each word's count; Laplace's 1 would outweigh the counts of rare words."""
 SHORT_CHARACTERS = 200

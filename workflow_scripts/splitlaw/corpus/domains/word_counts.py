@@ -8,7 +8,7 @@ from scipy import sparse
 from splitlaw.corpus.deduplication.shingles import word_hashes
 
 HASH_BITS = 18
-"""Of a word's hash; about a tenth of 30,000 words share their column with another."""
+"""Bits of a word's hash that select its column: a tenth of 30,000 words share one with another."""
 COLUMNS = 1 << HASH_BITS
 MAX_TEXT_BYTES = 10_000
 """Only the beginning of a text is used: some 1,500 words show its domain."""

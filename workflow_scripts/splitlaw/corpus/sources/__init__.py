@@ -1,1 +1,1 @@
-"""Where documents come from: files, data sets of the Hugging Face hub, and installed packages."""
+"""Sources of documents: files, data sets of the Hugging Face hub, and installed packages."""

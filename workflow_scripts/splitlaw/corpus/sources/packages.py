@@ -20,7 +20,7 @@ from splitlaw.common.errors import UserError
 
 _MARKUP = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,20}(?: [^<>]{0,80})?/?>")
 _PLACEHOLDER = re.compile(r"(?:INLINEFORM|DISPLAYFORM)\d+")
-"""What QASPER has in place of formulas."""
+"""Placeholders for formulas in QASPER."""
 _MIN_DOCSTRING_CHARACTERS = 300
 """Shorter docstrings are mostly one summary line."""
 
@@ -28,7 +28,7 @@ _MIN_DOCSTRING_CHARACTERS = 300
 def package_folder(module: str, requirement: str) -> Path:
     """Return the folder where the package `module` is installed, without importing it.
 
-    Raises `UserError` if it is missing; `requirement` is what the message tells pip to install.
+    Raises `UserError` if it is missing; `requirement` are the arguments of pip in the message.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:

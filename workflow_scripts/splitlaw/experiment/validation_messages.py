@@ -1,4 +1,4 @@
-"""The mistakes that pydantic finds in a configuration, as one line: key, mistake, remedy."""
+"""Messages for configurations that pydantic refuses, in one line: key, problem, remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 RENAMED: dict[str, str] = {}
-"""Full path of a key that has another name since some version, and the path that it has now."""
+"""Old path of each renamed key to its new path."""
 
 GIVEN, DISCOVERED = "<given>", "<discovered>"
 """Tags of the two forms of `corpus.domains`. pydantic puts them into the path of an error; the
@@ -41,7 +41,7 @@ Location = tuple[int | str, ...]
 
 
 def explain(error: ValidationError, model: type[BaseModel], *, section: str = "") -> str:
-    """The most informative mistake of a validation in one line, without the name of the file.
+    """The most informative error of a validation in one line, without the name of the file.
 
     `section` is the key whose value was validated. An unknown key is reported before the others: a
     misspelt key also causes a missing one, whose report would be less specific.
