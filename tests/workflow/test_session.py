@@ -22,14 +22,23 @@ def folder(tmp_path, monkeypatch):
 
 
 def leave_lock(folder):
-    (folder / ".snakemake/locks").mkdir(parents=True)
+    (folder / ".snakemake/locks").mkdir(parents=True, exist_ok=True)
     (folder / ".snakemake/locks/0.output.lock").write_text("results/x\n")
 
 
-def leave_record(host, pid):
+def leave_record(host, pid, command="snakemake"):
     session.RECORDS.mkdir(parents=True, exist_ok=True)
-    about = {"host": host, "pid": pid, "command": "snakemake", "began": time.time()}
+    about = {"host": host, "pid": pid, "command": command, "began": time.time()}
     (session.RECORDS / f"{host}-{pid}.json").write_text(json.dumps(about))
+
+
+def squeue_without_a_cluster(folder, monkeypatch):
+    """As `apt-get install slurm-wlm` leaves it."""
+    file = folder / "bin" / "squeue"
+    file.parent.mkdir()
+    file.write_text("#!/bin/sh\necho squeue: error: no configuration >&2\nexit 1\n")
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{file.parent}{os.pathsep}/bin")
 
 
 def dead_process():
@@ -54,6 +63,18 @@ def test_the_lock_of_a_killed_workflow_is_reported_with_the_command_that_resumes
     session.check_lock(["--unlock"])
     assert session.resume(ignore_provenance=False) == ["the lock is removed"]
     session.check_lock(["--profile", "slurm"])
+
+
+def test_a_squeue_without_a_cluster_is_ignored_unless_the_workflow_used_slurm(folder, monkeypatch):
+    leave_lock(folder)
+    squeue_without_a_cluster(folder, monkeypatch)
+    with pytest.raises(UserError, match="was killed here"):
+        session.check_lock([])
+    assert session.resume(ignore_provenance=False) == ["the lock is removed"]
+    leave_lock(folder)
+    leave_record(socket.gethostname(), dead_process(), command="snakemake --profile slurm")
+    with pytest.raises(UserError, match="squeue failed .*no configuration"):
+        session.resume(ignore_provenance=False)
 
 
 def test_a_workflow_on_another_machine_may_still_run(folder):

@@ -119,7 +119,7 @@ def check_lock(arguments: Sequence[str]) -> None:
             "has locked this folder; wait for it or, if it was killed, resume it with: "
             f"{resume_command(['--ignore-provenance', *arguments])}"
         )
-    jobs = queued_jobs() if shutil.which("squeue") else []
+    jobs = remaining_jobs()
     remaining = f"; {len(jobs)} of its jobs are still queued: {describe(jobs)}" if jobs else ""
     raise UserError(
         f".snakemake/locks: a workflow was killed here and left its lock{remaining}; resume it "
@@ -153,7 +153,7 @@ def resume(*, ignore_provenance: bool, seconds: float = CANCEL_SECONDS) -> list[
             + ("; if it was killed, add --ignore-provenance" if unknown else "")
         )
     done = []
-    if shutil.which("squeue") and (jobs := queued_jobs()):
+    if jobs := remaining_jobs():
         cancel(jobs, seconds)
         done.append(f"cancelled: {describe(jobs)}")
     if is_locked():
@@ -183,6 +183,21 @@ def is_locked() -> bool:
 def queued_jobs() -> list[QueuedJob]:
     """Jobs that were submitted from the current folder and have not ended."""
     return slurm.queued_jobs(str(Path.cwd()))
+
+
+def remaining_jobs() -> list[QueuedJob]:
+    """Queued jobs of a killed workflow; none where this machine belongs to no cluster.
+
+    An error of squeue is raised if a recorded workflow used Slurm, since its jobs may still run.
+    """
+    if not shutil.which("squeue"):
+        return []
+    try:
+        return queued_jobs()
+    except UserError:
+        if any("slurm" in session.command for session in sessions()):
+            raise
+        return []
 
 
 def describe(jobs: Sequence[QueuedJob]) -> str:
