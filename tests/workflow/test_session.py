@@ -73,7 +73,7 @@ def test_a_squeue_without_a_cluster_is_ignored_unless_the_workflow_used_slurm(fo
     assert session.resume(ignore_provenance=False) == ["the lock is removed"]
     leave_lock(folder)
     leave_record(socket.gethostname(), dead_process(), command="snakemake --profile slurm")
-    with pytest.raises(UserError, match="squeue failed .*no configuration"):
+    with pytest.raises(UserError, match=r"squeue failed .*no configuration"):
         session.resume(ignore_provenance=False)
 
 
