@@ -112,5 +112,5 @@ def test_one_size_is_fitted_without_its_parameters():
 def test_too_few_rows_say_how_many_are_needed():
     frame = table(law("two_skills"))
     few = frame.groupby("domain").head(6)
-    with pytest.raises(UserError, match=r"domain a: 6 rows .* two_skills, which needs at least"):
+    with pytest.raises(UserError, match=r"domain a: 6 rows .* two_skills, which requires at least"):
         fit_form(FORMS["two_skills"], read_table(few).fit)

@@ -78,15 +78,15 @@ def test_what_the_intervals_leave_out_is_said(fit):
 def test_two_sizes_are_said_to_be_too_few(truth):
     frame = table(truth, noise=2e-3, sizes=(1e7, 2e7))
     warnings = fit_table(frame, law="effective_tokens", bootstrap=20).warnings
-    assert any("Two sizes cannot tell E, A and alpha apart" in w for w in warnings)
-    assert any("can change together" in w or "hardly tells" in w for w in warnings)
+    assert any("Two sizes do not determine E, A and alpha" in w for w in warnings)
+    assert any("can change together" in w or "hardly determines" in w for w in warnings)
 
 
 def test_an_unknown_domain_and_a_file_that_is_no_fit(fit, tmp_path):
     with pytest.raises(UserError, match="domain 'z' is not in the fit"):
         fit.predict(cells(("z",)))
     (tmp_path / "x.json").write_text('{"law": "two_skills"}')
-    with pytest.raises(UserError, match=r"x\.json: is no fit"):
+    with pytest.raises(UserError, match=r"x\.json: is not a fit"):
         FitResult.load(tmp_path / "x.json")
 
 

@@ -76,8 +76,8 @@ def _corner_notes(chosen: list[Candidate]) -> list[str]:
     if not infinite:
         return []
     return [
-        f"{', '.join(infinite)} is infinite at D = 0 or D' = 0: there the best of the laws that "
-        "are finite there stands in, and plans stay away from it."
+        f"{', '.join(infinite)} is infinite at D = 0 or D' = 0: predictions there are those of the "
+        "best law that is finite, and plans avoid these points."
     ]
 
 

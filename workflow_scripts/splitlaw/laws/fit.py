@@ -109,8 +109,8 @@ def require_rows(layout: Layout, table: Table) -> None:
     for name, count in zip(table.domains, counts, strict=True):
         if count < need:
             raise UserError(
-                f"domain {name}: {count} rows for the law {layout.form.name}, which needs at "
-                f"least {need}; add rows or ask for a law with fewer parameters"
+                f"domain {name}: {count} rows for the law {layout.form.name}, which requires at "
+                f"least {need}; add rows or choose a law with fewer parameters"
             )
 
 

@@ -206,7 +206,7 @@ class FitResult:
         unknown = sorted(set(names.astype(str)) - set(self.domains))
         if unknown:
             raise UserError(
-                f"domain {unknown[0]!r} is not in the fit; it knows {', '.join(self.domains)}"
+                f"domain {unknown[0]!r} is not in the fit; choose from {', '.join(self.domains)}"
             )
         return np.array([self.domains.index(str(name)) for name in names], dtype=np.intp)
 
@@ -325,7 +325,7 @@ class FitResult:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise UserError(
-                f"{path}: is no fit ({cause!r} is wrong or missing); write it with fit_law"
+                f"{path}: is not a fit ({cause!r} is wrong or missing); write it with fit_law"
             ) from None
 
 

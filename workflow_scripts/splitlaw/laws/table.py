@@ -149,8 +149,8 @@ def _unique(frame: pd.DataFrame, column: str, tokens: Array, name: str) -> Array
     bad = (unique <= 0) & (tokens > 0)
     if bad.any():
         raise UserError(
-            f"{name}, {_row(frame, bad)}: {column} is 0 where tokens were seen; "
-            "give how many of them differ"
+            f"{name}, {_row(frame, bad)}: {column} is 0, but the run has tokens; "
+            "give the number of distinct tokens"
         )
     return unique
 
@@ -189,7 +189,7 @@ def _check_columns(frame: pd.DataFrame, name: str, wanted: Sequence[str]) -> Non
     missing = [column for column in wanted if column not in frame]
     if missing:
         raise UserError(
-            f"{name}: column {', '.join(missing)} is missing; a table needs {', '.join(wanted)}"
+            f"{name}: column {', '.join(missing)} is missing; a table requires {', '.join(wanted)}"
         )
     if frame.empty:
         raise UserError(f"{name}: has no rows; give at least one per parameter of a law")

@@ -1,4 +1,4 @@
-"""What a user should know of a fit before trusting it, in plain words."""
+"""Warnings about a fit, for users to read before they rely on it."""
 
 from typing import Any
 
@@ -25,13 +25,13 @@ BIAS = 0.01
 
 
 def fit_warnings(chosen: list[Candidate], drawn: list[Array], table: Table) -> list[str]:
-    """Plain sentences on convergence, bounds, weak parameters and what intervals leave out.
+    """Sentences on convergence, bounds, weak parameters and the limits of the intervals.
 
     `drawn` holds each chosen candidate's draws [draws, domains, names] in units of the fit.
     """
     notes = _of_table(table)
     if not chosen[0].errors:
-        notes.append("The table is too small to hold rows out: nothing says how it predicts.")
+        notes.append("The table is too small to hold out rows: the prediction error is unknown.")
     for candidate, draws in zip(chosen, drawn, strict=True):
         estimate = candidate.estimate
         if not estimate.converged:
@@ -41,7 +41,7 @@ def fit_warnings(chosen: list[Candidate], drawn: list[Array], table: Table) -> l
         notes += _weak(estimate, draws, table.domains)
     if len(chosen) > 1:
         names = ", ".join(c.form.name for c in chosen)
-        notes.append(f"The hold-outs cannot tell {names} apart: predictions are their mean.")
+        notes.append(f"The hold-outs do not distinguish {names}: predictions are their mean.")
     return notes
 
 
@@ -50,15 +50,17 @@ def _of_table(table: Table) -> list[str]:
     early = int((table.general + table.special < FEW_TOKENS * table.params).sum())
     if early:
         notes.append(
-            f"{early} of {len(table)} rows saw fewer than {FEW_TOKENS:g} tokens per parameter; "
-            f"such runs bend every law (--min-tokens-per-param {FEW_TOKENS:g} leaves them out)."
+            f"{early} of {len(table)} rows have fewer than {FEW_TOKENS:g} tokens per parameter; "
+            f"such runs bias every law (--min-tokens-per-param {FEW_TOKENS:g} leaves them out)."
         )
     if len(table.sizes) == 2:
-        notes.append("Two sizes cannot tell E, A and alpha apart: do not rely on other sizes.")
+        notes.append(
+            "Two sizes do not determine E, A and alpha: do not rely on predictions at other sizes."
+        )
     if table.seeds == 1 and len(table.sizes) > 1:
         notes.append(
-            "There is one seed per size: the noise between seeds is not in the intervals, and "
-            "they are too narrow at sizes that were not measured."
+            "There is one seed per size: the intervals do not include the noise between seeds and "
+            "are too narrow at sizes that were not measured."
         )
     return notes
 
@@ -83,7 +85,7 @@ def _at_bounds(estimate: Estimate, domains: tuple[str, ...]) -> list[str]:
             bound = "0" if name in estimate.form.linear else "the end of its range"
             notes.append(
                 f"{estimate.form.name}: {name} ended at {bound} for {', '.join(where)}; the "
-                "table does not tell its value."
+                "table does not determine its value."
             )
     return notes
 
@@ -104,7 +106,7 @@ def _traded(estimate: Estimate, table: Table) -> list[str]:
             groups.setdefault(", ".join(names), []).append(domain)
     return [
         f"{estimate.form.name}, {', '.join(where)}: {names} can change together without changing "
-        "the fit; do not read meaning into their values."
+        "the fit; do not interpret their values."
         for names, where in groups.items()
     ]
 
@@ -141,8 +143,8 @@ def _weak(estimate: Estimate, draws: Array, domains: tuple[str, ...]) -> list[st
         if names:
             groups.setdefault(names, []).append(domains[k])
     return [
-        f"{form.name}, {', '.join(where)}: the table hardly tells {names} (a factor of "
-        f"{FACTOR:g} or more lies within the interval at the middle of the table)."
+        f"{form.name}, {', '.join(where)}: the table hardly determines {names} (the ends of the "
+        f"interval at the middle of the table differ by a factor of {FACTOR:g} or more)."
         for names, where in groups.items()
     ]
 

@@ -39,7 +39,7 @@ def least_compute(
     low, high = middle - DECADES * np.log(10), middle + DECADES * np.log(10)
     if not reached(high):
         raise UserError(
-            f"target loss {loss:g}: no budget reaches it under this law; ask for a higher one"
+            f"target loss {loss:g}: no budget reaches it under this law; give a higher one"
         )
     for _ in range(HALVINGS):
         half = 0.5 * (low + high)

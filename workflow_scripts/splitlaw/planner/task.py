@@ -68,14 +68,14 @@ def make_task(
     pretrain_tokens: float | None = None,
     min_tokens_per_model: float = 0.0,
 ) -> Task:
-    """Check what is asked; `UserError` with the key that cannot be used."""
+    """Check the arguments; raises `UserError` with the key that cannot be used."""
     names = tuple(domains) if domains else fit.domains
     if not 1 <= len(names) <= 64 or len(set(names)) < len(names):
-        raise UserError(f"domains {', '.join(names)}: give from 1 to 64 different ones")
+        raise UserError(f"domains {', '.join(names)}: give 1 to 64 different names")
     unknown = [name for name in names if name not in fit.domains]
     if unknown:
         raise UserError(
-            f"domain {unknown[0]!r} is not in the fit; it knows {', '.join(fit.domains)}"
+            f"domain {unknown[0]!r} is not in the fit; choose from {', '.join(fit.domains)}"
         )
     if trunk not in TRUNKS:
         raise UserError(f"trunk {trunk!r} is unknown; give shared or independent")

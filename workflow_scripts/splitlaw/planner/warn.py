@@ -1,4 +1,4 @@
-"""What a user should know of a plan before spending on it."""
+"""Warnings about a plan, for users to read before they train it."""
 
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.allocate import Constraint, Split
@@ -20,19 +20,17 @@ def plan_warnings(
     ):
         low, high = fit.range[column]
         if value > high * SLACK:
-            factor = f"{value / high:.3g} times" if high > 0 else "any"
-            notes.append(
-                f"The plan asks for {value:.4g} {what}, {factor} the largest measured ({high:.4g})."
-            )
+            factor = f"{value / high:.3g} times the largest" if high > 0 else "more than any"
+            notes.append(f"The plan has {value:.4g} {what}, {factor} measured ({high:.4g}).")
         if 0 < value * SLACK < low:
             notes.append(
-                f"The plan asks for {value:.4g} {what}, {low / value:.3g} times below the "
-                f"smallest measured ({low:.4g})."
+                f"The plan has {value:.4g} {what}, {value / low:.3g} times the smallest measured "
+                f"({low:.4g})."
             )
     if general == 0 and fit.range["pretrain_tokens"][0] > 0:
         notes.append("The plan trains from scratch (D = 0), which the table does not measure.")
     if gap:
-        notes.append("The optimality conditions are met only roughly; the loss is flat there.")
+        notes.append("The plan is only approximately optimal; the loss is flat around it.")
     if fit.n_draws == 0:
         notes.append("The fit has no bootstrap draws: intervals are the values themselves.")
     return notes
