@@ -117,7 +117,7 @@ def test_nothing_is_done_twice(project):
     assert project.planned("evaluate") == {}
 
 
-def test_everything_promised_is_asked_for_by_name(project):
+def test_all_targets_request_every_output_by_name(project):
     plan = project.run("--dry-run", "--quiet", "host").stdout
     wanted = plan[plan.index("rule all:") :].split("output:")[0].splitlines()[1]
     for name in ("losses.csv", "cost.csv", "law/fit.json", "split/plan.json", "report.html"):

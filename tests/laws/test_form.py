@@ -18,7 +18,7 @@ def theta_of(name):
     return {n: np.array(values[n]) for n in FORMS[name].nonlinear}
 
 
-def test_the_nine_forms_stand_under_their_names():
+def test_the_nine_forms_are_registered_by_name():
     leading = ["two_skills", "effective_tokens"]
     others = {"additive", "multiplicative", "transfer_gap", "interaction", "transferred_data"}
     assert list(FORMS)[:2] == leading

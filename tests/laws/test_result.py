@@ -26,7 +26,7 @@ def test_parameters_lie_in_their_intervals(fit):
             assert low <= high and low * 0.7 <= value <= high * 1.3
 
 
-def test_parameters_are_told_in_tokens(fit, truth):
+def test_parameters_are_reported_in_tokens(fit, truth):
     assert fit.law == "effective_tokens"
     found = fit.params.loc["a", ["beta", "gamma"]]
     expected = truth.params.loc["a", ["beta", "gamma"]]

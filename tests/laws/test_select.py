@@ -62,7 +62,7 @@ def test_the_bootstrap_draws_whole_clusters_within_each_size():
         assert (weights[:, fit.params == size].sum(axis=1) == (fit.params == size).sum()).all()
 
 
-def test_where_the_chosen_law_is_infinite_another_stands_in(tmp_path):
+def test_a_finite_law_predicts_where_the_chosen_law_is_infinite(tmp_path):
     frame = table(law("transfer_gap"), noise=1e-3)
     corners = table(law("two_skills"), noise=1e-3, special=(0.0,))
     both = pd.concat([frame, corners])

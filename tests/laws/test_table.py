@@ -89,14 +89,14 @@ def test_rows_are_left_out_only_when_asked_and_counted(frame):
     assert any(f"{few.sum()} of {len(frame)} rows" in note for note in reading.notes)
 
 
-def test_replicates_are_kept_and_told(frame):
+def test_replicates_are_kept_and_reported(frame):
     twice = pd.concat([frame, frame.head(3).assign(loss=3.0)])
     reading = read_table(twice)
     assert len(reading.fit) == len(twice)
     assert any("3 rows repeat" in note for note in reading.notes)
 
 
-def test_one_size_is_told(frame):
+def test_one_size_is_reported(frame):
     notes = read_table(frame[frame["params"] == 1e7]).notes
     assert any("fitted without N" in note for note in notes)
 

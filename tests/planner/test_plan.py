@@ -60,7 +60,7 @@ def test_no_baseline_is_predicted_to_be_better(fit):
         assert baseline["probability_worse"] > 0.5
 
 
-def test_the_plan_mixes_candidates_and_tells_regret_under_each(fit):
+def test_the_plan_mixes_candidates_and_reports_the_regret_under_each(fit):
     content = plan(fit, flops=C, params=N).to_json()
     fractions = [c["fraction_general"] for c in content["candidates"]]
     assert min(fractions) < content["fraction_general"] < max(fractions)
@@ -113,7 +113,7 @@ def test_a_base_that_exists_is_not_paid_for(fit):
     assert content["baselines"][2]["pretrain_tokens"] == 10_000_000_000
 
 
-def test_extrapolation_is_told_with_its_factor(fit):
+def test_extrapolation_is_reported_with_its_factor(fit):
     warnings = plan(fit, flops=C, params=10 * fit.range["params"][1]).warnings
     assert any("10 times the largest measured" in w for w in warnings)
 

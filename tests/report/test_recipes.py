@@ -58,7 +58,7 @@ def test_predicted_gains_have_intervals_from_the_draws(planted, recipes):
     assert low < value < high
 
 
-def test_a_stand_in_predicts_both_recipes_where_the_law_of_the_plan_is_infinite(planted):
+def test_a_finite_law_predicts_both_recipes_where_the_law_of_the_plan_is_infinite(planted):
     inputs = read_inputs(planted)
     two_skills = inputs.fit.members[0]
     table = inputs.losses

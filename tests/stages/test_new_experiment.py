@@ -58,7 +58,7 @@ def test_comments_and_numbers_stay_as_they_are(tmp_path, root):
     out = tmp_path / "made.yaml"
     made(tmp_path, write(tmp_path / "law"))
     text, default = out.read_text(), (root / "config.yaml").read_text()
-    assert text.startswith("# A start for the experiment made. ")
+    assert text.startswith("# The experiment made, to start from. ")
     assert text.partition("\n  splits:")[2].startswith(default.partition("\n  splits:")[2])
     assert 'law: {sources: [{files: "' in text
     assert "# 3 files, 0.01 MB, about 0.00M tokens\n" in text

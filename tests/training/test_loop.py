@@ -242,7 +242,7 @@ print(wide.gradients.microbatch)
 def test_tokens_of_a_vocabulary_larger_than_the_models_are_refused(tokens):
     file = tokens / "tokens" / "law" / "tokens.json"
     file.write_text(file.read_text().replace('"vocabulary": 32', '"vocabulary": 40'))
-    with pytest.raises(UserError, match="a vocabulary of 40, but the model has 32"):
+    with pytest.raises(UserError, match="the vocabulary has 40 tokens, but the model has 32"):
         trainer(tokens).reach(RUNS[1].lineage(0.2))
 
 

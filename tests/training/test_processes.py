@@ -100,7 +100,7 @@ def test_a_stopped_run_continues_with_any_number_of_processes(planted, number, p
     results = folder(planted, f"stopped{processes}")
     run = stop(results, number, processes=2)
     assert run.returncode == 128 + number
-    assert "the same command continues from here" in run.stderr.read()
+    assert "the same command resumes" in run.stderr.read()
     assert list(results.glob("checkpoints/**/*.resume.safetensors"))
     assert train(results, processes=processes).returncode == 0
     assert_as_one(planted, results)

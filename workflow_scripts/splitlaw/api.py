@@ -129,7 +129,7 @@ def plan(
     law
         A fitted law.
     flops
-        Training FLOPs of the whole recipe: the general run and all specialists.
+        Training FLOPs of all models together: the general run and all specialists.
     params
         Model size N in parameters, several sizes to choose from, or None for any size.
     domains

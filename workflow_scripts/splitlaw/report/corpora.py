@@ -83,7 +83,7 @@ def dropped_table(inputs: Inputs) -> Table | None:
 
 
 def samples(inputs: Inputs) -> list[Samples]:
-    """Samples of every domain, for checking its content by eye."""
+    """Samples of every domain, from which users can check its content."""
     return [
         Samples(domain=domain, texts=texts)
         for domain in _order(inputs)

@@ -76,7 +76,7 @@ def explorer(
         "domains": [*shares, *(d for d in fit.domains if d not in shares)],
         "weights": shares,
         "draws": sum(_draws_in_page(fit, member) for member in fit.members),
-        # "<" cannot end the script element that holds the data.
+        # Without "<", the data cannot end the script element that contains them.
         "data": Markup(data.replace("<", "\\u003c")),
         "planner": Markup(_script("planner.js")),
         "script": Markup(_script("explorer.js")),

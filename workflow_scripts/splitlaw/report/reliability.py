@@ -5,8 +5,8 @@ from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count, listing, percent, signed
 
 TOLERANCE = 1e-3
-"""Relative; a plan is outside the range of the fit only beyond this, because its tokens are rounded
-to whole numbers and its parameters may be given in three digits."""
+"""Relative distance beyond which a plan is outside the range of the fit: its tokens are rounded to
+whole numbers, and its parameters may be given in three digits."""
 
 
 def assessment(inputs: Inputs) -> list[str]:

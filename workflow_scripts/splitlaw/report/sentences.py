@@ -23,8 +23,8 @@ MOST_TOO_SHORT = 0.5
 rests on runs outside the range in which the law was tested."""
 
 EVEN = 0.005
-"""Shares of the tokens that differ by less are printed as one number; they are printed in tenths of
-a percent, and the loss is flat around the best shares."""
+"""Token shares that differ by less are printed as one number, because the loss is flat around the
+best shares."""
 
 
 def answer(inputs: Inputs, recipes: list[RecipeResult]) -> str:

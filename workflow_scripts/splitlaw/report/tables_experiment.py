@@ -67,7 +67,7 @@ def benchmarks_table(inputs: Inputs) -> Table | None:
 
 
 def provenance_table(inputs: Inputs) -> Table:
-    """Files, code and versions behind the page."""
+    """Files, code and versions that the page was made from."""
     rows = [
         [file, sha256_file(inputs.folder / file)[:12]]
         for file, _ in FILES.values()

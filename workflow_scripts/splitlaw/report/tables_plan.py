@@ -10,8 +10,8 @@ from splitlaw.stages.final_results import plan_weights, rows_of_plan
 from splitlaw.stages.recipe_results import MIN_TOKENS_PER_PARAM, Bounds, RecipeResult
 
 SAME = 1e-6
-"""Losses that differ by less are equal, in nats per token: more than rounding, less than a digit
-that is printed."""
+"""Losses that differ by less count as equal, in nats per token: more than rounding errors, less
+than a printed digit."""
 
 
 def recipes_table(recipes: list[RecipeResult]) -> Table | None:

@@ -1,1 +1,1 @@
-"""What the commands of the workflow's stages do."""
+"""The work of the workflow's stages, which commands call."""

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 DOCUMENT, DOCUMENTS = 800, 20
 """Tokens of a held-out document and number of documents; evaluating them takes milliseconds."""
 TRAIN_TOKENS = 2_000_000
-"""Far more than a batch; a measurement that needs more repeats them."""
+"""Far more than a batch; a measurement that requires more repeats them."""
 WARMUP_STEPS = 20
-"""Steps before the first measurement, in which caches and clocks settle."""
+"""Steps before the first measurement, after which caches and clock rates are steady."""
 REPETITIONS = 5
 """The fastest of several measurements counts: load from other processes only makes one slower."""
 
@@ -109,13 +109,13 @@ def measure(config: RunsConfig, size: str, *, seconds: float, began: float, out:
 
 
 def measure_training(trainer: Trainer, seconds: float) -> tuple[float, float]:
-    """Largest tokens per second, and least seconds of a run besides its steps."""
+    """Largest tokens per second, and smallest duration of a run without its steps."""
     from splitlaw.training.loop import Usage
 
     trainer.usage = Usage()
     train_unsplit(trainer, 2 * WARMUP_STEPS)
     step_seconds = trainer.usage.seconds / trainer.usage.steps
-    # All processes have to train the same number of steps.
+    # All processes must train the same number of steps.
     steps = trainer.world.on_main(
         lambda: WARMUP_STEPS + round(seconds / step_seconds / REPETITIONS)
     )

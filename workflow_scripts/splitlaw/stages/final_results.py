@@ -95,7 +95,7 @@ def rows_of_plan(table: pd.DataFrame, plan: Json) -> pd.DataFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalLosses:
-    """Losses of the final models, also by document where these were kept."""
+    """Losses of the final models, also by document if those are stored."""
 
     weights: Mapping[str, float]
     """Weight of each domain."""

@@ -29,7 +29,7 @@ def measure(
     execution: ExecutionConfig,
     out: Path,
 ) -> None:
-    """Train and evaluate the best split at each of `fractions` and at the plan's own.
+    """Train and evaluate the best split at each of `fractions` and at that of the plan.
 
     At each fraction, the domains share their tokens in the way that the law predicts to be best.
     Shared segments are trained once. `out` has one row per fraction and domain.
@@ -59,7 +59,7 @@ def measure(
 def splits_with_runs(
     job: Job, fit: FitResult, plan: Mapping[str, Any], fractions: Sequence[float]
 ) -> pd.DataFrame:
-    """The best splits at `fractions` and at the plan's own, with a `run` for each domain.
+    """The best splits at `fractions` and at that of the plan, with a `run` for each domain.
 
     A run is in whole steps and has at least one on its domain.
     """

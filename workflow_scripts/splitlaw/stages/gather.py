@@ -21,7 +21,7 @@ def gather(
     cooldown_fraction: float,
     batch_tokens: int,
 ) -> None:
-    """Join the jobs' tables into `losses_out` and count the training behind them in `cost_out`.
+    """Join the jobs' tables into `losses_out`, and write the cost of their runs to `cost_out`.
 
     A row of `cost.csv`, of a stage and size, has the tokens and FLOPs with every shared segment
     trained once, and those that the same runs would take independently of each other.
@@ -47,7 +47,7 @@ def join_tables(tables: Sequence[Path], *, out: Path) -> pd.DataFrame:
 def size_cost(
     size: str, losses: pd.DataFrame, cooldown_fraction: float, batch_tokens: int
 ) -> list[dict[str, object]]:
-    """Cost rows of one size over all its seeds: `pretrain` for general text, `specialize` for rest.
+    """Cost rows of one size over all its seeds: `pretrain` for general text, else `specialize`.
 
     The general text of independent runs, which each of them trains itself, counts as `pretrain`.
     """

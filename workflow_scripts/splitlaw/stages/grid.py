@@ -24,7 +24,7 @@ from splitlaw.training.loop import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """All runs of one size and seed, and where their files are."""
+    """All runs of one size and seed, and the locations of their files."""
 
     size: str
     """Name of the size."""
@@ -174,7 +174,7 @@ def train_and_evaluate(
 def stored_losses(
     trainer: Trainer, lineage: Lineage, file: Path, state: str
 ) -> dict[str, dict[str, Any]]:
-    """Losses that `run.json` has of the state that is stored; empty if it is of another one."""
+    """Losses in `run.json`; empty if they are those of another state than the stored one."""
     if not file.exists() or not trainer.store.has(lineage):
         return {}
     content = read_json(file)
@@ -194,7 +194,7 @@ def loss_numbers(losses: DocumentLosses) -> dict[str, float]:
 
 
 def table_row(job: Job, run: Run, domain: str, losses: Mapping[str, float]) -> dict[str, Any]:
-    """The columns that all tables have of a model evaluated on `domain`."""
+    """The columns common to all tables, for a model evaluated on `domain`."""
     return {
         "size": job.size,
         "params": job.shape.params,
@@ -229,7 +229,7 @@ def losses_row(
 def describe_run(
     job: Job, trainer: Trainer, began: float, *, steps: int | None = None
 ) -> dict[str, Any]:
-    """The entries of `run.json` that all kinds of runs have.
+    """The entries of `run.json` common to all kinds of runs.
 
     `began` is the start in seconds of `time.monotonic`. `steps` is the length of the run, by
     default the steps that this process has trained.

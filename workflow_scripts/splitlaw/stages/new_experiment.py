@@ -1,4 +1,4 @@
-"""A starting configuration for a folder of text: the default one with other domains."""
+"""A starting configuration for a folder of text: the default one with the domains of the folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARGIN = 1.1
 some documents."""
 
 HEAD = """\
-A start for the experiment {name}. Models, grid and budget are those of the default experiment,
+The experiment {name}, to start from. Models, grid and budget are those of the default experiment,
 small enough for two cores without a GPU. docs/tutorial.md describes what to change, and
 docs/configuration.md every key."""
 """First comment of the file."""
@@ -58,7 +58,7 @@ def starting_config(domains: list[Domain], *, defaults: str, name: str, file: st
     """The default configuration with another corpus, and `execution.repeat` where text is short.
 
     Comments and the order of keys stay. Raises `UserError` with the name of `file` if the result is
-    no valid configuration.
+    not a valid configuration.
     """
     content = _yaml().load(defaults)
     own = [domain for domain in domains if domain.name != GENERAL]
@@ -73,8 +73,8 @@ def starting_config(domains: list[Domain], *, defaults: str, name: str, file: st
     short = [domain.name for domain in own if _training_tokens(domain, config) < longest]
     if short:
         content["execution"] = {"repeat": True}
-        words = {"tokens": longest / 1e6, "names": ", ".join(short)}
-        note = REPEAT.format(**words, have="has" if len(short) == 1 else "have")
+        values = {"tokens": longest / 1e6, "names": ", ".join(short)}
+        note = REPEAT.format(**values, have="has" if len(short) == 1 else "have")
         content.yaml_set_comment_before_after_key("execution", before=note)
     return _text(content)
 
@@ -96,7 +96,7 @@ def _text(content: CommentedMap) -> str:
 
 
 def _general(domains: list[Domain], default: list[dict[str, Any]]) -> CommentedMap:
-    """The section `corpus.general`; without text of its own, with the default sources."""
+    """The section `corpus.general`, with the default sources if the folder has no general text."""
     found = next((domain for domain in domains if domain.name == GENERAL), None)
     sources = _sources(found) if found else [dict(source) for source in default]
     general = CommentedMap(sources=sources)

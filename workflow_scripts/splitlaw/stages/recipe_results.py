@@ -53,7 +53,7 @@ class RecipeResult:
     predicted_gain: Bounds | None
     """Loss of this recipe minus that of the optimal split by the law, paired by draw."""
     probability_worse: float | None
-    """Share of draws in which it is worse than the plan."""
+    """Share of the draws in which it is worse than the plan."""
     measured: float | None = None
     """Mean loss of the trained models."""
     stderr: float | None = None
@@ -115,8 +115,9 @@ def predicted_gains(
 ) -> dict[str, Bounds | None]:
     """Loss of each recipe above the first by the law, with the interval of their common draws.
 
-    Where a law of the plan is infinite for a recipe, a stand-in of the fit predicts both recipes,
-    as it does in the plan. None without a fit, and where no law has a value.
+    Where a law of the plan is infinite for a recipe, both losses are those of the best law that is
+    finite for both (`FitResult.stand_ins`), as in the plan. None without a fit, and if no law is
+    finite.
     """
     if fit is None:
         return {}

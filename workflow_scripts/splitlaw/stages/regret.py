@@ -23,7 +23,7 @@ fractions does not determine more than 4."""
 GRID_POINTS = 2001
 """Fractions at which the minimum of a curve is searched: a spacing below 0.05 percentage points."""
 DRAWS = 500
-"""Draws behind a 90% interval: its ends are then known to about 3% of its width."""
+"""Draws for a 90% interval, which determine its ends to about 3% of its width."""
 
 Array = npt.NDArray[np.float64]
 

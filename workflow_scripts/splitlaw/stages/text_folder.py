@@ -1,4 +1,4 @@
-"""The domains that the files of a folder make up."""
+"""Domains from a folder of text files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from splitlaw.common.errors import UserError
 from splitlaw.experiment.lineage import GENERAL
 
 SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".csv")
-"""Endings of files that are read as text."""
+"""Suffixes of files that are read as text."""
 COMPRESSED = ("", ".gz", ".zst")
-"""Endings that may follow; such files are decompressed."""
+"""Suffixes of compressed files, which may follow; such files are decompressed."""
 BYTES_PER_TOKEN = 2.4
-"""Of English text in the default vocabulary of 1,024; the default domains have 2.3 to 2.6."""
+"""For English text and the default vocabulary of 1,024; the default domains have 2.3 to 2.6."""
 SLICE = 0.15
 """Share of a domain's training documents that goes to general, as in the default configuration."""
 FEW_FILES = 40
@@ -23,7 +23,7 @@ FEW_FILES = 40
 RESERVED = ("discover", "general_share", "embedding")
 """Keys of `corpus.domains`, which no domain can have as its name."""
 YAML_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
-"""Words that YAML does not read as text."""
+"""Names that YAML does not read as text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def find_domains(text: Path) -> list[Domain]:
     """The domains in a folder, `general` first if it is one of them.
 
     Each folder in `text` that has text files is a domain of its name; without such folders `text`
-    is one domain. Raises `UserError` where there is no text, or no domain besides `general`.
+    is one domain. Raises `UserError` if there is no text, or no domain except `general`.
     """
     if not text.is_dir():
         raise UserError(f"{text}: is not a folder; name one that has text files")
@@ -89,7 +89,7 @@ def _files(folder: Path, *, deep: bool) -> Iterator[Path]:
 
 
 def _kind(file: Path) -> str | None:
-    """The ending of a file that is read as text; None for other files."""
+    """The suffix of a file that is read as text; None for other files."""
     endings = (suffix + packed for suffix in SUFFIXES for packed in COMPRESSED)
     return next((ending for ending in endings if file.name.endswith(ending)), None)
 

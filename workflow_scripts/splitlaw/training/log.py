@@ -117,7 +117,7 @@ def record_steps(
     progress: Progress,
     main: bool,
 ) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """Give a function that records the `NUMBERS` of a step of the last segment of `lineage`.
+    """Return a function that records the `NUMBERS` of a step of the last segment of `lineage`.
 
     The segment is trained from step `begin`. Only the main process writes files and trackers. The
     function raises `Diverged`, see `DivergenceMonitor`.

@@ -1,6 +1,6 @@
 """Trunk-and-branch training: bring a model to the end of a lineage, training only what is missing.
 
-`Trainer._train` is the training loop. What it uses is beside it: `microbatch` (gradients of a
+`Trainer._train` is the training loop. It uses the other modules: `microbatch` (gradients of a
 batch), `states` (saving and restoring), `log` (the record of a run), `stream` (batches),
 `processes` (several processes) and `signals` (requests to stop).
 """
@@ -106,7 +106,7 @@ class Trainer:
         self.stop_signals = StopSignals()
 
     def expect(self, lineages: Sequence[Lineage]) -> None:
-        """Set the progress display's total to what is left to train until `lineages` are stored."""
+        """Set the total of the progress display to the steps left until `lineages` are stored."""
         self.progress.expect(self.states.steps_left(lineages) * self.config.batch_tokens)
 
     def reach(self, lineage: Lineage) -> None:
@@ -186,7 +186,7 @@ class Trainer:
         """Raise `Stopped` if a stop was requested of this process or of another one."""
         if requested:
             number = self.stop_signals.received or signal.SIGTERM
-            self.progress.say(f"stopped by signal {number:d}; the same command continues from here")
+            self.progress.say(f"stopped by signal {number:d}: the same command resumes")
             raise Stopped(number)
 
     @property

@@ -53,7 +53,7 @@ class GradientAccumulator:
         """Halve the microbatch until a step fits in the memory of every process.
 
         The search begins with `limit` windows, or with all windows. Its steps change weights and
-        moments, so the caller has to restore them. Raises `UserError` if one window does not fit.
+        moments, so the caller must restore them. Raises `UserError` if one window does not fit.
         """
         self.microbatch = min(limit or self.windows, self.windows)
         while any(self.world.any(not self.fits(optimizer))):
@@ -65,7 +65,7 @@ class GradientAccumulator:
             self.microbatch = (self.microbatch + 1) // 2
 
     def fits(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Whether a step with the present microbatch fits in the memory of this process."""
+        """Whether a step with the current microbatch fits in the memory of this process."""
         try:
             self.accumulate(np.zeros((self.windows, self.context + 1), dtype=np.int64))
             optimizer.step()

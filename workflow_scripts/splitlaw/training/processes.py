@@ -29,8 +29,8 @@ T = TypeVar("T")
 class World:
     """This process among the processes of its run.
 
-    The processes agree on what to do on the CPU, over gloo, so that they never wait for the work
-    that is queued on a GPU.
+    The processes coordinate on the CPU, over gloo, so that they never wait for work queued on a
+    GPU.
     """
 
     rank: int
@@ -149,7 +149,7 @@ def set_gradient_sync(module: torch.nn.Module, enabled: bool) -> None:
 
 
 def gather_full(tensor: torch.Tensor) -> torch.Tensor:
-    """The full tensor on the CPU; a sharded one is gathered, so every process has to call this."""
+    """The full tensor on the CPU; a sharded one is gathered, so every process must call this."""
     tensor = tensor.detach()
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu()
 

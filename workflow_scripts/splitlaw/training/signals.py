@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop, which it does after the current step."""
+"""Signals that request a training to stop, which it does after the current step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class Stopped(SystemExit):
-    """The process has saved its state and stops; the code is the one that shells give a signal."""
+    """The process has saved its state and stops; the exit status is 128 + signal, as in shells."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -25,7 +25,7 @@ class StopSignals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Note signals to stop, instead of ending at once, while the block runs."""
+        """Record signals to stop while the block runs, instead of ending immediately."""
 
         def note(number: int, frame: object) -> None:
             self.received = number

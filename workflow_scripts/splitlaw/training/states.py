@@ -1,8 +1,7 @@
-"""Training states: their files, stored by lineage, and the model and optimizer they are made of.
+"""Training states: their files, stored by lineage, and saving and restoring a model.
 
 A state is one safetensors file: it contains no pickle, its header has a checksum of its tensors,
-and it is written atomically. The folders follow the lineage, so a listing reads like the tree of
-runs:
+and it is written atomically. The folders follow the lineage, so a listing shows the tree of runs:
 
     general/00000512.safetensors                            the trunk after 512 steps
     general/00000512/law-1f3a/00000640.safetensors          a branch on law at constant rate
@@ -41,7 +40,7 @@ STATE = ".safetensors"
 HEADER = "splitlaw"
 """The only key of the file's metadata; several would be written in no fixed order."""
 KEPT_RESUME_STATES = 2
-"""The last one, and the one before it in case the last one is damaged."""
+"""Number of resume states: the last one, and the one before it in case the last is damaged."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's moments, by the names that torch gives them."""
 
@@ -51,9 +50,9 @@ class Store:
     """The stored states of one model, seed and training configuration."""
 
     root: Path
-    """Folder of this identity, which contains nothing else."""
+    """Folder of the states with this identity; it contains no others."""
     identity: str
-    """Digest of all that determines a state besides its lineage."""
+    """Digest of all that determines a state, except its lineage."""
     data: Mapping[str, str]
     """Digest of each stream's training tokens, by domain."""
 
@@ -182,7 +181,7 @@ class Checkpointer:
         return self.world.on_main(lambda: self.store.steps_left(lineages))
 
     def weights(self) -> State:
-        """The full weights on the CPU; every process has to call this."""
+        """The full weights on the CPU; every process must call this."""
         return {name: gather_full(parameter) for name, parameter in self.parameters.items()}
 
     def save(self, lineage: Lineage) -> None:
@@ -236,7 +235,7 @@ class Checkpointer:
         return None
 
     def _full_state(self) -> State:
-        """Full weights and moments on the CPU; every process has to call this."""
+        """Full weights and moments on the CPU; every process must call this."""
         state = self.weights()
         for name, parameter in self.parameters.items():
             for moment in MOMENTS:

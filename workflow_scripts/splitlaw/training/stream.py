@@ -96,16 +96,16 @@ class Streams:
     def for_last_segment(self, lineage: Lineage) -> TokenStream:
         """The stream that the last segment of `lineage` reads.
 
-        Raises `UserError` if the run needs more tokens than an epoch has and `repeat` is false.
+        Raises `UserError` if the run requires more tokens than an epoch has and `repeat` is false.
         """
         last = lineage[-1]
         stream = self[last.domain]
-        needed = (last.stop - last_stream_start(lineage)) * self.batch * self.context
-        if needed > stream.unique_tokens and not self.repeat:
+        required = (last.stop - last_stream_start(lineage)) * self.batch * self.context
+        if required > stream.unique_tokens and not self.repeat:
             raise UserError(
                 f"{self.sidecars[last.domain]}: {stream.unique_tokens} training tokens of "
-                f"{last.domain}, but a run needs {needed}; add documents, train on fewer tokens, "
-                "or set execution.repeat to true"
+                f"{last.domain}, but a run requires {required}; add documents, train on fewer "
+                "tokens, or set execution.repeat to true"
             )
         return stream
 
@@ -127,8 +127,8 @@ def check_vocabulary(sidecar: Path, vocabulary: int) -> None:
     written, largest = content["vocabulary"], np.iinfo(np.dtype(content["dtype"])).max
     if written > vocabulary:
         raise UserError(
-            f"{sidecar}: tokens of a vocabulary of {written}, but the model has {vocabulary}; set "
-            "tokenizer.vocabulary to that, or tokenize again"
+            f"{sidecar}: the vocabulary has {written} tokens, but the model has {vocabulary}; set "
+            f"tokenizer.vocabulary to {written}, or tokenize again"
         )
     if written > largest + 1:
         raise UserError(

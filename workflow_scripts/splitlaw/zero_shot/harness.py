@@ -224,7 +224,7 @@ def encode(
 
 
 class _Answers(LM):
-    """A model that returns log-likelihoods that were computed before."""
+    """A model that returns log-likelihoods computed beforehand."""
 
     def __init__(self, answers: Mapping[tuple[Any, ...], float]) -> None:
         super().__init__()

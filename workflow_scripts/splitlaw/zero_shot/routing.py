@@ -27,7 +27,7 @@ class Weights:
     """A router with a temperature: naive Bayes treats words as independent and is overconfident."""
 
     router: Router | None
-    """Its domains may have another order than `domains`; None for a single domain."""
+    """The router, whose domains may be in another order; None for a single domain."""
     domains: Sequence[str]
     """Domains in the order of the specialists."""
     temperature: float
