@@ -107,3 +107,4 @@ def test_a_notebook_shows_tables(name, request):
     assert "<script" not in html
     shown = "alpha" if name == "fitted" else f"{made.fraction_general:.1%}"
     assert shown in html and shown in made.summary()
+    assert type(made).__name__ in repr(made) and len(repr(made)) < 200

@@ -1,4 +1,7 @@
 import errno
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +33,15 @@ def test_what_ends_a_command_is_one_line(error, status, line, capsys):
 def test_our_own_mistakes_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         exit_status(failing(ZeroDivisionError()))
+
+
+def test_a_reader_that_ends_early_gives_no_traceback(root):
+    script = (
+        "import sys; from splitlaw.common.errors import exit_status\n"
+        "sys.exit(exit_status(lambda: [print('x' * 1000) for _ in range(1000)]))"
+    )
+    line = f'"{sys.executable}" -c "$0" | head -n 1 > /dev/null; echo ${{PIPESTATUS[0]}}'
+    shell = ["bash", "-c", line]
+    environment = {**os.environ, "PYTHONPATH": str(root / "workflow_scripts")}
+    done = subprocess.run([*shell, script], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")

@@ -17,6 +17,9 @@ USER_ERROR = 2
 INTERRUPTED = 130
 """Exit status after Ctrl-C; that of a shell, 128 + SIGINT."""
 
+BROKEN_PIPE = 141
+"""Exit status where the reader of the output has ended; that of a shell, 128 + SIGPIPE."""
+
 
 class UserError(Exception):
     """A mistake that the user can fix.
@@ -43,12 +46,18 @@ def exit_status(
 ) -> int:
     """Call `action` within the context `job` and return the exit status of the command.
 
-    The status is 0, 2 after an error that the user can fix, or 130 after Ctrl-C. The error is
-    printed in one line; of several processes of one training, only the first prints it.
+    The status is 0, 2 after an error that the user can fix, 130 after Ctrl-C, or 141 if the reader
+    of the output has ended. The error is printed in one line; of several processes of one training,
+    only the first prints it.
     """
     try:
         with job:
             action()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        # Python flushes standard output once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         print("stopped: the same command resumes", file=sys.stderr)
         return INTERRUPTED

@@ -110,7 +110,7 @@ def interval(draws: Array) -> tuple[Array, Array]:
     return low, high
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FitResult:
     """A fitted law, with the other laws that held-out errors do not distinguish from it.
 
@@ -219,7 +219,7 @@ class FitResult:
         that is not predicts; the loss is infinite where there is none.
         """
         numbers = self.domain_numbers(points["domain"])
-        x = self._points(points)
+        x = _points(points, self.repetitions)
         value, low, high = _predict(self.members, x, numbers)
         for stand_in in self.stand_ins:
             none = ~np.isfinite(value)
@@ -228,19 +228,12 @@ class FitResult:
                 value[none], low[none], high[none] = other
         return points.assign(loss=value, loss_low=low, loss_high=high)
 
-    def _points(self, points: pd.DataFrame) -> Points:
-        tokens = []
-        for column in ("pretrain_tokens", "specialize_tokens"):
-            seen = points[column].to_numpy(dtype=float)
-            unique = points.get(f"unique_{column}", points[column]).to_numpy(dtype=float)
-            unique = np.where(np.isnan(unique), seen, unique)
-            tokens.append(effective_tokens(seen, unique, self.repetitions))
-        general, special = tokens
-        return Points.of(points["params"].to_numpy(dtype=float), general, special)
-
     def summary(self) -> str:
         """The parameters, the held-out errors, the candidates and the warnings, as plain text."""
         return summarise(self._described())
+
+    def __repr__(self) -> str:
+        return f"FitResult(law={self.law!r}, domains={self.domains}, draws={self.n_draws})"
 
     def _repr_html_(self) -> str:
         return to_html(self._described())
@@ -327,6 +320,18 @@ class FitResult:
             raise UserError(
                 f"{path}: is not a fit ({cause!r} is wrong or missing); write it with fit_law"
             ) from None
+
+
+def _points(points: pd.DataFrame, repetitions: float) -> Points:
+    """Rows of a frame as points of a form, with effective tokens where text repeats."""
+    tokens = []
+    for column in ("pretrain_tokens", "specialize_tokens"):
+        seen = points[column].to_numpy(dtype=float)
+        unique = points.get(f"unique_{column}", points[column]).to_numpy(dtype=float)
+        unique = np.where(np.isnan(unique), seen, unique)
+        tokens.append(effective_tokens(seen, unique, repetitions))
+    pretrain, specialize = tokens
+    return Points.of(points["params"].to_numpy(dtype=float), pretrain, specialize)
 
 
 def _predict(members: Sequence[Member], x: Points, numbers: Indices) -> tuple[Array, Array, Array]:

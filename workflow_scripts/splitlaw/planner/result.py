@@ -48,7 +48,7 @@ class Candidate:
     it is infinite."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
     """The compute-optimal split of a budget, in the order of plan.json.
 
@@ -107,6 +107,12 @@ class Plan:
     def summary(self) -> str:
         """The split, the expected losses beside those of the baselines, and the warnings."""
         return summarise(self.to_json())
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan(flops={self.flops:.4g}, params={self.params:.4g}, "
+            f"pretrain_tokens={self.pretrain_tokens}, specialize_tokens={self.specialize_tokens})"
+        )
 
     def _repr_html_(self) -> str:
         return to_html(self.to_json())
