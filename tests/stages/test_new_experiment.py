@@ -39,6 +39,14 @@ def test_a_folder_of_files_is_one_domain(tmp_path, config, capsys):
     assert "--configfile" in reported
 
 
+def test_text_below_another_folder_is_found_from_the_checkout(tmp_path, monkeypatch):
+    write(tmp_path / "here" / "contracts")
+    monkeypatch.chdir(tmp_path / "here")
+    content = made(tmp_path, "contracts")
+    (source,) = content["corpus"]["domains"]["contracts"]["sources"]
+    assert source == {"files": f"{tmp_path}/here/contracts/*.txt"}
+
+
 def test_folders_are_domains_and_general_is_the_mixture(tmp_path):
     for name in ("law", "general", "2024 notes"):
         write(tmp_path / "text" / name, files=50)

@@ -28,10 +28,11 @@ def run_new_experiment(args: Namespace) -> None:
 
     if not args.text:
         raise UserError("no folder is given; run splitlaw new_experiment --text FOLDER")
-    text = Path(args.text)
+    root, text = find_checkout(), Path(args.text)
     out = args.out or Path(f"{plain(text.resolve().name)}.yaml")
-    defaults = find_checkout() / "config.yaml"
-    print(write_new_experiment(text, out, defaults=defaults, name=args.name))
+    if Path.cwd() != root:  # the workflow runs from there, and reads the paths from there
+        text = text.resolve()
+    print(write_new_experiment(text, out, defaults=root / "config.yaml", name=args.name))
 
 
 def add_cost(parser: ArgumentParser) -> None:
