@@ -20,7 +20,11 @@ def folder(tmp_path, monkeypatch) -> Path:
     here = tmp_path / "text/notes"
     here.mkdir(parents=True)
     for name in ("mine.yaml", "small.yaml"):
-        (here / name).touch()
+        (here / name).write_text("experiment: mine")
+    (tmp_path / "config.yaml").write_text("experiment: default")
+    (here / "empty.yaml").touch()
+    (here / "open.yaml").write_text("a: [1")
+    (here / "tabs.json").write_text('{\n\t"experiment": "mine"}')
     monkeypatch.chdir(here)
     monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
     monkeypatch.setenv("PATH", os.environ["PATH"])
@@ -71,13 +75,22 @@ def test_several_configurations_are_named_from_the_folder_of_the_call(called, fo
     ("args", "message"),
     [
         (["none.yaml"], "none.yaml: no such file; --configfile names a file"),
+        (["."], ".: is a folder; --configfile names a file"),
         (["mine.yaml", "small.yaml"], "small.yaml: is not a target; write --configfile before"),
+        (["mine.yaml", "-n", "small.yaml"], "small.yaml: is not a target"),
+        (["empty.yaml"], "{here}/empty.yaml: has no keys"),
+        (["open.yaml"], "{here}/open.yaml: cannot be read as YAML (while parsing"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(folder, args, message, capsys):
     assert main(["run", "--configfile", *args]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {message}") and error.count("\n") == 1
+    assert error.startswith(f"error: {message.format(here=folder)}") and error.count("\n") == 1
+
+
+def test_json_that_is_not_yaml_is_accepted(called, folder):
+    args = called("run", "--configfile", "tabs.json")
+    assert args == ["--cores", "all", "--configfile", str(folder / "tabs.json")]
 
 
 @pytest.mark.parametrize("command", ["run", "resume"])

@@ -49,6 +49,7 @@ def change(config, path, value):
         ("grid.seeds", [], "grid.seeds has 0 values; give at least 1"),
         ("sizes", {"w16": SIZE}, "sizes has 1 value; give at least 2"),
         ("sizes.a-b", SIZE, "sizes has the name 'a-b'; give one that matches"),
+        ("sizes", {5: SIZE, "w16": SIZE}, "sizes has the name 5; give text, in quotes"),
         ("sizes.again", SIZE, "sizes.again repeats sizes.w16"),
         ("sizes.odd", {**SIZE, "width": 15}, "sizes.odd: model: width 15 cannot be divided into 2"),
         ("grid.fit.pretrain_tokens", [0, 9_000_000], "beyond grid.trunk_tokens"),
@@ -264,6 +265,11 @@ def test_files_that_are_no_configuration_are_named(tmp_path):
         file.write_text(text)
         with pytest.raises(UserError, match=rf"a\.yaml: {words}"):
             load_config(str(file))
+
+
+def test_a_folder_is_not_a_configuration(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\); correct the path"):
+        load_config(str(tmp_path))
 
 
 def test_the_forms_are_those_of_the_laws():

@@ -16,6 +16,9 @@ from splitlaw.common.errors import UserError
 CORES = ("--cores", "-c", "--jobs", "-j", "--profile", "--workflow-profile")
 """Options of Snakemake that set the number of cores, or name a profile that does."""
 
+FLAGS = ("-n", "--dry-run", "--dryrun", "-p", "--printshellcmds", "-F", "--forceall")
+"""Common options of Snakemake without a value: an argument after one of these may be a target."""
+
 
 def add_run(parser: ArgumentParser) -> None:
     """Declare the options; all others are passed to Snakemake."""
@@ -45,6 +48,8 @@ def run_run(args: Namespace) -> None:
         # Last, because Snakemake reads every argument after --configfile as a file.
         arguments += ["--configfile", *files]
     os.chdir(find_checkout())
+    _require_snakemake()
+    _check_content(["config.yaml", *files])
     _become_snakemake(arguments)
 
 
@@ -96,6 +101,7 @@ def run_resume(args: Namespace) -> None:
     from splitlaw.workflow import session
 
     os.chdir(find_checkout())
+    _require_snakemake()
     for line in session.resume(ignore_provenance=args.ignore_provenance):
         print(line, file=sys.stderr)
     _become_snakemake(args.for_snakemake)
@@ -109,23 +115,39 @@ def _pass_others_on(parser: ArgumentParser) -> None:
 
 def _configuration(name: str) -> Path:
     file = Path(name).resolve()
+    if file.is_dir():
+        raise UserError(f"{name}: is a folder; --configfile names a file in YAML or JSON")
     if not file.is_file():
         raise UserError(f"{name}: no such file; --configfile names a file in YAML or JSON")
     return file
+
+
+def _check_content(files: Sequence[str]) -> None:
+    """Refuse a file that is not YAML with keys; Snakemake's message does not name it."""
+    from splitlaw.experiment.base import load_config
+
+    for file in files:
+        # Snakemake reads JSON as JSON, and some JSON, such as that with tabs, is not YAML.
+        if not file.endswith(".json"):
+            load_config(file)
 
 
 def _check_targets(arguments: Sequence[str]) -> None:
     """Refuse a configuration file given as a target, which Snakemake would ignore."""
     for before, argument in zip(("", *arguments), arguments, strict=False):
         is_file = argument.endswith((".yaml", ".yml")) and Path(argument).is_file()
-        if is_file and not before.startswith("-") and "results" not in Path(argument).parts:
+        is_value = before.startswith("-") and before not in FLAGS
+        if is_file and not is_value and "results" not in Path(argument).parts:
             raise UserError(f"{argument}: is not a target; write --configfile before each file")
+
+
+def _require_snakemake() -> None:
+    if importlib.util.find_spec("snakemake") is None:
+        raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
 
 
 def _become_snakemake(arguments: Sequence[str]) -> NoReturn:
     """Replace this process by Snakemake, of the same Python, in the current folder."""
-    if importlib.util.find_spec("snakemake") is None:
-        raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
     chosen = any(argument.split("=")[0] in CORES or _is_short(argument) for argument in arguments)
     if not chosen and "SNAKEMAKE_PROFILE" not in os.environ:
         arguments = ["--cores", "all", *arguments]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from splitlaw.common.errors import UserError
+from splitlaw.common.errors import NO_ROOM, UserError
 
 SCHEMA_VERSION = 1
 """Version of the keys of JSON files; increase it when the meaning of a key changes."""
@@ -20,13 +20,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Context with a temporary path beside `path`, which it replaces if the block succeeds.
 
     A reader sees either the old or the complete new file. After an error, `path` is unchanged and
-    the temporary file is removed.
+    the temporary file is removed. Raises `UserError` if no file can be written at `path`.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    # Not with `tempfile`, whose files only their owner can read, whatever the umask.
-    temporary.touch(exist_ok=False)
+    if target.is_dir():
+        raise UserError(f"{path}: is a folder; give the path of a file")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Not with `tempfile`, whose files only their owner can read, whatever the umask.
+        temporary.touch(exist_ok=False)
+    except OSError as cause:
+        if cause.errno in NO_ROOM:
+            raise
+        raise UserError(
+            f"{path}: cannot be written ({cause.strerror}); give a path in a folder that can"
+        ) from None
     try:
         yield temporary
         temporary.replace(target)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from splitlaw.common.errors import one_line
+from splitlaw.common.errors import UserError, one_line
 from splitlaw.common.files import write_json
 from splitlaw.common.stages import stage_of
 from splitlaw.common.status import (
@@ -147,7 +147,7 @@ class StatusFile:
     def _write(self, status: Status) -> None:
         self._written = replace(status, written=time.time())
         # No status must end a job. A full disk does so where results are written, with a message.
-        with suppress(OSError):
+        with suppress(OSError, UserError):
             write_json(self.file, asdict(self._written))
 
 

@@ -72,7 +72,9 @@ def load_config(source: str, section: str = "", *, option: str = "--config") -> 
     try:
         text = source if inline else Path(source).read_text(encoding="utf-8")
         content = json.loads(text) if inline else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as cause:
+    except OSError as cause:
+        raise UserError(f"{where}: cannot be read ({cause.strerror}); correct the path") from None
+    except (ValueError, yaml.YAMLError) as cause:
         reason = " ".join(str(cause).split())
         raise UserError(f"{where}: cannot be read as {kind} ({reason}); correct it") from None
     if isinstance(content, dict) and section:

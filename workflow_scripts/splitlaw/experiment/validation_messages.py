@@ -87,7 +87,9 @@ def _wrong(location: Location, section: str, error: Mapping[str, Any]) -> str:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if location and location[-1] == "[key]":
         name = path(location[:-2], section)
-        return f"{name} has the name {value!r}; give one that matches {context.get('pattern', '')}"
+        if kind == "string_type":
+            return f"{name} has the name {value!r}; {EXPECTED[kind]}"
+        return f"{name} has the name {value!r}; give one that matches {context['pattern']}"
     where = path(location, section)
     if kind == "value_error":
         return f"{where}: {context['error']}" if where else str(context["error"])
