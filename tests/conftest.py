@@ -1,4 +1,4 @@
-"""What the tests share: the repository, its configurations, and small planted token files."""
+"""Fixtures that tests share: the repository, its configurations, and small planted token files."""
 
 import copy
 import os

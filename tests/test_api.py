@@ -45,7 +45,7 @@ def test_the_examples_in_docstrings_run(module, losses, tmp_path, monkeypatch):
     assert tried and not failed
 
 
-def test_import_takes_no_time_and_needs_nothing():
+def test_the_package_is_imported_quickly_without_dependencies():
     code = "import sys, splitlaw; print({'numpy', 'pandas', 'scipy'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True

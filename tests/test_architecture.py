@@ -1,4 +1,4 @@
-"""Imports go downwards through the layers, without cycles, and the lower layers need no torch."""
+"""Imports follow the layers downwards, without cycles; lower layers do not import torch."""
 
 import ast
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ def test_there_are_no_cycles():
 @pytest.mark.parametrize(
     "module", sorted(name for name in MODULES if name.split(".")[0] in WITHOUT_TORCH)
 )
-def test_lower_layers_need_no_torch(module):
+def test_lower_layers_do_not_import_torch(module):
     found = [name for name in imported(module) if name.split(".")[0] in TORCH]
     assert not found, f"{module} imports {found}, if only inside a function"
 

@@ -29,7 +29,7 @@ LOSS_TOLERANCE = 0.02
 
 
 def processor() -> dict[str, str]:
-    """What decides how floating-point sums are rounded."""
+    """The properties of a machine that determine how floating-point sums are rounded."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     flags = next((line for line in info.splitlines() if line.startswith("flags")), "")
     vector = " ".join(sorted(flag for flag in flags.split() if flag.startswith(("avx", "amx"))))

@@ -60,7 +60,7 @@ def test_the_interval_of_the_optimum_follows_after_a_pause(opened):
     assert shown.find("curve").locator(".ends").count() == 1
 
 
-def test_without_domains_it_asks_for_one(opened):
+def test_a_folder_without_domains_is_refused(opened):
     shown = opened()
     for box in shown.find("use").all():
         box.uncheck()

@@ -72,7 +72,7 @@ def test_every_import_is_declared_and_nothing_else():
 
 
 @pytest.mark.parametrize("part", ["laws", "planner", "api.py"])
-def test_the_law_and_the_plan_need_the_base_alone(part):
+def test_the_law_and_the_plan_require_only_the_base(part):
     found = imported(PACKAGE / part)
     assert set(found) <= BASE, found
 
@@ -88,7 +88,7 @@ def test_the_law_and_the_plan_need_the_base_alone(part):
         ("workflow", ["workflow"]),
     ],
 )
-def test_a_part_needs_its_extra_alone(part, extras):
+def test_a_part_requires_only_its_extra(part, extras):
     allowed = BASE.union(*(DECLARED[extra] for extra in extras))
     beyond = {name: file for name, file in imported(PACKAGE / part).items() if name not in allowed}
     assert not beyond

@@ -94,7 +94,7 @@ def test_json_that_is_not_yaml_is_accepted(called, folder):
 
 
 @pytest.mark.parametrize("command", ["run", "resume"])
-def test_without_a_checkout_the_command_says_so(command, tmp_path, monkeypatch, capsys):
+def test_a_missing_checkout_is_reported(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkout, "__file__", str(tmp_path / "site-packages/splitlaw/x.py"))
     assert main([command]) == 2

@@ -112,7 +112,7 @@ def test_the_wheel_fits_plans_and_predicts_without_torch(programs, tmp_path):
     assert (tmp_path / "predictions.csv").read_text().count("\n") == len(cells(truth.domains)) + 1
 
 
-def test_a_stage_of_the_wheel_that_needs_more_names_the_extra(programs, tmp_path):
+def test_a_stage_that_requires_an_extra_names_it(programs, tmp_path):
     words = ["--config", "{}", "--size", "s", "--results", "r", "--out", "r/trunk.json"]
     done = subprocess.run(
         [str(programs / "splitlaw"), "pretrain", *words],

@@ -1,4 +1,4 @@
-"""The status file of a job: how often it is written, what it says of the end, and lost jobs."""
+"""The status file of a job: how often it is written, its state at the end, and lost jobs."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Configurations that are read, the line that a mistake gets, and the runs that follow."""
+"""Valid configurations, the messages for invalid ones, and the runs that they define."""
 
 from typing import get_args
 
@@ -215,7 +215,7 @@ def test_shared_segments_make_the_default_grid_cheap(experiment):
     assert shared <= 0.25 * alone
 
 
-def test_a_domain_needs_the_tokens_of_its_longest_run(config, experiment):
+def test_a_domain_requires_the_tokens_of_its_longest_run(config, experiment):
     assert experiment.required_tokens("law") == max(config["grid"]["fit"]["specialize_tokens"])
     assert experiment.required_tokens("general") == config["grid"]["trunk_tokens"]
     config["execution"] = {"repeat": True}

@@ -1,4 +1,4 @@
-"""The JSON that rules compare is what version 0.1 made of the same file, to the last byte.
+"""The JSON that rules compare is byte-identical to that of version 0.1 for the same file.
 
 A difference would run every job of stored results again.
 """

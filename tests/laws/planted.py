@@ -29,7 +29,7 @@ AT_MIDDLE = {
     "gamma": 0.75,
     "delta": 0.1,
 }
-"""A law told by what its terms are worth at the middle of the grid."""
+"""A law defined by the values of its terms at the middle of the grid."""
 
 
 def law(form: str, domains: int = 2, **changes: float) -> FitResult:

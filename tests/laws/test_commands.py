@@ -86,7 +86,7 @@ def test_a_plan_for_a_target_loss(fitted, tmp_path):
         (["--losses", "LOSSES", "--min-tokens-per-param", "1e9"], "no rows are left"),
     ],
 )
-def test_a_mistake_is_one_line_and_writes_nothing(arguments, message, losses, tmp_path, capsys):
+def test_a_user_error_is_one_line_and_writes_nothing(arguments, message, losses, tmp_path, capsys):
     out = tmp_path / "fit.json"
     arguments = [str(losses) if a == "LOSSES" else a for a in arguments]
     assert main(["fit_law", *arguments, "--out", str(out)]) == 2
@@ -103,7 +103,7 @@ def test_an_impossible_budget_is_explained(fitted, tmp_path, capsys):
     assert "--weights 'a': give domain=number" in capsys.readouterr().err
 
 
-def test_the_law_needs_no_torch():
+def test_the_law_does_not_import_torch():
     code = (
         "import sys; "
         "import splitlaw.laws, splitlaw.planner, splitlaw.api, splitlaw.cli.law; "

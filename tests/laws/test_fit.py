@@ -109,7 +109,7 @@ def test_one_size_is_fitted_without_its_parameters():
     assert estimate.objective < 1e-9
 
 
-def test_too_few_rows_say_how_many_are_needed():
+def test_too_few_rows_are_refused_with_the_required_number():
     frame = table(law("two_skills"))
     few = frame.groupby("domain").head(6)
     with pytest.raises(UserError, match=r"domain a: 6 rows .* two_skills, which requires at least"):

@@ -65,7 +65,7 @@ def test_rescaling_keeps_every_loss(name):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_form_is_finite_where_it_says_and_infinite_elsewhere(name):
+def test_a_form_is_finite_exactly_where_it_is_declared_finite(name):
     form, theta = FORMS[name], theta_of(name)
     values = np.array([AT_MIDDLE.get(n, 0) for n in form.linear] + [theta[n] for n in theta])
     general, domain = np.array([0.0, 1.0, 1.0]), np.array([1.0, 0.0, 1.0])

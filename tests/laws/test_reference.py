@@ -1,4 +1,4 @@
-"""The fitter on the public grid of real losses: what it predicted before, it predicts today."""
+"""The fit of a public grid of real losses gives the recorded predictions."""
 
 import importlib.util
 
@@ -9,8 +9,9 @@ from splitlaw.laws import FORMS
 
 QUESTIONS = ("largest sizes", "D' four times beyond")
 FLAT = {("auto", QUESTIONS[1]), ("coupled", QUESTIONS[1]), ("interaction", QUESTIONS[1])}
-"""Two levels of D' do not tell how these go on: fits within 0.5% of each other's objective, one on
-each machine, differ by up to 35% of the error four times beyond. There the objective must agree."""
+"""Two levels of D' do not determine how these extrapolate: fits within 0.5% of each other's
+objective, one on each machine, differ by up to 35% of the error at four times the largest D'. For
+these the objective must agree."""
 
 LAWS = ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]
 

@@ -71,7 +71,7 @@ def test_the_summary_names_law_parameters_and_warnings(fit):
         assert part in text
 
 
-def test_what_the_intervals_leave_out_is_said(fit):
+def test_the_limits_of_the_intervals_are_reported(fit):
     assert any("one seed per size" in warning for warning in fit.warnings)
 
 

@@ -33,7 +33,7 @@ def test_auto_finds_the_planted_one_of_the_leading_forms(planted):
         assert fit.law == planted or mre[fit.law] <= mre[planted]
 
 
-def test_auto_compares_every_form_and_takes_what_predicts():
+def test_auto_compares_every_form_and_chooses_the_best_predictor():
     fit = fit_table(table(law("effective_tokens"), noise=2e-3), bootstrap=0, share="none")
     mre = {c["law"]: c["holdout_mre"] for c in fit.candidates}
     assert len(mre) == 8 and "chinchilla" not in mre

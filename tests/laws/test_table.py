@@ -60,7 +60,7 @@ def test_a_missing_file_and_an_empty_one(tmp_path):
         read_table(tmp_path / "header.csv")
 
 
-def test_rows_of_general_and_of_other_domains_take_no_part(frame):
+def test_rows_of_general_and_of_other_domains_are_excluded(frame):
     general = frame.head(5).assign(domain="general")
     foreign = frame[frame["specialize_tokens"] > 0].head(5).assign(train_domain="z")
     unsplit = frame[frame["specialize_tokens"] == 0].head(5).assign(train_domain="general")
@@ -81,7 +81,7 @@ def test_holdout_rows_never_enter_parameters(frame):
     assert any("too low on average" in w for w in other.warnings)
 
 
-def test_rows_are_left_out_only_when_asked_and_counted(frame):
+def test_rows_are_left_out_only_on_request_and_counted(frame):
     assert len(read_table(frame).fit) == len(frame)
     reading = read_table(frame, min_tokens_per_param=20)
     few = frame["pretrain_tokens"] + frame["specialize_tokens"] < 20 * frame["params"]

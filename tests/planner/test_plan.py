@@ -138,9 +138,7 @@ def test_the_inverse_question_gives_the_least_compute(fit):
 @pytest.mark.parametrize("worth", [0.0, 1e-12, 1e-9])
 @pytest.mark.parametrize("form", ["additive", "multiplicative", "transferred_data"])
 @pytest.mark.parametrize("tokens", [3e9, 3e4])
-def test_a_domain_that_needs_next_to_nothing_gets_a_token_where_none_is_infinite(
-    form, worth, tokens
-):
+def test_a_domain_gets_a_token_where_the_law_is_infinite_without_one(form, worth, tokens):
     known = law(form, 3)
     values = known.members[0].values.copy()
     values[1, known.members[0].form.names.index("B")] *= worth

@@ -1,4 +1,4 @@
-"""An experiment's results with a planted law, as the stages before the report would leave them."""
+"""An experiment's results with a planted law, as the stages before the report write them."""
 
 import json
 from pathlib import Path
@@ -190,7 +190,7 @@ def plant_model(folder, home, entry, model, seed):
 
 
 def plant_logs(folder, general, special, model):
-    """Logs of a trunk and a branch that leaves it; the state at the branch's end."""
+    """Logs of a trunk and of its branch, and the state at the end of the branch."""
     root = folder / "checkpoints" / HELD_OUT / "seed0" / "0123abcd"
     trunk = root / "general-aaaa"
     _log(trunk, 0, max(general, 1792), "general")

@@ -19,7 +19,7 @@ def parallel(config):
     return ExperimentConfig.read(config)
 
 
-def test_a_gpu_cluster_is_asked_for_gpus_of_its_type(parallel):
+def test_jobs_request_gpus_of_the_type_of_the_cluster(parallel):
     devices = training_devices(parallel, GPU_CLUSTER, "w56")
     assert (devices.partition, devices.gres, devices.cpus) == ("gpu", "gpu:a100:2", 8)
     assert devices.local_gpus is None

@@ -217,7 +217,7 @@ def test_memory_does_not_grow_with_the_length_of_a_run(tokens):
 
 
 def test_a_microbatch_that_fits_is_found(tokens):
-    """In a process with a memory limit that a part of the batch fits in and the whole does not."""
+    """In a process with a memory limit in which a part of the batch fits, but not all of it."""
     script = f"""
 import resource, sys, psutil
 sys.path[:0] = {sys.path!r}

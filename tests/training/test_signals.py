@@ -1,4 +1,4 @@
-"""A signal to stop is noted, and the handlers from before are restored."""
+"""A signal to stop is recorded, and the previous handlers are restored."""
 
 import os
 import signal

@@ -33,7 +33,7 @@ def leave_record(host, pid, command="snakemake"):
 
 
 def squeue_without_a_cluster(folder, monkeypatch):
-    """As `apt-get install slurm-wlm` leaves it."""
+    """As installed by `apt-get install slurm-wlm`."""
     file = folder / "bin" / "squeue"
     file.parent.mkdir()
     file.write_text("#!/bin/sh\necho squeue: error: no configuration >&2\nexit 1\n")

@@ -153,7 +153,7 @@ def test_time_left_is_known_before_the_first_job_ends_where_jobs_report_progress
     assert stage.seconds_left == 500, "a stage ends no sooner than its jobs"
 
 
-def test_a_failed_job_says_why_and_where_its_log_is(shown, tmp_path):
+def test_the_message_of_a_failed_job_has_the_reason_and_the_log(shown, tmp_path):
     log = tmp_path / "job.log"
     log.write_text("reading\nerror: tokens.json: too few; add documents\n")
     send(shown, event="run_info", stats={"pretrain_size": 1})
@@ -181,7 +181,7 @@ def test_a_bugs_traceback_is_shown(shown, tmp_path):
     assert len(lines) == 22
 
 
-def test_a_job_that_was_killed_says_how_far_it_came(shown, tmp_path):
+def test_the_message_of_a_killed_job_has_its_progress(shown, tmp_path):
     log = tmp_path / "job.log"
     log.write_text("w16: 3 of 9\n")
     send(shown, event="run_info", stats={"pretrain_size": 1})
@@ -262,7 +262,7 @@ def test_of_many_jobs_that_end_together_the_first_are_named(shown, tmp_path):
     assert "pretrain 4 and 5 more failed" in printed
 
 
-def test_a_shared_job_that_ended_without_a_reason_says_so(shown, tmp_path):
+def test_a_shared_job_that_ended_without_a_reason_is_reported(shown, tmp_path):
     printed = fail_together(shown, tmp_path, state="running", slurm="all is done\n" * 50)
     assert printed.count("the scheduler ended it without a reason") == 1
     assert "all is done" not in printed
@@ -330,7 +330,7 @@ def test_warnings_are_passed_on_and_repetitions_of_a_failed_jobs_message_are_not
     assert text(shown) == "the disk is nearly full\n"
 
 
-def test_a_run_that_is_stopped_says_so(shown):
+def test_a_stopped_run_is_reported(shown):
     send(shown, event="run_info", stats={"fit_law": 1})
     begin(shown, 1, rule="fit_law")
     send(shown, message="Select jobs to execute...")

@@ -21,7 +21,7 @@ def model(experiment):
 
 
 def by_hand(model, before, answer):
-    """One forward pass for one request, cut from the left to what the model reads."""
+    """One forward pass for one request, truncated on the left to the context of the model."""
     read = torch.tensor([*before, *answer])[-(CONTEXT + 1) :]
     with torch.no_grad():
         logits = model(input_ids=read[None, :-1]).logits[0]

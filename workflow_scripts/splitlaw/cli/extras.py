@@ -1,4 +1,4 @@
-"""Which extra of the distribution provides a package that is not installed."""
+"""The extra of the distribution that provides a package."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def add_calibrate(parser: ArgumentParser) -> None:
         help="training time to measure for each size (%(default)s)",
     )
     parser.add_argument("--out", type=Path, required=True, help="calibration.json to write")
-    parser.add_argument("--size", help="measure this size alone, in this process")
+    parser.add_argument("--size", help="measure only this size, in this process")
     parser.add_argument(
         "--began",
         type=float,

@@ -134,7 +134,9 @@ def add_compare(parser: ArgumentParser) -> None:
         "--results", type=Path, required=True, help="results folder of the experiment"
     )
     parser.add_argument("--fit", type=Path, required=True, help="fit.json of the plans")
-    parser.add_argument("--cells", nargs="+", required=True, metavar="SIZE/BUDGET")
+    parser.add_argument(
+        "--cells", nargs="+", required=True, metavar="SIZE/BUDGET", help="size and budget of each"
+    )
     parser.add_argument("--plans", type=Path, nargs="+", required=True, help="plan of each cell")
     parser.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds of each cell")
     parser.add_argument("--out", type=Path, required=True, help="gains.csv to write")

@@ -98,7 +98,7 @@ def run_train_final(args: Namespace) -> None:
 def add_train_frontier(parser: ArgumentParser) -> None:
     """Declare the options."""
     _add_job(parser)
-    parser.add_argument("--law", required=True, help="fit.json that divides the domain tokens")
+    parser.add_argument("--law", required=True, help="fit.json, which divides the domain tokens")
     _add_plan(parser)
     parser.add_argument(
         "--fractions", type=float, nargs="+", required=True, help="general fractions to train"

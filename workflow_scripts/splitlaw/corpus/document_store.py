@@ -18,7 +18,7 @@ from splitlaw.corpus.cleaning import KEY_INTEGERS, CleanBatch
 Rows = NDArray[np.int64]
 """Numbers of documents in the store."""
 
-_BATCH_DOCUMENTS = 4096
+_BATCH_DOCUMENTS = 4096  # bounds the arrays of a batch of very short documents
 _SIGNATURE_ROWS = 1 << 16  # 32 MB of signatures at 128 permutations
 
 

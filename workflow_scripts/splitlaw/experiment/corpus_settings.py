@@ -63,7 +63,7 @@ class Source(Settings):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What is read, apart from limits: sources of equal identity have the same text."""
+        """The text that is read, apart from limits, as values to compare with other sources."""
         return (self.label, str(self.config), self.split, str(self.revision), self.text_field)
 
 
@@ -130,7 +130,7 @@ class GeneralConfig(Settings):
     """The mixture that a trunk is trained on."""
 
     sources: Annotated[Sources, AfterValidator(_weighted_alike)]
-    """Where documents come from."""
+    """Sources of the documents."""
     slices: Mapping[str, Annotated[Number, Field(ge=0, lt=1)]] = {}
     """For each domain, the share of its training documents that go to `general` instead."""
 
@@ -139,7 +139,7 @@ class DomainConfig(Settings):
     """One domain."""
 
     sources: Sources
-    """Where documents come from, with the same keys as `general.sources`."""
+    """Sources of the documents, with the same keys as `general.sources`."""
 
 
 class DiscoveryConfig(Settings):

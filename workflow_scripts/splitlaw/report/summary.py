@@ -9,6 +9,7 @@ from splitlaw.report.number_format import NBSP, error, loss, percent
 from splitlaw.stages.recipe_results import RecipeResult
 
 WIDTH = 88
+"""Largest number of characters in a line: the table of recipes takes 82."""
 
 
 def summarise(inputs: Inputs, recipes: list[RecipeResult], page: Path) -> str:

@@ -41,7 +41,7 @@ class Devices:
     gpu: bool
     """Whether the job runs on GPUs."""
     site: Site
-    """Where it runs."""
+    """Site on which it runs."""
 
     @property
     def cpus(self) -> int:

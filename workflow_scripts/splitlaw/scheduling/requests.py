@@ -41,7 +41,7 @@ class JobRequests:
     config: ExperimentConfig
     """The experiment."""
     site: Site
-    """Where its jobs run."""
+    """Site on which its jobs run."""
     calibration: Mapping[str, Any] | None = None
     """Content of calibration.json; without it the throughput is estimated."""
 

@@ -30,7 +30,7 @@ _QUESTION_KEYS = ("sentence", "goal", "question", "query")
 _PROMPT_FORMAT = re.compile(r"^ *Question:|\nAnswer:$", re.MULTILINE)
 _FILTER_SLOTS_PER_HASH = 16
 """At most one of 16 n-grams passes the filter by chance, so that the search costs little more."""
-_MIN_FILTER_BITS = 16
+_MIN_FILTER_BITS = 16  # 64 KB: a smaller table would save nothing
 
 
 @dataclass(frozen=True, kw_only=True)

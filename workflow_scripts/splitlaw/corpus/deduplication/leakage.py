@@ -36,11 +36,11 @@ _HELD_OUT_CHUNK_BYTES = 64 << 20
 """About 10 million shingles of 16 bytes each."""
 _BATCH_BYTES = 2 << 20
 """Text per task, large enough that sending it to a process costs little."""
-_OWNER_BITS = 12
+_OWNER_BITS = 12  # leaves 52 bits of a hash to compare, and allows 4096 documents in a batch
 _BATCH_DOCUMENTS = 1 << _OWNER_BITS  # numbers of documents in a batch fit into `_OWNER_BITS`
 _MAX_TABLE_BITS = 27
 """2**27 bits take 16 MB in each process."""
-_MIN_TABLE_BITS = 16
+_MIN_TABLE_BITS = 16  # 8 KB: a smaller table would save nothing
 _TABLE_SLOTS_PER_SHINGLE = 8
 """An absent shingle is found in the table with a probability of at most 1/8, unless the table has
 its largest size; this only adds candidates, which are then compared."""

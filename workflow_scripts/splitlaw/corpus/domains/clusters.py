@@ -36,10 +36,10 @@ _KMEANS_STARTS = 10
 """k-means finds local optima; the best of ten starts is kept."""
 _MIN_DOCUMENTS_PER_WORD = 5
 """Words in fewer documents of the sample say little about clusters."""
-_MIN_DOCUMENTS_PER_CLUSTER = 10
-_BATCH_BYTES = 4 << 20
-_SAMPLES_SHOWN = 3
-_SAMPLE_CHARACTERS = 300
+_MIN_DOCUMENTS_PER_CLUSTER = 10  # with fewer, clusters follow single documents, not subjects
+_BATCH_BYTES = 4 << 20  # of text in memory at a time
+_SAMPLES_SHOWN = 3  # enough to recognise the subject
+_SAMPLE_CHARACTERS = 300  # a paragraph
 _TOP_WORD = re.compile(r"[^\W\d_]{3,}")
 """Words listed for a cluster: three letters or more."""
 

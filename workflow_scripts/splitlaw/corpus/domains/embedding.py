@@ -14,7 +14,7 @@ from sklearn.preprocessing import normalize
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.domains.word_counts import MAX_TEXT_BYTES
 
-_BATCH_TEXTS = 32
+_BATCH_TEXTS = 32  # the default of `sentence-transformers`
 _MAX_TOKENS = 512
 """Tokens of a text that the model reads, as most sentence encoders do; fewer if the model's own
 limit is lower."""
