@@ -37,7 +37,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """A planted experiment whose law is infinite at D = 0 and D' = 0; another law predicts there."""
+    """A planted experiment whose law is infinite at D = 0 and at D' = 0; another predicts there."""
     folder = tmp_path_factory.mktemp("browser") / "results/planted"
     plant(folder, domains=DOMAINS, finals=False)
     two_skills = FitResult.load(folder / "law/fit.json")

@@ -28,13 +28,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise UserError(f"{path}: is a folder; give the path of a file")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Not with `tempfile`, whose files only their owner can read, whatever the umask.
+        # Not with `tempfile`: its files are readable by their owner only, whatever the umask.
         temporary.touch(exist_ok=False)
     except OSError as cause:
         if cause.errno in NO_ROOM:
             raise
         raise UserError(
-            f"{path}: cannot be written ({cause.strerror}); give a path in a folder that can"
+            f"{path}: cannot be written ({cause.strerror}); give a path in a writable folder"
         ) from None
     try:
         yield temporary

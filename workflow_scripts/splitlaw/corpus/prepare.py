@@ -39,8 +39,8 @@ _ROW_GROUP_BYTES = 16 << 20
 def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None:
     """Read, clean, de-duplicate, split and write the corpus into the folder `out`.
 
-    The same sources and configuration give the same bytes, whatever the number of `workers` and the
-    order of the files. Raises `UserError` for bad input and for a split without documents.
+    The same sources and configuration give the same bytes for any number of `workers` and any order
+    of the files. Raises `UserError` for bad input and for a split without documents.
     """
     sources = [(name, source) for name, listed in config.sources.items() for source in listed]
     check_shared_files(sources)

@@ -25,9 +25,9 @@ def count_gpus() -> int:
 def claim(count: int = 1, *, seconds: float = 1.0) -> list[int]:
     """Wait until `count` GPUs are free, lock them, and make only them visible to CUDA.
 
-    The GPUs are locked until the process ends, in whatever way, because the system releases the
-    locks. Nothing is locked, and the list is empty, where the machine has fewer GPUs or something
-    else has allocated them. `seconds` is the time between two tries.
+    The GPUs are locked until the process ends, even if it is killed: the system releases the locks.
+    Nothing is locked, and the list is empty, if the machine has fewer GPUs or something else has
+    allocated them. `seconds` is the time between two tries.
     """
     if any(name in os.environ for name in ALLOCATION_VARIABLES) or count_gpus() < count:
         return []
