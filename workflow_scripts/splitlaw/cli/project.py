@@ -30,7 +30,7 @@ def run_new_experiment(args: Namespace) -> None:
         raise UserError("no folder is given; run splitlaw new_experiment --text FOLDER")
     root, text = find_checkout(), Path(args.text)
     out = args.out or Path(f"{plain(text.resolve().name)}.yaml")
-    if Path.cwd() != root:  # the workflow runs from there, and reads the paths from there
+    if Path.cwd() != root:  # the workflow runs in `root`, so paths are relative to it
         text = text.resolve()
     print(write_new_experiment(text, out, defaults=root / "config.yaml", name=args.name))
 

@@ -202,7 +202,7 @@ class FitResult:
         return frame.sort_index(level="domain", sort_remaining=False)
 
     def domain_numbers(self, names: pd.Series) -> Indices:
-        """The number of each named domain; `UserError` for one that the fit does not know."""
+        """The number of each named domain; `UserError` for one that is not in the fit."""
         unknown = sorted(set(names.astype(str)) - set(self.domains))
         if unknown:
             raise UserError(

@@ -1,4 +1,4 @@
-"""The result of the planner: a split, what to expect of it, and the file that holds it."""
+"""The result of the planner: a split with its predicted losses, and the file that holds it."""
 
 import os
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ class Plan:
     """
 
     flops: float
-    """Training FLOPs of the whole recipe."""
+    """Training FLOPs of all models together."""
     params: float
     """Model size N, parameters."""
     flops_per_token: float

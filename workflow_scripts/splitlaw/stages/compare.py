@@ -102,7 +102,9 @@ def _read(table: Path) -> pd.DataFrame:
         return pd.read_csv(table)
     except (OSError, ValueError) as cause:
         reason = " ".join(str(cause).split())
-        raise UserError(f"{table}: cannot be read ({reason}); run splitlaw run compare") from None
+        raise UserError(
+            f"{table}: cannot be read ({reason}); make it with `splitlaw run compare`"
+        ) from None
 
 
 def loss_rows(recipes: Sequence[RecipeResult]) -> Iterator[dict[str, Any]]:
