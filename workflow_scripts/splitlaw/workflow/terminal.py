@@ -31,8 +31,8 @@ LOGGER, DEFAULT = "snakemake.logging", "DefaultStreamHandler"
 STOPPING = ("Will exit after finishing", "Terminating processes on user request")
 """Beginnings of the messages that say why a run ends early."""
 
-OF_A_JOB = "RuleException:\nCalledProcessError"
-AFTER_IT = (
+JOB_EXCEPTION = "RuleException:\nCalledProcessError"
+AFTER_FAILURE = (
     "Exiting because a job execution failed",
     "WorkflowError:\nAt least one job did not complete successfully",
 )
@@ -72,7 +72,7 @@ SHOWN_OUTPUTS = 4
 class StageHandler(logging.Handler):
     """Turns Snakemake's log events into lines by stage, and passes on warnings and errors.
 
-    Messages before a run are held back: they matter only where no run follows.
+    Messages before a run are held back, and are printed only if no run follows.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class StageHandler(logging.Handler):
         self.held: list[logging.LogRecord] | None = []
         self.live: Live | None = None
         self.last: Stage | None = None
-        self.take = {
+        self.handlers = {
             "run_info": self._run_info,
             "job_info": self._job_info,
             "job_finished": self._job_finished,
@@ -109,9 +109,9 @@ class StageHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Process one record; an error in the display must not end the run."""
         try:
-            take = self.take.get(getattr(record, "event", None) or "")
-            if take is not None:
-                take(record)
+            handle = self.handlers.get(getattr(record, "event", None) or "")
+            if handle is not None:
+                handle(record)
             elif record.levelno >= logging.WARNING or record.getMessage().startswith(STOPPING):
                 self._pass_on(record)
             elif self.held is not None:
@@ -125,7 +125,7 @@ class StageHandler(logging.Handler):
             return
         text = self.before.format(record)
         failed = any(stage.failed for stage in self.stages.values())
-        repeats = text.startswith(OF_A_JOB) or (failed and text.startswith(AFTER_IT))
+        repeats = text.startswith(JOB_EXCEPTION) or (failed and text.startswith(AFTER_FAILURE))
         if text and text not in self.printed and not repeats:
             self.printed.add(text)
             self.console.print(Text(text), soft_wrap=True)
