@@ -44,6 +44,13 @@ def test_the_row_in_a_file_is_named_with_its_line(frame, tmp_path):
         read_table(tmp_path / "t.csv")
 
 
+def test_a_missing_number_in_a_file_is_written_as_nan(frame, tmp_path):
+    frame.loc[3, "loss"] = np.nan
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(UserError, match=r"t\.csv, row 4 \(line 5\): loss is nan; give"):
+        read_table(tmp_path / "t.csv")
+
+
 def test_a_missing_column_is_named(frame):
     with pytest.raises(UserError, match="column loss is missing"):
         read_table(frame.drop(columns="loss"))

@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
+from splitlaw.common.errors import UserError
 from splitlaw.experiment.lineage import trained_steps
-from splitlaw.stages.gather import size_cost, spread_over_seeds
+from splitlaw.stages.gather import read_tables, size_cost, spread_over_seeds
 
 
 def grid_table():
@@ -43,3 +44,12 @@ def test_the_spread_compares_strategies_seed_by_seed():
 
 def test_no_lineages_have_no_steps():
     assert trained_steps([]) == 0
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path):
+    table = tmp_path / "losses.csv"
+    with pytest.raises(UserError, match=r"losses\.csv: cannot be read as CSV \(.*No such file"):
+        read_tables([table])
+    table.touch()
+    with pytest.raises(UserError, match=r"losses\.csv: cannot be read as CSV \(No columns"):
+        read_tables([table])

@@ -127,6 +127,8 @@ def _numbers(frame: pd.DataFrame, column: str, name: str, *, may_miss: bool = Fa
         bad &= ~raw.isna().to_numpy()
     if bad.any():
         value = raw[bad].iloc[0]
+        # Otherwise NaN would be written as np.float64(nan).
+        value = value.item() if isinstance(value, np.generic) else value
         raise UserError(f"{name}, {_row(frame, bad)}: {column} is {value!r}; give a finite number")
     return numbers
 

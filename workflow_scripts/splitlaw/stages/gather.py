@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path
 from splitlaw.experiment.columns import COST
 from splitlaw.experiment.lineage import GENERAL, Run, general_prefix, trained_steps
@@ -38,7 +39,7 @@ def gather(
 
 def join_tables(tables: Sequence[Path], *, out: Path) -> pd.DataFrame:
     """Concatenate the rows of several tables, write them to `out`, and return them."""
-    joined = pd.concat([pd.read_csv(table) for table in tables], ignore_index=True)
+    joined = read_tables(tables)
     with atomic_path(out) as temporary:
         joined.to_csv(temporary, index=False)
     return joined
@@ -115,3 +116,15 @@ def spread_over_seeds(comparison: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return table.sort_values("mean")
+
+
+def read_tables(tables: Sequence[Path]) -> pd.DataFrame:
+    """Concatenate the rows of several tables; `UserError` names one that cannot be read."""
+    frames = []
+    for table in tables:
+        try:
+            frames.append(pd.read_csv(table))
+        except (OSError, ValueError) as cause:
+            reason = " ".join(str(cause).split())
+            raise UserError(f"{table}: cannot be read as CSV ({reason}); make it again") from None
+    return pd.concat(frames, ignore_index=True)

@@ -23,6 +23,7 @@ from splitlaw.common.errors import Diverged, UserError
 from splitlaw.common.files import atomic_path, write_json
 from splitlaw.experiment.columns import LEARNING_RATES
 from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.stages.gather import read_tables
 
 if TYPE_CHECKING:  # the power law is fitted without torch
     from splitlaw.experiment.settings import ExecutionConfig
@@ -99,7 +100,7 @@ def _losses(job: Job, trainer: Trainer, run: Run) -> dict[str, float]:
 
 def read_rates(tables: Sequence[Path]) -> pd.DataFrame:
     """Losses of all sizes; a run that diverged has none."""
-    rows = pd.concat([pd.read_csv(table) for table in tables], ignore_index=True)
+    rows = read_tables(tables)
     return rows.sort_values(["params", "learning_rate"], ignore_index=True)
 
 

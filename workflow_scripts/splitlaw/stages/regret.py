@@ -16,6 +16,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.laws.result import interval
+from splitlaw.stages.gather import read_tables
 
 DEGREES = (2, 3, 4)
 """Degrees of the polynomials to choose from: a minimum requires at least 2, and a frontier of 7
@@ -174,4 +175,4 @@ def mean_losses(table: pd.DataFrame) -> pd.DataFrame:
 
 def read_frontier(tables: Sequence[Path]) -> pd.DataFrame:
     """Join the tables of all seeds."""
-    return pd.concat([pd.read_csv(file) for file in tables], ignore_index=True)
+    return read_tables(tables)
