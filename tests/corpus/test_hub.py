@@ -49,3 +49,34 @@ def test_folder_with_the_layout_of_the_hub(tmp_path: Path, streaming: bool) -> N
 def test_unreachable_hub_is_reported_with_the_remedy() -> None:
     with pytest.raises(UserError, match=r"nobody/nothing.*HF_HUB_OFFLINE=1"):
         read(dataset="nobody/nothing")
+
+
+def test_text_files_of_a_folder_are_documents(tmp_path: Path) -> None:
+    # https://github.com/huggingface/datasets/issues/6758
+    for name in ("a.txt", "b.TXT", "c.md"):
+        (tmp_path / name).write_text(f"first line of {name}\nsecond line\n")
+    (tmp_path / "README.md").write_text("describes the data set")
+    (tmp_path / "LICENSE").write_text("is of no known format")
+    documents = read(dataset=str(tmp_path))
+    assert documents == [f"first line of {n}\nsecond line\n" for n in ("a.txt", "b.TXT", "c.md")]
+
+
+def test_text_files_with_a_configuration_of_their_own_are_documents(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "data" / name).write_text("first line\nsecond line\n")
+    header = "---\nconfigs:\n- config_name: default\n  data_files: data/*.txt\n---\n"
+    (tmp_path / "README.md").write_text(header)
+    assert read(dataset=str(tmp_path)) == ["first line\nsecond line\n"] * 2
+
+
+def test_files_with_different_columns_are_read(tmp_path: Path) -> None:
+    # https://github.com/huggingface/datasets/issues/7169
+    (tmp_path / "a.jsonl").write_text('{"text": "one", "id": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "two", "id": "2", "source": {"url": null}}\n')
+    (tmp_path / "c.jsonl").write_text("")
+    assert read(dataset=str(tmp_path)) == ["one", "two"]
+    header = "---\nconfigs:\n- config_name: default\n  data_files: '*.jsonl'\n---\n"
+    (tmp_path / "README.md").write_text(header)
+    with pytest.raises(UserError, match="different columns"):
+        read(dataset=str(tmp_path))

@@ -135,15 +135,12 @@ def test_too_large_document_is_skipped_without_reading_it_whole(
     ("name", "content", "message"),
     [
         ("a.json", b'[{"text": "x"},\n {"text": "y', r"a\.json:2: not JSON"),
+        ("a.json", b'[{"text": "x"},\n', r"a\.json:2: not JSON"),
         ("a.json", b'[{"text": "x"},\n"y"]', r"a\.json:2: not a JSON object"),
         ("a.json", b'[{"text": "x"},\n{"text": "caf\xe9"}]', r"a\.json:\d: invalid UTF-8"),
-        ("a.jsonl", b"\n \n", r"a\.jsonl: empty file"),
-        ("a.csv", b"", r"a\.csv: empty file"),
-        ("a.txt.gz", gzip.compress(b"", mtime=0), r"a\.txt\.gz: empty file"),
         ("a.csv", b"a,b\n1,2\n", r"a\.csv:1: no column 'text' \(it has a, b\)"),
         ("a.csv", b"text\nx\ncaf\xe9\n", r"a\.csv:3: invalid UTF-8"),
         ("a.txt", b"\xff\xfe", r"a\.txt: invalid UTF-8"),
-        ("a.txt", b"", r"a\.txt: empty file"),
         ("a.parquet", b"PAR1 not", r"a\.parquet: truncated or damaged"),
         ("a.doc", b"x", r"a\.doc: unknown format"),
     ],
@@ -204,6 +201,89 @@ def test_document_of_200_mb_is_reported(
     errors = InputErrors("skip")
     assert list(read_source(source, errors)) == left
     assert [reason[:19] for reason in errors.counts] == ["document over 64 MB"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", b""),
+        ("a.jsonl", b"\n \n"),
+        ("a.json", b"[]"),
+        ("a.csv", b""),
+        ("a.csv", b"id,text\n"),
+        ("a.txt", b""),
+        ("a.jsonl.gz", b""),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0)),
+        ("a.parquet", pa.table({"text": pa.nulls(0)})),
+        ("a.parquet", pa.table({})),
+    ],
+)
+def test_empty_shard_is_counted_and_stops_nothing(
+    tmp_path: Path, name: str, content: bytes | pa.Table
+) -> None:
+    # https://github.com/ray-project/ray/issues/47198
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        pq.write_table(content, tmp_path / name)
+    (tmp_path / "b.txt").write_text("a good one")
+    errors = InputErrors("stop")
+    left = [text for _, text in read_files(str(tmp_path / "*"), "text", errors)]
+    assert left == ["a good one"]
+    assert errors.counts == {"empty file": 1}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([*TEXTS, None]).dictionary_encode(),
+        pa.array([*TEXTS, None], pa.string_view()),
+        pa.array([*TEXTS, None], pa.large_string()),
+        pa.array([text.encode() for text in TEXTS] + [None], pa.binary()),
+        pa.array([text.encode() for text in TEXTS] + [None], pa.large_binary()),
+        pa.array([text.encode() for text in TEXTS] + [None], pa.binary_view()),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_parquet_text_of_every_type(tmp_path: Path, column: pa.Array) -> None:
+    # https://github.com/apache/arrow/issues/1688
+    pq.write_table(pa.table({"text": column, "text_2": column}), tmp_path / "a.parquet")
+    assert texts_of(tmp_path / "a.parquet", "skip") == TEXTS
+    with pytest.raises(UserError, match=r"a\.parquet: row 5: no field 'text' \(null\)"):
+        texts_of(tmp_path / "a.parquet")
+
+
+def test_binary_that_is_not_utf8_is_reported_with_its_row(tmp_path: Path) -> None:
+    column = pa.array([b"first", b"caf\xe9", b"last"], pa.binary())
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"row 2: invalid UTF-8"):
+        texts_of(tmp_path / "a.parquet")
+    assert texts_of(tmp_path / "a.parquet", "skip") == ["first", "last"]
+
+
+def test_only_the_text_column_of_files_matters(tmp_path: Path) -> None:
+    # https://github.com/huggingface/datasets/issues/7169
+    (tmp_path / "a.jsonl").write_text('{"text": "one", "id": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "two", "id": "2", "source": {"url": null}}\n')
+    pq.write_table(pa.table({"id": [3], "text": ["three"]}), tmp_path / "c.parquet")
+    pq.write_table(pa.table({"text": ["four"], "id": [[4]]}), tmp_path / "d.parquet")
+    assert texts_of(tmp_path / "*") == ["one", "two", "three", "four"]
+
+
+def test_suffixes_are_compared_without_case(tmp_path: Path) -> None:
+    # https://github.com/zylon-ai/private-gpt/issues/374
+    (tmp_path / "A.TXT").write_text("one")
+    (tmp_path / "b.Jsonl").write_text('{"text": "two"}')
+    (tmp_path / "c.ndjson").write_text('{"text": "three"}')
+    (tmp_path / "d.MD").write_text("four")
+    (tmp_path / "e.JSONL.GZ").write_bytes(gzip.compress(b'{"text": "five"}'))
+    pq.write_table(pa.table({"text": ["six"]}), tmp_path / "f.PARQUET")
+    assert texts_of(tmp_path / "*") == ["one", "two", "three", "four", "five", "six"]
+    assert texts_of(tmp_path / "*.txt") == ["one"]
+    assert texts_of(tmp_path / "?.jsonl") == ["two"]
+    assert texts_of(tmp_path / "*.Jsonl.gz") == ["five"]
+    (tmp_path / "a.txt").write_text("another")
+    assert texts_of(tmp_path / "A.TXT") == ["one"]  # a name without a wildcard is one file
 
 
 def test_parquet_without_the_column_or_without_text(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import yaml
 from test_workflow import Project
 
 from splitlaw.cli import main
-from splitlaw.corpus.sources.availability import check_sources_exist
+from splitlaw.corpus.sources.availability import check_sources_exist, matching_paths
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.corpus_settings import CorpusConfig
 from splitlaw.stages.text_folder import plain
@@ -60,6 +60,17 @@ def test_folders_are_domains_and_general_is_the_mixture(tmp_path):
     ]
     assert content["general"]["sources"] == [{"files": f"{tmp_path}/text/general/*.txt"}]
     assert content["general"]["slices"] == {"law": 0.15, "text_2024_notes": 0.15}
+
+
+def test_suffixes_are_compared_without_case_and_a_readme_is_no_text(tmp_path):
+    # https://github.com/zylon-ai/private-gpt/issues/374
+    law = tmp_path / "text" / "law"
+    for suffix in (".TXT", ".MD", ".ndjson"):
+        write(law, files=2, suffix=suffix)
+    (tmp_path / "text" / "README.md").write_text("describes the folder")
+    sources = made(tmp_path, tmp_path / "text")["corpus"]["domains"]["law"]["sources"]
+    assert [s["files"].rsplit("/", 1)[1] for s in sources] == ["*.md", "*.ndjson", "*.txt"]
+    assert sum(len(matching_paths(s["files"])) for s in sources) == 6
 
 
 def test_comments_and_numbers_stay_as_they_are(tmp_path, root):

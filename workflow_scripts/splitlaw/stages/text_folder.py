@@ -10,7 +10,9 @@ from pathlib import Path
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.lineage import GENERAL
 
-SUFFIXES = (".txt", ".jsonl", ".json", ".parquet", ".csv")
+TEXT_SUFFIXES = (".txt", ".md")
+"""Suffixes of files that are one document, compared without case like all suffixes."""
+SUFFIXES = (*TEXT_SUFFIXES, ".jsonl", ".ndjson", ".json", ".parquet", ".csv")
 """Suffixes of files that are read as text."""
 COMPRESSED = ("", ".gz", ".zst")
 """Suffixes of compressed files, which may follow; such files are decompressed."""
@@ -47,7 +49,7 @@ class Domain:
     @property
     def slice(self) -> float:
         """Share of its training documents that goes to `general`."""
-        few = self.files < FEW_FILES and all(p.endswith(".txt") for p in self.patterns)
+        few = self.files < FEW_FILES and all(p.endswith(TEXT_SUFFIXES) for p in self.patterns)
         return 0.0 if few else SLICE
 
 
@@ -61,13 +63,13 @@ def find_domains(text: Path) -> list[Domain]:
         raise UserError(f"{text}: is not a folder; name one that has text files")
     folders = [folder for folder in sorted(text.iterdir()) if _plain_folder(folder)]
     found = [domain for folder in folders if (domain := _domain(folder, deep=True))]
-    own = _domain(text, deep=False)
-    if found and own:
-        loose = next(_files(text, deep=False))
+    loose = [file for file in _files(text, deep=False) if file.stem.lower() != "readme"]
+    if found and loose:
         raise UserError(
-            f"{text}: has both folders of text and loose files such as {loose.name}; put the "
+            f"{text}: has both folders of text and loose files such as {loose[0].name}; put the "
             "files into folders, one for each domain"
         )
+    own = _domain(text, deep=False)
     found = found or ([own] if own else [])
     if not [domain for domain in found if domain.name != GENERAL]:
         raise UserError(f"{text}: has no text of a domain; add files ({', '.join(SUFFIXES)})")
@@ -91,7 +93,7 @@ def _files(folder: Path, *, deep: bool) -> Iterator[Path]:
 def _kind(file: Path) -> str | None:
     """The suffix of a file that is read as text; None for other files."""
     endings = (suffix + packed for suffix in SUFFIXES for packed in COMPRESSED)
-    return next((ending for ending in endings if file.name.endswith(ending)), None)
+    return next((ending for ending in endings if file.name.lower().endswith(ending)), None)
 
 
 def _domain(folder: Path, *, deep: bool) -> Domain | None:

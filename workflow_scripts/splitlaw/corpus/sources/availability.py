@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,29 @@ from splitlaw.experiment.lineage import GENERAL
 
 
 def matching_paths(pattern: str) -> list[Path]:
-    """Return the files and folders that a glob pattern matches, sorted, without hidden ones."""
+    """Return the files and folders that a glob pattern matches, sorted, without hidden ones.
+
+    The suffix of a known format after a wildcard matches in either case: `*.txt` matches `A.TXT`.
+    """
     return sorted(map(Path, _glob(pattern)))
+
+
+_SUFFIXES = re.compile(r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|gz|zst))+$", re.IGNORECASE)
+
+
+def _in_any_case(pattern: str) -> str:
+    """Return a pattern of which the suffix, if it follows a wildcard, matches in any case."""
+    folder, slash, name = pattern.rpartition("/")
+    suffix = _SUFFIXES.search(name)
+    if suffix is None or not glob.has_magic(name[: suffix.start()]):
+        return pattern
+    letters = (f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in suffix[0])
+    return f"{folder}{slash}{name[: suffix.start()]}{''.join(letters)}"
 
 
 def _glob(pattern: str) -> Iterator[str]:
     # Path.glob refuses absolute patterns, and a corpus is often outside the working directory.
-    return glob.iglob(pattern, recursive=True)  # noqa: PTH207
+    return glob.iglob(_in_any_case(pattern), recursive=True)  # noqa: PTH207
 
 
 def check_sources_exist(config: CorpusConfig) -> None:

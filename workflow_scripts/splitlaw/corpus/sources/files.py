@@ -15,15 +15,14 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from splitlaw.corpus.sources.availability import matching_paths
-from splitlaw.corpus.sources.formats import (
-    COMPRESSED,
+from splitlaw.corpus.sources.formats import FORMATS, file_format, is_text_file
+from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.located import (
     DOCUMENT_TOO_LARGE,
-    FORMATS,
     MAX_DOCUMENT_BYTES,
     Located,
     first_line,
 )
-from splitlaw.corpus.sources.input_errors import InputErrors
 
 _BUFFER_BYTES = 1 << 18
 """Larger than Python's default of 8 KB, for fewer system calls."""
@@ -38,15 +37,15 @@ def read_files(pattern: str, text_field: str, errors: InputErrors) -> Iterator[L
         if path.is_dir():
             yield from _read_folder(path, errors)
         else:
-            yield from _read_file(path, text_field, errors)
+            yield from read_file(path, text_field, errors)
 
 
 def _read_folder(folder: Path, errors: InputErrors) -> Iterator[Located]:
     """Yield one document: the text files below `folder`, joined in the order of their paths."""
     parts, size = [], 0
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and _format(path) == ".txt":
-            for _, text in _read_file(path, "", errors):
+        if path.is_file() and is_text_file(path):
+            for _, text in read_file(path, "", errors):
                 parts.append(text)
                 size += len(text)
         if size > MAX_DOCUMENT_BYTES:
@@ -58,17 +57,18 @@ def _read_folder(folder: Path, errors: InputErrors) -> Iterator[Located]:
         errors.report(str(folder), "folder without text files")
 
 
-def _read_file(path: Path, text_field: str, errors: InputErrors) -> Iterator[Located]:
+def read_file(path: Path, text_field: str, errors: InputErrors) -> Iterator[Located]:
+    """Yield the documents of one file; a file without any is counted, and stops nothing."""
     errors_before, documents = errors.counts.total(), 0
     for located in _parse_file(path, text_field, errors):
         documents += 1
         yield located
     if not documents and errors.counts.total() == errors_before:
-        errors.report(str(path), "empty file")
+        errors.count_empty(str(path))
 
 
 def _parse_file(path: Path, text_field: str, errors: InputErrors) -> Iterator[Located]:
-    parse = FORMATS.get(_format(path))
+    parse = FORMATS.get(file_format(path))
     if parse is None:
         errors.report(str(path), f"unknown format; use {', '.join(FORMATS)}, also .gz and .zst")
         return
@@ -81,17 +81,13 @@ def _parse_file(path: Path, text_field: str, errors: InputErrors) -> Iterator[Lo
         errors.report(str(path), f"truncated or damaged ({first_line(cause)})")
 
 
-def _format(path: Path) -> str:
-    uncompressed = path.with_suffix("") if path.suffix in COMPRESSED else path
-    return uncompressed.suffix
-
-
 @contextmanager
 def _open_decompressed(path: Path) -> Iterator[BinaryIO]:
-    if path.suffix == ".gz":
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
         with gzip.open(path) as stream:
             yield cast(BinaryIO, stream)
-    elif path.suffix == ".zst":
+    elif suffix == ".zst":
         with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "zstd") as inner:
             yield cast(BinaryIO, io.BufferedReader(cast(Any, inner), _BUFFER_BYTES))
     else:

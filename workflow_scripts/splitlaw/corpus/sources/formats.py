@@ -1,43 +1,30 @@
-"""Parsers of file formats: JSON lines, JSON, Parquet, CSV and plain text.
+"""Parsers of file formats: JSON lines, JSON and plain text; `FORMATS` lists all.
 
 Each parser takes an open stream, the path for messages, the field or column that holds the text,
 and the collector of errors; it yields the documents with their locations.
 """
 
-import csv
 import io
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from splitlaw.corpus.sources.csv_files import read_csv
 from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.located import (
+    COMPRESSED,
+    DOCUMENT_TOO_LARGE,
+    MAX_DOCUMENT_BYTES,
+    Located,
+    first_line,
+    joined,
+)
+from splitlaw.corpus.sources.parquet_files import read_parquet
 
-Located = tuple[str, str]
-"""The location of a document (file, with its line or row), for messages, and its text."""
-
-COMPRESSED = (".gz", ".zst")
-MAX_DOCUMENT_BYTES = 64 << 20
-"""A longer document is bad input, so that memory stays bounded. Cleaning drops documents of more
-than 1 MB by default anyway."""
-DOCUMENT_TOO_LARGE = f"document over {MAX_DOCUMENT_BYTES >> 20} MB"
-
-_MAX_NAMES_SHOWN = 8  # keeps a message that lists fields or columns on one line
-_COPY_BYTES = 1 << 20  # of a stream or file at a time
-_PARQUET_BATCH_BYTES = 16 << 20  # of text held in memory at a time
-_PARQUET_BATCH_ROWS = 256  # in case a few rows are much longer than the mean
+_COPY_BYTES = 1 << 20  # of a stream at a time
 _BETWEEN_VALUES = re.compile(r"[\s,\[]*")
-
-
-def first_line(cause: BaseException) -> str:
-    """Return the first line of an error's message, at most 200 characters."""
-    return (str(cause) or type(cause).__name__).strip().splitlines()[0][:200]
 
 
 def _decode(data: bytes, location: str, errors: InputErrors) -> str | None:
@@ -53,16 +40,12 @@ def _record_text(record: Any, field: str, location: str, errors: InputErrors) ->
     if not isinstance(record, dict):
         errors.report(location, f"not a JSON object ({type(record).__name__})")
     elif field not in record:
-        errors.report(location, f"no field {field!r} (it has {_names(record)}); set text_field")
+        errors.report(location, f"no field {field!r} (it has {joined(record)}); set text_field")
     elif not isinstance(record[field], str):
         errors.report(location, f"field {field!r} is not text ({type(record[field]).__name__})")
     else:
         return cast(str, record[field])
     return None
-
-
-def _names(names: Any) -> str:
-    return ", ".join(map(str, list(names)[:_MAX_NAMES_SHOWN]))
 
 
 def _json_lines(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
@@ -99,11 +82,12 @@ def _json(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iter
 def _json_values(stream: BinaryIO, path: Path, errors: InputErrors) -> Iterator[tuple[int, Any]]:
     """Yield the line and value of each element of a list, or of a single object, as it is read."""
     characters = io.TextIOWrapper(stream, "utf-8-sig")
-    decoder, buffer, line = json.JSONDecoder(), "", 1
+    decoder, buffer, line, first = json.JSONDecoder(), "", 1, ""
     try:
         # Reading as much as is already buffered keeps the time linear for one long value.
         while added := characters.read(max(_COPY_BYTES, len(buffer))):
             buffer, position = buffer + added, 0
+            first = first or buffer.lstrip()[:1]
             for start, end, record in _complete_values(decoder, buffer):
                 line += buffer.count("\n", position, start)
                 yield line, record
@@ -118,7 +102,7 @@ def _json_values(stream: BinaryIO, path: Path, errors: InputErrors) -> Iterator[
         return
     rest = buffer.lstrip(" \t\r\n,[")
     line += buffer.count("\n", 0, len(buffer) - len(rest))
-    if rest.strip(" \t\r\n]"):
+    if rest.strip(" \t\r\n]") or (first == "[" and "]" not in rest):
         errors.report(f"{path}:{line}", f"not JSON (truncated or invalid at {rest[:20]!r})")
 
 
@@ -133,44 +117,6 @@ def _complete_values(decoder: json.JSONDecoder, buffer: str) -> Iterator[tuple[i
         yield separator.end(), end, record
 
 
-def _csv(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
-    csv.field_size_limit(MAX_DOCUMENT_BYTES)
-    rows = csv.DictReader(_csv_lines(stream))
-    try:
-        columns = rows.fieldnames or ()
-        if field not in columns:
-            errors.report(
-                f"{path}:1", f"no column {field!r} (it has {_names(columns)}); set text_field"
-            )
-            return
-        for row in rows:
-            location, text = f"{path}:{rows.line_num}", row[field]
-            if text is None:
-                errors.report(location, f"no field {field!r} (a short row)")
-            elif not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text):
-                errors.report(location, "invalid UTF-8")
-            else:
-                yield location, text
-    except csv.Error as cause:
-        too_large = "limit" in str(cause)
-        reason = (
-            f"{DOCUMENT_TOO_LARGE}, or an open quote"
-            if too_large
-            else f"not CSV ({first_line(cause)})"
-        )
-        errors.report(f"{path}:{rows.line_num + 1}", f"{reason}; the rest of the file is not read")
-
-
-def _csv_lines(stream: BinaryIO) -> Iterator[str]:
-    """Yield lines of bounded length; bytes that are not UTF-8 become lone surrogates."""
-    encoding = "utf-8-sig"
-    while line := stream.readline(MAX_DOCUMENT_BYTES):
-        if len(line) == MAX_DOCUMENT_BYTES and not line.endswith(b"\n"):
-            raise csv.Error("line over the limit")
-        yield line.decode(encoding, "surrogateescape")
-        encoding = "utf-8"
-
-
 def _plain_text(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
     data = stream.read(MAX_DOCUMENT_BYTES + 1)
     if len(data) > MAX_DOCUMENT_BYTES:
@@ -181,53 +127,24 @@ def _plain_text(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -
         yield str(path), text
 
 
-def _parquet(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
-    if path.suffix not in COMPRESSED:
-        yield from _parquet_rows(path, path, field, errors)
-        return
-    with tempfile.NamedTemporaryFile(suffix=".parquet") as copy:  # Parquet requires random access
-        shutil.copyfileobj(stream, copy, _COPY_BYTES)
-        copy.flush()
-        yield from _parquet_rows(Path(copy.name), path, field, errors)
-
-
-def _parquet_rows(parquet: Path, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
-    """Yield the rows of the uncompressed file `parquet`; `path` is the name in messages."""
-    with pq.ParquetFile(parquet, buffer_size=_COPY_BYTES) as stored:
-        schema = stored.schema_arrow
-        if field not in schema.names:
-            errors.report(
-                str(path), f"no column {field!r} (it has {_names(schema.names)}); set text_field"
-            )
-            return
-        kind = schema.field(field).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            errors.report(str(path), f"column {field!r} is not text ({kind})")
-            return
-        number = 0
-        rows = _rows_per_batch(stored.metadata)
-        for batch in stored.iter_batches(rows, columns=[field], use_threads=False):
-            for text in batch.column(0).to_pylist():
-                number += 1
-                if text is None:
-                    errors.report(f"{path}: row {number}", f"no field {field!r} (null)")
-                else:
-                    yield f"{path}: row {number}", text
-
-
-def _rows_per_batch(metadata: pq.FileMetaData) -> int:
-    """Return how many rows of mean size fit into `_PARQUET_BATCH_BYTES`."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    size = sum(group.total_byte_size for group in groups)
-    rows = _PARQUET_BATCH_BYTES * metadata.num_rows // max(size, 1)
-    return max(1, min(_PARQUET_BATCH_ROWS, rows))
-
-
 FORMATS: dict[str, Callable[[BinaryIO, Path, str, InputErrors], Iterator[Located]]] = {
     ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
     ".json": _json,
-    ".parquet": _parquet,
-    ".csv": _csv,
+    ".parquet": read_parquet,
+    ".csv": read_csv,
     ".txt": _plain_text,
+    ".md": _plain_text,
 }
-"""File name suffix to the parser of the format."""
+"""File name suffix in lower case to the parser of the format."""
+
+
+def file_format(path: Path) -> str:
+    """Return the suffix of the uncompressed file in lower case, a key of `FORMATS` if known."""
+    compressed = path.suffix.lower() in COMPRESSED
+    return (path.with_suffix("") if compressed else path).suffix.lower()
+
+
+def is_text_file(path: Path) -> bool:
+    """Return whether the whole file is one text."""
+    return FORMATS.get(file_format(path)) is _plain_text

@@ -1,26 +1,38 @@
 """Documents of a Hugging Face data set: from the hub, from its cache, or from a local folder."""
 
 import logging
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.sources.formats import Located
+from splitlaw.corpus.sources.files import read_file
+from splitlaw.corpus.sources.formats import FORMATS, file_format
 from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.located import Located
 from splitlaw.experiment.corpus_settings import Source
 
 _MAX_CAUSE_CHARACTERS = 300  # messages of `datasets` can be many lines long
+_CONFIGS = re.compile(r"^configs:", re.MULTILINE)
+"""Key of the configurations of a data set, in the header of its README.md."""
 
 
 def read_dataset(source: Source, errors: InputErrors) -> Iterator[Located]:
-    """Yield the documents of a data set.
+    """Yield the documents of a data set; a text file is one document.
 
+    Files of a local folder are read as those of a pattern are: their other columns may differ.
     Raises `UserError` if the data set cannot be opened or does not have the configured column.
     """
+    files = _local_files(source)
+    if files:
+        for path in files:
+            yield from read_file(path, source.text_field, errors)
+        return
     name = source.dataset
-    with _silenced_loggers():
+    with _silenced_loggers(), _explained(source):
         rows = _open_dataset(source)
     columns = getattr(rows, "column_names", None)
     if columns is not None and source.text_field not in columns:
@@ -28,44 +40,101 @@ def read_dataset(source: Source, errors: InputErrors) -> Iterator[Located]:
             f"dataset {name}: no column {source.text_field!r} (it has {', '.join(columns)}); "
             "set text_field"
         )
-    for number, row in enumerate(rows, start=1):
-        text = row.get(source.text_field)
-        if isinstance(text, str):
-            yield f"dataset {name}: row {number}", text
-        else:
-            kind = type(text).__name__
-            errors.report(
-                f"dataset {name}: row {number}", f"field {source.text_field!r} is not text ({kind})"
-            )
+    with _explained(source):
+        for number, row in enumerate(rows, start=1):
+            text = row.get(source.text_field)
+            if isinstance(text, str):
+                yield f"dataset {name}: row {number}", text
+            else:
+                errors.report(
+                    f"dataset {name}: row {number}",
+                    f"field {source.text_field!r} is not text ({type(text).__name__})",
+                )
+
+
+def _local_files(source: Source) -> list[Path]:
+    """Return the files of the split, for a folder of files in known formats; else nothing.
+
+    As in `datasets`, the names of files and folders say which split they belong to. Folders that
+    `datasets` has saved, or that have their own configuration, are opened by that library.
+    """
+    assert source.dataset is not None
+    folder = Path(source.dataset)
+    own = ("dataset_dict.json", "dataset_info.json", ".huggingface.yaml")
+    if not folder.is_dir() or source.config or any((folder / name).exists() for name in own):
+        return []
+    card = folder / "README.md"
+    if card.is_file() and _CONFIGS.search(card.read_text(encoding="utf-8", errors="replace")):
+        return []
+    from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
+
+    try:
+        found = DataFilesDict.from_patterns(
+            get_data_patterns(str(folder.resolve())), base_path=str(folder.resolve())
+        )
+    except EmptyDatasetError:
+        return []
+    files = [Path(name) for name in found.get(source.split, ())]
+    known = [path for path in files if file_format(path) in FORMATS]
+    if known and len(known) < len(files):
+        other = next(path.name for path in files if path not in known)
+        print(
+            f"dataset {source.dataset}: {len(files) - len(known)} files of other formats are not "
+            f"read, such as {other}",
+            file=sys.stderr,
+        )
+    return known
 
 
 def _open_dataset(source: Source) -> Iterable[dict[str, Any]]:
-    from datasets import load_dataset, load_from_disk  # takes a second to import; only needed here
+    # Takes a second to import; only needed here.
+    from datasets import load_dataset, load_dataset_builder, load_from_disk
 
     assert source.dataset is not None
     folder = Path(source.dataset)
+    if (folder / "dataset_dict.json").is_file():
+        return load_from_disk(source.dataset)[source.split]
+    if (folder / "dataset_info.json").is_file():
+        return load_from_disk(source.dataset)
+    builder = load_dataset_builder(source.dataset, source.config, revision=source.revision)
+    # Otherwise `datasets` makes a row of every line of a text file.
+    whole = {"sample_by": "document"} if builder.name == "text" else {}
+    return load_dataset(
+        source.dataset,
+        source.config,
+        split=source.split,
+        revision=source.revision,
+        streaming=source.streaming,
+        **whole,
+    )
+
+
+@contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    """Turn errors of `datasets` into `UserError`."""
+    from datasets.exceptions import DatasetGenerationError
+
     try:
-        if (folder / "dataset_dict.json").is_file():
-            return load_from_disk(source.dataset)[source.split]
-        if (folder / "dataset_info.json").is_file():
-            return load_from_disk(source.dataset)
-        return load_dataset(
-            source.dataset,
-            source.config,
-            split=source.split,
-            revision=source.revision,
-            streaming=source.streaming,
-        )
+        yield
     except ConnectionError as cause:
         raise UserError(
             f"dataset {source.dataset}: {cause}; connect to the network, set HF_HUB_OFFLINE=1 to "
             "use the cache, or use files or packages as the source"
         ) from None
-    except (OSError, ValueError, KeyError) as cause:
-        reason = " ".join(str(cause).split())[:_MAX_CAUSE_CHARACTERS]
+    except DatasetGenerationError as cause:
         raise UserError(
-            f"dataset {source.dataset}: {reason}; check its name, config, split and revision"
+            f"dataset {source.dataset}: {_reason(cause.__cause__ or cause)}; if its files have "
+            "different columns, download them and use files or the folder as the source"
         ) from None
+    except (OSError, ValueError, KeyError) as cause:
+        raise UserError(
+            f"dataset {source.dataset}: {_reason(cause)}; check its name, config, split and "
+            "revision"
+        ) from None
+
+
+def _reason(cause: BaseException) -> str:
+    return " ".join(str(cause).split())[:_MAX_CAUSE_CHARACTERS]
 
 
 @contextmanager

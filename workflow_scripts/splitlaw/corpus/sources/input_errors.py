@@ -26,6 +26,13 @@ class InputErrors:
             raise UserError(
                 f"{location}: {reason}; fix it, or set corpus.cleaning.on_bad_input to skip"
             )
+        self._count(location, reason)
+
+    def count_empty(self, location: str) -> None:
+        """Print and count a file without documents, such as an empty shard of a data set."""
+        self._count(location, "empty file")
+
+    def _count(self, location: str, reason: str) -> None:
         self.counts[reason.partition(";")[0].partition(" (")[0]] += 1
         if self.counts.total() <= _MAX_PRINTED:
             print(f"skipped: {location}: {reason}", file=sys.stderr)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from splitlaw.corpus.sources.files import read_files
-from splitlaw.corpus.sources.formats import DOCUMENT_TOO_LARGE, MAX_DOCUMENT_BYTES, Located
 from splitlaw.corpus.sources.hub import read_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.located import DOCUMENT_TOO_LARGE, MAX_DOCUMENT_BYTES, Located
 from splitlaw.corpus.sources.packages import read_package
 from splitlaw.experiment.corpus_settings import Source
 

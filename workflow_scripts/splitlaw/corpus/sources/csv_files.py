@@ -1,0 +1,121 @@
+"""The parser of CSV files, which refuses every row whose cells are uncertain.
+
+The rules are those of RFC 4180, as `pandas` and `pyarrow` write it: a cell that contains a comma, a
+quote or a newline is quoted, and a quote within it is doubled. A row must have as many cells as the
+header. Otherwise an unquoted comma, a `\\"` or a quote that is never closed would cut or join texts
+without a message.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.located import (
+    DOCUMENT_TOO_LARGE,
+    MAX_DOCUMENT_BYTES,
+    Located,
+    column_problem,
+    first_line,
+)
+
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+"""Lone surrogates, which stand for bytes that are not UTF-8."""
+_OVER_LIMIT = "field larger than field limit"
+"""Beginning of the message of the `csv` module about a cell over its limit."""
+
+
+def read_csv(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
+    """Yield the cells of the column `field`; each location is the line where the row begins."""
+    csv.field_size_limit(MAX_DOCUMENT_BYTES)
+    lines = _Lines(stream)
+    rows = csv.reader(lines, strict=True)
+    header: list[str] | None = None
+    begin = 1
+    try:
+        for row in rows:
+            location, begin = f"{path}:{begin}", rows.line_num + 1
+            raw = lines.take()
+            if not any(row) and len(row) < len(header or ["", ""]):
+                continue  # a blank line
+            if header is None:
+                header = row
+                if problem := column_problem(header, field):
+                    errors.report(location, problem)
+                    return
+                continue
+            text = row[header.index(field)] if len(row) == len(header) else ""
+            if problem := _row_problem(row, len(header), raw, text):
+                errors.report(location, problem)
+            else:
+                yield location, text
+    except csv.Error as cause:
+        errors.report(f"{path}:{begin}", f"{_reason(cause)}; the rest of the file is not read")
+
+
+def _row_problem(row: list[str], columns: int, raw: str, text: str) -> str | None:
+    """Return why a row is refused; None if its text is certain."""
+    if len(row) > columns:
+        return (
+            f"more cells than the header ({len(row)} instead of {columns}); put quotes around text "
+            "that contains a comma, and write a quote within it twice"
+        )
+    if len(row) < columns:
+        return (
+            f"fewer cells than the header ({len(row)} instead of {columns}); put quotes around "
+            "text that contains a newline"
+        )
+    if any(_is_half_quoted(cell, raw) for cell in row):
+        return (
+            'a cell ends with a quote but does not begin with one; write a quote within text as ""'
+        )
+    if _NOT_UTF8.search(text):
+        return "invalid UTF-8"
+    return None
+
+
+def _is_half_quoted(cell: str, raw: str) -> bool:
+    """Return whether an unquoted cell is the end of a quoted one, of which the rest is elsewhere.
+
+    An unquoted quote such as that of `6" nails` is read as it is.
+    """
+    if not cell.endswith('"') or cell.count('"') % 2 == 0:
+        return False
+    escaped = cell.replace('"', '""')
+    return f'"{escaped}"' not in raw
+
+
+def _reason(cause: csv.Error) -> str:
+    message = str(cause)
+    if message.startswith(_OVER_LIMIT):
+        return f"{DOCUMENT_TOO_LARGE}, or an open quote"
+    if "end of data" in message:
+        return "open quote (the file ends within a quoted cell)"
+    if "expected after" in message:
+        return 'open quote, or a quote within text that is not doubled (write it as "")'
+    return f"not CSV ({first_line(cause)})"
+
+
+class _Lines:
+    """Iterates over lines of bounded length, and keeps those of the current row."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        # Newlines within quoted cells are kept; those of Windows and of old Macs end a row too.
+        self._stream = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
+        self._row: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._stream.readline(MAX_DOCUMENT_BYTES):
+            if len(line) == MAX_DOCUMENT_BYTES and not line.endswith(("\n", "\r")):
+                raise csv.Error(_OVER_LIMIT)
+            self._row.append(line)
+            yield line
+
+    def take(self) -> str:
+        """Return the lines that were read since the last call."""
+        raw = "".join(self._row)
+        self._row.clear()
+        return raw

@@ -1,0 +1,80 @@
+"""The parser of Parquet files; of all columns, only that of the text is read."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.located import COMPRESSED, Located, column_problem
+
+_COPY_BYTES = 1 << 20  # of a stream or file at a time
+_BATCH_BYTES = 16 << 20  # of text held in memory at a time
+_BATCH_ROWS = 256  # in case a few rows are much longer than the mean
+_TEXT = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+)
+"""Types of text. Some writers, such as Spark's, mark UTF-8 as binary."""
+
+
+def read_parquet(
+    stream: BinaryIO, path: Path, field: str, errors: InputErrors
+) -> Iterator[Located]:
+    """Yield the texts of the column `field`, which may be dictionary-encoded or binary UTF-8."""
+    if path.suffix.lower() not in COMPRESSED:
+        yield from _rows(path, path, field, errors)
+        return
+    # Parquet requires random access. The file has no name, so nothing is left if it is killed.
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(stream, copy, _COPY_BYTES)
+        copy.seek(0)
+        yield from _rows(copy, path, field, errors)
+
+
+def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
+    """Yield the rows of the uncompressed file `parquet`; `path` is the name in messages."""
+    with pq.ParquetFile(parquet, buffer_size=_COPY_BYTES) as stored:
+        if stored.metadata.num_rows == 0:
+            return  # the columns of an empty file often have no type
+        schema = stored.schema_arrow
+        problem = column_problem(schema.names, field) or _type_problem(schema.field(field))
+        if problem:
+            errors.report(str(path), problem)
+            return
+        number = 0
+        rows = _rows_per_batch(stored.metadata)
+        for batch in stored.iter_batches(rows, columns=[field], use_threads=False):
+            for text in batch.column(0).cast(pa.large_binary()).to_pylist():
+                number += 1
+                location = f"{path}: row {number}"
+                if text is None:
+                    errors.report(location, f"no field {field!r} (null)")
+                    continue
+                try:
+                    yield location, text.decode("utf-8")
+                except UnicodeDecodeError as cause:
+                    errors.report(location, f"invalid UTF-8 (byte {cause.start})")
+
+
+def _type_problem(column: pa.Field) -> str | None:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if any(is_kind(kind) for is_kind in _TEXT):
+        return None
+    return f"column {column.name!r} is not text ({column.type})"
+
+
+def _rows_per_batch(metadata: pq.FileMetaData) -> int:
+    """Return how many rows of mean size fit into `_BATCH_BYTES`."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    size = sum(group.total_byte_size for group in groups)
+    rows = _BATCH_BYTES * metadata.num_rows // max(size, 1)
+    return max(1, min(_BATCH_ROWS, rows))
