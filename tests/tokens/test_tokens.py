@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.corpus.documents import read_documents, split_path, write_documents
 from splitlaw.tokens import open_documents, open_tokens
 from splitlaw.tokens.encoding import load_tokenizer
-from splitlaw.tokens.tokenizer import END_OF_TEXT
+from splitlaw.tokens.tokenizer import END_OF_TEXT, LONGEST_OTHERS, _without_long_runs, train_bpe
 
 TEXTS = [
     "the quick brown fox jumps over the lazy dog, again and again and again",
@@ -200,3 +201,33 @@ def test_opening_token_files_imports_no_large_library() -> None:
 def test_batches_of_a_corpus_are_in_its_order(made: Path) -> None:
     (batch,) = read_documents(made / "corpus", "law", "train")
     assert batch[1] == TEXTS
+
+
+def no_spaces(characters: int) -> str:
+    random = np.random.default_rng(0)
+    return "".join(map(chr, 0x4E00 + random.zipf(1.3, characters) % 2000))
+
+
+def test_text_without_spaces_is_trained_on_in_linear_time() -> None:
+    # https://github.com/huggingface/tokenizers/issues/1395: 200,000 characters took minutes
+    began = time.monotonic()
+    tokenizer = train_bpe(iter([no_spaces(200_000)]), 1024)
+    assert tokenizer.get_vocab_size() == 1024
+    assert time.monotonic() - began < 30
+
+
+def test_long_runs_are_cut_and_then_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    letters, dashes = "x" * 150, "-" * 600
+    pieces = list(_without_long_runs(iter([f"a word {letters} and {dashes}."])))
+    assert "".join(pieces) == f"a word {letters} and {dashes}."
+    assert max(map(len, pieces)) <= LONGEST_OTHERS + len(" and ") + 64
+    monkeypatch.setattr("splitlaw.tokens.tokenizer.RUN_CHARACTERS", 200)
+    assert (
+        "".join(_without_long_runs(iter([f"a {letters} b {letters} c"])))
+        == f"a {letters} b {letters[:50]} c"
+    )
+
+
+def test_ordinary_text_is_not_changed() -> None:
+    texts = [*TEXTS, "=" * 142, "Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz"]
+    assert list(_without_long_runs(iter(texts))) == texts

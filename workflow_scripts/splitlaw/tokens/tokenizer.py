@@ -1,5 +1,6 @@
 """The stage `train_tokenizer`: train a byte-level BPE tokenizer, or copy an existing one."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,19 @@ from splitlaw.experiment.settings import TokenizerConfig
 END_OF_TEXT = "<|endoftext|>"
 _PROBE = "Zażółć gęślą jaźń — 深層学習 🧪 ∀ε>0 \u200b\U0010fffd\n"
 """Rare characters, which only a byte-level tokenizer encodes without unknown tokens."""
+LONGEST_LETTERS = 64
+"""Longest run of letters in training: the time of BPE training is quadratic in the length of words.
+Words of languages with spaces are shorter, so that only text without spaces is cut."""
+LONGEST_OTHERS = 256
+"""The same for other runs, such as lines of dashes, up to 142 long in the default text."""
+RUN_CHARACTERS = 2_000_000
+"""Characters in long runs that are trained on. Their pieces hardly ever repeat, and each character
+takes up to 300 bytes of memory."""
+_LETTER, _SIGN = r"[^\W\d_]", r"(?:[^\w\s]|_)"
+_LONG_RUN = re.compile(
+    rf"(?<!{_LETTER}){_LETTER}{{{LONGEST_LETTERS + 1},}}"
+    + "".join(rf"|(?<!{kind}){kind}{{{LONGEST_OTHERS + 1},}}" for kind in (r"\d", r"\s", _SIGN))
+)
 
 
 def make_tokenizer(config: TokenizerConfig, corpus: Path, out: Path) -> None:
@@ -41,8 +55,29 @@ def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(_without_long_runs(texts), trainer)
     return tokenizer
+
+
+def _without_long_runs(texts: Iterator[str]) -> Iterator[str]:
+    """Yield the texts, cut within long runs of letters or of other characters.
+
+    After `RUN_CHARACTERS` in long runs, the rest of them is left out.
+    """
+    remaining = RUN_CHARACTERS
+    for text in texts:
+        begin = 0
+        for run in _LONG_RUN.finditer(text):
+            end = min(run.end(), run.start() + remaining)
+            remaining -= end - run.start()
+            step = LONGEST_LETTERS if run[0][0].isalpha() else LONGEST_OTHERS
+            for cut in range(run.start() + step, end, step):
+                yield text[begin:cut]
+                begin = cut
+            if end < run.end():
+                yield text[begin:end]
+                begin = run.end()
+        yield text[begin:]
 
 
 def _training_text(corpus: Path, max_bytes: int) -> Iterator[str]:
