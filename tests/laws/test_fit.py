@@ -8,7 +8,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.laws import FORMS
 from splitlaw.laws.fit import Effort, fit_form, fit_sharings, layout_for
 from splitlaw.laws.problem import Problem
-from splitlaw.laws.table import read_table
+from splitlaw.laws.read import read_table
 
 TWO_STAGE = [name for name, form in FORMS.items() if form.stages == 2]
 

@@ -7,7 +7,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.laws import FitResult, fit_table
 from splitlaw.laws.bootstrap import draw_weights
 from splitlaw.laws.holdout import held_out_rows
-from splitlaw.laws.table import read_table
+from splitlaw.laws.read import read_table
 from splitlaw.planner import plan
 
 LEADING = ("two_skills", "effective_tokens")

@@ -5,8 +5,8 @@ import pytest
 from laws.planted import law, table
 from splitlaw.common.errors import UserError
 from splitlaw.laws import fit_table
+from splitlaw.laws.read import read_table
 from splitlaw.laws.repetition import effective_tokens, marginal_worth
-from splitlaw.laws.table import read_table
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_missing_file_and_an_empty_one(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_table(tmp_path / "none.csv")
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(UserError, match="cannot be read as CSV"):
+    with pytest.raises(UserError, match="is empty; give a header"):
         read_table(tmp_path / "empty.csv")
     (tmp_path / "header.csv").write_text("params,pretrain_tokens,specialize_tokens,domain,loss\n")
     with pytest.raises(UserError, match="has no rows"):

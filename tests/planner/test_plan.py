@@ -153,6 +153,14 @@ def test_a_domain_gets_a_token_where_the_law_is_infinite_without_one(form, worth
     ("options", "message"),
     [
         ({"flops": -1.0}, "flops is -1"),
+        ({"flops": np.nan}, "flops is nan"),
+        ({"flops": 1e308}, "flops is 1e.308; give a number above 0, at most 1e.60"),
+        ({"flops": 1e30}, "at most 9e.15 tokens: lower the budget"),
+        ({"flops": 1e30, "params": None}, "at most 9e.15 tokens: lower the budget"),
+        ({"flops": 1e3}, "5.5.*e-06 tokens at 3e.07 parameters, less than one for each of 4 runs"),
+        ({"flops": 1e3, "params": None}, "less than one for each of 4 runs; raise the budget"),
+        ({"flops": 1e3, "pretrain_tokens": 1e9}, "less than one for each of 3 runs"),
+        ({"pretrain_tokens": 1e30}, "pretrain_tokens is 1e.30; a plan has at most"),
         ({"params": 0.0}, "params is 0"),
         ({"trunk": "both"}, "trunk 'both' is unknown"),
         ({"domains": ["a", "z"]}, "domain 'z' is not in the fit"),
@@ -165,6 +173,27 @@ def test_a_domain_gets_a_token_where_the_law_is_infinite_without_one(form, worth
 def test_what_cannot_be_planned_is_refused(fit, options, message):
     with pytest.raises(UserError, match=message):
         plan(fit, **{"flops": C, "params": N, **options})
+
+
+def test_a_law_of_one_stage_is_refused(fit):
+    with pytest.raises(UserError, match="law chinchilla describes runs of one stage, so"):
+        plan(law("chinchilla"), flops=C, params=N)
+    for column in ("pretrain_tokens", "specialize_tokens"):
+        never = replace(fit, range={**fit.range, column: (0.0, 0.0)})
+        with pytest.raises(UserError, match=f"all rows of the fit have {column} 0, so the law"):
+            plan(never, flops=C, params=N)
+        with pytest.raises(UserError, match="knows no split; fit a law to runs with both"):
+            least_compute(never, loss=2.5, params=N)
+
+
+def test_a_small_budget_has_a_warning_and_a_large_one_whole_tokens(fit):
+    measured = replace(fit, range={**fit.range, "loss": (2.0, 4.0)})
+    small = plan(measured, flops=6 * N * 1000, params=N)
+    assert any("above every measured one (at most 4)" in warning for warning in small.warnings)
+    large = plan(fit, flops=6 * N * 8e15, params=N)
+    tokens = [large.pretrain_tokens, *large.specialize_tokens.values()]
+    assert min(tokens) > 0 and sum(tokens) <= 8e15
+    assert any("times the largest measured" in warning for warning in large.warnings)
 
 
 def test_the_frontier_has_a_curve_for_the_mean_and_for_each_law(fit):

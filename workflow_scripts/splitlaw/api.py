@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from splitlaw import planner
 from splitlaw.laws import FitResult, fit_table
 from splitlaw.laws.api import DRAWS
-from splitlaw.laws.table import read_points
+from splitlaw.laws.read import read_points
 from splitlaw.planner import Plan
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def fit_law(
     seed: int = 0,
     min_tokens_per_param: float = 0.0,
     repetitions: float | None = None,
+    drop_invalid: bool = False,
+    trajectories: bool = False,
 ) -> FitResult:
     """Fit a scaling law L(N, D, D') to a table of losses.
 
@@ -40,7 +42,7 @@ def fit_law(
         A CSV file or a data frame, one row per model and evaluated domain, with the columns
         `params` (N, parameters), `pretrain_tokens` (D, tokens), `specialize_tokens` (D', tokens),
         `domain` and `loss` (nats per token). Further columns are used where present: `split`
-        (rows with `holdout` only measure the error), `train_domain`, `trunk`, `seed`,
+        (rows with `holdout` only measure the error), `train_domain`, `run`, `trunk`, `seed`,
         `flops_per_token`, `unique_pretrain_tokens`, `unique_specialize_tokens`.
     law
         Name of a form (see `splitlaw.laws.FORMS`), several names that compete, or `auto` for all.
@@ -57,6 +59,11 @@ def fit_law(
     repetitions
         Number of repetitions of a text after which another pass is worth 1/e of the first;
         estimated from the table by default.
+    drop_invalid
+        Leave out rows with a value that cannot be used, and count them in a warning, instead of
+        raising an error.
+    trajectories
+        Accept several points along one run, as the columns `run` and `trunk` show them.
 
     Returns
     -------
@@ -87,6 +94,8 @@ def fit_law(
         seed=seed,
         min_tokens_per_param=min_tokens_per_param,
         repetitions=repetitions,
+        drop_invalid=drop_invalid,
+        trajectories=trajectories,
     )
 
 
@@ -193,7 +202,8 @@ def predict_loss(law: FitResult, points: str | os.PathLike[str] | pd.DataFrame) 
         A fitted law.
     points
         A CSV file or a data frame with the columns `params` (parameters), `pretrain_tokens` and
-        `specialize_tokens` (tokens) and `domain`; other columns are kept.
+        `specialize_tokens` (tokens) and `domain`; other columns are kept. There must be no
+        columns `loss`, `loss_low` or `loss_high`.
 
     Returns
     -------

@@ -32,6 +32,16 @@ def add_fit_law(parser: ArgumentParser) -> None:
         metavar="X",
         help="leave out rows with fewer tokens per parameter (0)",
     )
+    add(
+        "--drop-invalid",
+        action="store_true",
+        help="leave out rows with a value that cannot be used, and count them",
+    )
+    add(
+        "--trajectories",
+        action="store_true",
+        help="accept several points along one run",
+    )
 
 
 def run_fit_law(args: Namespace) -> None:

@@ -13,10 +13,11 @@ from splitlaw.laws.bootstrap import bootstrap as draw
 from splitlaw.laws.fit import Estimate
 from splitlaw.laws.holdout import Errors, kind_of, measure, rows_of
 from splitlaw.laws.points import Array
+from splitlaw.laws.read import read_table
 from splitlaw.laws.repeat import repetition_constant
 from splitlaw.laws.result import FitResult, Member
 from splitlaw.laws.select import Candidate, candidates, near_best, stand_ins
-from splitlaw.laws.table import Table, read_table
+from splitlaw.laws.table import Table
 from splitlaw.laws.warn import bias_warnings, fit_warnings
 
 DRAWS = 300
@@ -32,12 +33,19 @@ def fit_table(
     seed: int = 0,
     min_tokens_per_param: float = 0.0,
     repetitions: float | None = None,
+    drop_invalid: bool = False,
+    trajectories: bool = False,
 ) -> FitResult:
     """Fit a scaling law to a table of losses; `splitlaw.fit_law` describes the parameters.
 
     `bootstrap` is its `draws`: how often the clusters of the table are drawn with replacement.
     """
-    reading = read_table(table, min_tokens_per_param=min_tokens_per_param)
+    reading = read_table(
+        table,
+        min_tokens_per_param=min_tokens_per_param,
+        drop_invalid=drop_invalid,
+        trajectories=trajectories,
+    )
     if bootstrap < 0:
         raise UserError(f"draws is {bootstrap}; give 0 or more draws")
     worth = repetition_constant(reading.fit, repetitions)
@@ -68,6 +76,7 @@ def fit_table(
         range=_range(fit),
         repetitions=worth,
         seed=seed,
+        left_out=tuple(reading.left_out),
     )
 
 

@@ -173,6 +173,9 @@ class FitResult:
     seed: int
     """Seed of the draws."""
 
+    left_out: tuple[str, ...] = ()
+    """Sentences about rows of the table that never take part; fit.json does not have them."""
+
     @property
     def law(self) -> str:
         """Name of the chosen law."""
@@ -230,7 +233,7 @@ class FitResult:
 
     def summary(self) -> str:
         """The parameters, the held-out errors, the candidates and the warnings, as plain text."""
-        return summarise(self._described())
+        return summarise({**self._described(), "left_out": self.left_out})
 
     def __repr__(self) -> str:
         return f"FitResult(law={self.law!r}, domains={self.domains}, draws={self.n_draws})"

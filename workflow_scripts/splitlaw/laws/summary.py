@@ -27,6 +27,7 @@ def summarise(fit: Mapping[str, Any]) -> str:
         f"{c['law']:<20}{c['n_parameters']:>9}{_percent(c['holdout_mre']):>14}"
         for c in fit["candidates"]
     ]
+    lines += [f"note: {sentence}" for sentence in fit["left_out"]]
     lines += [f"warning: {warning}" for warning in fit["warnings"]]
     return "\n".join(lines)
 

@@ -224,6 +224,8 @@ def optimality_gap(surface: Surface, constraint: Constraint, split: Split) -> fl
     if not tied:
         (active if general[0, 0] > corner else over).append(trunk)
     multiplier = float(np.mean(active)) if active else max(over)
+    if multiplier == 0:  # The law does not depend on tokens here: every split is optimal.
+        return 0.0
     gaps = [abs(worth / multiplier - 1) for worth in active]
     gaps += [worth / multiplier - 1 for worth in over]
     return max(0.0, *gaps)

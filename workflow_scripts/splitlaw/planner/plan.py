@@ -27,6 +27,12 @@ FRACTIONS_OF_DRAWS = 13
 WORK_OF_DRAWS = 8_000
 """Draws times domains whose optima are searched; more draws add little to an interval."""
 
+MOST_TOKENS = 2.0**53
+"""Tokens beyond which a float does not count single ones; no text has so many."""
+
+MOST_FLOPS = 1e60
+"""A budget beyond this overflows in the search for a size."""
+
 GAP = 1e-2
 """Optimality gap above which a plan has a warning."""
 
@@ -44,10 +50,11 @@ def plan(
     satisfies the constraints.
     """
     task = make_task(fit, **options)
-    if not (np.isfinite(flops) and flops > 0):
-        raise UserError(f"flops is {flops:g}; give a finite number above 0")
+    if not 0 < flops <= MOST_FLOPS:
+        raise UserError(f"flops is {flops:g}; give a number above 0, at most {MOST_FLOPS:g}")
     size = best_size(task.point, lambda n: task.constraint(flops, n), fit, params)
     constraint = task.constraint(flops, size)
+    _check_budget(task, flops, size, constraint)
     best = best_split(task.point(size), constraint)
     if not np.isfinite(best.mean[0]):
         raise UserError(
@@ -56,6 +63,23 @@ def plan(
             "raise the budget or lower the minimum"
         )
     return _plan(task, flops, size, constraint, best)
+
+
+def _check_budget(task: Task, flops: float, size: float, constraint: Constraint) -> None:
+    """Refuse a budget of less than one token per model, or of more than can be counted."""
+    trunks = 0 if task.spent is not None else constraint.trunks
+    models = len(task.columns) + trunks
+    pays = f"flops {flops:g} pay for {constraint.tokens:g} tokens at {size:g} parameters"
+    if constraint.tokens < models:
+        raise UserError(
+            f"{pays}, less than one for each of {models} runs; raise the budget, or choose a "
+            "smaller size"
+        )
+    if max(constraint.tokens, task.spent or 0.0) > MOST_TOKENS:
+        raise UserError(
+            f"{pays}, and pretrain_tokens is {task.spent or 0:g}; a plan has at most "
+            f"{MOST_TOKENS:.1g} tokens: lower the budget"
+        )
 
 
 def whole_tokens(split: Split, surface: Surface, constraint: Constraint) -> Split:
@@ -89,6 +113,11 @@ def _plan(task: Task, flops: float, size: float, constraint: Constraint, best: S
     optima = _drawn_optima(draws, constraint)
     names = task.setting.domains
     value = float(point.mean(general, special)[0, 0])
+    if not np.isfinite(value):
+        raise UserError(
+            f"flops {flops:g} pay for {constraint.tokens:g} tokens at {size:g} parameters, where "
+            "the law has no value; raise the budget, or choose another size"
+        )
     share = float(fraction(split.general, split.special, constraint)[0])
     return Plan(
         flops=float(flops),
@@ -97,7 +126,7 @@ def _plan(task: Task, flops: float, size: float, constraint: Constraint, best: S
         tokens=constraint.tokens,
         trunk=task.trunk,
         pretrain_tokens=int(split.general[0]),
-        specialize_tokens=dict(zip(names, split.special[0].astype(int).tolist(), strict=True)),
+        specialize_tokens=dict(zip(names, map(int, split.special[0]), strict=True)),
         fraction_general=share,
         predicted_loss=_predicted(point, draws, general, special),
         predicted_mean_loss=(value, *_ends(ours, value)),

@@ -69,6 +69,7 @@ def make_task(
     min_tokens_per_model: float = 0.0,
 ) -> Task:
     """Check the arguments; raises `UserError` with the key that cannot be used."""
+    _check_two_stages(fit)
     names = tuple(domains) if domains else fit.domains
     if not 1 <= len(names) <= 64 or len(set(names)) < len(names):
         raise UserError(f"domains {', '.join(names)}: give 1 to 64 different names")
@@ -107,6 +108,19 @@ def make_task(
         spent=pretrain_tokens,
         min_tokens=min_tokens_per_model,
     )
+
+
+def _check_two_stages(fit: FitResult) -> None:
+    """Refuse a law that does not distinguish general tokens from domain tokens."""
+    remedy = (
+        "so the law knows no split; fit a law to runs with both pretrain_tokens and "
+        "specialize_tokens"
+    )
+    for column in ("pretrain_tokens", "specialize_tokens"):
+        if fit.range[column][1] == 0:
+            raise UserError(f"all rows of the fit have {column} 0, {remedy}")
+    if all(member.form.stages == 1 for member in fit.members):
+        raise UserError(f"the law {fit.law} describes runs of one stage, {remedy}")
 
 
 def _check_keys(what: str, given: Mapping[str, float], names: Sequence[str]) -> None:

@@ -1,5 +1,7 @@
 """Warnings about a plan, for users to read before they train it."""
 
+import numpy as np
+
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.allocate import Constraint, Split
 
@@ -29,6 +31,12 @@ def plan_warnings(
             )
     if general == 0 and fit.range["pretrain_tokens"][0] > 0:
         notes.append("The plan trains from scratch (D = 0), which the table does not measure.")
+    highest = fit.range.get("loss", (0.0, np.inf))[1]
+    if split.mean[0] > highest * SLACK:
+        notes.append(
+            f"The plan predicts a mean loss of {split.mean[0]:.4g}, above every measured one (at "
+            f"most {highest:.4g}): the budget is far below that of the measured runs."
+        )
     if gap:
         notes.append("The plan is only approximately optimal; the loss is flat around it.")
     if fit.n_draws == 0:

@@ -9,8 +9,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import NAMES, NO_SPLIT, OPTIMAL
-from splitlaw.laws.table import GENERAL
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
 from splitlaw.stages.final_results import FinalModel

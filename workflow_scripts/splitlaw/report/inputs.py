@@ -11,8 +11,9 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.experiment.columns import FIT
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws import FitResult
-from splitlaw.laws.table import GENERAL, REQUIRED
+from splitlaw.laws.read import REQUIRED
 from splitlaw.stages.final_results import FinalModel, Json, models_in_comparison, read_final_models
 from splitlaw.stages.recipe_results import RecipeResult, recipe_results
 

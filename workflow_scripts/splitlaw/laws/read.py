@@ -1,0 +1,296 @@
+"""Reading and checking a table of losses, or of points to predict at."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from splitlaw.common.errors import UserError
+from splitlaw.experiment.columns import FIT, HOLDOUT
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.laws.points import Array, Mask
+from splitlaw.laws.repetition import REPETITIONS
+from splitlaw.laws.sheet import Sheet, load_sheet
+from splitlaw.laws.table import NUMBERS, Table, make_table
+from splitlaw.laws.table_checks import (
+    check_names,
+    check_units,
+    repeated_notes,
+    trajectory_notes,
+)
+
+POINT = ("params", "pretrain_tokens", "specialize_tokens", "domain")
+REQUIRED = (*POINT, "loss")
+UNIQUE = ("unique_pretrain_tokens", "unique_specialize_tokens")
+PREDICTED = ("loss", "loss_low", "loss_high")
+"""The columns that a prediction adds to a table of points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The rows to fit, the rows set apart, and what users should know about the others."""
+
+    fit: Table
+    holdout: Table | None
+    """Rows whose `split` is `holdout`; they never enter parameters."""
+
+    notes: list[str]
+    """Sentences about rows left out, replicates, and what could not be fitted."""
+
+    left_out: list[str]
+    """Sentences about rows that never take part: of `general` and of other domains."""
+
+
+def read_table(
+    losses: str | os.PathLike[str] | pd.DataFrame,
+    *,
+    min_tokens_per_param: float = 0.0,
+    repetitions: float = REPETITIONS,
+    drop_invalid: bool = False,
+    trajectories: bool = False,
+) -> Reading:
+    """Read and check a table of losses, from a CSV file or a frame.
+
+    Rows of other domains than the one trained on are left out, and so are rows of the domain
+    `general` where there are others, and rows with fewer than `min_tokens_per_param` tokens per
+    parameter. `drop_invalid` leaves out rows with a value that cannot be used, `trajectories`
+    accepts several points along one run. All rows that are left out are counted.
+
+    Raises `UserError` with the row of the first value that cannot be used.
+    """
+    sheet = load_sheet(losses, "losses", REQUIRED)
+    values, bad, error = _values(sheet, REQUIRED)
+    notes = list(sheet.notes)
+    if error is not None:
+        if not drop_invalid:
+            raise UserError(f"{error}{_offer(int(bad.sum()))}")
+        notes.append(
+            f"{int(bad.sum())} of {len(sheet)} rows with a value that cannot be used are left out "
+            f"(first: {error})."
+        )
+        if bad.all():
+            raise UserError(f"{sheet.name}: no row can be used; the first: {error}")
+        sheet, values = sheet.take(~bad), {name: v[~bad] for name, v in values.items()}
+    check_names(sheet, [c for c in ("domain", "train_domain") if c in sheet])
+    params, general, special = (values[c] for c in POINT[:3])
+    check_units(sheet, params, general, special)
+    data = pd.DataFrame(
+        {
+            "name": sheet.names("domain"),
+            "params": params,
+            "general": general,
+            "special": special,
+            "unique_general": _unique(values, "unique_pretrain_tokens", general),
+            "unique_special": _unique(values, "unique_specialize_tokens", special),
+            "loss": values["loss"],
+            "cluster": _clusters(sheet, params, general, special),
+            "holdout": _is_holdout(sheet),
+        }
+    )
+    rows = _choose_rows(sheet, data, min_tokens_per_param)
+    kept, data = sheet.take(rows.keep), data[rows.keep].reset_index(drop=True)
+    notes += rows.notes
+    notes += trajectory_notes(kept, data, allowed=trajectories) + repeated_notes(kept, data)
+    fit = make_table(data[~data["holdout"]])
+    known = data["name"].isin(fit.domains)
+    unknown = data["holdout"] & ~known
+    if unknown.any():
+        names = ", ".join(sorted(data["name"][unknown].unique()))
+        notes.append(
+            f"{unknown.sum()} held-out rows of {names} are left out: no row to fit has this domain."
+        )
+    apart = data[data["holdout"] & known]
+    common: dict[str, Any] = {
+        "flops_per_token": _flops(values, params),
+        "repetitions": repetitions,
+        "seeds": _seeds(kept, data["params"]),
+    }
+    fit = replace(fit, **common)
+    holdout = replace(make_table(apart, fit.domains), **common) if len(apart) else None
+    return Reading(fit=fit, holdout=holdout, notes=notes + _notes(fit), left_out=rows.left_out)
+
+
+def read_points(points: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    """Read and check a table of points to predict at; every other column is kept.
+
+    Raises `UserError` with the row of the first value that cannot be used, and if the table has
+    a column that a prediction adds.
+    """
+    sheet = load_sheet(points, "points", POINT)
+    taken = [column for column in PREDICTED if column in sheet]
+    if taken:
+        raise UserError(
+            f"{sheet.name}: has the column {', '.join(taken)}, which predictions are written to; "
+            f"rename it, for instance to measured_{taken[0]}, or remove it"
+        )
+    values, _, error = _values(sheet, POINT)
+    if error is not None:
+        raise UserError(error)
+    whole = {
+        name: v.astype(np.int64) if _are_whole(sheet.frame[name]) else v
+        for name, v in values.items()
+        if name in (*POINT, *UNIQUE)
+    }
+    return sheet.frame.assign(domain=sheet.names("domain"), **whole)
+
+
+def _are_whole(cells: pd.Series) -> bool:
+    """Whether all cells are written as whole numbers that fit 64 bits."""
+    if pd.api.types.is_integer_dtype(cells):
+        return True
+    return bool(cells.astype(str).str.fullmatch(r"\s*[0-9]{1,18}\s*").all())
+
+
+def _values(sheet: Sheet, wanted: Sequence[str]) -> tuple[dict[str, Array], Mask, str | None]:
+    """The columns of numbers, the rows that cannot be used, and a message about the first one."""
+    optional = [c for c in (*UNIQUE, "flops_per_token") if c in sheet]
+    columns = [c for c in wanted if c != "domain"] + optional
+    values = {column: sheet.numbers(column) for column in columns}
+    faults: list[tuple[Mask, str, str]] = []
+    for column, numbers in values.items():
+        wrong = ~np.isfinite(numbers)
+        if column in optional:
+            wrong &= (sheet.text(column) != "").to_numpy() & ~_is_nan(sheet, column)
+        if wrong.any():
+            faults.append((wrong, column, sheet.remedy(column, wrong)))
+        zero = column.endswith("_tokens")
+        with np.errstate(invalid="ignore"):
+            wrong = np.isfinite(numbers) & ((numbers < 0) if zero else (numbers <= 0))
+        faults.append((wrong, column, "give 0 or more" if zero else "give a number above 0"))
+    for column in [c for c in UNIQUE if c in optional]:
+        seen = values[column.removeprefix("unique_")]
+        wrong = (values[column] == 0) & (seen > 0)
+        faults.append((wrong, column, "the run has tokens; give the number of distinct tokens"))
+    faults.append(((sheet.text("domain") == "").to_numpy(), "domain", "name it"))
+    bad = np.logical_or.reduce([wrong for wrong, *_ in faults])
+    if not bad.any():
+        return values, bad, None
+    first = int(np.flatnonzero(bad)[0])
+    only = np.arange(len(bad)) == first
+    column, remedy = next((c, remedy) for wrong, c, remedy in faults if wrong[first])
+    if remedy.startswith("give a finite"):
+        remedy = sheet.remedy(column, only)
+    return values, bad, f"{sheet.at(only)}: {column} is {sheet.show(column, only)}; {remedy}"
+
+
+def _is_nan(sheet: Sheet, column: str) -> Mask:
+    """Cells in which a library wrote a missing number as text."""
+    return sheet.text(column).str.lower().isin(["nan", "na", "null", "none"]).to_numpy(dtype=bool)
+
+
+def _offer(count: int) -> str:
+    rows = "1 row" if count == 1 else f"{count} rows"
+    return f" ({rows} cannot be used; --drop-invalid leaves them out and counts them)"
+
+
+def _unique(values: dict[str, Array], column: str, tokens: Array) -> Array:
+    """The column of unique tokens, all of `tokens` where it is absent or empty."""
+    given = values.get(column, tokens)
+    return np.where(np.isnan(given), tokens, np.minimum(given, tokens))
+
+
+def _clusters(sheet: Sheet, params: Array, general: Array, special: Array) -> list[str]:
+    """The key (size, seed, D) of each row; runs from scratch have no trunk to share."""
+    parts = [params.astype(str)]
+    parts += [sheet.text(c).to_numpy() for c in ("trunk", "seed") if c in sheet]
+    parts.append(general.astype(str))
+    parts.append(np.where(general > 0, "", special.astype(str)))
+    return ["/".join(row) for row in zip(*parts, strict=True)]
+
+
+def _is_holdout(sheet: Sheet) -> Mask:
+    if "split" not in sheet:
+        return np.zeros(len(sheet), dtype=bool)
+    split = sheet.text("split")
+    unknown = ~split.isin([FIT, HOLDOUT, ""]).to_numpy()
+    if unknown.any():
+        raise UserError(
+            f"{sheet.at(unknown)}: split is {split[unknown].iloc[0]!r}; give {FIT} or {HOLDOUT}"
+        )
+    return (split == HOLDOUT).to_numpy()
+
+
+def _flops(values: dict[str, Array], params: Array) -> dict[float, float]:
+    if "flops_per_token" not in values:
+        return {}
+    known = pd.Series(values["flops_per_token"]).groupby(params).median().dropna()
+    return {float(size): float(value) for size, value in known.items()}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    keep: Mask
+    notes: list[str]
+    left_out: list[str]
+
+
+def _choose_rows(sheet: Sheet, data: pd.DataFrame, min_tokens_per_param: float) -> _Rows:
+    keep = np.ones(len(data), dtype=bool)
+    notes: list[str] = []
+    left_out: list[str] = []
+
+    def leave_out(rows: pd.Series | Mask, sentences: list[str], reason: str) -> None:
+        dropped = keep & np.asarray(rows, dtype=bool)
+        if dropped.any():
+            sentences.append(f"{dropped.sum()} of {keep.sum()} rows {reason}.")
+        keep[dropped] = False
+
+    is_general = data["name"] == GENERAL
+    if not is_general.all():
+        leave_out(is_general, left_out, f"of the domain {GENERAL} are left out")
+    if "train_domain" in sheet:
+        trained = sheet.text("train_domain")
+        other = (trained != data["name"]) & (trained != "") & (data["special"] > 0)
+        leave_out(other, left_out, "of models of another train_domain are left out")
+    tokens = data["general"] + data["special"]
+    leave_out(tokens == 0, notes, "of models that saw no token are left out")
+    if not (keep & ~data["holdout"]).any():
+        raise UserError(
+            f"{sheet.name}: no rows are left to fit ({_reasons(left_out + notes, data, keep)}); "
+            "give rows trained on their own domain"
+        )
+    few = tokens < min_tokens_per_param * data["params"]
+    leave_out(
+        few,
+        notes,
+        f"with fewer than {min_tokens_per_param:g} tokens per parameter are left out, as asked",
+    )
+    if not (keep & ~data["holdout"]).any():
+        most = float((tokens / data["params"]).max())
+        raise UserError(
+            f"{sheet.name}: no rows are left to fit with --min-tokens-per-param "
+            f"{min_tokens_per_param:g}; the rows have at most {most:.3g}: give a lower one"
+        )
+    return _Rows(keep, notes, left_out)
+
+
+def _reasons(sentences: list[str], data: pd.DataFrame, keep: Mask) -> str:
+    held = int((keep & data["holdout"]).sum())
+    reasons = [sentence.rstrip(".") for sentence in sentences]
+    return "; ".join([*reasons, f"{held} rows are held out"] if held else reasons)
+
+
+def _seeds(sheet: Sheet, params: pd.Series) -> int:
+    """The least number of seeds that any size has."""
+    if "seed" not in sheet:
+        return 1
+    seeds = sheet.text("seed")
+    given = seeds != ""
+    return int(seeds[given].groupby(params[given]).nunique().min()) if given.any() else 1
+
+
+def _notes(fit: Table) -> list[str]:
+    notes = []
+    cells = pd.DataFrame({name: getattr(fit, name) for name in ("domain", *NUMBERS[:-1])})
+    copies = int(cells.duplicated().sum())
+    if copies:
+        notes.append(f"{copies} rows repeat the cell of another row; they are kept as replicates.")
+    if len(fit.sizes) == 1:
+        notes.append(
+            f"All rows have {fit.sizes[0]:g} parameters: the law is fitted without N, "
+            "and says nothing about other sizes."
+        )
+    return notes

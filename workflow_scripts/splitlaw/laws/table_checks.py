@@ -1,0 +1,172 @@
+"""Checks of whole columns: names, units, points along one run, and repeated rows."""
+
+import unicodedata
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from splitlaw.common.errors import UserError
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.laws.points import Array
+from splitlaw.laws.sheet import Sheet
+
+LARGE = 1e6
+"""Parameters of a model, or tokens of a run, that can only be counted in ones."""
+
+SMALL = 1e3
+"""Parameters of no language model, and tokens of no general run: a count in another unit."""
+
+BILLIONS = 1e5
+"""Amounts of tokens in billions are below this: no run had 1e14 tokens."""
+
+UNIT_GAP = 1e3
+"""Factor between neighbouring sizes that may be two units: 1e3, 1e6 and 1e9 are usual ones."""
+
+TOKENS_GAP = 1e4
+"""Factor between tokens per parameter of the two groups of sizes above which they are."""
+
+LOSS_COLUMNS = {"loss", "loss_stderr", "bits_per_byte"}
+"""Columns that may differ between two rows of one model."""
+
+
+def check_names(sheet: Sheet, columns: Iterable[str]) -> None:
+    """Refuse names that differ only in case, spaces or Unicode form."""
+    spellings = {_plain(GENERAL): [GENERAL]}
+    where = ""
+    for column in columns:
+        names = sheet.names(column)
+        for name in names.unique():
+            known = spellings.setdefault(_plain(name), [])
+            if known and name not in known:
+                where = where or f"{sheet.at((names == name).to_numpy())}: {column}"
+            if name not in known:
+                known.append(name)
+    several = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
+    if several:
+        raise UserError(
+            f"{where} is one of {', '.join(several)}, which differ only in case, spaces or Unicode "
+            "form; write each name in one way, or rename it"
+        )
+
+
+def _plain(name: str) -> str:
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return " ".join(visible.split())
+
+
+def check_units(sheet: Sheet, params: Array, general: Array, special: Array) -> None:
+    """Refuse columns in different units, or a size in other units than the rest.
+
+    Only what the numbers show beyond doubt is refused.
+    """
+    total = general + special
+    if params.max() < SMALL and total.max() > LARGE:
+        raise UserError(
+            f"{sheet.name}: params are {params.min():g} to {params.max():g} but tokens are up to "
+            f"{total.max():g}, so they are in different units; give the number of parameters"
+        )
+    fractions = bool((total % 1 > 0).any())
+    if params.min() > LARGE and 0 < total.max() < (BILLIONS if fractions else SMALL):
+        raise UserError(
+            f"{sheet.name}: tokens are at most {total.max():g} but params are at least "
+            f"{params.min():g}, so they are in different units; give the number of tokens"
+        )
+    odd = (params < SMALL) & (params.max() > UNIT_GAP * params)
+    odd |= _other_units(params, total)
+    if odd.any():
+        raise UserError(
+            f"{sheet.at(odd)}: params is {params[odd][0]:g}, but other rows have up to "
+            f"{params.max():g}, so it is in other units; give the number of parameters"
+        )
+    for column, tokens in (("pretrain_tokens", general), ("specialize_tokens", special)):
+        odd = (tokens > 0) & (tokens < SMALL) & (total.max() > LARGE)
+        # A fine-tuning on some hundred examples is possible; on half of one it is not.
+        odd &= True if column == "pretrain_tokens" else tokens % 1 > 0
+        if odd.any():
+            raise UserError(
+                f"{sheet.at(odd)}: {column} is {tokens[odd][0]:g}, but other amounts of tokens are "
+                f"up to {total.max():g}, so it is in other units; give the number of tokens"
+            )
+
+
+def _other_units(params: Array, total: Array) -> Array:
+    """Rows whose size is far below all others, and whose tokens are not."""
+    sizes = np.unique(params)
+    gaps = np.flatnonzero(sizes[1:] / sizes[:-1] >= UNIT_GAP)
+    odd = np.zeros(len(params), dtype=bool)
+    if len(gaps):
+        low = params <= sizes[gaps[-1]]
+        ratio = total / params
+        odd = low & bool(np.median(ratio[low]) > TOKENS_GAP * np.median(ratio[~low]))
+    return odd
+
+
+def trajectory_notes(sheet: Sheet, data: pd.DataFrame, *, allowed: bool) -> list[str]:
+    """Find several points along one run, which the columns `run` and `trunk` show.
+
+    Rows of one `run`, size, seed and domain with several amounts of tokens are such points, and
+    so are rows of one `trunk` that were not specialised (D' = 0) and have several D, unless each
+    of them is another `run`. Their learning rate had not decayed, so a law of finished runs does
+    not describe them. They raise `UserError` unless `allowed`, and are then counted in a note.
+    """
+    keys = data[["name", "params"]].assign(total=data["general"] + data["special"])
+    keys["seed"] = sheet.text("seed") if "seed" in sheet else ""
+    for column in ("run", "trunk"):
+        if column not in sheet:
+            continue
+        keys[column] = sheet.text(column)
+        rows = keys[keys[column] != ""]
+        if column == "trunk":
+            rows = rows[data["special"][rows.index] == 0]
+            if "run" in sheet:
+                continue
+        counts = rows.groupby([column, "params", "seed", "name"])["total"].transform("nunique")
+        rows = rows[counts > 1]
+        if rows.empty:
+            continue
+        first = rows.index[0]
+        found = f"{len(rows)} rows are several points along one run ({column} {rows[column][first]}"
+        if not allowed:
+            raise UserError(
+                f"{sheet.name}, {sheet.labels[first]}: {found}); losses before the end of a run "
+                "belong to no law of finished runs: give one row per finished run, or fit them "
+                "with --trajectories"
+            )
+        return [f"{found} and others): their losses are those of unfinished runs."]
+    return []
+
+
+def repeated_notes(sheet: Sheet, data: pd.DataFrame) -> list[str]:
+    """Find rows of one model, domain and seed with different losses, if there is a seed.
+
+    Rows that are equal in every other column contradict each other and raise `UserError`; rows
+    that differ in a column that is not used are named in a note.
+    """
+    if "seed" not in sheet:
+        return []
+    keys = data.drop(columns=["loss", "cluster"]).assign(seed=sheet.text("seed"))
+    for column in ("trunk", "train_domain"):
+        if column in sheet:
+            keys[column] = sheet.text(column)
+    others = [c for c in sheet.frame.columns if c not in LOSS_COLUMNS]
+    for columns, same in ((sheet.frame[others].astype(str), "in everything but loss"), (keys, "")):
+        groups = data["loss"].groupby([columns[c] for c in columns], dropna=False)
+        differ = (groups.transform("nunique") > 1).to_numpy()
+        if not differ.any():
+            continue
+        group = groups.ngroup().to_numpy()
+        pair = np.flatnonzero(group == group[differ][0])[:2]
+        one, other = (sheet.labels[k] for k in pair)
+        losses = " and ".join(f"{data['loss'].iloc[k]:g}" for k in pair)
+        if same:
+            raise UserError(
+                f"{sheet.name}, {one} and {other}: are equal {same} ({losses}); remove one, or "
+                "give them different seeds"
+            )
+        return [
+            f"{int(differ.sum())} rows have the model, domain and seed of another row and a "
+            f"different loss (first {one} and {other}: {losses}); they are kept as replicates."
+        ]
+    return []
