@@ -169,7 +169,11 @@ def test_keys_of_a_run():
 @pytest.mark.parametrize(
     ("stage", "options"),
     [
-        ("fit_law", "--losses --out --law --draws --bootstrap --seed --min-tokens-per-param"),
+        (
+            "fit_law",
+            "--losses --out --law --draws --bootstrap --seed --min-tokens-per-param "
+            "--drop-invalid --trajectories",
+        ),
         (
             "choose_split",
             "--law --flops --out --params --flops-per-token --domains --pretrain-tokens --trunk "

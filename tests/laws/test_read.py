@@ -260,7 +260,7 @@ def test_points_along_one_run_are_refused_unless_asked_for(frame):
         read_table(along)
     reading = read_table(along, trajectories=True)
     assert any("20 rows are several points" in note for note in reading.notes)
-    with pytest.raises(UserError, match=r"\(run x\); .* --trajectories"):
+    with pytest.raises(UserError, match=r"\(run x\), .* --trajectories"):
         read_table(one.assign(run="x"))
 
 

@@ -23,25 +23,22 @@ MOST_SHOWN = 20
 
 
 def check_columns(frame: pd.DataFrame, name: str, wanted: Sequence[str]) -> None:
-    """Raise `UserError` where one of `wanted` is missing, with what to rename or to melt."""
+    """Raise `UserError` if one of `wanted` is missing, with what to rename or to melt."""
     missing = [column for column in wanted if column not in frame]
-    similar = [
-        f"{column} and {other}"
-        for column in wanted
-        if column in frame
-        for other in map(str, frame.columns)
-        if other != column and other.strip().lower() == column
-    ]
-    if similar:
-        raise UserError(f"{name}: the columns {similar[0]} differ only in case; remove one")
+    for column in map(str, frame.columns):
+        name_wanted = column.lower()
+        if name_wanted in wanted and name_wanted in frame and column != name_wanted:
+            raise UserError(
+                f"{name}: the columns {name_wanted} and {column} differ only in case; remove one"
+            )
     if not missing:
         return
     found = [str(column) for column in frame.columns]
     shown = ", ".join(found[:MOST_SHOWN]) + (", ..." if len(found) > MOST_SHOWN else "")
     advice = _advice(frame, missing, [column for column in found if column not in wanted])
     raise UserError(
-        f"{name}: column {', '.join(missing)} is missing; a table requires {', '.join(wanted)}, and "
-        f"this one has {shown}{advice}"
+        f"{name}: column {', '.join(missing)} is missing; a table requires {', '.join(wanted)}, "
+        f"and this one has {shown}{advice}"
     )
 
 
@@ -69,20 +66,17 @@ def _advice(frame: pd.DataFrame, missing: list[str], others: list[str]) -> str:
 
 
 def _wide(frame: pd.DataFrame, missing: list[str], others: list[str]) -> list[str]:
-    """Columns that hold the losses of one domain each; none if the table is not so."""
+    """Columns with the losses of one domain each; none if the table has another layout."""
     if not {"domain", "loss"} <= set(missing):
         return []
     losses = [other for other in others if "loss" in other.lower()]
     if len(losses) > 1:
         return losses
-    names = [column for column in missing if column not in ("domain", "loss")]
-    free = [
-        o
-        for o in others
-        if not any(_is_name_of(o, column) for column in (*names, "domain", "loss"))
-    ]
+    free = [other for other in others if not any(_is_name_of(other, c) for c in missing)]
     numeric = [
-        o for o in free if len(frame) and pd.to_numeric(frame[o], errors="coerce").notna().all()
+        other
+        for other in free
+        if len(frame) and pd.to_numeric(frame[other], errors="coerce").notna().all()
     ]
     return numeric if len(numeric) > 1 and not losses else []
 

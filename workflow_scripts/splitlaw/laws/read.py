@@ -62,22 +62,54 @@ def read_table(
     Raises `UserError` with the row of the first value that cannot be used.
     """
     sheet = load_sheet(losses, "losses", REQUIRED)
+    sheet, values, notes = _usable(sheet, drop_invalid)
+    data = _data(sheet, values)
+    rows = _choose_rows(sheet, data, min_tokens_per_param)
+    kept, data = sheet.take(rows.keep), data[rows.keep].reset_index(drop=True)
+    notes += rows.notes
+    notes += trajectory_notes(kept, data, allowed=trajectories) + repeated_notes(kept, data)
+    fit = make_table(data[~data["holdout"]])
+    unknown = data["holdout"] & ~data["name"].isin(fit.domains)
+    if unknown.any():
+        names = ", ".join(sorted(data["name"][unknown].unique()))
+        notes.append(
+            f"{unknown.sum()} held-out rows of {names} are left out: no row to fit has this domain."
+        )
+    apart = data[data["holdout"] & ~unknown]
+    common: dict[str, Any] = {
+        "flops_per_token": _flops(values),
+        "repetitions": repetitions,
+        "seeds": _seeds(kept, data["params"]),
+    }
+    fit = replace(fit, **common)
+    holdout = replace(make_table(apart, fit.domains), **common) if len(apart) else None
+    return Reading(fit=fit, holdout=holdout, notes=notes + _notes(fit), left_out=rows.left_out)
+
+
+def _usable(sheet: Sheet, drop_invalid: bool) -> tuple[Sheet, dict[str, Array], list[str]]:
+    """The rows whose values can be used, their numbers, and notes about the others."""
     values, bad, error = _values(sheet, REQUIRED)
     notes = list(sheet.notes)
-    if error is not None:
-        if not drop_invalid:
-            raise UserError(f"{error}{_offer(int(bad.sum()))}")
-        notes.append(
-            f"{int(bad.sum())} of {len(sheet)} rows with a value that cannot be used are left out "
-            f"(first: {error})."
-        )
-        if bad.all():
-            raise UserError(f"{sheet.name}: no row can be used; the first: {error}")
-        sheet, values = sheet.take(~bad), {name: v[~bad] for name, v in values.items()}
+    if error is None:
+        return sheet, values, notes
+    if not drop_invalid:
+        rows = "1 row" if bad.sum() == 1 else f"{bad.sum()} rows"
+        raise UserError(f"{error} ({rows} cannot be used; --drop-invalid leaves out such rows)")
+    if bad.all():
+        raise UserError(f"{sheet.name}: no row can be used; the first: {error}")
+    notes.append(
+        f"{bad.sum()} of {len(sheet)} rows with a value that cannot be used are left out "
+        f"(first: {error})."
+    )
+    return sheet.take(~bad), {name: numbers[~bad] for name, numbers in values.items()}, notes
+
+
+def _data(sheet: Sheet, values: dict[str, Array]) -> pd.DataFrame:
+    """The columns of a `Table` by row, with the name of each domain; units and names checked."""
     check_names(sheet, [c for c in ("domain", "train_domain") if c in sheet])
     params, general, special = (values[c] for c in POINT[:3])
     check_units(sheet, params, general, special)
-    data = pd.DataFrame(
+    return pd.DataFrame(
         {
             "name": sheet.names("domain"),
             "params": params,
@@ -90,27 +122,6 @@ def read_table(
             "holdout": _is_holdout(sheet),
         }
     )
-    rows = _choose_rows(sheet, data, min_tokens_per_param)
-    kept, data = sheet.take(rows.keep), data[rows.keep].reset_index(drop=True)
-    notes += rows.notes
-    notes += trajectory_notes(kept, data, allowed=trajectories) + repeated_notes(kept, data)
-    fit = make_table(data[~data["holdout"]])
-    known = data["name"].isin(fit.domains)
-    unknown = data["holdout"] & ~known
-    if unknown.any():
-        names = ", ".join(sorted(data["name"][unknown].unique()))
-        notes.append(
-            f"{unknown.sum()} held-out rows of {names} are left out: no row to fit has this domain."
-        )
-    apart = data[data["holdout"] & known]
-    common: dict[str, Any] = {
-        "flops_per_token": _flops(values, params),
-        "repetitions": repetitions,
-        "seeds": _seeds(kept, data["params"]),
-    }
-    fit = replace(fit, **common)
-    holdout = replace(make_table(apart, fit.domains), **common) if len(apart) else None
-    return Reading(fit=fit, holdout=holdout, notes=notes + _notes(fit), left_out=rows.left_out)
 
 
 def read_points(points: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
@@ -181,11 +192,6 @@ def _is_nan(sheet: Sheet, column: str) -> Mask:
     return sheet.text(column).str.lower().isin(["nan", "na", "null", "none"]).to_numpy(dtype=bool)
 
 
-def _offer(count: int) -> str:
-    rows = "1 row" if count == 1 else f"{count} rows"
-    return f" ({rows} cannot be used; --drop-invalid leaves them out and counts them)"
-
-
 def _unique(values: dict[str, Array], column: str, tokens: Array) -> Array:
     """The column of unique tokens, all of `tokens` where it is absent or empty."""
     given = values.get(column, tokens)
@@ -213,10 +219,10 @@ def _is_holdout(sheet: Sheet) -> Mask:
     return (split == HOLDOUT).to_numpy()
 
 
-def _flops(values: dict[str, Array], params: Array) -> dict[float, float]:
+def _flops(values: dict[str, Array]) -> dict[float, float]:
     if "flops_per_token" not in values:
         return {}
-    known = pd.Series(values["flops_per_token"]).groupby(params).median().dropna()
+    known = pd.Series(values["flops_per_token"]).groupby(values["params"]).median().dropna()
     return {float(size): float(value) for size, value in known.items()}
 
 

@@ -68,7 +68,7 @@ class Member:
                 d: {n: float(v[k]) for n, v in values.items()} for k, d in enumerate(domains)
             },
             "draws": {
-                d: {n: [_short(u) for u in v[:, k]] for n, v in drawn.items()}
+                d: {n: [float(f"{u:.{DIGITS}g}") for u in v[:, k]] for n, v in drawn.items()}
                 for k, d in enumerate(domains)
             },
         }
@@ -93,10 +93,6 @@ class Member:
             values=stack(content["parameters"]),
             draws=stack(content["draws"]),
         )
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
 
 
 def interval(draws: Array) -> tuple[Array, Array]:

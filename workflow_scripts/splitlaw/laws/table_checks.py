@@ -111,31 +111,28 @@ def trajectory_notes(sheet: Sheet, data: pd.DataFrame, *, allowed: bool) -> list
     of them is another `run`. Their learning rate had not decayed, so a law of finished runs does
     not describe them. They raise `UserError` unless `allowed`, and are then counted in a note.
     """
+    column = next((column for column in ("run", "trunk") if column in sheet), None)
+    if column is None:
+        return []
     keys = data[["name", "params"]].assign(total=data["general"] + data["special"])
     keys["seed"] = sheet.text("seed") if "seed" in sheet else ""
-    for column in ("run", "trunk"):
-        if column not in sheet:
-            continue
-        keys[column] = sheet.text(column)
-        rows = keys[keys[column] != ""]
-        if column == "trunk":
-            rows = rows[data["special"][rows.index] == 0]
-            if "run" in sheet:
-                continue
-        counts = rows.groupby([column, "params", "seed", "name"])["total"].transform("nunique")
-        rows = rows[counts > 1]
-        if rows.empty:
-            continue
-        first = rows.index[0]
-        found = f"{len(rows)} rows are several points along one run ({column} {rows[column][first]}"
-        if not allowed:
-            raise UserError(
-                f"{sheet.name}, {sheet.labels[first]}: {found}); losses before the end of a run "
-                "belong to no law of finished runs: give one row per finished run, or fit them "
-                "with --trajectories"
-            )
-        return [f"{found} and others): their losses are those of unfinished runs."]
-    return []
+    keys["run"] = sheet.text(column)
+    rows = keys[(keys["run"] != "") & ((data["special"] == 0) | (column == "run"))]
+    counts = rows.groupby(["run", "params", "seed", "name"])["total"].transform("nunique")
+    rows = rows[counts > 1]
+    if rows.empty:
+        return []
+    first, which = sheet.labels[rows.index[0]], f"{column} {rows['run'].iloc[0]}"
+    if not allowed:
+        raise UserError(
+            f"{sheet.name}, {first}: {len(rows)} rows are several points along one run ({which}), "
+            "whose losses are not those of finished runs; give one row per finished run, or fit "
+            "them with --trajectories"
+        )
+    return [
+        f"{len(rows)} rows are several points along one run (first {first}: {which}); their losses "
+        "may not be those of finished runs."
+    ]
 
 
 def repeated_notes(sheet: Sheet, data: pd.DataFrame) -> list[str]:
