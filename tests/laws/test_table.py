@@ -44,10 +44,10 @@ def test_the_row_in_a_file_is_named_with_its_line(frame, tmp_path):
         read_table(tmp_path / "t.csv")
 
 
-def test_a_missing_number_in_a_file_is_written_as_nan(frame, tmp_path):
+def test_a_missing_number_in_a_file_is_named(frame, tmp_path):
     frame.loc[3, "loss"] = np.nan
     frame.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(UserError, match=r"t\.csv, row 4 \(line 5\): loss is nan; give"):
+    with pytest.raises(UserError, match=r"t\.csv, row 4 \(line 5\): loss is empty; give"):
         read_table(tmp_path / "t.csv")
 
 
