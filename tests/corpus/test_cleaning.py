@@ -1,5 +1,7 @@
 import unicodedata
 
+import pytest
+
 from splitlaw.corpus.cleaning import clean_batch, document_key, normalise
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams, benchmark_ngrams
 from splitlaw.experiment.corpus_settings import Cleaning
@@ -13,12 +15,35 @@ def test_text_is_normalised() -> None:
     assert unicodedata.is_normalized("NFC", normalise("A\u030a\u1e9b\u0323"))
 
 
-def test_short_and_long_documents_are_dropped_and_counted() -> None:
-    cleaning = Cleaning(min_characters=3, max_characters=5, benchmarks=())
-    batch = clean_batch(["", " \n", "ab", "abc", "abcdef", "dürüm"], cleaning, 0, NONE)
+def test_short_documents_are_dropped_and_counted() -> None:
+    cleaning = Cleaning(min_characters=3, benchmarks=())
+    batch = clean_batch(["", " \n", "ab", "abc", "dürüm"], cleaning, 0, NONE)
     assert batch.texts == [b"abc", "dürüm".encode()]
-    assert batch.dropped == {"blank": (2, 2), "too_short": (1, 2), "too_long": (1, 6)}
+    assert batch.dropped == {"blank": (2, 2), "too_short": (1, 2)}
     assert batch.signatures.shape == (2, 128)
+
+
+@pytest.mark.parametrize("separator", ["\n\n", "\n", ". ", " ", ""])
+def test_long_documents_are_cut_into_passages(writer, separator: str) -> None:
+    # https://github.com/huggingface/transformers/issues/452
+    text = separator.join(writer.document(30) for _ in range(60))
+    cleaning = Cleaning(max_characters=1000, benchmarks=())
+    batch = clean_batch(["short but long enough to be kept, this is", text], cleaning, 0, NONE)
+    passages = [passage.decode() for passage in batch.texts[1:]]
+    assert "".join("".join(passages).split()) == "".join(text.split())
+    assert all(300 < len(passage) <= 1000 for passage in passages)
+    assert batch.long == 1
+    assert batch.dropped == {}
+    if "\n" in separator:
+        assert {p.rpartition(separator)[2] for p in passages} <= set(text.split(separator))
+
+
+def test_passages_share_the_split_and_slice_of_their_document(writer) -> None:
+    cleaning = Cleaning(max_characters=1000, benchmarks=())
+    keys = clean_batch([writer.document(2000)], cleaning, 0, NONE).keys
+    assert len(keys) > 5
+    shared = [len(set(column)) == 1 for column in keys.T.tolist()]
+    assert shared == [False, True, True, False]  # the order and the mixture are their own
 
 
 def test_result_does_not_depend_on_the_batch(writer) -> None:

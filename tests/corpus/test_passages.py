@@ -172,3 +172,47 @@ def test_few_general_documents_are_also_cut(tmp_path: Path, writer) -> None:
     for domain in ("general", "own"):
         splits = json.loads((out / domain / "card.json").read_text())["splits"]
         assert all(split["documents"] for split in splits.values())
+
+
+def test_one_large_file_is_held_out_by_passage(tmp_path: Path, writer) -> None:
+    # https://github.com/huggingface/transformers/issues/452
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "all.txt").write_text(prose(writer, 300_000))
+    lines = [json.dumps({"text": text}) for text in writer.documents(150, 120)]
+    (tmp_path / "general.jsonl").write_text("\n".join(lines))
+    cleaning = {"benchmarks": [], "max_characters": 2500}
+    config = {
+        "general": {"sources": [{"files": str(tmp_path / "general.jsonl")}]},
+        "domains": {"own": {"sources": [{"files": str(tmp_path / "own" / "*")}]}},
+        "splits": SHARES,
+        "cleaning": cleaning,
+    }
+    out = tmp_path / "out"
+    assert main(["prepare_corpus", "--config", json.dumps(config), "--out", str(out)]) == 0
+    card = json.loads((out / "own/card.json").read_text())
+    assert card["long_documents_cut"] == 1
+    assert card["documents_cut"] > 100  # passages of the file, each of which gives held-out text
+    size = {split: card["splits"][split]["bytes"] for split in SPLITS}
+    assert sum(size.values()) > 0.98 * 300_000
+    assert size["test"] / sum(size.values()) == pytest.approx(0.1, abs=0.05)
+
+
+def test_passages_of_long_documents_are_in_one_split(tmp_path: Path, writer) -> None:
+    texts_by_document = [writer.document(900) for _ in range(120)]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts_by_document)
+    (tmp_path / "own.jsonl").write_text(lines)
+    (tmp_path / "general.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in writer.documents(150, 120))
+    )
+    config = {
+        "general": {"sources": [{"files": str(tmp_path / "general.jsonl")}]},
+        "domains": {"own": {"sources": [{"files": str(tmp_path / "own.jsonl")}]}},
+        "splits": SHARES,
+        "cleaning": {"benchmarks": [], "max_characters": 2000},
+    }
+    out = tmp_path / "out"
+    assert main(["prepare_corpus", "--config", json.dumps(config), "--out", str(out)]) == 0
+    found = {split: texts(out, split) for split in SPLITS}
+    assert sum(map(len, found.values())) > 3 * 120
+    for text in texts_by_document:
+        assert len([split for split in SPLITS if any(p in text for p in found[split])]) == 1

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
+from splitlaw.corpus.boundaries import cut_long_text
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
 from splitlaw.corpus.deduplication.shingles import (
     Hashes,
@@ -26,6 +27,8 @@ _MINHASH_SEED = 1  # any value would do; another one gives other candidates for 
 KEY_INTEGERS = 4
 """A document's key has this many 64-bit integers, which decide its order, split, slice and
 mixture; see `splitlaw.corpus.splitting`."""
+KEY_OF_TEXT = [0, 3]
+"""The integers of a key that depend on the text alone, also for passages of a long document."""
 
 
 def normalise(text: str) -> str:
@@ -49,6 +52,21 @@ def document_key(text: bytes, seed: int) -> bytes:
     return hashlib.blake2b(text, digest_size=8 * KEY_INTEGERS, key=key).digest()
 
 
+def _passages(text: str, cleaning: Cleaning, seed: int) -> tuple[list[str], bytes | None]:
+    """Return the passages of a long text with the key of the whole; else the text and None."""
+    if len(text) <= cleaning.max_characters:
+        return [text], None
+    return cut_long_text(text, cleaning.max_characters), document_key(text.encode("utf-8"), seed)
+
+
+def _passage_key(passage: bytes, whole: bytes) -> bytes:
+    """Return a passage's key: it has the split and the slice of its document, of key `whole`.
+
+    So no passage of a document is trained on while another is held out.
+    """
+    return passage[:8] + whole[8:24] + passage[24:]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CleanBatch:
     """Clean documents of one source."""
@@ -64,30 +82,43 @@ class CleanBatch:
     """Whether a document shares an n-gram with a benchmark item."""
     dropped: dict[str, tuple[int, int]]
     """The numbers of documents and bytes dropped for each reason."""
+    long: int = 0
+    """The number of documents that were cut into passages of `max_characters`."""
 
 
 def clean_batch(
     texts: Sequence[str], cleaning: Cleaning, seed: int, items: BenchmarkNgrams
 ) -> CleanBatch:
-    """Clean a batch of raw documents; the result for a document depends on that document alone."""
+    """Clean a batch of raw documents; the result for a document depends on that document alone.
+
+    A document of more than `max_characters` is replaced by passages.
+    """
     kept: list[bytes] = []
+    keys: list[bytes] = []
     dropped: dict[str, tuple[int, int]] = {}
+    long = 0
     for raw in texts:
-        text = normalise(raw)
-        reason = _reason_to_drop(len(text), cleaning)
-        if reason is None:
-            kept.append(text.encode("utf-8"))
-        else:
-            documents, size = dropped.get(reason, (0, 0))
-            dropped[reason] = documents + 1, size + len(raw.encode("utf-8", "surrogatepass"))
-    keys = b"".join(document_key(text, seed) for text in kept)
+        passages, whole = _passages(normalise(raw), cleaning, seed)
+        long += len(passages) > 1
+        for text in passages:
+            reason = _reason_to_drop(len(text), cleaning)
+            if reason is None:
+                kept.append(text.encode("utf-8"))
+                key = document_key(kept[-1], seed)
+                keys.append(_passage_key(key, whole) if whole else key)
+            else:
+                dropped_text = raw if whole is None else text
+                documents, size = dropped.get(reason, (0, 0))
+                size += len(dropped_text.encode("utf-8", "surrogatepass"))
+                dropped[reason] = documents + 1, size
     words, bounds = word_hashes(kept)
     return CleanBatch(
         texts=kept,
-        keys=np.frombuffer(keys, dtype="<u8").reshape(len(kept), KEY_INTEGERS),
+        keys=np.frombuffer(b"".join(keys), dtype="<u8").reshape(len(kept), KEY_INTEGERS),
         signatures=_minhash_signatures(words, bounds, cleaning.near_duplicates),
         benchmark=_contains_item(words, bounds, items),
         dropped=dropped,
+        long=long,
     )
 
 
@@ -104,9 +135,7 @@ def clean_numbered_batch(
 def _reason_to_drop(characters: int, cleaning: Cleaning) -> str | None:
     if characters == 0:
         return "blank"
-    if characters < cleaning.min_characters:
-        return "too_short"
-    return "too_long" if characters > cleaning.max_characters else None
+    return "too_short" if characters < cleaning.min_characters else None
 
 
 def _minhash_signatures(

@@ -65,12 +65,15 @@ def write_card(
     dropped: DroppedCounts,
     to_general: int,
     cut: int,
+    long: int,
 ) -> None:
     """Write `card.json` of a domain: its sources, what was dropped and why, counts and samples.
 
     `to_general` is the number of documents moved to `general`, and `cut` that of documents held out
-    by passage, of which the files contain the parts. The card depends only on this domain's
-    documents, so that a rule that reads it does not run again when another domain changes.
+    by passage, of which the files contain the parts. `long` is the number of documents that were
+    longer than `max_characters` and therefore cut; it is only written if there are any. The card
+    depends only on this domain's documents, so that a rule that reads it does not run again when
+    another domain changes.
     """
     write_json(
         corpus / domain / "card.json",
@@ -79,6 +82,7 @@ def write_card(
             "sources": sources,
             "documents_to_general": to_general,
             "documents_cut": cut,
+            **({"long_documents_cut": long} if long else {}),
             "dropped": {
                 reason: {"documents": count, "bytes": size}
                 for reason, (count, size) in sorted(dropped.items())

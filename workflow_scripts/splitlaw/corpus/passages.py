@@ -6,17 +6,17 @@ position drawn from its key. This too is a function of text, seed and shares, so
 does not change the others. The text between the stretches is kept in one piece for training.
 """
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splitlaw.corpus.boundaries import nearest_boundary
 from splitlaw.corpus.cleaning import clean_batch
 from splitlaw.corpus.deduplication.decontamination import BenchmarkNgrams
 from splitlaw.corpus.deduplication.shingles import shingle_set, sorted_contains
 from splitlaw.corpus.document_store import DocumentStore, Rows
-from splitlaw.corpus.splitting import TRAIN, split_draws, split_of_draws
+from splitlaw.corpus.splitting import TRAIN, passage_draws, split_draws, split_of_draws
 from splitlaw.experiment.corpus_settings import CorpusConfig, NearDuplicates
 
 PASSAGE_CHARACTERS = 1000
@@ -24,15 +24,6 @@ PASSAGE_CHARACTERS = 1000
 
 _MAX_CUT_SHIFT = PASSAGE_CHARACTERS // 4
 """How far a cut is moved to an end of a paragraph: passages keep at least half of their length."""
-_BOUNDARIES = [
-    re.compile(pattern)
-    for pattern in (
-        r"\n\s*\n",  # of paragraphs
-        r"\n",  # of lines
-        r"[.!?][\"')\]]*\s|[。！？]",  # of sentences
-        r"\s",  # of words
-    )
-]
 
 
 def find_small_domains(
@@ -41,9 +32,11 @@ def find_small_domains(
     """Return which domains have fewer than `below` distinct documents, `bool [domains]`.
 
     `owner` is the domain of each document, `[documents]`. All of a domain's documents count, even
-    those that another domain has too, so that no domain depends on another.
+    those that another domain has too, so that no domain depends on another. The passages of a long
+    document have its draw for the split, and so count once.
     """
-    counts = [np.unique(keys[owner == domain, 0]).size for domain in range(domains)]
+    draws = split_draws(keys)
+    counts = [np.unique(draws[owner == domain]).size for domain in range(domains)]
     return np.array([0 < count < below for count in counts])
 
 
@@ -65,19 +58,10 @@ def cut_into_passages(
         if not last and split == splits[passage + 1] == TRAIN:
             continue
         target = round((passage + 1) * len(text) / number)
-        end = len(text) if last else _nearest_boundary(text, target)
+        low, high = target - _MAX_CUT_SHIFT, target + _MAX_CUT_SHIFT
+        end = len(text) if last else nearest_boundary(text, target, low=low, high=high)
         yield text[begin:end].strip(), split
         begin = end
-
-
-def _nearest_boundary(text: str, target: int) -> int:
-    low = target - _MAX_CUT_SHIFT
-    for boundary in _BOUNDARIES:
-        matches = boundary.finditer(text[low : target + _MAX_CUT_SHIFT])
-        ends = [low + match.end() for match in matches]
-        if ends:
-            return min(ends, key=lambda end: abs(end - target))
-    return target
 
 
 def append_passages(
@@ -89,7 +73,8 @@ def append_passages(
     built again.
     """
     parents, splits = [], []
-    for row, draw in zip(rows.tolist(), split_draws(store.index.keys[rows]).tolist(), strict=True):
+    draws = passage_draws(store.index.keys[rows]).tolist()
+    for row, draw in zip(rows.tolist(), draws, strict=True):
         text = store.text(row).decode("utf-8")
         pieces = cut_into_passages(
             text, draw, validation=config.splits.validation, test=config.splits.test

@@ -20,6 +20,7 @@ from splitlaw.corpus.splitting import (
     copy_ranks,
     keep_by_weight,
     sort_by_key,
+    split_draws,
 )
 from splitlaw.experiment.corpus_settings import CorpusConfig
 
@@ -120,7 +121,8 @@ def _cut_documents(
 ) -> Placement:
     """Replace the kept documents of small domains by their passages, then drop copies of these."""
     for number in np.flatnonzero(small):
-        documents = int(((whole.owner == number) & (whole.outcome == KEPT)).sum())
+        own = (whole.owner == number) & (whole.outcome == KEPT)
+        documents = np.unique(split_draws(whole.index.keys[own])).size  # not passages of long ones
         print(
             f"domain {config.names[number]}: {documents} documents, fewer than "
             f"corpus.splits.passages_below {config.splits.passages_below}; held out by passage",

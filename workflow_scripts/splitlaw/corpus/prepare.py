@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
@@ -50,12 +51,12 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         tempfile.TemporaryDirectory(dir=out, prefix=".work-") as folder,
         DocumentStore(Path(folder), near.permutations if near else 0) as store,
     ):
-        dropped = _fill_store(config, sources, store, workers)
+        dropped, long = _fill_store(config, sources, store, workers)
         owners = np.array([config.names.index(name) for name, _ in sources])
         placement = place_documents(config, owners, store, workers)
         _count_dropped(config, placement, dropped)
         _check_no_split_is_empty(config, placement, dropped)
-        _write(config, sources, store, placement, dropped, out)
+        _write(config, sources, store, placement, dropped, long, out)
     if placement.clusters:
         named = dict(zip(config.names[1:], placement.clusters, strict=True))
         write_json(out / "clusters.json", {"clusters": named})
@@ -65,10 +66,14 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
 
 def _fill_store(
     config: CorpusConfig, sources: list[tuple[str, Source]], store: DocumentStore, workers: int
-) -> dict[str, DroppedCounts]:
-    """Fill the store with clean documents; returns by domain what was dropped meanwhile."""
+) -> tuple[dict[str, DroppedCounts], Counter[str]]:
+    """Fill the store with clean documents.
+
+    Returns, by domain, what was dropped meanwhile and how many long documents were cut.
+    """
     errors = {name: InputErrors(config.cleaning.on_bad_input) for name in config.names}
     dropped: dict[str, DroppedCounts] = {name: {} for name in config.names}
+    long: Counter[str] = Counter()
 
     def tasks() -> Iterator[tuple[int, list[str]]]:
         for number, (name, source) in enumerate(sources):
@@ -81,6 +86,7 @@ def _fill_store(
     with Progress("reading", unit="B") as progress:
         for number, batch in ordered_map(clean, tasks(), workers):
             store.append(batch, number)
+            long[sources[number][0]] += batch.long
             for reason, (count, size) in batch.dropped.items():
                 _add_dropped(dropped[sources[number][0]], reason, count, size)
             progress.add(sum(map(len, batch.texts)))
@@ -88,7 +94,7 @@ def _fill_store(
         for reason, count in sorted(domain_errors.counts.items()):
             print(f"domain {name}: {count} skipped: {reason}", file=sys.stderr)
             _add_dropped(dropped[name], f"bad_input: {reason}", count, 0)
-    return dropped
+    return dropped, long
 
 
 def _add_dropped(dropped: DroppedCounts, reason: str, documents: int, size: int) -> None:
@@ -133,6 +139,7 @@ def _write(
     store: DocumentStore,
     placement: Placement,
     dropped: dict[str, DroppedCounts],
+    long: Counter[str],
     out: Path,
 ) -> None:
     index, kept = placement.index, placement.outcome == KEPT
@@ -154,6 +161,7 @@ def _write(
             dropped=dropped[name],
             to_general=int(moved.sum()),
             cut=int((own & (placement.outcome == CUT)).sum()),
+            long=long[name],
         )
 
 

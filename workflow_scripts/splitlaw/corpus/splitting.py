@@ -29,6 +29,16 @@ def split_draws(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
     return uniform(keys, _SPLIT)
 
 
+def passage_draws(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return the number in [0, 1) that decides which of its text a document holds out.
+
+    The passages of one long document have the same draw for the split, which would hold out the
+    same place of each, or nothing of any; they have draws of their own here.
+    """
+    _, group, sizes = np.unique(keys[:, _SPLIT], return_inverse=True, return_counts=True)
+    return np.where(sizes[group] > 1, uniform(keys, _ORDER), split_draws(keys))
+
+
 def split_of_draws(
     draws: NDArray[np.float64], *, validation: float, test: float
 ) -> NDArray[np.int8]:

@@ -84,7 +84,7 @@ class Cleaning(Settings):
     min_characters: Positive = 40
     """Documents with fewer characters are dropped."""
     max_characters: Positive = 1_000_000
-    """Documents with more characters are dropped."""
+    """Longer documents are cut into passages of at most this many characters."""
     near_duplicates: NearDuplicates | None = NearDuplicates()
     """Criterion for near-duplicates; null keeps them. Exact duplicates are always dropped."""
     benchmarks: Values[str] = BENCHMARKS

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splitlaw.common.progress import Progress
+from splitlaw.corpus.cleaning import KEY_OF_TEXT
 from splitlaw.corpus.deduplication.shingles import Hashes, jaccard, shingle_set
 from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows
 from splitlaw.experiment.corpus_settings import NearDuplicates
@@ -30,8 +31,9 @@ def exact_duplicates(index: DocumentIndex, rows: Rows, rank: Rows) -> Rows:
 
     `rank` is `int64 [rows]`.
     """
-    order = rows[np.lexsort((rank, *index.keys[rows].T))]
-    keys = index.keys[order]
+    texts = index.keys[:, KEY_OF_TEXT]
+    order = rows[np.lexsort((rank, *texts[rows].T))]
+    keys = texts[order]
     repeated = np.zeros(order.size, dtype=bool)
     repeated[1:] = (keys[1:] == keys[:-1]).all(axis=1)
     return np.sort(order[repeated])

@@ -118,13 +118,28 @@ def _complete_values(decoder: json.JSONDecoder, buffer: str) -> Iterator[tuple[i
 
 
 def _plain_text(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
-    data = stream.read(MAX_DOCUMENT_BYTES + 1)
-    if len(data) > MAX_DOCUMENT_BYTES:
-        errors.report(str(path), DOCUMENT_TOO_LARGE)
-        return
-    text = _decode(data, str(path), errors)
-    if text:
-        yield str(path), text
+    """Yield the text of a file, in parts of `MAX_DOCUMENT_BYTES` if it is longer."""
+    rest, location = b"", str(path)
+    while data := rest + stream.read(MAX_DOCUMENT_BYTES - len(rest)):
+        end = len(data) if len(data) < MAX_DOCUMENT_BYTES else _last_boundary(data)
+        text = _decode(data[:end], location, errors)
+        if text is None:
+            return
+        if text:
+            yield location, text
+        rest = data[end:]
+
+
+def _last_boundary(data: bytes) -> int:
+    """Return the end of the last paragraph or line in the second half, else of a character."""
+    for boundary in (b"\n\n", b"\n"):
+        place = data.rfind(boundary, len(data) // 2)
+        if place >= 0:
+            return place + len(boundary)
+    end = len(data)
+    while end > len(data) - 4 and data[end - 1] & 0xC0 == 0x80:
+        end -= 1
+    return end - 1  # before the first byte of a character, of which the rest may follow
 
 
 FORMATS: dict[str, Callable[[BinaryIO, Path, str, InputErrors], Iterator[Located]]] = {
