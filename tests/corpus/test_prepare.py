@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,28 @@ def test_file_of_two_domains_is_an_error(
     }
     assert run(section(corpus, domains=domains), tmp_path / "out") == 2
     assert "a file of domain law and of domain rules" in capsys.readouterr().err
+
+
+def test_kept_and_dropped_text_is_shown_with_warnings(
+    tmp_path: Path, writer, write_lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = writer.documents(150, 120)
+    write_lines("in/law/0.jsonl", [*own, *own[:30], "short"])
+    (tmp_path / "in/law/1.jsonl").write_text("")
+    write_lines("in/general/0.jsonl", writer.documents(150, 120))
+    config = section(
+        tmp_path / "in",
+        ("law",),
+        general={"sources": [{"files": str(tmp_path / "in/general/*.jsonl")}]},
+    )
+    assert run(config, tmp_path / "out") == 0
+    lines = capsys.readouterr().err.splitlines()
+    shown = next(line for line in lines if line.startswith("domain law: kept"))
+    amount = r"documents, 0\.\d\d MB"
+    assert re.fullmatch(
+        rf"domain law: kept 150 {amount}; dropped: exact_duplicate 30 {amount}; "
+        rf"too_short 1 {amount}; bad_input: empty file 1 {amount}",
+        shown,
+    )
+    warnings = [line for line in lines if line.startswith("warning")]
+    assert warnings == ["warning: domain law: 17% dropped as exact_duplicate"]

@@ -72,6 +72,22 @@ def test_a_log_gets_one_line_a_stage(shown):
     assert shown.last.outputs == ["3.json"]
 
 
+def test_dropped_text_is_shown_when_the_corpus_is_prepared(shown, tmp_path):
+    dropped = {"near_duplicate": {"documents": 10, "bytes": 10_000}}
+    splits = {"train": {"documents": 90, "bytes": 90_000}}
+    card = tmp_path / "corpus/law/card.json"
+    write_json(card, {"domain": "law", "splits": splits, "dropped": dropped})
+    send(shown, event="run_info", stats={"prepare_corpus": 1, "total": 1})
+    about = {"rule_name": "prepare_corpus", "wildcards": {}, "output": [str(card)], "log": []}
+    send(shown, event="job_info", jobid=1, **about)
+    send(shown, event="job_finished", job_id=1)
+    assert text(shown).splitlines() == [
+        "prepare_corpus: 1 job, 0 s",
+        "domain law: kept 90 documents, 0.09 MB; dropped: near_duplicate 10 documents, 0.01 MB",
+        "warning: domain law: 10% dropped as near_duplicate",
+    ]
+
+
 TRAINING = {"unit": "tokens", "message": "w16 trunk", "total": 4000}
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from splitlaw.cli.outputs import output_folder
+
 SECTION = "section of the configuration: inline JSON, or a JSON or YAML file"
 
 
 def add_prepare_corpus(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--config", required=True, help=f"corpus {SECTION}")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the corpus")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder of the corpus")
     _add_workers(parser)
 
 
@@ -30,7 +32,7 @@ def add_train_tokenizer(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--corpus", required=True, type=Path, help="folder of the corpus")
     parser.add_argument("--config", required=True, help=f"tokenizer {SECTION}")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the tokenizer")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder of the tokenizer")
 
 
 def run_train_tokenizer(args: Namespace) -> None:
@@ -48,7 +50,9 @@ def add_tokenize(parser: ArgumentParser) -> None:
     parser.add_argument("--tokenizer", required=True, type=Path, help="folder of the tokenizer")
     parser.add_argument("--domain", required=True, help="general, or one of the domains")
     parser.add_argument("--config", default="{}", help=f"evaluation {SECTION}")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the token files")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, help="folder of the token files"
+    )
     _add_workers(parser)
     parser.add_argument(
         "--needed", type=int, default=0, help="refuse fewer training tokens (%(default)s)"

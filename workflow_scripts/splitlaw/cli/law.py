@@ -5,13 +5,15 @@ from __future__ import annotations
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from splitlaw.cli.outputs import output_file
+
 
 def add_fit_law(parser: ArgumentParser) -> None:
     """Declare the options; those left out take the defaults of `splitlaw.fit_law`."""
     add = parser.add_argument
     parser.argument_default = SUPPRESS
     add("--losses", required=True, help="table of losses, CSV")
-    add("--out", required=True, help="fit.json to write")
+    add("--out", type=output_file, required=True, help="fit.json to write")
     add("--law", metavar="NAME|auto", help="form of the law; auto compares all of them (auto)")
     add(
         "--share",
@@ -60,7 +62,7 @@ def add_choose_split(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--law", required=True, help="fit.json of fit_law")
     add("--flops", type=float, metavar="C", help="training FLOPs of all models together")
-    add("--out", required=True, help="plan.json to write")
+    add("--out", type=output_file, required=True, help="plan.json to write")
     add("--params", metavar="N", help="model size, or several separated by commas (any size)")
     add("--flops-per-token", type=float, metavar="F", help="FLOPs per token (those of the table)")
     add("--domains", metavar="a,b,c", help="domains to plan for (all)")
@@ -138,7 +140,9 @@ def add_predict_loss(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--law", required=True, help="fit.json of fit_law")
     parser.add_argument("--points", required=True, help="table of points, CSV")
-    parser.add_argument("--out", required=True, help="CSV to write, with losses and intervals")
+    parser.add_argument(
+        "--out", type=output_file, required=True, help="CSV to write, with losses and intervals"
+    )
 
 
 def run_predict_loss(args: Namespace) -> None:

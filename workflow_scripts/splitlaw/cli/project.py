@@ -7,6 +7,8 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from splitlaw.cli.outputs import output_file
+
 EXPERIMENT = "the experiment: inline JSON, or a JSON or YAML file"
 
 
@@ -15,7 +17,7 @@ def add_new_experiment(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--text", required=True, help="folder of text files, or of one folder per domain"
     )
-    parser.add_argument("--out", type=Path, help="file to write (FOLDER.yaml)")
+    parser.add_argument("--out", type=output_file, help="file to write (FOLDER.yaml)")
     parser.add_argument("--name", help="name of the experiment (that of the file)")
 
 
@@ -43,7 +45,7 @@ def add_cost(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--plan", type=Path, help="plan.json, if it exists already")
     parser.add_argument("--gpu", action="store_true", help="models are trained on GPUs")
-    parser.add_argument("--out", type=Path, required=True, help="table to write, CSV")
+    parser.add_argument("--out", type=output_file, required=True, help="table to write, CSV")
 
 
 def run_cost(args: Namespace) -> None:
@@ -71,7 +73,7 @@ def add_calibrate(parser: ArgumentParser) -> None:
         default=5.0,
         help="training time to measure for each size (%(default)s)",
     )
-    parser.add_argument("--out", type=Path, required=True, help="calibration.json to write")
+    parser.add_argument("--out", type=output_file, required=True, help="calibration.json to write")
     parser.add_argument("--size", help="measure only this size, in this process")
     parser.add_argument(
         "--began",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from splitlaw.cli.outputs import output_file, output_folder
+
 
 def add_evaluate(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--losses", type=Path, nargs="+", required=True, help="tables of the runs")
-    parser.add_argument("--out", type=Path, required=True, help="losses.csv to write")
+    parser.add_argument("--out", type=output_file, required=True, help="losses.csv to write")
     parser.add_argument("--cost", type=Path, required=True, help="cost.csv to write")
     parser.add_argument(
         "--cooldown-fraction", type=float, required=True, help="share of a run that cools down"
@@ -36,7 +38,7 @@ def add_tune_learning_rate(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--reference-params", type=int, required=True, help="parameters that the rate is given for"
     )
-    parser.add_argument("--out", type=Path, required=True, help="rule to write, JSON")
+    parser.add_argument("--out", type=output_file, required=True, help="rule to write, JSON")
 
 
 def run_tune_learning_rate(args: Namespace) -> None:
@@ -49,7 +51,7 @@ def run_tune_learning_rate(args: Namespace) -> None:
 def add_gather_final(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="one per strategy")
-    parser.add_argument("--out", type=Path, required=True, help="comparison.csv to write")
+    parser.add_argument("--out", type=output_file, required=True, help="comparison.csv to write")
     parser.add_argument("--spread", action="store_true", help="print means and spread over seeds")
 
 
@@ -77,7 +79,7 @@ def add_benchmark_items(parser: ArgumentParser) -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus")
     parser.add_argument("--domains", nargs="+", required=True, help="general and the domains")
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the items")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder of the items")
 
 
 def run_benchmark_items(args: Namespace) -> None:
@@ -108,7 +110,7 @@ def add_benchmark(parser: ArgumentParser) -> None:
         "--tasks", type=Path, default=Path("tasks"), help="folder of task files (%(default)s)"
     )
     parser.add_argument("--execution", default="{}", help="device, as for training: JSON or a file")
-    parser.add_argument("--out", type=Path, required=True, help="benchmarks.csv to write")
+    parser.add_argument("--out", type=output_file, required=True, help="benchmarks.csv to write")
 
 
 def run_benchmark(args: Namespace) -> None:
@@ -139,7 +141,7 @@ def add_compare(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--plans", type=Path, nargs="+", required=True, help="plan of each cell")
     parser.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds of each cell")
-    parser.add_argument("--out", type=Path, required=True, help="gains.csv to write")
+    parser.add_argument("--out", type=output_file, required=True, help="gains.csv to write")
 
 
 def run_compare(args: Namespace) -> None:
@@ -157,7 +159,7 @@ def add_frontier(parser: ArgumentParser) -> None:
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="one per seed")
     parser.add_argument("--law", required=True, help="fit.json of the plan")
     parser.add_argument("--plan", type=Path, required=True, help="plan.json of the budget")
-    parser.add_argument("--out", type=Path, required=True, help="frontier.csv to write")
+    parser.add_argument("--out", type=output_file, required=True, help="frontier.csv to write")
 
 
 def run_frontier(args: Namespace) -> None:
@@ -174,7 +176,9 @@ def add_report(parser: ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--results", type=Path, help="results folder of the experiment")
     source.add_argument("--law", type=Path, help="a fit.json alone: write its plan page")
-    parser.add_argument("--out", type=Path, help="page to write (report.html or plan_page.html)")
+    parser.add_argument(
+        "--out", type=output_file, help="page to write (report.html or plan_page.html)"
+    )
     parser.add_argument("--figures", type=Path, help="folder of the figures (beside the page)")
 
 

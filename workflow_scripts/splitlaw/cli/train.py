@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from splitlaw.cli.outputs import output_file
+
 if TYPE_CHECKING:
     from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages.grid import Job
@@ -138,7 +140,7 @@ def _add_job(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--execution", default="{}", help="device, processes, microbatch and so on: JSON or a file"
     )
-    parser.add_argument("--out", type=Path, required=True, help="file to write at the end")
+    parser.add_argument("--out", type=output_file, required=True, help="file to write at the end")
 
 
 def _add_plan(parser: ArgumentParser) -> None:

@@ -1,7 +1,6 @@
 """The stage `prepare_corpus`: from a configuration to clean, split documents of every domain."""
 
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -31,6 +30,8 @@ from splitlaw.corpus.sources.availability import check_shared_files
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import batch_documents, read_source
 from splitlaw.corpus.splitting import SPLITS, sort_by_key
+from splitlaw.corpus.summary import describe_cards
+from splitlaw.corpus.working_folder import working_folder
 from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 
 _ROW_GROUP_BYTES = 16 << 20
@@ -48,8 +49,8 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
     out.mkdir(parents=True, exist_ok=True)
     near = config.cleaning.near_duplicates
     with (
-        tempfile.TemporaryDirectory(dir=out, prefix=".work-") as folder,
-        DocumentStore(Path(folder), near.permutations if near else 0) as store,
+        working_folder(out) as folder,
+        DocumentStore(folder, near.permutations if near else 0) as store,
     ):
         dropped, long = _fill_store(config, sources, store, workers)
         owners = np.array([config.names.index(name) for name, _ in sources])
@@ -57,6 +58,8 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         _count_dropped(config, placement, dropped)
         _check_no_split_is_empty(config, placement, dropped)
         _write(config, sources, store, placement, dropped, long, out)
+    for line in describe_cards(out / name / "card.json" for name in config.names):
+        print(line, file=sys.stderr)
     if placement.clusters:
         named = dict(zip(config.names[1:], placement.clusters, strict=True))
         write_json(out / "clusters.json", {"clusters": named})

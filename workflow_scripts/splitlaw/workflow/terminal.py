@@ -20,6 +20,7 @@ from rich.text import Text
 
 from splitlaw.common.stages import in_order, stage_of
 from splitlaw.common.status import item_of
+from splitlaw.corpus.summary import describe_cards
 from splitlaw.workflow.failures import named, why
 from splitlaw.workflow.stages import Job, JobStatuses, Stage, clock
 from splitlaw.workflow.stages_view import stages_table, trained_before
@@ -184,8 +185,17 @@ class StageHandler(logging.Handler):
                 jobs = f"{stage.done} job{'' if stage.done == 1 else 's'}"
                 parts = [jobs, clock(stage.seconds), *trained_before(stage)]
                 self.console.print(f"{stage.name}: {', '.join(parts)}")
+            self._describe_corpus(stage)
         if all(stage.ended for stage in self.stages.values()):
             self.stop()
+
+    def _describe_corpus(self, stage: Stage) -> None:
+        """Print what was kept and dropped of the text, when it has been prepared."""
+        if stage.name != "prepare_corpus" or self.before is None:
+            return
+        cards = [Path(file) for file in stage.outputs if file.endswith("card.json")]
+        for line in describe_cards(card for card in cards if card.is_file()):
+            self.console.print(Text(line), soft_wrap=True)
 
     def _job_error(self, record: logging.LogRecord) -> None:
         about: Any = record
