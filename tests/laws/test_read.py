@@ -151,6 +151,16 @@ def test_two_columns_of_one_name_in_a_frame_are_refused(frame):
         read_table(twice)
 
 
+def test_frames_of_other_types_are_read(frame):
+    types = {"domain": "category", "params": object, "loss": "Float64", "pretrain_tokens": "string"}
+    assert len(read_table(frame.astype(types)).fit) == len(frame)
+    for missing in (None, pd.NA, pd.NaT, [1.0], {}):
+        bad = frame.astype(object)
+        bad.at[3, "loss"] = missing
+        with pytest.raises(UserError, match=r"row 4 \(index 3\): loss is"):
+            read_table(bad)
+
+
 def test_a_file_that_pandas_compressed_is_read(frame, tmp_path):
     frame.to_csv(tmp_path / "t.csv.gz", index=False)
     assert len(read_table(tmp_path / "t.csv.gz").fit) == len(frame)

@@ -60,7 +60,7 @@ class Sheet:
 
     def text(self, column: str) -> pd.Series:
         """A column as text without spaces around it; empty where nothing was given."""
-        cells = self.frame[column]
+        cells = self.frame[column].astype(object)
         return cells.where(cells.notna(), "").astype(str).str.strip()
 
     def names(self, column: str) -> pd.Series:
@@ -89,7 +89,10 @@ class Sheet:
 
     def _number(self, cell: Any, counts: bool) -> float:
         if not isinstance(cell, str):
-            return float(pd.to_numeric(cell, errors="coerce"))
+            try:
+                return float(cell)
+            except (TypeError, ValueError):
+                return np.nan
         text = cell.strip()
         if PLAIN.fullmatch(text):
             return float(text)
