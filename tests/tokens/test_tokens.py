@@ -231,3 +231,12 @@ def test_long_runs_are_cut_and_then_left_out(monkeypatch: pytest.MonkeyPatch) ->
 def test_ordinary_text_is_not_changed() -> None:
     texts = [*TEXTS, "=" * 142, "Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz"]
     assert list(_without_long_runs(iter(texts))) == texts
+
+
+def test_tokenizing_leaves_no_working_copies(made: Path) -> None:
+    left = made / "tokens/law/.work-killed"
+    left.mkdir()
+    (left / "train.bin").write_text("x")
+    assert tokenize(made, '{"characters_per_document": 50, "minimum_tokens": 100}') == 0
+    assert not list((made / "tokens/law").glob(".*"))
+    assert not (made / "tokens/law/lock").exists()

@@ -5,11 +5,11 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = ".work-"
-_LOCK = "lock"
+_LOCK = "lock"  # without a suffix, unlike the files of the run
 
 
 @contextmanager
@@ -25,7 +25,8 @@ def working_folder(out: Path) -> Iterator[Path]:
         tempfile.TemporaryDirectory(dir=out, prefix=_PREFIX) as folder,
         (Path(folder) / _LOCK).open("w") as lock,
     ):
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(folder)
 
 

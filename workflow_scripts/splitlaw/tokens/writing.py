@@ -1,7 +1,6 @@
 """The stage `tokenize`: encode a domain's documents into token files with a sidecar."""
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from splitlaw.common.parallel import ordered_map
 from splitlaw.common.progress import Progress
 from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.splitting import SPLITS
+from splitlaw.corpus.working_folder import working_folder
 from splitlaw.experiment.settings import HeldOutConfig
 from splitlaw.tokens.encoding import Encoder
 
@@ -40,16 +40,16 @@ def tokenize_domain(
     encoder = Encoder(tokenizer_folder)
     out.mkdir(parents=True, exist_ok=True)
     splits: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(dir=out, prefix=".work-") as name:
+    with working_folder(out) as folder:
         for split in ("validation", "test", "train"):  # short ones first: they may be refused
             max_characters = None if split == "train" else held_out.characters_per_document
             documents = _read_texts(corpus, domain, split, max_characters)
-            path = Path(name) / f"{split}.bin"
+            path = folder / f"{split}.bin"
             splits[split] = _write_split(encoder, documents, path, workers)
             if split != "train":
                 _check_held_out_tokens(domain, split, splits[split]["tokens"], held_out)
         _check_training_tokens(domain, splits["train"]["tokens"], required_tokens)
-        for path in Path(name).iterdir():
+        for path in folder.glob("*.*"):
             path.replace(out / path.name)
     write_json(
         out / "tokens.json",

@@ -69,20 +69,19 @@ def _row_problem(row: list[str], columns: int, raw: str, text: str) -> str | Non
             "text that contains a newline"
         )
     if any(_is_half_quoted(cell, raw) for cell in row):
-        return (
-            'a cell ends with a quote but does not begin with one; write a quote within text as ""'
-        )
+        return "a cell has some quotes of a quoted one; quote it, and write quotes in it twice"
     if _NOT_UTF8.search(text):
         return "invalid UTF-8"
     return None
 
 
 def _is_half_quoted(cell: str, raw: str) -> bool:
-    """Return whether an unquoted cell is the end of a quoted one, of which the rest is elsewhere.
+    """Return whether an unquoted cell is part of a quoted one, of which the rest is elsewhere.
 
-    An unquoted quote such as that of `6" nails` is read as it is.
+    Such a cell has doubled quotes, or ends with a quote that was not opened. Other quotes, such as
+    that of `6" nails`, are read as they are.
     """
-    if not cell.endswith('"') or cell.count('"') % 2 == 0:
+    if '""' not in cell and not (cell.endswith('"') and cell.count('"') % 2):
         return False
     escaped = cell.replace('"', '""')
     return f'"{escaped}"' not in raw
