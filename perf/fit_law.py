@@ -132,7 +132,7 @@ def main() -> None:
     args = parser.parse_args()
     table = pd.read_csv(args.losses) if args.losses else planted()
     fit = read_table(table).fit
-    n, d, y = np.log(fit.params), np.log(fit.general + fit.special), np.log(fit.loss)
+    n, d, y = np.log(fit.params), np.log(fit.pretrain + fit.specialize), np.log(fit.loss)
 
     def timed(label: str, action: object) -> None:
         start = time.perf_counter()

@@ -47,7 +47,7 @@ def main() -> None:
     print("mean relative error (signed), each form on the rows where it is finite")
     print("| form | rows | in-sample | " + " | ".join(KINDS) + " |")
     for form in FORMS.values():
-        rows = form.usable(table.general, table.special)
+        rows = form.usable(table.pretrain, table.specialize)
         if form.stages > (1 if table.one_stage else 2):
             continue
         estimate = fit_form(form, table, sharing=args.share)

@@ -199,8 +199,8 @@ def regret_of(
 def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield parts of a grid that a user might choose."""
     sizes = np.sort(table["params"].unique())
-    general = np.sort(table["pretrain_tokens"][table["specialize_tokens"] > 0].unique())
-    special = np.sort(table["specialize_tokens"].unique())[1:]
+    pretrain = np.sort(table["pretrain_tokens"][table["specialize_tokens"] > 0].unique())
+    specialize = np.sort(table["specialize_tokens"].unique())[1:]
     yield "all runs", table
     if "seed" in table and table["seed"].nunique() > 1:
         yield "one seed", table[table["seed"] == table["seed"].min()]
@@ -208,13 +208,13 @@ def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "without D = 0", table[table["pretrain_tokens"] > 0]
     for count in range(2, len(sizes)):
         yield f"the {count} smallest sizes", table[table["params"].isin(sizes[:count])]
-    for left in general[1:]:
+    for left in pretrain[1:]:
         yield f"without D = {left:,.0f}", table[table["pretrain_tokens"] != left]
-    for left in special:
+    for left in specialize:
         yield f"without D' = {left:,.0f}", table[table["specialize_tokens"] != left]
-    ends = table["pretrain_tokens"].isin(general[[0, -1]]) | (table["specialize_tokens"] == 0)
+    ends = table["pretrain_tokens"].isin(pretrain[[0, -1]]) | (table["specialize_tokens"] == 0)
     yield "the first and last D", table[ends]
-    ends = table["specialize_tokens"].isin([0, special[0], special[-1]])
+    ends = table["specialize_tokens"].isin([0, specialize[0], specialize[-1]])
     yield "the first and last D'", table[ends]
 
 
@@ -296,14 +296,14 @@ def surface(table: pd.DataFrame, *, budgets: list[float]) -> None:
 
 def valley(surfaces: list[np.ndarray], budget: float) -> np.ndarray:
     """Return the mean loss over domains at each of `FRACTIONS`; the budget is in tokens."""
-    general, special = FRACTIONS * budget, (1 - FRACTIONS) * budget / len(surfaces)
-    losses: np.ndarray = np.exp(np.stack([design(general, special) @ one for one in surfaces]))
+    pretrain, specialize = FRACTIONS * budget, (1 - FRACTIONS) * budget / len(surfaces)
+    losses: np.ndarray = np.exp(np.stack([design(pretrain, specialize) @ one for one in surfaces]))
     return losses.mean(axis=0)
 
 
-def design(general: np.ndarray, special: np.ndarray) -> np.ndarray:
+def design(pretrain: np.ndarray, specialize: np.ndarray) -> np.ndarray:
     """Return the monomials of log D and log D' up to degree two, `[n, 6]`."""
-    x, y = np.log(general / 1e6), np.log(special / 1e6)
+    x, y = np.log(pretrain / 1e6), np.log(specialize / 1e6)
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 
@@ -315,11 +315,11 @@ def quadratic(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return coefficients, log_loss - terms @ coefficients
 
 
-def within(rows: pd.DataFrame, general: float, special: float) -> bool:
+def within(rows: pd.DataFrame, pretrain: float, specialize: float) -> bool:
     """Return whether D and D' are in the measured ranges."""
     return all(
         rows[name].min() <= value <= rows[name].max()
-        for name, value in (("pretrain_tokens", general), ("specialize_tokens", special))
+        for name, value in (("pretrain_tokens", pretrain), ("specialize_tokens", specialize))
     )
 
 

@@ -88,11 +88,11 @@ def with_draws(fit: FitResult, draws: int, spread: float = 0.01, seed: int = 0) 
 def cells(
     domains: tuple[str, ...],
     sizes: tuple[float, ...] = SIZES,
-    general: tuple[float, ...] = GENERAL,
-    special: tuple[float, ...] = SPECIAL,
+    pretrain: tuple[float, ...] = GENERAL,
+    specialize: tuple[float, ...] = SPECIAL,
 ) -> pd.DataFrame:
     index = pd.MultiIndex.from_product(
-        [sizes, general, special, domains],
+        [sizes, pretrain, specialize, domains],
         names=["params", "pretrain_tokens", "specialize_tokens", "domain"],
     )
     frame = index.to_frame(index=False)

@@ -64,8 +64,8 @@ def test_both_print_a_summary(losses, fitted, tmp_path, capsys):
     independent = [*budget, "--trunk", "independent"]
     assert main(["choose_split", "--law", str(fitted), "--out", str(out), *independent]) == 0
     printed, made = capsys.readouterr().out, json.loads(out.read_text())
-    general = next(line for line in printed.splitlines() if line.startswith("general"))
-    assert f"{made['fraction_general']:.1%}" in general
+    pretrain = next(line for line in printed.splitlines() if line.startswith("general"))
+    assert f"{made['fraction_general']:.1%}" in pretrain
 
 
 def test_a_plan_for_a_target_loss(fitted, tmp_path):

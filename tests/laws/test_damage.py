@@ -70,7 +70,7 @@ def test_what_pandas_writes_comes_back(
     expected = number.sort_values("number", kind="stable")
     for column, values in (("params", fit.params), ("loss", fit.loss)):
         np.testing.assert_array_equal(values, expected[column].to_numpy(float))
-    np.testing.assert_array_equal(fit.general, expected["pretrain_tokens"].to_numpy(float))
+    np.testing.assert_array_equal(fit.pretrain, expected["pretrain_tokens"].to_numpy(float))
     path.write_bytes(
         frame.drop(columns="loss").to_csv(None, sep=separator, quoting=quoting).encode()
     )
@@ -162,7 +162,7 @@ def test_damaged_tables_are_refused_or_read_rightly(quoting, tmp_path):
             continue
         fit = reading.fit
         known = set(map(tuple, frame[NUMBERS].to_numpy(float)))
-        rows = map(tuple, np.column_stack([fit.params, fit.general, fit.special, fit.loss]))
+        rows = map(tuple, np.column_stack([fit.params, fit.pretrain, fit.specialize, fit.loss]))
         shifted = [row for row in rows if row not in known]
         # A file that is cut within its last line has a note.
         cut = any("no line end" in note for note in reading.notes)

@@ -20,7 +20,7 @@ def test_a_planted_law_without_noise_is_recovered(name):
     estimate = fit_form(FORMS[name], fit)
     assert estimate.converged
     assert estimate.objective < 1e-9
-    far = truth.predict(cells(truth.domains, sizes=(2.4e8,), general=(8e9,), special=(2e9,)))
+    far = truth.predict(cells(truth.domains, sizes=(2.4e8,), pretrain=(8e9,), specialize=(2e9,)))
     rows = read_table(far.drop(columns=["loss_low", "loss_high"])).fit
     predicted = estimate.predict(rows.points(estimate.units), rows.domain)
     np.testing.assert_allclose(predicted, rows.loss, rtol=2e-3)

@@ -41,11 +41,11 @@ def test_gradients_agree_with_finite_differences(name):
 def test_slopes_agree_with_finite_differences(name):
     form, theta = FORMS[name], theta_of(name)
     x = Points.of(N, D, S)
-    by_general, by_domain = form.slopes(theta, x, form.terms(theta, x))
+    by_pretrain, by_domain = form.slopes(theta, x, form.terms(theta, x))
     h = 1e-6
     for j, linear in enumerate(form.linear):
         up, down = (form.terms(theta, Points.of(N, D + e, S))[j] for e in (h, -h))
-        analytic = by_general.get((linear, "D"), 0 * D)
+        analytic = by_pretrain.get((linear, "D"), 0 * D)
         np.testing.assert_allclose(analytic, (up - down) / (2 * h), rtol=1e-5, atol=1e-8)
         up, down = (form.terms(theta, Points.of(N, D, S + e))[j] for e in (h, -h))
         analytic = by_domain.get((linear, "D'"), 0 * D)
@@ -68,9 +68,9 @@ def test_rescaling_keeps_every_loss(name):
 def test_a_form_is_finite_exactly_where_it_is_declared_finite(name):
     form, theta = FORMS[name], theta_of(name)
     values = np.array([AT_MIDDLE.get(n, 0) for n in form.linear] + [theta[n] for n in theta])
-    general, domain = np.array([0.0, 1.0, 1.0]), np.array([1.0, 0.0, 1.0])
-    losses = evaluate(form, values, Points.of(1.0, general, domain))
-    np.testing.assert_array_equal(np.isfinite(losses), form.usable(general, domain))
+    pretrain, domain = np.array([0.0, 1.0, 1.0]), np.array([1.0, 0.0, 1.0])
+    losses = evaluate(form, values, Points.of(1.0, pretrain, domain))
+    np.testing.assert_array_equal(np.isfinite(losses), form.usable(pretrain, domain))
 
 
 def test_two_skills_is_the_formula_of_the_documentation():

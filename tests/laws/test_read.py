@@ -193,10 +193,10 @@ def test_rows_that_cannot_be_used_are_counted_and_dropped_on_request(frame):
 
 
 def test_every_row_left_out_is_counted(frame):
-    general = frame.head(5).assign(domain="general")
+    pretrain = frame.head(5).assign(domain="general")
     foreign = frame[frame["specialize_tokens"] > 0].head(4).assign(train_domain="z")
     unknown = frame.head(3).assign(domain="c", split="holdout")
-    reading = read_table(pd.concat([frame, general, foreign, unknown], ignore_index=True))
+    reading = read_table(pd.concat([frame, pretrain, foreign, unknown], ignore_index=True))
     assert len(reading.fit) == len(frame) and reading.holdout is None
     total = len(frame) + 12
     assert f"5 of {total} rows of the domain general" in reading.left_out[0]

@@ -18,10 +18,10 @@ def test_hold_outs_are_the_top_of_each_column():
     kinds = held_out_rows(fit)
     assert set(kinds) == {"params", "pretrain_tokens", "specialize_tokens", "corner"}
     assert set(fit.params[kinds["params"]]) == {SIZES[-1]}
-    assert set(fit.general[kinds["pretrain_tokens"]]) == {GENERAL[-1]}
-    assert set(fit.special[kinds["specialize_tokens"]]) == {SPECIAL[-1]}
-    assert set(fit.general[kinds["corner"]]) == set(GENERAL[-2:])
-    assert set(fit.special[kinds["corner"]]) == set(SPECIAL[-2:])
+    assert set(fit.pretrain[kinds["pretrain_tokens"]]) == {GENERAL[-1]}
+    assert set(fit.specialize[kinds["specialize_tokens"]]) == {SPECIAL[-1]}
+    assert set(fit.pretrain[kinds["corner"]]) == set(GENERAL[-2:])
+    assert set(fit.specialize[kinds["corner"]]) == set(SPECIAL[-2:])
 
 
 @pytest.mark.parametrize("planted", LEADING)
@@ -44,7 +44,7 @@ def test_auto_compares_every_form_and_chooses_the_best_predictor():
 
 
 def test_one_stage_is_chinchilla():
-    fit = fit_table(table(law("chinchilla", 1), noise=1e-3, special=(0.0,)), bootstrap=0)
+    fit = fit_table(table(law("chinchilla", 1), noise=1e-3, specialize=(0.0,)), bootstrap=0)
     assert fit.law == "chinchilla" and fit.params["alpha"].iloc[0] == pytest.approx(0.32, abs=0.1)
 
 
@@ -64,7 +64,7 @@ def test_the_bootstrap_draws_whole_clusters_within_each_size():
 
 def test_a_finite_law_predicts_where_the_chosen_law_is_infinite(tmp_path):
     frame = table(law("transfer_gap"), noise=1e-3)
-    corners = table(law("two_skills"), noise=1e-3, special=(0.0,))
+    corners = table(law("two_skills"), noise=1e-3, specialize=(0.0,))
     both = pd.concat([frame, corners])
     both = both.assign(split=np.where(both["params"] == SIZES[-1], "holdout", "fit"))
     fit = fit_table(both, law=("two_skills", "transfer_gap"), share="none", bootstrap=20)
@@ -83,7 +83,7 @@ def test_a_finite_law_predicts_where_the_chosen_law_is_infinite(tmp_path):
 
 def test_each_corner_has_the_best_of_the_laws_that_are_finite_there():
     inner = table(law("transfer_gap"), noise=1e-3)
-    unsplit = table(law("two_skills"), noise=1e-3, special=(0.0,))
+    unsplit = table(law("two_skills"), noise=1e-3, specialize=(0.0,))
     fit = fit_table(
         pd.concat([inner, unsplit]),
         law=("two_skills", "transferred_data", "transfer_gap"),

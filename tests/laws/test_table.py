@@ -68,10 +68,10 @@ def test_a_missing_file_and_an_empty_one(tmp_path):
 
 
 def test_rows_of_general_and_of_other_domains_are_excluded(frame):
-    general = frame.head(5).assign(domain="general")
+    pretrain = frame.head(5).assign(domain="general")
     foreign = frame[frame["specialize_tokens"] > 0].head(5).assign(train_domain="z")
     unsplit = frame[frame["specialize_tokens"] == 0].head(5).assign(train_domain="general")
-    both = pd.concat([frame, general, foreign, unsplit], ignore_index=True)
+    both = pd.concat([frame, pretrain, foreign, unsplit], ignore_index=True)
     assert len(read_table(both).fit) == len(frame) + 5
 
 
@@ -111,7 +111,7 @@ def test_one_size_is_reported(frame):
 def test_clusters_are_checkpoints_of_a_trunk(frame):
     fit = read_table(frame.assign(seed=0)).fit
     assert len(np.unique(fit.cluster)) == 4 * 5
-    keys = set(zip(fit.cluster.tolist(), fit.params, fit.general, strict=True))
+    keys = set(zip(fit.cluster.tolist(), fit.params, fit.pretrain, strict=True))
     assert len(keys) == 4 * 5
 
 

@@ -11,14 +11,14 @@ from splitlaw.planner.surface import Setting, Surface
 LEADING = ("two_skills", "effective_tokens")
 
 
-def surface_of(fit, *, unique=None, unique_general=np.inf, weights=None, params=MIDDLE.params):
+def surface_of(fit, *, unique=None, unique_pretrain=np.inf, weights=None, params=MIDDLE.params):
     k = len(fit.domains)
     share = np.ones(k) if weights is None else np.array(weights, dtype=float)
     setting = Setting(
         domains=fit.domains,
         weights=share / share.sum(),
         unique=np.full(k, np.inf) if unique is None else np.array(unique, dtype=float),
-        unique_general=unique_general,
+        unique_pretrain=unique_pretrain,
         repetitions=fit.repetitions,
     )
     return Surface.of_points(fit.members, np.arange(k), params, setting)
@@ -29,8 +29,8 @@ def brute_force(surface, constraint, points=41):
     tokens, c = constraint.tokens, constraint.trunks
 
     def loss(v):
-        general, share = np.clip(v, 0, 1)
-        d = general * tokens / c
+        pretrain, share = np.clip(v, 0, 1)
+        d = pretrain * tokens / c
         rest = tokens - c * d
         least = max(0.0, constraint.min_tokens - d)
         if rest < 2 * least * (1 - 1e-9):
@@ -55,7 +55,7 @@ def test_plans_are_as_good_as_brute_force(name, trunks):
         constraint = Constraint(tokens=tokens, trunks=trunks)
         best = best_split(surface, constraint)
         assert best.mean[0] <= brute_force(surface, constraint) + 1e-7
-        spent = trunks * best.general[0] + best.special[0].sum()
+        spent = trunks * best.pretrain[0] + best.specialize[0].sum()
         assert spent == pytest.approx(tokens, rel=1e-9)
 
 
@@ -64,8 +64,8 @@ def test_plans_are_as_good_as_brute_force(name, trunks):
     "limits",
     [
         {"unique": (1e8, np.inf)},
-        {"unique_general": 5e7},
-        {"unique": (5e7, 2e8), "unique_general": 4e8},
+        {"unique_pretrain": 5e7},
+        {"unique": (5e7, 2e8), "unique_pretrain": 4e8},
     ],
 )
 def test_repetition_is_priced_as_brute_force_prices_it(name, limits):
@@ -82,7 +82,7 @@ def test_every_model_gets_its_least_tokens(name, least):
     surface = surface_of(law(name))
     constraint = Constraint(tokens=2e9, trunks=1, min_tokens=least)
     best = best_split(surface, constraint)
-    assert (best.general[0] + best.special[0] >= least * (1 - 1e-9)).all()
+    assert (best.pretrain[0] + best.specialize[0] >= least * (1 - 1e-9)).all()
     assert best.mean[0] <= brute_force(surface, constraint) + 1e-6
 
 
@@ -100,14 +100,14 @@ def test_optimality_conditions_hold_inside_and_at_corners(name, changes):
         best = best_split(surface, constraint)
         assert optimality_gap(surface, constraint, best) < 1e-3
     if changes.get("kappa") == -7.0:
-        assert best.general[0] < 1e-3 * constraint.tokens
+        assert best.pretrain[0] < 1e-3 * constraint.tokens
 
 
 def test_a_wrong_split_misses_the_conditions():
     surface = surface_of(law("two_skills"))
     constraint = Constraint(tokens=3e9, trunks=1)
     best = best_split(surface, constraint)
-    worse = replace(best, special=best.special * np.array([[1.3, 0.7]]))
+    worse = replace(best, specialize=best.specialize * np.array([[1.3, 0.7]]))
     assert optimality_gap(surface, constraint, worse) > 0.05
 
 
@@ -115,7 +115,7 @@ def test_a_base_that_exists_costs_nothing():
     surface = surface_of(law("two_skills"))
     constraint = Constraint(tokens=1e9, trunks=1, spent=5e9)
     best = best_split(surface, constraint)
-    assert best.general[0] == 5e9 and best.special[0].sum() == pytest.approx(1e9)
+    assert best.pretrain[0] == 5e9 and best.specialize[0].sum() == pytest.approx(1e9)
     assert optimality_gap(surface, constraint, best) < 1e-6
 
 
@@ -137,7 +137,7 @@ def test_many_sets_of_parameters_are_solved_at_once():
 def test_the_frontier_is_lowest_at_the_plan():
     surface = surface_of(law("two_skills"))
     constraint = Constraint(tokens=3e9, trunks=1)
-    general = np.linspace(0, 3e9, 101)[None]
-    mean, special = losses_at(surface, constraint, general)
+    pretrain = np.linspace(0, 3e9, 101)[None]
+    mean, specialize = losses_at(surface, constraint, pretrain)
     assert best_split(surface, constraint).mean[0] <= mean.min() + 1e-12
-    np.testing.assert_allclose(general + special.sum(axis=2), 3e9)
+    np.testing.assert_allclose(pretrain + specialize.sum(axis=2), 3e9)

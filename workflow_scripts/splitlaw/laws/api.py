@@ -184,8 +184,8 @@ def _described(candidate: Candidate, chosen: list[Candidate]) -> dict[str, Any]:
 def _range(table: Table) -> dict[str, tuple[float, float]]:
     columns = {
         "params": table.params,
-        "pretrain_tokens": table.general,
-        "specialize_tokens": table.special,
+        "pretrain_tokens": table.pretrain,
+        "specialize_tokens": table.specialize,
         "loss": table.loss,
     }
     return {name: (float(v.min()), float(v.max())) for name, v in columns.items()}

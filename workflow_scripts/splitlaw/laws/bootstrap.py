@@ -34,7 +34,7 @@ def draw_weights(table: Table, draws: int, rng: np.random.Generator) -> Array:
 def bootstrap(estimate: Estimate, table: Table, draws: int, rng: np.random.Generator) -> Array:
     """Parameters of each draw in the units of the fit [draws, domains, names]."""
     form, layout = estimate.form, estimate.layout
-    table = table.take(form.usable(table.general, table.special))
+    table = table.take(form.usable(table.pretrain, table.specialize))
     weights = draw_weights(table, draws, rng)
     if layout.shared or layout.domains == 1:
         return _draw(layout, table, estimate, estimate.values, weights)

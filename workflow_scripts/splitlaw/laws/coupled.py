@@ -37,15 +37,15 @@ class Coupled(Form):
         "G": (-4.0, 1.0),
         "gamma": (0.2, 2.0),
     }
-    needs_general = True
+    needs_pretrain = True
     needs_domain = True
 
     @staticmethod
     def _parts(theta: Theta, x: Points) -> tuple[Array, Array, Array]:
         """rho N^-alpha, D^-phi D'^-beta, G D'^-beta."""
         size = theta["rho"] - theta["alpha"] * x.log_params
-        domain = -theta["beta"] * x.log_domain
-        both = domain - theta["phi"] * x.log_general
+        domain = -theta["beta"] * x.log_specialize
+        both = domain - theta["phi"] * x.log_pretrain
         return np.exp(size), np.exp(both), np.exp(theta["G"] + domain)
 
     @staticmethod
@@ -66,9 +66,9 @@ class Coupled(Form):
         return {
             ("B", "rho"): rate * size,
             ("B", "alpha"): -rate * size * x.log_params,
-            ("B", "phi"): -rate * both * x.log_general,
+            ("B", "phi"): -rate * both * x.log_pretrain,
             ("B", "G"): rate * gap,
-            ("B", "beta"): -rate * (both + gap) * x.log_domain,
+            ("B", "beta"): -rate * (both + gap) * x.log_specialize,
             ("B", "gamma"): terms[1] * np.log(sum(parts)),
         }
 
@@ -77,8 +77,8 @@ class Coupled(Form):
         parts = _, both, gap = self._parts(theta, x)
         rate = self._rate(theta, parts, terms)
         return (
-            {("B", "D"): -rate * theta["phi"] * both / x.general},
-            {("B", "D'"): -rate * theta["beta"] * (both + gap) / x.domain},
+            {("B", "D"): -rate * theta["phi"] * both / x.pretrain},
+            {("B", "D'"): -rate * theta["beta"] * (both + gap) / x.specialize},
         )
 
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:

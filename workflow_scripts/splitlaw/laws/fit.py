@@ -85,7 +85,7 @@ def evaluate(form: Form, values: Array, x: Points) -> Array:
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         terms = form.terms(named, x)
         total = sum(named[n] * t for n, t in zip(form.linear, terms, strict=True))
-    return np.where(form.usable(x.general, x.domain), total, np.inf)
+    return np.where(form.usable(x.pretrain, x.specialize), total, np.inf)
 
 
 def shared_names(form: Form, sharing: str) -> frozenset[str]:
@@ -172,7 +172,7 @@ def fit_sharings(
     The fits with shared exponents also start from the one without. Raises `UserError` where a
     domain has too few rows for any of them.
     """
-    table = table.take(form.usable(table.general, table.special))
+    table = table.take(form.usable(table.pretrain, table.specialize))
     units = units or table.units()
     effort = effort or Effort()
     layouts = {sharing: layout_for(form, table, sharing) for sharing in sharings}

@@ -51,7 +51,7 @@ class Form(ABC):
     logs: frozenset[str] = frozenset({"kappa"})
     """Coefficients among the nonlinear parameters: positive, and each domain's own."""
 
-    needs_general = False
+    needs_pretrain = False
     """Whether the loss is infinite at D = 0."""
 
     needs_domain = False
@@ -63,7 +63,7 @@ class Form(ABC):
     @property
     def finite(self) -> bool:
         """Whether the loss is finite at D = 0 and at D' = 0."""
-        return not (self.needs_general or self.needs_domain)
+        return not (self.needs_pretrain or self.needs_domain)
 
     @property
     def nonlinear(self) -> tuple[str, ...]:
@@ -104,11 +104,11 @@ class Form(ABC):
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
         """Parameters fitted in `units`, told in the user's scale (`logs` as themselves)."""
 
-    def usable(self, general: Array, domain: Array) -> Mask:
+    def usable(self, pretrain: Array, domain: Array) -> Mask:
         """Which rows the form is finite on, as booleans."""
-        seen: Mask = general + domain > 0
-        if self.needs_general:
-            seen &= general > 0
+        seen: Mask = pretrain + domain > 0
+        if self.needs_pretrain:
+            seen &= pretrain > 0
         if self.needs_domain:
             seen &= domain > 0
         return seen

@@ -77,16 +77,16 @@ def held_out_rows(table: Table) -> dict[str, Mask]:
     """The rows that each kind of hold-out leaves out, for the kinds that the table allows."""
     everything = np.ones(len(table), dtype=bool)
     one = np.zeros(len(table))
-    split = (table.special > 0) & (table.general > 0)
-    tokens = table.general + table.special
+    split = (table.specialize > 0) & (table.pretrain > 0)
+    tokens = table.pretrain + table.specialize
     kinds: dict[str, Mask | None] = {"params": _top(table.params, everything, one)}
     if table.one_stage:
         kinds["pretrain_tokens"] = _top(tokens, everything, table.params)
     else:
-        kinds["pretrain_tokens"] = _top(table.general, split, table.params)
-        kinds["specialize_tokens"] = _top(table.special, split, table.params)
-        far = _top(table.general, split, table.params, CORNER_SHARE)
-        deep = _top(table.special, split, table.params, CORNER_SHARE)
+        kinds["pretrain_tokens"] = _top(table.pretrain, split, table.params)
+        kinds["specialize_tokens"] = _top(table.specialize, split, table.params)
+        far = _top(table.pretrain, split, table.params, CORNER_SHARE)
+        deep = _top(table.specialize, split, table.params, CORNER_SHARE)
         kinds["corner"] = far & deep if far is not None and deep is not None else None
     return {k: rows for k, rows in kinds.items() if rows is not None and 0 < rows.sum() < len(rows)}
 
@@ -123,9 +123,9 @@ def kind_of(rows: Table, fit: Table) -> str:
     """What rows set apart by the user extrapolate in."""
     if rows.params.max() > fit.params.max():
         return "params"
-    if rows.general.max() > fit.general.max():
+    if rows.pretrain.max() > fit.pretrain.max():
         return "pretrain_tokens"
-    return "specialize_tokens" if rows.special.max() > fit.special.max() else "corner"
+    return "specialize_tokens" if rows.specialize.max() > fit.specialize.max() else "corner"
 
 
 def score(errors: list[Errors]) -> tuple[float, float]:

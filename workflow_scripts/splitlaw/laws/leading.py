@@ -52,7 +52,7 @@ class TwoSkills(Form):
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:
         """1, N^-alpha, (D + D')^-phi, (D' + kappa D^gamma)^-beta."""
-        effective = x.domain + np.exp(theta["kappa"] + theta["gamma"] * x.log_general)
+        effective = x.specialize + np.exp(theta["kappa"] + theta["gamma"] * x.log_pretrain)
         return [
             np.ones_like(effective),
             power(x.log_params, theta["alpha"]),
@@ -63,28 +63,28 @@ class TwoSkills(Form):
     def gradients(self, theta: Theta, x: Points, terms: list[Array]) -> Gradients:
         """See `Form.gradients`."""
         _, size, total, skill = terms
-        transferred = np.exp(theta["kappa"] + theta["gamma"] * x.log_general)
-        effective = x.domain + transferred
+        transferred = np.exp(theta["kappa"] + theta["gamma"] * x.log_pretrain)
+        effective = x.specialize + transferred
         by_kappa = -theta["beta"] * skill * transferred / effective
         return {
             ("A", "alpha"): -x.log_params * size,
             ("F", "phi"): -x.log_total * total,
             ("B", "beta"): -np.log(effective) * skill,
             ("B", "kappa"): by_kappa,
-            ("B", "gamma"): by_kappa * x.log_general,
+            ("B", "gamma"): by_kappa * x.log_pretrain,
         }
 
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
         """See `Form.slopes`."""
         _, _, total, skill = terms
         gamma = theta["gamma"]
-        effective = x.domain + np.exp(theta["kappa"] + gamma * x.log_general)
-        by_total = -theta["phi"] * total / (x.general + x.domain)
-        by_domain = -theta["beta"] * skill / effective
-        rate = gamma * np.exp(theta["kappa"] + (gamma - 1) * x.log_general)
+        effective = x.specialize + np.exp(theta["kappa"] + gamma * x.log_pretrain)
+        by_total = -theta["phi"] * total / (x.pretrain + x.specialize)
+        by_specialize = -theta["beta"] * skill / effective
+        rate = gamma * np.exp(theta["kappa"] + (gamma - 1) * x.log_pretrain)
         return (
-            {("F", "D"): by_total, ("B", "D"): by_domain * rate},
-            {("F", "D'"): by_total, ("B", "D'"): by_domain},
+            {("F", "D"): by_total, ("B", "D"): by_specialize * rate},
+            {("F", "D'"): by_total, ("B", "D'"): by_specialize},
         )
 
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
@@ -121,12 +121,12 @@ class EffectiveTokens(Form):
     @staticmethod
     def _transferred(theta: Theta, x: Points) -> Array:
         return np.exp(
-            theta["kappa"] + theta["gamma"] * x.log_general + theta["delta"] * x.log_params
+            theta["kappa"] + theta["gamma"] * x.log_pretrain + theta["delta"] * x.log_params
         )
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:
         """1, N^-alpha, (D' + kappa D^gamma N^delta)^-beta."""
-        effective = x.domain + self._transferred(theta, x)
+        effective = x.specialize + self._transferred(theta, x)
         return [
             np.ones_like(effective),
             power(x.log_params, theta["alpha"]),
@@ -137,25 +137,25 @@ class EffectiveTokens(Form):
         """See `Form.gradients`."""
         _, size, skill = terms
         transferred = self._transferred(theta, x)
-        effective = x.domain + transferred
+        effective = x.specialize + transferred
         by_kappa = -theta["beta"] * skill * transferred / effective
         return {
             ("A", "alpha"): -x.log_params * size,
             ("B", "beta"): -np.log(effective) * skill,
             ("B", "kappa"): by_kappa,
-            ("B", "gamma"): by_kappa * x.log_general,
+            ("B", "gamma"): by_kappa * x.log_pretrain,
             ("B", "delta"): by_kappa * x.log_params,
         }
 
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
         """See `Form.slopes`."""
         gamma = theta["gamma"]
-        effective = x.domain + self._transferred(theta, x)
-        by_domain = -theta["beta"] * terms[2] / effective
+        effective = x.specialize + self._transferred(theta, x)
+        by_specialize = -theta["beta"] * terms[2] / effective
         rate = gamma * np.exp(
-            theta["kappa"] + (gamma - 1) * x.log_general + theta["delta"] * x.log_params
+            theta["kappa"] + (gamma - 1) * x.log_pretrain + theta["delta"] * x.log_params
         )
-        return {("B", "D"): by_domain * rate}, {("B", "D'"): by_domain}
+        return {("B", "D"): by_specialize * rate}, {("B", "D'"): by_specialize}
 
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
         """See `Form.rescale`."""

@@ -51,7 +51,7 @@ class Chinchilla(Form):
 
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
         """See `Form.slopes`."""
-        by_total = -theta["beta"] * terms[2] / (x.general + x.domain)
+        by_total = -theta["beta"] * terms[2] / (x.pretrain + x.specialize)
         return {("B", "D"): by_total}, {("B", "D'"): by_total}
 
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
@@ -76,29 +76,29 @@ class Additive(Form):
     linear = ("E", "A", "F", "B")
     bounds: ClassVar[Bounds] = {"alpha": EXPONENT, "phi": EXPONENT, "beta": EXPONENT}
     search: ClassVar[Bounds] = EVERYDAY
-    needs_general = True
+    needs_pretrain = True
     needs_domain = True
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:
         """1, N^-alpha, D^-phi, D'^-beta."""
-        general = power(x.log_general, theta["phi"])
-        domain = power(x.log_domain, theta["beta"])
+        pretrain = power(x.log_pretrain, theta["phi"])
+        domain = power(x.log_specialize, theta["beta"])
         size = power(x.log_params, theta["alpha"])
-        return [np.ones_like(general + domain), size, general, domain]
+        return [np.ones_like(pretrain + domain), size, pretrain, domain]
 
     def gradients(self, theta: Theta, x: Points, terms: list[Array]) -> Gradients:
         """See `Form.gradients`."""
         return {
             ("A", "alpha"): -x.log_params * terms[1],
-            ("F", "phi"): -x.log_general * terms[2],
-            ("B", "beta"): -x.log_domain * terms[3],
+            ("F", "phi"): -x.log_pretrain * terms[2],
+            ("B", "beta"): -x.log_specialize * terms[3],
         }
 
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
         """See `Form.slopes`."""
         return (
-            {("F", "D"): -theta["phi"] * terms[2] / x.general},
-            {("B", "D'"): -theta["beta"] * terms[3] / x.domain},
+            {("F", "D"): -theta["phi"] * terms[2] / x.pretrain},
+            {("B", "D'"): -theta["beta"] * terms[3] / x.specialize},
         )
 
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
@@ -124,27 +124,27 @@ class Multiplicative(Form):
     linear = ("E", "A", "B")
     bounds: ClassVar[Bounds] = {"alpha": EXPONENT, "phi": EXPONENT, "beta": EXPONENT}
     search: ClassVar[Bounds] = EVERYDAY
-    needs_general = True
+    needs_pretrain = True
     needs_domain = True
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:
         """1, N^-alpha, D^-phi D'^-beta."""
-        both = np.exp(-theta["phi"] * x.log_general - theta["beta"] * x.log_domain)
+        both = np.exp(-theta["phi"] * x.log_pretrain - theta["beta"] * x.log_specialize)
         return [np.ones_like(both), power(x.log_params, theta["alpha"]), both]
 
     def gradients(self, theta: Theta, x: Points, terms: list[Array]) -> Gradients:
         """See `Form.gradients`."""
         return {
             ("A", "alpha"): -x.log_params * terms[1],
-            ("B", "phi"): -x.log_general * terms[2],
-            ("B", "beta"): -x.log_domain * terms[2],
+            ("B", "phi"): -x.log_pretrain * terms[2],
+            ("B", "beta"): -x.log_specialize * terms[2],
         }
 
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
         """See `Form.slopes`."""
         return (
-            {("B", "D"): -theta["phi"] * terms[2] / x.general},
-            {("B", "D'"): -theta["beta"] * terms[2] / x.domain},
+            {("B", "D"): -theta["phi"] * terms[2] / x.pretrain},
+            {("B", "D'"): -theta["beta"] * terms[2] / x.specialize},
         )
 
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
@@ -169,29 +169,29 @@ class TransferGap(Form):
     linear = ("E", "A", "F", "G")
     bounds: ClassVar[Bounds] = {"alpha": EXPONENT, "phi": EXPONENT, "beta": EXPONENT}
     search: ClassVar[Bounds] = EVERYDAY
-    needs_general = True
+    needs_pretrain = True
     needs_domain = True
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:
         """1, N^-alpha, D^-phi D'^-beta, D'^-beta."""
-        gap = power(x.log_domain, theta["beta"])
-        both = power(x.log_general, theta["phi"]) * gap
+        gap = power(x.log_specialize, theta["beta"])
+        both = power(x.log_pretrain, theta["phi"]) * gap
         return [np.ones_like(both), power(x.log_params, theta["alpha"]), both, gap]
 
     def gradients(self, theta: Theta, x: Points, terms: list[Array]) -> Gradients:
         """See `Form.gradients`."""
         return {
             ("A", "alpha"): -x.log_params * terms[1],
-            ("F", "phi"): -x.log_general * terms[2],
-            ("F", "beta"): -x.log_domain * terms[2],
-            ("G", "beta"): -x.log_domain * terms[3],
+            ("F", "phi"): -x.log_pretrain * terms[2],
+            ("F", "beta"): -x.log_specialize * terms[2],
+            ("G", "beta"): -x.log_specialize * terms[3],
         }
 
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
         """See `Form.slopes`."""
-        rate = -theta["beta"] / x.domain
+        rate = -theta["beta"] / x.specialize
         return (
-            {("F", "D"): -theta["phi"] * terms[2] / x.general},
+            {("F", "D"): -theta["phi"] * terms[2] / x.pretrain},
             {("F", "D'"): rate * terms[2], ("G", "D'"): rate * terms[3]},
         )
 
@@ -223,30 +223,30 @@ class Interaction(Form):
         "gamma": INTERACTION,
     }
     search: ClassVar[Bounds] = {**EVERYDAY, "gamma": (-0.05, 0.15)}
-    needs_general = True
+    needs_pretrain = True
     needs_domain = True
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:
         """1, N^-alpha, D^-phi D'^(-beta + gamma ln D)."""
-        slope = theta["gamma"] * x.log_general - theta["beta"]
-        both = np.exp(-theta["phi"] * x.log_general + slope * x.log_domain)
+        slope = theta["gamma"] * x.log_pretrain - theta["beta"]
+        both = np.exp(-theta["phi"] * x.log_pretrain + slope * x.log_specialize)
         return [np.ones_like(both), power(x.log_params, theta["alpha"]), both]
 
     def gradients(self, theta: Theta, x: Points, terms: list[Array]) -> Gradients:
         """See `Form.gradients`."""
         return {
             ("A", "alpha"): -x.log_params * terms[1],
-            ("B", "phi"): -x.log_general * terms[2],
-            ("B", "beta"): -x.log_domain * terms[2],
-            ("B", "gamma"): x.log_general * x.log_domain * terms[2],
+            ("B", "phi"): -x.log_pretrain * terms[2],
+            ("B", "beta"): -x.log_specialize * terms[2],
+            ("B", "gamma"): x.log_pretrain * x.log_specialize * terms[2],
         }
 
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
         """See `Form.slopes`."""
         gamma = theta["gamma"]
-        by_general = (gamma * x.log_domain - theta["phi"]) * terms[2] / x.general
-        by_domain = (gamma * x.log_general - theta["beta"]) * terms[2] / x.domain
-        return {("B", "D"): by_general}, {("B", "D'"): by_domain}
+        by_pretrain = (gamma * x.log_specialize - theta["phi"]) * terms[2] / x.pretrain
+        by_specialize = (gamma * x.log_pretrain - theta["beta"]) * terms[2] / x.specialize
+        return {("B", "D"): by_pretrain}, {("B", "D'"): by_specialize}
 
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
         """See `Form.rescale`; the exponents phi and beta are told at D' = 1 and at D = 1."""
@@ -288,38 +288,38 @@ class TransferredData(Form):
     def _transferred(theta: Theta, x: Points) -> Array:
         return np.exp(
             theta["kappa"]
-            + theta["gamma"] * x.log_domain
-            + theta["phi"] * x.log_general
+            + theta["gamma"] * x.log_specialize
+            + theta["phi"] * x.log_pretrain
             + theta["delta"] * x.log_params
         )
 
     def terms(self, theta: Theta, x: Points) -> list[Array]:
         """1, N^-alpha, (D' + kappa D'^gamma D^phi N^delta)^-beta."""
-        effective = x.domain + self._transferred(theta, x)
+        effective = x.specialize + self._transferred(theta, x)
         skill = power(np.log(effective), theta["beta"])
         return [np.ones_like(skill), power(x.log_params, theta["alpha"]), skill]
 
     def gradients(self, theta: Theta, x: Points, terms: list[Array]) -> Gradients:
         """See `Form.gradients`."""
         transferred = self._transferred(theta, x)
-        effective = x.domain + transferred
+        effective = x.specialize + transferred
         by_kappa = -theta["beta"] * terms[2] * transferred / effective
         return {
             ("A", "alpha"): -x.log_params * terms[1],
             ("B", "beta"): -np.log(effective) * terms[2],
             ("B", "kappa"): by_kappa,
-            ("B", "gamma"): by_kappa * x.log_domain,
-            ("B", "phi"): by_kappa * x.log_general,
+            ("B", "gamma"): by_kappa * x.log_specialize,
+            ("B", "phi"): by_kappa * x.log_pretrain,
             ("B", "delta"): by_kappa * x.log_params,
         }
 
     def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
         """See `Form.slopes`."""
         transferred = self._transferred(theta, x)
-        by_effective = -theta["beta"] * terms[2] / (x.domain + transferred)
-        by_general = by_effective * theta["phi"] * transferred / x.general
-        by_domain = by_effective * (1 + theta["gamma"] * transferred / x.domain)
-        return {("B", "D"): by_general}, {("B", "D'"): by_domain}
+        by_effective = -theta["beta"] * terms[2] / (x.specialize + transferred)
+        by_pretrain = by_effective * theta["phi"] * transferred / x.pretrain
+        by_specialize = by_effective * (1 + theta["gamma"] * transferred / x.specialize)
+        return {("B", "D"): by_pretrain}, {("B", "D'"): by_specialize}
 
     def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
         """See `Form.rescale`."""

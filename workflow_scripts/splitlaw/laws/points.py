@@ -42,35 +42,39 @@ class Points:
     log_params: Array
     """log N."""
 
-    general: Array
+    pretrain: Array
     """D, effective where repeated."""
 
-    domain: Array
+    specialize: Array
     """D', effective where repeated."""
 
-    log_general: Array
-    log_domain: Array
+    log_pretrain: Array
+    log_specialize: Array
     log_total: Array
     """log (D + D')."""
 
     @classmethod
     def of(
-        cls, params: ArrayLike, general: ArrayLike, domain: ArrayLike, units: Units | None = None
+        cls,
+        params: ArrayLike,
+        pretrain: ArrayLike,
+        specialize: ArrayLike,
+        units: Units | None = None,
     ) -> "Points":
-        """Points at N = `params`, D = `general`, D' = `domain`, given in the user's scale."""
+        """Points at N = `params`, D = `pretrain`, D' = `specialize`, given in the user's scale."""
         unit = units or Units()
         n = np.asarray(params, dtype=float) / unit.params
-        d = np.asarray(general, dtype=float) / unit.tokens
-        s = np.asarray(domain, dtype=float) / unit.tokens
+        d = np.asarray(pretrain, dtype=float) / unit.tokens
+        s = np.asarray(specialize, dtype=float) / unit.tokens
         return cls(np.log(n), d, s, _log(d), _log(s), _log(d + s))
 
     def take(self, rows: Indices | Mask) -> "Points":
         """The points at `rows` of one-dimensional arrays."""
         return Points(
             self.log_params[rows],
-            self.general[rows],
-            self.domain[rows],
-            self.log_general[rows],
-            self.log_domain[rows],
+            self.pretrain[rows],
+            self.specialize[rows],
+            self.log_pretrain[rows],
+            self.log_specialize[rows],
             self.log_total[rows],
         )

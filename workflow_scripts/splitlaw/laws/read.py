@@ -107,18 +107,18 @@ def _usable(sheet: Sheet, drop_invalid: bool) -> tuple[Sheet, dict[str, Array], 
 def _data(sheet: Sheet, values: dict[str, Array]) -> pd.DataFrame:
     """The columns of a `Table` by row, with the name of each domain; units and names checked."""
     check_names(sheet, [c for c in ("domain", "train_domain") if c in sheet])
-    params, general, special = (values[c] for c in POINT[:3])
-    check_units(sheet, params, general, special)
+    params, pretrain, specialize = (values[c] for c in POINT[:3])
+    check_units(sheet, params, pretrain, specialize)
     return pd.DataFrame(
         {
             "name": sheet.names("domain"),
             "params": params,
-            "general": general,
-            "special": special,
-            "unique_general": _unique(values, "unique_pretrain_tokens", general),
-            "unique_special": _unique(values, "unique_specialize_tokens", special),
+            "pretrain": pretrain,
+            "specialize": specialize,
+            "unique_pretrain": _unique(values, "unique_pretrain_tokens", pretrain),
+            "unique_specialize": _unique(values, "unique_specialize_tokens", specialize),
             "loss": values["loss"],
-            "cluster": _clusters(sheet, params, general, special),
+            "cluster": _clusters(sheet, params, pretrain, specialize),
             "holdout": _is_holdout(sheet),
         }
     )
@@ -198,12 +198,12 @@ def _unique(values: dict[str, Array], column: str, tokens: Array) -> Array:
     return np.where(np.isnan(given), tokens, np.minimum(given, tokens))
 
 
-def _clusters(sheet: Sheet, params: Array, general: Array, special: Array) -> list[str]:
+def _clusters(sheet: Sheet, params: Array, pretrain: Array, specialize: Array) -> list[str]:
     """The key (size, seed, D) of each row; runs from scratch have no trunk to share."""
     parts = [params.astype(str)]
     parts += [sheet.text(c).to_numpy() for c in ("trunk", "seed") if c in sheet]
-    parts.append(general.astype(str))
-    parts.append(np.where(general > 0, "", special.astype(str)))
+    parts.append(pretrain.astype(str))
+    parts.append(np.where(pretrain > 0, "", specialize.astype(str)))
     return ["/".join(row) for row in zip(*parts, strict=True)]
 
 
@@ -249,9 +249,9 @@ def _choose_rows(sheet: Sheet, data: pd.DataFrame, min_tokens_per_param: float) 
         leave_out(is_general, left_out, f"of the domain {GENERAL} are left out")
     if "train_domain" in sheet:
         trained = sheet.text("train_domain")
-        other = (trained != data["name"]) & (trained != "") & (data["special"] > 0)
+        other = (trained != data["name"]) & (trained != "") & (data["specialize"] > 0)
         leave_out(other, left_out, "of models of another train_domain are left out")
-    tokens = data["general"] + data["special"]
+    tokens = data["pretrain"] + data["specialize"]
     leave_out(tokens == 0, notes, "of models that saw no token are left out")
     if not (keep & ~data["holdout"]).any():
         raise UserError(

@@ -27,7 +27,7 @@ def repetition_constant(table: Table, given: float | None) -> float:
         if not given > 0:
             raise UserError(f"repetitions is {given:g}; give a number above 0")
         return given
-    again = (table.unique_general < table.general) | (table.unique_special < table.special)
+    again = (table.unique_pretrain < table.pretrain) | (table.unique_specialize < table.specialize)
     if again.sum() < MIN_ROWS:
         return REPETITIONS
     form = FORMS["chinchilla" if table.one_stage else "effective_tokens"]

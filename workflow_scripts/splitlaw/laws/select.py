@@ -70,7 +70,7 @@ def candidates(
     forms = forms_for(table, law)
     compared = np.ones(len(table), dtype=bool)
     for form in forms:
-        compared &= form.usable(table.general, table.special)
+        compared &= form.usable(table.pretrain, table.specialize)
     kinds = held_out_rows(table)
     found: list[Candidate] = []
     refusals: list[UserError] = []
@@ -118,8 +118,8 @@ def stand_ins(found: Sequence[Candidate], chosen: Sequence[Candidate]) -> list[C
     One for D = 0 and one for D' = 0, or one for both; the better of two stands first.
     """
     picked: list[Candidate] = []
-    for general, special in ((0.0, 1.0), (1.0, 0.0)):
-        corner = np.array([general]), np.array([special])
+    for pretrain, specialize in ((0.0, 1.0), (1.0, 0.0)):
+        corner = np.array([pretrain]), np.array([specialize])
         able = [c for c in found if c.form.usable(*corner).all()]
         if able and not all(c.form.usable(*corner).all() for c in chosen):
             picked.append(min(able, key=_rank))

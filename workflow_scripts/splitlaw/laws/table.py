@@ -8,7 +8,7 @@ import pandas as pd
 from splitlaw.laws.points import Array, Indices, Mask, Points, Units
 from splitlaw.laws.repetition import REPETITIONS, effective_tokens
 
-NUMBERS = ("params", "general", "special", "unique_general", "unique_special", "loss")
+NUMBERS = ("params", "pretrain", "specialize", "unique_pretrain", "unique_specialize", "loss")
 ROWS = ("domain", "cluster", *NUMBERS)
 """The fields of a table that hold one entry per row."""
 
@@ -26,16 +26,16 @@ class Table:
     params: Array
     """N [n], in parameters."""
 
-    general: Array
+    pretrain: Array
     """D [n], in tokens."""
 
-    special: Array
+    specialize: Array
     """D' [n], in tokens."""
 
-    unique_general: Array
+    unique_pretrain: Array
     """How many of D differ [n]."""
 
-    unique_special: Array
+    unique_specialize: Array
     """How many of D' differ [n]."""
 
     loss: Array
@@ -67,14 +67,14 @@ class Table:
 
     def points(self, units: Units | None = None) -> Points:
         """The rows as points of a form, with effective tokens where data repeats."""
-        general = effective_tokens(self.general, self.unique_general, self.repetitions)
-        special = effective_tokens(self.special, self.unique_special, self.repetitions)
-        return Points.of(self.params, general, special, units)
+        pretrain = effective_tokens(self.pretrain, self.unique_pretrain, self.repetitions)
+        specialize = effective_tokens(self.specialize, self.unique_specialize, self.repetitions)
+        return Points.of(self.params, pretrain, specialize, units)
 
     @property
     def one_stage(self) -> bool:
         """Whether every row is a run that was never split, or never pretrained."""
-        return not ((self.general > 0) & (self.special > 0)).any()
+        return not ((self.pretrain > 0) & (self.specialize > 0)).any()
 
     @property
     def sizes(self) -> Array:
@@ -85,7 +85,7 @@ class Table:
         """The geometric middle of the table, by which a fit divides."""
         return Units(
             params=_middle(self.params),
-            tokens=_middle(self.general + self.special),
+            tokens=_middle(self.pretrain + self.specialize),
             loss=_middle(self.loss),
         )
 

@@ -56,12 +56,12 @@ def _plain(name: str) -> str:
     return " ".join(visible.split())
 
 
-def check_units(sheet: Sheet, params: Array, general: Array, special: Array) -> None:
+def check_units(sheet: Sheet, params: Array, pretrain: Array, specialize: Array) -> None:
     """Refuse columns in different units, or a size in other units than the rest.
 
     Only what the numbers show beyond doubt is refused.
     """
-    total = general + special
+    total = pretrain + specialize
     if params.max() < SMALL and total.max() > LARGE:
         raise UserError(
             f"{sheet.name}: params are {params.min():g} to {params.max():g} but tokens are up to "
@@ -80,7 +80,7 @@ def check_units(sheet: Sheet, params: Array, general: Array, special: Array) -> 
             f"{sheet.at(odd)}: params is {params[odd][0]:g}, but other rows have up to "
             f"{params.max():g}, so it is in other units; give the number of parameters"
         )
-    for column, tokens in (("pretrain_tokens", general), ("specialize_tokens", special)):
+    for column, tokens in (("pretrain_tokens", pretrain), ("specialize_tokens", specialize)):
         odd = (tokens > 0) & (tokens < SMALL) & (total.max() > LARGE)
         # A fine-tuning on some hundred examples is possible; on half of one it is not.
         odd &= True if column == "pretrain_tokens" else tokens % 1 > 0
@@ -114,10 +114,10 @@ def trajectory_notes(sheet: Sheet, data: pd.DataFrame, *, allowed: bool) -> list
     column = next((column for column in ("run", "trunk") if column in sheet), None)
     if column is None:
         return []
-    keys = data[["name", "params"]].assign(total=data["general"] + data["special"])
+    keys = data[["name", "params"]].assign(total=data["pretrain"] + data["specialize"])
     keys["seed"] = sheet.text("seed") if "seed" in sheet else ""
     keys["run"] = sheet.text(column)
-    rows = keys[(keys["run"] != "") & ((data["special"] == 0) | (column == "run"))]
+    rows = keys[(keys["run"] != "") & ((data["specialize"] == 0) | (column == "run"))]
     counts = rows.groupby(["run", "params", "seed", "name"])["total"].transform("nunique")
     rows = rows[counts > 1]
     if rows.empty:

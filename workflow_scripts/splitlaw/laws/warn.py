@@ -47,7 +47,7 @@ def fit_warnings(chosen: list[Candidate], drawn: list[Array], table: Table) -> l
 
 def _of_table(table: Table) -> list[str]:
     notes = []
-    early = int((table.general + table.special < FEW_TOKENS * table.params).sum())
+    early = int((table.pretrain + table.specialize < FEW_TOKENS * table.params).sum())
     if early:
         notes.append(
             f"{early} of {len(table)} rows have fewer than {FEW_TOKENS:g} tokens per parameter; "
@@ -93,7 +93,7 @@ def _at_bounds(estimate: Estimate, domains: tuple[str, ...]) -> list[str]:
 def _traded(estimate: Estimate, table: Table) -> list[str]:
     """Parameters that can change together and leave the fit as it is."""
     layout = estimate.layout
-    table = table.take(estimate.form.usable(table.general, table.special))
+    table = table.take(estimate.form.usable(table.pretrain, table.specialize))
     problem = Problem(layout, table, estimate.units)
     _, jacobian = problem.jacobian(estimate.vector[None])
     low, high = layout.by_domain(np.stack(layout.bounds))

@@ -38,25 +38,25 @@ class Constraint:
     min_tokens: float = 0.0
     """Least D + D'_k."""
 
-    def least(self, general: Array) -> Array:
+    def least(self, pretrain: Array) -> Array:
         """Least D'_k at each D."""
-        return np.maximum(0.0, self.min_tokens - general)
+        return np.maximum(0.0, self.min_tokens - pretrain)
 
-    def special(self, general: Array) -> Array:
+    def specialize(self, pretrain: Array) -> Array:
         """All domain tokens together that are left at each D."""
         if self.spent is not None:
-            return np.full(np.shape(general), self.tokens)
-        return np.maximum(0.0, self.tokens - self.trunks * general)
+            return np.full(np.shape(pretrain), self.tokens)
+        return np.maximum(0.0, self.tokens - self.trunks * pretrain)
 
 
 @dataclass(frozen=True)
 class Split:
     """The best split of each of r sets of parameters."""
 
-    general: Array
+    pretrain: Array
     """D [r]."""
 
-    special: Array
+    specialize: Array
     """D'_k [r, k]."""
 
     mean: Array
@@ -86,7 +86,7 @@ def _positive(worth: Array) -> Array:
 
 def allocate(
     surface: Surface,
-    general: Array,
+    pretrain: Array,
     total: Array,
     least: Array,
     *,
@@ -102,59 +102,61 @@ def allocate(
     """
     count = len(surface.setting.weights)
     floor = np.broadcast_to(least[..., None], (*total.shape, count))
-    special = total[..., None] * (1 / count if guess is None else guess)
-    special = np.maximum(np.broadcast_to(special, floor.shape), floor)
+    specialize = total[..., None] * (1 / count if guess is None else guess)
+    specialize = np.maximum(np.broadcast_to(specialize, floor.shape), floor)
     span = np.maximum(total[..., None], 1e-9 * np.max(total, initial=1e-9))
-    special = np.maximum(special, 1e-9 * span)
+    specialize = np.maximum(specialize, 1e-9 * span)
     for _ in range(ROUNDS):
-        nudge = 1e-4 * (special + 1e-4 * span)
-        worth = _positive(surface.slopes(general, special)[1])
-        after = _positive(surface.slopes(general, special + nudge)[1])
+        nudge = 1e-4 * (specialize + 1e-4 * span)
+        worth = _positive(surface.slopes(pretrain, specialize)[1])
+        after = _positive(surface.slopes(pretrain, specialize + nudge)[1])
         fall = np.maximum((np.log(worth) - np.log(after)) / nudge, 1e-12 / span)
         reach = TAIL / fall
         scale = worth.max(axis=-1, keepdims=True)
         b = reach * (worth / scale) ** (1 / TAIL)
-        moved = _fill(special - reach, b, floor, total)
-        done = (np.abs(moved - special) <= tolerance * span).all()
+        moved = _fill(specialize - reach, b, floor, total)
+        done = (np.abs(moved - specialize) <= tolerance * span).all()
         # Where a law is infinite at D' = 0 no round may end there.
-        special = np.maximum(moved, np.maximum(floor, 1e-3 * special))
-        excess = special - floor
+        specialize = np.maximum(moved, np.maximum(floor, 1e-3 * specialize))
+        excess = specialize - floor
         space = np.maximum(total[..., None] - floor.sum(axis=-1, keepdims=True), 0.0)
-        special = floor + excess * space / np.maximum(excess.sum(-1, keepdims=True), 1e-300)
+        specialize = floor + excess * space / np.maximum(excess.sum(-1, keepdims=True), 1e-300)
         if done:
             break
-    return _snap(surface, general, total, special, floor)
+    return _snap(surface, pretrain, total, specialize, floor)
 
 
-def _snap(surface: Surface, general: Array, total: Array, special: Array, floor: Array) -> Array:
+def _snap(
+    surface: Surface, pretrain: Array, total: Array, specialize: Array, floor: Array
+) -> Array:
     """Domains that shrink towards their least are put there, if that costs nothing."""
-    tiny = special - floor <= 1e-4 * total[..., None]
+    tiny = specialize - floor <= 1e-4 * total[..., None]
     if not tiny.any():
-        return special
-    put = np.where(tiny, floor, special)
+        return specialize
+    put = np.where(tiny, floor, specialize)
     rest = np.where(tiny, 0.0, put)
     space = total[..., None] - np.where(tiny, floor, 0.0).sum(-1, keepdims=True)
     scaled = rest * space / np.maximum(rest.sum(-1, keepdims=True), 1e-300)
     put = np.where(tiny, put, scaled)
-    better = surface.mean(general, put) <= surface.mean(general, special)
-    return np.where(better[..., None], put, special)
+    better = surface.mean(pretrain, put) <= surface.mean(pretrain, specialize)
+    return np.where(better[..., None], put, specialize)
 
 
 def losses_at(
     surface: Surface,
     constraint: Constraint,
-    general: Array,
+    pretrain: Array,
     *,
     guess: Array | None = None,
     tolerance: float = EXACT,
 ) -> tuple[Array, Array]:
     """Best mean loss [r, g] and its domain tokens [r, g, k] at each D [r, g]."""
-    least, total = constraint.least(general), constraint.special(general)
+    least, total = constraint.least(pretrain), constraint.specialize(pretrain)
     count = len(surface.setting.weights)
     possible = count * least <= total * (1 + 1e-12) + 1e-12
     least = np.minimum(least, total / count)
-    special = allocate(surface, general, total, least, guess=guess, tolerance=tolerance)
-    return np.where(possible, surface.mean(general, special), np.inf), special
+    specialize = allocate(surface, pretrain, total, least, guess=guess, tolerance=tolerance)
+    return np.where(possible, surface.mean(pretrain, specialize), np.inf), specialize
 
 
 def best_split(
@@ -171,36 +173,38 @@ def best_split(
     """
     rows = surface.rows
     if constraint.spent is not None:
-        general = np.full((rows, 1), constraint.spent)
-        mean, special = losses_at(surface, constraint, general)
-        return Split(general[:, 0], special[:, 0], mean[:, 0])
+        pretrain = np.full((rows, 1), constraint.spent)
+        mean, specialize = losses_at(surface, constraint, pretrain)
+        return Split(pretrain[:, 0], specialize[:, 0], mean[:, 0])
     most = constraint.tokens / constraint.trunks
-    general = np.tile(np.linspace(0.0, most, fractions), (rows, 1))
+    pretrain = np.tile(np.linspace(0.0, most, fractions), (rows, 1))
     best, guess, pick = None, None, np.arange(rows)
     for _ in range(rounds + 1):
-        mean, special = losses_at(surface, constraint, general, guess=guess, tolerance=tolerance)
+        mean, specialize = losses_at(
+            surface, constraint, pretrain, guess=guess, tolerance=tolerance
+        )
         at = np.argmin(mean, axis=1)
-        found = Split(general[pick, at], special[pick, at], mean[pick, at])
+        found = Split(pretrain[pick, at], specialize[pick, at], mean[pick, at])
         best = found if best is None else _better(best, found)
-        low = general[pick, np.maximum(at - 1, 0)]
-        high = general[pick, np.minimum(at + 1, general.shape[1] - 1)]
-        general = low[:, None] + np.linspace(0, 1, ZOOM) * (high - low)[:, None]
-        guess = _shares(best.special)[:, None]
+        low = pretrain[pick, np.maximum(at - 1, 0)]
+        high = pretrain[pick, np.minimum(at + 1, pretrain.shape[1] - 1)]
+        pretrain = low[:, None] + np.linspace(0, 1, ZOOM) * (high - low)[:, None]
+        guess = _shares(best.specialize)[:, None]
     assert best is not None
     return best
 
 
-def _shares(special: Array) -> Array:
-    total = special.sum(axis=-1, keepdims=True)
-    even = 1 / special.shape[-1]
-    return np.where(total > 0, special / np.where(total > 0, total, 1.0), even)
+def _shares(specialize: Array) -> Array:
+    total = specialize.sum(axis=-1, keepdims=True)
+    even = 1 / specialize.shape[-1]
+    return np.where(total > 0, specialize / np.where(total > 0, total, 1.0), even)
 
 
 def _better(a: Split, b: Split) -> Split:
     take = b.mean < a.mean
     return Split(
-        np.where(take, b.general, a.general),
-        np.where(take[:, None], b.special, a.special),
+        np.where(take, b.pretrain, a.pretrain),
+        np.where(take[:, None], b.specialize, a.specialize),
         np.where(take, b.mean, a.mean),
     )
 
@@ -211,18 +215,18 @@ def optimality_gap(surface: Surface, constraint: Constraint, split: Split) -> fl
     Worths per token of budget are equal among D (divided by c) and every D'_k above its least,
     and no greater at a corner. Minimum tokens that bind tie D to D'_k and are passed over.
     """
-    general, special = split.general[:1, None], split.special[:1, None]
-    by_special = surface.slopes(general, special)[1][0, 0]
-    least = constraint.least(general)[..., None]
-    inside = (special - least > CORNER * constraint.tokens)[0, 0]
+    pretrain, specialize = split.pretrain[:1, None], split.specialize[:1, None]
+    by_specialize = surface.slopes(pretrain, specialize)[1][0, 0]
+    least = constraint.least(pretrain)[..., None]
+    inside = (specialize - least > CORNER * constraint.tokens)[0, 0]
     # Laws with gamma < 1 ask for a trifle of D at any price: worth is taken a little way in.
     corner = CORNER * constraint.tokens / constraint.trunks
-    further = np.maximum(general, corner)
-    trunk = float(surface.slopes(further, special)[0].sum()) / constraint.trunks
+    further = np.maximum(pretrain, corner)
+    trunk = float(surface.slopes(further, specialize)[0].sum()) / constraint.trunks
     tied = constraint.spent is not None or (constraint.min_tokens > 0 and not inside.all())
-    active, over = list(by_special[inside]), list(by_special[~inside])
+    active, over = list(by_specialize[inside]), list(by_specialize[~inside])
     if not tied:
-        (active if general[0, 0] > corner else over).append(trunk)
+        (active if pretrain[0, 0] > corner else over).append(trunk)
     multiplier = float(np.mean(active)) if active else max(over)
     if multiplier == 0:  # The law does not depend on tokens here: every split is optimal.
         return 0.0

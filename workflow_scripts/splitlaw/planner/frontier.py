@@ -56,16 +56,16 @@ def splits_at(
     task = make_task(fit, **options)
     constraint, surface = task.constraint(flops, params), task.point(params)
     grid = np.asarray(fractions, dtype=float)
-    general = (grid * constraint.tokens / constraint.trunks)[None]
-    special = losses_at(surface, constraint, general)[1]
-    losses = surface.losses(general, special)[0]
+    pretrain = (grid * constraint.tokens / constraint.trunks)[None]
+    specialize = losses_at(surface, constraint, pretrain)[1]
+    losses = surface.losses(pretrain, specialize)[0]
     count = len(task.setting.domains)
     return pd.DataFrame(
         {
             "fraction_general": np.repeat(grid, count),
             "domain": task.setting.domains * len(grid),
-            "pretrain_tokens": np.repeat(general[0], count),
-            "specialize_tokens": special[0].ravel(),
+            "pretrain_tokens": np.repeat(pretrain[0], count),
+            "specialize_tokens": specialize[0].ravel(),
             "predicted_loss": losses.ravel(),
         }
     )
@@ -74,14 +74,14 @@ def splits_at(
 def _curve(
     surface: Surface, draws: list[Surface], constraint: Constraint, grid: Array
 ) -> pd.DataFrame:
-    general = (grid * constraint.tokens / constraint.trunks)[None]
-    mean, special = losses_at(surface, constraint, general)
-    pooled = [draw.mean(general, special) for draw in draws]
+    pretrain = (grid * constraint.tokens / constraint.trunks)[None]
+    mean, specialize = losses_at(surface, constraint, pretrain)
+    pooled = [draw.mean(pretrain, specialize) for draw in draws]
     low, high = interval(np.concatenate(pooled) if pooled else np.zeros((0, len(grid))))
     return pd.DataFrame(
         {
             "fraction_general": grid,
-            "pretrain_tokens": general[0],
+            "pretrain_tokens": pretrain[0],
             "loss": mean[0],
             "loss_low": low,
             "loss_high": high,

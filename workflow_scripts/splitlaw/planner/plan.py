@@ -88,53 +88,53 @@ def whole_tokens(split: Split, surface: Surface, constraint: Constraint) -> Spli
     Fractions of a token are dropped. Where the law is infinite at 0 tokens, the count is 1 instead,
     and the domain with the most tokens pays for it.
     """
-    general, special = np.floor(split.general), np.floor(split.special)
-    if not np.isfinite(surface.mean(general[:, None], special[:, None])[0, 0]):
-        general = np.where((general == 0) & (split.general > 0), 1.0, general)
-        special = np.where((special == 0) & (split.special > 0), 1.0, special)
-        bought = 0.0 if constraint.spent is not None else constraint.trunks * general
-        beyond = np.ceil(bought + special.sum(axis=-1) - constraint.tokens)
-        special[:, special[0].argmax()] -= np.maximum(beyond, 0.0)
-    return Split(general, special, split.mean)
+    pretrain, specialize = np.floor(split.pretrain), np.floor(split.specialize)
+    if not np.isfinite(surface.mean(pretrain[:, None], specialize[:, None])[0, 0]):
+        pretrain = np.where((pretrain == 0) & (split.pretrain > 0), 1.0, pretrain)
+        specialize = np.where((specialize == 0) & (split.specialize > 0), 1.0, specialize)
+        bought = 0.0 if constraint.spent is not None else constraint.trunks * pretrain
+        beyond = np.ceil(bought + specialize.sum(axis=-1) - constraint.tokens)
+        specialize[:, specialize[0].argmax()] -= np.maximum(beyond, 0.0)
+    return Split(pretrain, specialize, split.mean)
 
 
-def fraction(general: Array, special: Array, constraint: Constraint) -> Array:
+def fraction(pretrain: Array, specialize: Array, constraint: Constraint) -> Array:
     """General fraction c D / (c D + sum of D'_k) [r] of D [r], D' [r, k]."""
-    trunk = constraint.trunks * general
-    return np.asarray(trunk / np.maximum(trunk + special.sum(axis=-1), 1e-300))
+    trunk = constraint.trunks * pretrain
+    return np.asarray(trunk / np.maximum(trunk + specialize.sum(axis=-1), 1e-300))
 
 
 def _plan(task: Task, flops: float, size: float, constraint: Constraint, best: Split) -> Plan:
     point, draws = task.point(size), task.draws(size)
     split = whole_tokens(best, point, constraint)
-    general, special = split.general[:, None], split.special[:, None]
-    ours = _drawn_means(draws, general, special)
+    pretrain, specialize = split.pretrain[:, None], split.specialize[:, None]
+    ours = _drawn_means(draws, pretrain, specialize)
     gap = optimality_gap(point, constraint, best)
     optima = _drawn_optima(draws, constraint)
     names = task.setting.domains
-    value = float(point.mean(general, special)[0, 0])
+    value = float(point.mean(pretrain, specialize)[0, 0])
     if not np.isfinite(value):
         raise UserError(
             f"flops {flops:g} pay for {constraint.tokens:g} tokens at {size:g} parameters, where "
             "the law has no value; raise the budget, or choose another size"
         )
-    share = float(fraction(split.general, split.special, constraint)[0])
+    share = float(fraction(split.pretrain, split.specialize, constraint)[0])
     return Plan(
         flops=float(flops),
         params=size,
         flops_per_token=task.cost(size),
         tokens=constraint.tokens,
         trunk=task.trunk,
-        pretrain_tokens=int(split.general[0]),
-        specialize_tokens=dict(zip(names, map(int, split.special[0]), strict=True)),
+        pretrain_tokens=int(split.pretrain[0]),
+        specialize_tokens=dict(zip(names, map(int, split.specialize[0]), strict=True)),
         fraction_general=share,
-        predicted_loss=_predicted(point, draws, general, special),
+        predicted_loss=_predicted(point, draws, pretrain, specialize),
         predicted_mean_loss=(value, *_ends(ours, value)),
         interval={
-            "pretrain_tokens": _ends(optima[0], float(split.general[0])),
+            "pretrain_tokens": _ends(optima[0], float(split.pretrain[0])),
             "fraction_general": _ends(optima[1], share),
         },
-        baselines=_baselines(task, point, draws, constraint, (general, special)),
+        baselines=_baselines(task, point, draws, constraint, (pretrain, specialize)),
         candidates=_regrets(task, size, constraint, split),
         weights=dict(zip(names, task.setting.weights.tolist(), strict=True)),
         pretrain_tokens_paid=task.spent is None,
@@ -153,15 +153,15 @@ def _ends(draws: Array, value: float) -> tuple[float, float]:
     return min(float(low), value), max(float(high), value)
 
 
-def _drawn_means(draws: list[Surface], general: Array, special: Array) -> Array:
+def _drawn_means(draws: list[Surface], pretrain: Array, specialize: Array) -> Array:
     """Mean loss of one split under every draw [draws]."""
-    means = [surface.mean(general, special)[:, 0] for surface in draws]
+    means = [surface.mean(pretrain, specialize)[:, 0] for surface in draws]
     return np.concatenate(means) if means else np.zeros(0)
 
 
 def _drawn_optima(draws: list[Surface], constraint: Constraint) -> tuple[Array, Array]:
     """D and general fraction of the optimum under every draw."""
-    general, fractions = [np.zeros(0)], [np.zeros(0)]
+    pretrain, fractions = [np.zeros(0)], [np.zeros(0)]
     for surface in draws:
         width = len(surface.setting.domains) * len(draws)
         few = surface.first(max(100, WORK_OF_DRAWS // width))
@@ -172,17 +172,17 @@ def _drawn_optima(draws: list[Surface], constraint: Constraint) -> tuple[Array, 
             fractions=FRACTIONS_OF_DRAWS,
             tolerance=CLOSE,
         )
-        general.append(best.general)
-        fractions.append(fraction(best.general, best.special, constraint))
-    return np.concatenate(general), np.concatenate(fractions)
+        pretrain.append(best.pretrain)
+        fractions.append(fraction(best.pretrain, best.specialize, constraint))
+    return np.concatenate(pretrain), np.concatenate(fractions)
 
 
 def _predicted(
-    point: Surface, draws: list[Surface], general: Array, special: Array
+    point: Surface, draws: list[Surface], pretrain: Array, specialize: Array
 ) -> dict[str, Loss]:
     """Loss of each domain with its interval; null where the law has none."""
-    values = point.losses(general, special)[0, 0]
-    drawn = [surface.losses(general, special)[:, 0] for surface in draws]
+    values = point.losses(pretrain, specialize)[0, 0]
+    drawn = [surface.losses(pretrain, specialize)[:, 0] for surface in draws]
     pooled = np.concatenate(drawn) if drawn else np.zeros((0, len(values)))
     losses: dict[str, Loss] = {}
     for k, name in enumerate(point.setting.domains):
@@ -203,21 +203,21 @@ class _Judge:
 
 
 def _judge(
-    task: Task, point: Surface, draws: list[Surface], general: Array, special: Array
+    task: Task, point: Surface, draws: list[Surface], pretrain: Array, specialize: Array
 ) -> _Judge:
     """The fit's own laws, or the first stand-in that is finite where they are not."""
     own = _Judge("mean" if len(task.fit.members) > 1 else task.fit.law, point, draws)
     about = (task.columns, point.params, task.setting)
-    for other in () if _finite(point, general, special) else task.fit.stand_ins:
+    for other in () if _finite(point, pretrain, specialize) else task.fit.stand_ins:
         surface = Surface.of_points([other], *about)
-        if _finite(surface, general, special):
+        if _finite(surface, pretrain, specialize):
             drawn = [Surface.of_draws(other, *about)] if len(other.draws) else []
             return _Judge(other.law, surface, drawn)
     return own
 
 
-def _finite(surface: Surface, general: Array, special: Array) -> bool:
-    return bool(np.isfinite(surface.mean(general, special)[0, 0]))
+def _finite(surface: Surface, pretrain: Array, specialize: Array) -> bool:
+    return bool(np.isfinite(surface.mean(pretrain, specialize)[0, 0]))
 
 
 def _baselines(
@@ -230,10 +230,10 @@ def _baselines(
     """Every baseline at the FLOPs of the plan, compared with D, D'_k of the plan."""
     entries = []
     for strategy, d, s in recipes(constraint, len(task.columns)):
-        general, special = np.array([[float(d)]]), np.asarray(s, dtype=float)[None, None]
-        judge = _judge(task, point, draws, general, special)
-        theirs = _drawn_means(judge.draws, general, special)
-        mean = float(judge.point.mean(general, special)[0, 0])
+        pretrain, specialize = np.array([[float(d)]]), np.asarray(s, dtype=float)[None, None]
+        judge = _judge(task, point, draws, pretrain, specialize)
+        theirs = _drawn_means(judge.draws, pretrain, specialize)
+        mean = float(judge.point.mean(pretrain, specialize)[0, 0])
         ours = _drawn_means(judge.draws, *split)
         names = task.setting.domains
         known = np.isfinite(mean)
@@ -242,7 +242,7 @@ def _baselines(
                 strategy=strategy,
                 pretrain_tokens=d,
                 specialize_tokens=dict(zip(names, s, strict=True)),
-                predicted_loss=_predicted(judge.point, judge.draws, general, special),
+                predicted_loss=_predicted(judge.point, judge.draws, pretrain, specialize),
                 predicted_mean_loss=(mean, *_ends(theirs, mean)) if known else NO_LOSS,
                 law=judge.law,
                 probability_worse=float(np.mean(theirs > ours)) if ours.size else None,
@@ -255,20 +255,20 @@ def _regrets(
     task: Task, size: float, constraint: Constraint, split: Split
 ) -> tuple[Candidate, ...]:
     """Each candidate's own optimum, and what the plan loses under it; null where infinite."""
-    general, special = split.general[:, None], split.special[:, None]
+    pretrain, specialize = split.pretrain[:, None], split.specialize[:, None]
     entries = []
     for member in (*task.fit.members, *task.fit.others):
         surface = Surface.of_points([member], task.columns, size, task.setting)
         own = best_split(surface, constraint)
         if not np.isfinite(own.mean[0]):
             continue
-        regret = float(surface.mean(general, special)[0, 0] - own.mean[0])
+        regret = float(surface.mean(pretrain, specialize)[0, 0] - own.mean[0])
         entries.append(
             Candidate(
                 law=member.law,
                 weight=member.weight,
-                fraction_general=float(fraction(own.general, own.special, constraint)[0]),
-                pretrain_tokens=float(own.general[0]),
+                fraction_general=float(fraction(own.pretrain, own.specialize, constraint)[0]),
+                pretrain_tokens=float(own.pretrain[0]),
                 regret=max(regret, 0.0) if np.isfinite(regret) else None,
             )
         )

@@ -43,11 +43,11 @@ def to_html(plan: Mapping[str, Any]) -> str:
 
 def _shares(plan: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """Name, tokens and share of the general text and of each domain."""
-    special = plan["specialize_tokens"]
-    models = len(special) if plan["trunk"] == "independent" else 1
-    general = models * plan["pretrain_tokens"]
-    total = max(general + sum(special.values()), 1)
-    amounts = [("general", general), *special.items()]
+    specialize = plan["specialize_tokens"]
+    models = len(specialize) if plan["trunk"] == "independent" else 1
+    pretrain = models * plan["pretrain_tokens"]
+    total = max(pretrain + sum(specialize.values()), 1)
+    amounts = [("general", pretrain), *specialize.items()]
     return [(name, tokens, tokens / total) for name, tokens in amounts]
 
 

@@ -23,7 +23,7 @@ class Setting:
     unique: Array
     """Tokens of each domain that differ [k]; infinite where there is no limit."""
 
-    unique_general: float
+    unique_pretrain: float
     """General tokens that differ."""
 
     repetitions: float
@@ -32,7 +32,7 @@ class Setting:
     @property
     def limited(self) -> bool:
         """Whether any text can run out."""
-        return bool(np.isfinite(self.unique).any() or np.isfinite(self.unique_general))
+        return bool(np.isfinite(self.unique).any() or np.isfinite(self.unique_pretrain))
 
 
 @dataclass(frozen=True)
@@ -75,43 +75,43 @@ class Surface:
         parts = tuple((weight, form, values[:count]) for weight, form, values in self.parts)
         return Surface(self.params, self.setting, parts)
 
-    def _points(self, general: Array, special: Array) -> Points:
+    def _points(self, pretrain: Array, specialize: Array) -> Points:
         s = self.setting
         if not s.limited:
-            return Points.of(self.params, general[..., None], special)
-        d = effective_tokens(general, s.unique_general, s.repetitions)
-        e = effective_tokens(special, s.unique, s.repetitions)
+            return Points.of(self.params, pretrain[..., None], specialize)
+        d = effective_tokens(pretrain, s.unique_pretrain, s.repetitions)
+        e = effective_tokens(specialize, s.unique, s.repetitions)
         return Points.of(self.params, d[..., None], e)
 
     @staticmethod
     def _named(form: Form, values: Array) -> Mapping[str, Array]:
         return {name: values[:, None, :, j] for j, name in enumerate(form.names)}
 
-    def losses(self, general: Array, special: Array) -> Array:
+    def losses(self, pretrain: Array, specialize: Array) -> Array:
         """Loss of each domain [r, g, k]; infinite where a law is."""
-        x = self._points(general, special)
+        x = self._points(pretrain, specialize)
         parts = [w * evaluate(form, values[:, None], x) for w, form, values in self.parts]
         return np.asarray(sum(parts))
 
-    def mean(self, general: Array, special: Array) -> Array:
+    def mean(self, pretrain: Array, specialize: Array) -> Array:
         """Weighted mean loss over domains [r, g]."""
-        return np.asarray(self.losses(general, special) @ self.setting.weights)
+        return np.asarray(self.losses(pretrain, specialize) @ self.setting.weights)
 
-    def slopes(self, general: Array, special: Array) -> tuple[Array, Array]:
+    def slopes(self, pretrain: Array, specialize: Array) -> tuple[Array, Array]:
         """What one more token takes off the weighted mean loss: of D [r, g, k], of D'_k."""
-        x = self._points(general, special)
+        x = self._points(pretrain, specialize)
         s = self.setting
-        shape = np.broadcast_shapes(special.shape, (self.rows, 1, 1))
-        by_general, by_special = np.zeros(shape), np.zeros(shape)
+        shape = np.broadcast_shapes(specialize.shape, (self.rows, 1, 1))
+        by_pretrain, by_specialize = np.zeros(shape), np.zeros(shape)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for weight, form, values in self.parts:
                 named = self._named(form, values)
                 d_slopes, e_slopes = form.slopes(named, x, form.terms(named, x))
                 for (name, _), slope in d_slopes.items():
-                    by_general -= weight * named[name] * slope
+                    by_pretrain -= weight * named[name] * slope
                 for (name, _), slope in e_slopes.items():
-                    by_special -= weight * named[name] * slope
+                    by_specialize -= weight * named[name] * slope
         if s.limited:
-            by_general *= marginal_worth(general, s.unique_general, s.repetitions)[..., None]
-            by_special *= marginal_worth(special, s.unique, s.repetitions)
-        return by_general * s.weights, by_special * s.weights
+            by_pretrain *= marginal_worth(pretrain, s.unique_pretrain, s.repetitions)[..., None]
+            by_specialize *= marginal_worth(specialize, s.unique, s.repetitions)
+        return by_pretrain * s.weights, by_specialize * s.weights

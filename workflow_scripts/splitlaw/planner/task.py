@@ -96,7 +96,7 @@ def make_task(
         domains=names,
         weights=share / share.sum(),
         unique=np.array([unique.get(name, np.inf) for name in names]),
-        unique_general=unique.get(GENERAL, np.inf),
+        unique_pretrain=unique.get(GENERAL, np.inf),
         repetitions=fit.repetitions,
     )
     return Task(

@@ -12,13 +12,13 @@ def plan_warnings(
     fit: FitResult, params: float, split: Split, constraint: Constraint, gap: bool
 ) -> list[str]:
     """Sentences on extrapolation, with its factor, and on conditions that are not met."""
-    special = float(split.special.max())
-    general = float(split.general[0])
+    specialize = float(split.specialize.max())
+    pretrain = float(split.pretrain[0])
     notes = []
     for column, value, what in (
         ("params", params, "parameters"),
-        ("pretrain_tokens", general, "general tokens"),
-        ("specialize_tokens", special, "domain tokens"),
+        ("pretrain_tokens", pretrain, "general tokens"),
+        ("specialize_tokens", specialize, "domain tokens"),
     ):
         low, high = fit.range[column]
         if value > high * SLACK:
@@ -29,7 +29,7 @@ def plan_warnings(
                 f"The plan has {value:.4g} {what}, {value / low:.3g} times the smallest measured "
                 f"({low:.4g})."
             )
-    if general == 0 and fit.range["pretrain_tokens"][0] > 0:
+    if pretrain == 0 and fit.range["pretrain_tokens"][0] > 0:
         notes.append("The plan trains from scratch (D = 0), which the table does not measure.")
     highest = fit.range.get("loss", (0.0, np.inf))[1]
     if split.mean[0] > highest * SLACK:

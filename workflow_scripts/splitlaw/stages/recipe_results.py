@@ -140,8 +140,8 @@ def _gain(
     """Loss of the first of the pair above the second, by the first surface finite for both."""
 
     def mean(surface: Surface, entry: Json) -> Array:
-        special = np.array([[[float(entry["specialize_tokens"][d]) for d in domains]]])
-        return surface.mean(np.array([[float(entry["pretrain_tokens"])]]), special)[:, 0]
+        specialize = np.array([[[float(entry["specialize_tokens"][d]) for d in domains]]])
+        return surface.mean(np.array([[float(entry["pretrain_tokens"])]]), specialize)[:, 0]
 
     for point, draws in surfaces:
         theirs, ours = mean(point, pair[0])[0], mean(point, pair[1])[0]
@@ -157,15 +157,17 @@ def _recipe(
     gains: Mapping[str, Bounds | None],
     losses: FinalLosses,
 ) -> RecipeResult:
-    strategy, special = entry["strategy"], entry["specialize_tokens"]
-    trunks = len(special) if plan.get("trunk") == "independent" and any(special.values()) else 1
-    general = trunks * entry["pretrain_tokens"]
-    fewest = min(entry["pretrain_tokens"] + tokens for tokens in special.values())
+    strategy, specialize = entry["strategy"], entry["specialize_tokens"]
+    trunks = (
+        len(specialize) if plan.get("trunk") == "independent" and any(specialize.values()) else 1
+    )
+    pretrain = trunks * entry["pretrain_tokens"]
+    fewest = min(entry["pretrain_tokens"] + tokens for tokens in specialize.values())
     return RecipeResult(
         strategy=strategy,
         pretrain_tokens=entry["pretrain_tokens"],
-        specialize_tokens=special,
-        fraction_general=general / max(general + sum(special.values()), 1),
+        specialize_tokens=specialize,
+        fraction_general=pretrain / max(pretrain + sum(specialize.values()), 1),
         tokens_per_param=fewest / plan["params"],
         predicted=predicted_mean(entry, plan_weights(plan)),
         predicted_gain=gains.get(strategy),
