@@ -48,7 +48,7 @@
     const standIns = fit.standIns.map((member) => ({ ...fit, members: [{ ...member, weight: 1 }] }));
     const rows = planner.baselines(task, fit.generalFractions).map(([strategy, general, special]) => {
       const split = { general, special };
-      /* Where a law of the plan is infinite, a stand-in predicts both the recipe and the plan. */
+      /* Where a law of the plan is infinite, another law predicts both the recipe and the plan. */
       const finite = (law) => Number.isFinite(mean(planner.pointSurface(law, settings.names), split));
       const standIn = Number.isFinite(mean(point, split)) ? undefined : standIns.find(finite);
       const surface = standIn ? planner.pointSurface(standIn, settings.names) : point;
