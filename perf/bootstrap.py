@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np
 import planted_laws
-
-from splitlaw.laws import FORMS, fit_table
 from splitlaw.laws.bootstrap import bootstrap
 from splitlaw.laws.fit import Estimate, fit_form
+
+from splitlaw.laws import FORMS, fit_table
 from splitlaw.laws.table import Table, read_table
 from splitlaw.planner import plan
 

@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import logsumexp
-
-from splitlaw.laws import FORMS
 from splitlaw.laws.fit import fit_form
 from splitlaw.laws.problem import DELTA
+
+from splitlaw.laws import FORMS
 from splitlaw.laws.table import read_table
 
 SCRIPT = Path(__file__).resolve().parent.parent / "workflow_scripts" / "fit_law.py"

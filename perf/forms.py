@@ -16,11 +16,11 @@ from dataclasses import replace
 
 import numpy as np
 import planted_laws
+from splitlaw.laws.fit import fit_form
+from splitlaw.laws.repeat import repetition_constant
 
 from splitlaw.laws import FORMS
-from splitlaw.laws.fit import fit_form
 from splitlaw.laws.holdout import KINDS, held_out_rows, hold_out, measure
-from splitlaw.laws.repeat import repetition_constant
 from splitlaw.laws.table import read_table
 
 

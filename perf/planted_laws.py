@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_script
 
 import numpy as np
 import pandas as pd
+from splitlaw.laws.repetition import REPETITIONS
 
 from splitlaw.laws import FORMS, FitResult, Member, fit_table
 from splitlaw.laws.points import Units
-from splitlaw.laws.repetition import REPETITIONS
 from splitlaw.planner import plan
 
 SIZES = (1e7, 2e7, 4e7, 8e7)

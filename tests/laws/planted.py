@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from splitlaw.laws.repetition import REPETITIONS
 
 from splitlaw.laws import FORMS, FitResult, Member
 from splitlaw.laws.points import Units
-from splitlaw.laws.repetition import REPETITIONS
 
 MIDDLE = Units(params=3e7, tokens=1e9)
 SIZES = (1e7, 2e7, 4e7, 8e7)

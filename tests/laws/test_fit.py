@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
+from splitlaw.laws.fit import Effort, fit_form, fit_sharings, layout_for
+from splitlaw.laws.problem import Problem
 
 from laws.planted import cells, law, table
 from splitlaw.common.errors import UserError
 from splitlaw.laws import FORMS
-from splitlaw.laws.fit import Effort, fit_form, fit_sharings, layout_for
-from splitlaw.laws.problem import Problem
 from splitlaw.laws.read import read_table
 
 TWO_STAGE = [name for name, form in FORMS.items() if form.stages == 2]

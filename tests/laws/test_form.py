@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from splitlaw.laws.fit import evaluate
+from splitlaw.laws.leading import TwoSkills
 
 from laws.planted import AT_MIDDLE
 from splitlaw.laws import FORMS, fit_table, register
-from splitlaw.laws.fit import evaluate
-from splitlaw.laws.leading import TwoSkills
 from splitlaw.laws.points import Points, Units
 
 N = np.array([0.4, 1.0, 3.0, 1.0, 2.0])

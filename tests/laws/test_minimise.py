@@ -1,6 +1,5 @@
 import numpy as np
 from scipy.optimize import minimize, nnls, rosen, rosen_der
-
 from splitlaw.laws.minimise import minimise
 from splitlaw.laws.search import best_linear
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from splitlaw.laws.bootstrap import draw_weights
 
 from laws.planted import GENERAL, SIZES, SPECIAL, law, table
 from splitlaw.common.errors import UserError
 from splitlaw.laws import FitResult, fit_table
-from splitlaw.laws.bootstrap import draw_weights
 from splitlaw.laws.holdout import held_out_rows
 from splitlaw.laws.read import read_table
 from splitlaw.planner import plan

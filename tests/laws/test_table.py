@@ -1,12 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from splitlaw.laws.repetition import effective_tokens, marginal_worth
 
 from laws.planted import law, table
 from splitlaw.common.errors import UserError
 from splitlaw.laws import fit_table
 from splitlaw.laws.read import read_table
-from splitlaw.laws.repetition import effective_tokens, marginal_worth
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
-"""Scaling laws L(N, D, D') of pretraining and then specialising: fit, choose, predict.
+"""Scaling laws L(N, D, D') of pretraining and then specialising: fit, average, predict.
 
 >>> from splitlaw.laws import fit_table
 >>> fit = fit_table("losses.csv")                                        # doctest: +SKIP
 """
 
-from splitlaw.laws import coupled, leading, others  # noqa: F401  (forms register themselves)
+from splitlaw.laws import forms  # noqa: F401  (forms register themselves)
 from splitlaw.laws.api import fit_table
-from splitlaw.laws.form import FORMS, Form, register
-from splitlaw.laws.result import FitResult, Member
+from splitlaw.laws.form import FORMS, Form, Prior, register
+from splitlaw.laws.member import Member
+from splitlaw.laws.result import FitResult
 
-__all__ = ["FORMS", "FitResult", "Form", "Member", "fit_table", "register"]
+__all__ = ["FORMS", "FitResult", "Form", "Member", "Prior", "fit_table", "register"]

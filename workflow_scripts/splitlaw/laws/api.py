@@ -1,191 +1,265 @@
 """From a table of losses to a law, in one call."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from splitlaw.common.errors import UserError
-from splitlaw.laws.bootstrap import bootstrap as draw
-from splitlaw.laws.fit import Estimate
-from splitlaw.laws.holdout import Errors, kind_of, measure, rows_of
+from splitlaw.laws.classical import Estimate, fit_classical, huber
+from splitlaw.laws.form import FORMS, Form, form_for
+from splitlaw.laws.holdout import (
+    KINDS,
+    Block,
+    counts_of_draws,
+    error_entries,
+    kind_of,
+    left_out_blocks,
+    predict_block,
+    predict_rows,
+    stacking_weights,
+)
+from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array
+from splitlaw.laws.posterior import Posterior, draw_member, fit_posterior
 from splitlaw.laws.read import read_table
-from splitlaw.laws.repeat import repetition_constant
-from splitlaw.laws.result import FitResult, Member
-from splitlaw.laws.select import Candidate, candidates, near_best, stand_ins
+from splitlaw.laws.result import FitResult, plain_member
+from splitlaw.laws.rows import Rows, make_frame, make_rows
 from splitlaw.laws.table import Table
-from splitlaw.laws.warn import bias_warnings, fit_warnings
+from splitlaw.laws.warn import bias_warnings, fit_warnings, table_warnings
 
 DRAWS = 300
-"""Draws of the parameters: 15 lie beyond each end of a 90% interval."""
+"""Draws of the posterior: 15 are beyond each end of a 90% interval."""
+
+MIXTURE = {2: ("two_skills", "coupled"), 1: ("chinchilla", "coupled")}
+"""Forms that are averaged by default for tables of two stages, and of one."""
+
+DISCREPANCIES = ("on", "none")
+
+Report = Callable[[int, int], None]
+"""Called with the number of finished steps of a fit and of all its steps."""
 
 
 def fit_table(
     table: str | os.PathLike[str] | pd.DataFrame,
     *,
     law: str | Sequence[str] = "auto",
-    share: str = "auto",
-    bootstrap: int = DRAWS,
+    discrepancy: str = "on",
+    draws: int = DRAWS,
     seed: int = 0,
     min_tokens_per_param: float = 0.0,
-    repetitions: float | None = None,
     drop_invalid: bool = False,
     trajectories: bool = False,
+    report: Report | None = None,
 ) -> FitResult:
-    """Fit a scaling law to a table of losses; `splitlaw.fit_law` describes the parameters.
-
-    `bootstrap` is its `draws`: how often the clusters of the table are drawn with replacement.
-    """
+    """Fit a scaling law to a table of losses; `splitlaw.fit_law` describes the parameters."""
+    if draws < 0:
+        raise UserError(f"draws is {draws}; give 0 or more draws")
+    if discrepancy not in DISCREPANCIES:
+        raise UserError(f"discrepancy {discrepancy!r} is unknown; give on or none")
     reading = read_table(
         table,
         min_tokens_per_param=min_tokens_per_param,
         drop_invalid=drop_invalid,
         trajectories=trajectories,
     )
-    if bootstrap < 0:
-        raise UserError(f"draws is {bootstrap}; give 0 or more draws")
-    worth = repetition_constant(reading.fit, repetitions)
-    fit = replace(reading.fit, repetitions=worth)
-    apart = reading.holdout and replace(reading.holdout, repetitions=worth)
-    found, notes = candidates(fit, law, share)
-    chosen = near_best(found)
-    rng = np.random.default_rng(seed)
-    drawn = [_draw(c.estimate, fit, bootstrap, rng) for c in chosen]
-    corners = stand_ins(found, chosen)
-    holdout = _holdout(chosen, corners, fit, apart)
-    notes += _corner_notes(chosen)
-    warnings = reading.notes + notes + fit_warnings(chosen, drawn, fit) + bias_warnings(holdout)
-    first = chosen[0]
+    forms = _forms(law, 1 if reading.fit.one_stage else 2)
+    fit, notes = _usable(reading.fit, forms)
+    rows = make_rows(fit, make_frame(fit))
+    task = _Task(fit, rows, reading.holdout, draws, seed, report or (lambda done, of: None))
+    found = _classical(task, forms) if discrepancy == "none" else _probabilistic(task, forms)
+    warnings = [*reading.notes, *notes, *table_warnings(fit, rows), *found.pop("warnings")]
     return FitResult(
         domains=fit.domains,
-        members=tuple(_member(c, d, 1 / len(chosen)) for c, d in zip(chosen, drawn, strict=True)),
-        others=tuple(_member(c, None, 0.0) for c in found if not _among(c, chosen)),
-        stand_ins=tuple(_member(c, _draw(c.estimate, fit, bootstrap, rng), 0.0) for c in corners),
-        counts=tuple(np.bincount(fit.domain).tolist()),
-        objective=first.estimate.objective,
-        converged=first.estimate.converged,
+        counts=tuple(np.bincount(fit.domain, minlength=len(fit.domains)).tolist()),
         warnings=tuple(warnings),
-        holdout=tuple(holdout),
-        candidates=tuple(_described(c, chosen) for c in found),
-        reference=_reference(first.estimate, fit.domains),
         flops_per_token=fit.flops_per_token,
         range=_range(fit),
-        repetitions=worth,
         seed=seed,
         left_out=tuple(reading.left_out),
+        **found,
     )
 
 
-def _corner_notes(chosen: list[Candidate]) -> list[str]:
-    infinite = [c.form.name for c in chosen if not c.form.finite]
-    if not infinite:
-        return []
-    return [
-        f"{', '.join(infinite)} is infinite at D = 0 or D' = 0: predictions there are those of the "
-        "best law that is finite, and plans avoid these points."
+@dataclass(frozen=True)
+class _Task:
+    table: Table
+    rows: Rows
+    holdout: Table | None
+    draws: int
+    seed: int
+    report: Report
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
+
+
+def _forms(law: str | Sequence[str], stages: int) -> list[Form]:
+    """The forms of a name, of several, or of the default mixture."""
+    names = MIXTURE[stages] if law == "auto" else [law] if isinstance(law, str) else list(law)
+    unknown = [name for name in names if name not in FORMS]
+    if unknown or not names:
+        raise UserError(
+            f"law {(unknown or [''])[0]!r} is unknown; choose from auto, {', '.join(FORMS)}"
+        )
+    forms = [form_for(name, stages) for name in dict.fromkeys(names)]
+    two = [form.name for form in forms if form.stages > stages]
+    if two:
+        raise UserError(
+            f"law {two[0]} requires rows with both general and domain tokens; the table has runs of "
+            f"one stage: choose from {', '.join(MIXTURE[1])}"
+        )
+    return forms
+
+
+def _usable(table: Table, forms: Sequence[Form]) -> tuple[Table, list[str]]:
+    """The rows on which every form is finite, and a note about the others."""
+    usable = np.logical_and.reduce([f.usable(table.pretrain, table.specialize) for f in forms])
+    if usable.all():
+        return table, []
+    names = ", ".join(form.name for form in forms if not form.finite)
+    kept = table.take(usable)
+    if len(np.unique(kept.domain)) < len(table.domains):
+        raise UserError(
+            f"{names} is infinite at D = 0 or D' = 0, and a domain has no other rows; choose a law "
+            f"that is finite there: {', '.join(n for n, f in FORMS.items() if f.finite)}"
+        )
+    note = (
+        f"{names} is infinite at D = 0 or D' = 0: {(~usable).sum()} of {len(table)} rows are left "
+        "out, and plans avoid these points."
+    )
+    return kept, [note]
+
+
+def _probabilistic(task: _Task, forms: Sequence[Form]) -> dict[str, Any]:
+    """Fit every form with its discrepancy, weigh them on left-out blocks, and draw functions."""
+    kinds = left_out_blocks(task.table)
+    steps = len(forms) + len(kinds)
+    posteriors: list[Posterior] = []
+    for form in forms:
+        posteriors.append(fit_posterior(form, task.rows))
+        task.report(len(posteriors), steps)
+    blocks = []
+    for number, (kind, rows) in enumerate(kinds.items(), start=1):
+        blocks.append(predict_block(kind, task.table, rows, posteriors, task.seed))
+        task.report(len(forms) + number, steps)
+    weights = stacking_weights(blocks, len(forms))
+    counts, rng = counts_of_draws(weights, task.draws), task.rng()
+    members = [
+        draw_member(p, float(w), int(c), rng)
+        for p, w, c in zip(posteriors, weights, counts, strict=True)
     ]
-
-
-def _among(candidate: Candidate, chosen: list[Candidate]) -> bool:
-    return any(candidate is c for c in chosen)
-
-
-def _reference(estimate: Estimate, domains: tuple[str, ...]) -> dict[str, Any]:
-    """Values of the linear terms, and of kappa, at the geometric mean of the table."""
-    units, form = estimate.units, estimate.form
-    terms: dict[str, dict[str, float]] = {}
-    for k, domain in enumerate(domains):
-        values = dict(zip(form.names, estimate.values[k], strict=True))
-        terms[domain] = {name: float(values[name] * units.loss) for name in form.linear}
-        if "kappa" in values:
-            terms[domain]["tokens_per_general_token"] = float(np.exp(values["kappa"]))
-    return {"params": units.params, "tokens": units.tokens, "domains": terms}
-
-
-def in_user_scale(estimate: Estimate, values: Array) -> Array:
-    """Parameters [..., domains, names] in the user's scale, the form's `logs` as logarithms."""
-    form = estimate.form
-    named = dict(zip(form.names, np.moveaxis(values, -1, 0), strict=True))
-    scaled = form.rescale(named, estimate.units)
-    stored = [np.log(scaled[n]) if n in form.logs else scaled[n] for n in form.names]
-    return np.stack(np.broadcast_arrays(*stored), axis=-1)
-
-
-def _member(candidate: Candidate, drawn: Array | None, weight: float) -> Member:
-    estimate = candidate.estimate
-    draws = np.zeros((0, *estimate.values.shape)) if drawn is None else drawn
-    return Member(
-        law=estimate.form.name,
-        sharing=candidate.sharing,
-        weight=weight,
-        values=in_user_scale(estimate, estimate.values),
-        draws=in_user_scale(estimate, draws),
-    )
-
-
-def _draw(estimate: Estimate, table: Table, draws: int, rng: np.random.Generator) -> Array:
-    """Parameters of each draw [draws, domains, names] in the units of the fit."""
-    if draws == 0:
-        return np.zeros((0, *estimate.values.shape))
-    return draw(estimate, table, draws, rng)
-
-
-def _mean(parts: list[Errors]) -> Errors:
-    """Errors of the mean of several candidates' predictions of the same rows."""
-    first = parts[0]
-    predicted = np.mean([part.predicted for part in parts], axis=0)
-    return Errors(first.kind, first.domain, first.cluster, first.loss, predicted)
-
-
-def _finite(errors: Errors, corners: list[Candidate], rows: Table) -> Errors:
-    """The errors, with predictions of `corners` where there are none, as in `FitResult.predict`."""
-    for corner in corners:
-        none = ~np.isfinite(errors.predicted)
-        if none.any():
-            other = measure(corner.estimate, rows, errors.kind).predicted
-            errors = replace(errors, predicted=np.where(none, other, errors.predicted))
-    return errors
-
-
-def _holdout(
-    chosen: list[Candidate], corners: list[Candidate], fit: Table, apart: Table | None
-) -> list[dict[str, Any]]:
-    """Errors of the combined prediction; rows that the user held out come first in their kind."""
-    entries, given = [], None
-    if apart is not None:
-        given = kind_of(apart, fit)
-        marked = [measure(c.estimate, apart, given) for c in chosen]
-        entries += rows_of(_finite(_mean(marked), corners, apart), fit.domains, "split column")
-    for parts in zip(*(c.errors for c in chosen), strict=True):
-        if parts[0].kind != given:
-            entries += rows_of(_mean(list(parts)), fit.domains, "made within the fit")
-    return entries
-
-
-def _described(candidate: Candidate, chosen: list[Candidate]) -> dict[str, Any]:
-    measured = not np.isnan(candidate.mre)
+    order = np.argsort(-weights, kind="stable")
+    first = posteriors[order[0]]
+    entries = [e for b in blocks if b.kind in KINDS for e in b.errors(weights)]
+    entries = _given_holdout(task, members) + entries
     return {
-        "law": candidate.form.name,
-        "objective": candidate.estimate.objective,
-        "holdout_mre": candidate.mre if measured else None,
-        "n_parameters": candidate.estimate.layout.free,
-        "sharing": candidate.sharing,
-        "standard_error": candidate.standard_error if measured else None,
-        "within_one_standard_error": _among(candidate, chosen),
-        "holdouts": {e.kind: float(np.abs(e.relative).mean()) for e in candidate.errors},
-        "bias": {e.kind: float(e.relative.mean()) for e in candidate.errors},
+        "members": tuple(members[i] for i in order),
+        "objective": huber(_residual(first)),
+        "converged": all(p.converged for p in posteriors),
+        "warnings": fit_warnings([posteriors[i] for i in order], task.table)
+        + bias_warnings(entries),
+        "holdout": tuple(entries),
+        "candidates": tuple(
+            _candidate(posteriors[i], blocks, int(i), float(weights[i])) for i in order
+        ),
+        "identified": {
+            "trunk_sd": task.rows.trunk_identified,
+            "row_sd": len(task.rows) > 2 * first.mean.size,
+        },
+    }
+
+
+def _residual(posterior: Posterior) -> Array:
+    rows = posterior.rows
+    return posterior.mean.evaluate(posterior.vector, rows.x, rows.domain) - rows.y
+
+
+def _candidate(
+    posterior: Posterior, blocks: Sequence[Block], number: int, weight: float
+) -> dict[str, Any]:
+    errors = [
+        np.abs(b.predictions[number].loss / b.rows.loss - 1).mean()
+        for b in blocks
+        if b.kind in KINDS
+    ]
+    density = [b.predictions[number].log_density for b in blocks]
+    return {
+        "law": posterior.form.name,
+        "weight": weight,
+        "objective": huber(_residual(posterior)),
+        "holdout_mre": float(np.mean(errors)) if errors else None,
+        "log_predictive_density": float(np.sum(density)) if density else None,
+        "n_parameters": posterior.mean.domains * len(posterior.form.names),
+    }
+
+
+def _given_holdout(task: _Task, members: Sequence[Member]) -> list[dict[str, Any]]:
+    """Errors on the rows that the user held out."""
+    if task.holdout is None:
+        return []
+    table = task.holdout
+    usable = np.logical_and.reduce(
+        [m.form.usable(table.pretrain, table.specialize) for m in members]
+    )
+    if not usable.any():
+        return []
+    table = table.take(usable)
+    predictions = [predict_rows(m, table, task.seed, 0.0) for m in members]
+    weights = np.array([m.weight for m in members])
+    kind = kind_of(table, task.table)
+    return error_entries(kind, table, predictions, weights, "split column")
+
+
+def _classical(task: _Task, forms: Sequence[Form]) -> dict[str, Any]:
+    """Fit every form without a discrepancy; the one with the lowest objective predicts."""
+    estimates: list[Estimate] = []
+    for form in forms:
+        estimates.append(fit_classical(form, task.rows, task.rng()))
+        task.report(len(estimates), len(forms))
+    best = min(estimates, key=lambda estimate: estimate.objective)
+    root = np.linalg.cholesky(best.covariance)
+    drawn = task.rng().standard_normal((task.draws, best.mean.size)) @ root.T
+    member = plain_member(best.mean, best.vector, best.vector + drawn, row_sd=best.row_sd)
+    warnings = [
+        "There is no discrepancy: intervals hold only if the form of the law is exact, and cover too "
+        "few losses where it is not."
+    ]
+    if not best.converged:
+        warnings.insert(0, f"The fit of {best.mean.form.name} did not converge: do not rely on it.")
+    return {
+        "members": (member,),
+        "objective": best.objective,
+        "converged": best.converged,
+        "warnings": warnings,
+        "holdout": tuple(_given_holdout(task, [member])),
+        "candidates": tuple(
+            {
+                "law": estimate.mean.form.name,
+                "weight": 1.0 if estimate is best else 0.0,
+                "objective": estimate.objective,
+                "holdout_mre": None,
+                "log_predictive_density": None,
+                "n_parameters": task.rows.domains * len(estimate.mean.form.names),
+            }
+            for estimate in estimates
+        ),
+        "identified": {"trunk_sd": False, "row_sd": True},
     }
 
 
 def _range(table: Table) -> dict[str, tuple[float, float]]:
+    again = table.specialize / np.maximum(table.unique_specialize, 1)
     columns = {
         "params": table.params,
         "pretrain_tokens": table.pretrain,
         "specialize_tokens": table.specialize,
         "loss": table.loss,
+        "passes": np.maximum(again, 1.0),
     }
     return {name: (float(v.min()), float(v.max())) for name, v in columns.items()}

@@ -1,130 +1,143 @@
-"""What a form of the law is: terms, which parameters are linear, bounds, gradients."""
+"""A form of the law: its function, the priors of its parameters, and its units."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import ClassVar
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
+from splitlaw.laws.dual import Dual, Expression, Number
 from splitlaw.laws.points import Array, Mask, Points, Units
 
-Theta = Mapping[str, Array]
-"""Values of the nonlinear parameters, arrays that broadcast against the points'."""
+FORMS: dict[str, Form] = {}
+"""Every form by its name, those of the default mixture first."""
 
-Bounds = Mapping[str, tuple[float, float]]
-
-Gradients = dict[tuple[str, str], Array]
-"""Derivative of the term of a linear parameter by a nonlinear one; absent where it is zero."""
-
-EXPONENT = (0.02, 3.0)
-CONCAVE = (0.05, 1.0)
-LOG_KAPPA = (-14.0, 6.0)
-LOG_RATIO = (-14.0, 14.0)
-SIZE_EXPONENT = (-1.5, 1.5)
-INTERACTION = (-0.5, 0.5)
-
-FORMS: dict[str, "Form"] = {}
-"""Every form by its name, the leading ones first."""
+ONE_STAGE: dict[str, Form] = {}
+"""Forms that replace those of the same name where a table has one stage."""
 
 
-class Form(ABC):
-    """A law L(N, D, D') = sum over terms of (linear parameter) * (term of the nonlinear ones).
+@dataclass(frozen=True)
+class Prior:
+    """A log-normal prior, or a normal one where `log` is false, in the units of the fit."""
 
-    Linear parameters are not negative. Those in `logs` are held as their logarithms inside a
-    fit and told as themselves. Subclasses are stateless; an instance given to `register` is all
-    a form needs.
+    median: float
+    sd: float
+    """Standard deviation of the logarithm (of the parameter itself where `log` is false)."""
+    log: bool = True
+
+    @property
+    def centre(self) -> float:
+        """Median of the unbounded coordinate."""
+        return float(np.log(self.median)) if self.log else self.median
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A law L(N, D, D') = `loss(parameters, points)`, in nats per token.
+
+    Parameters are held in unbounded coordinates: the logarithm, or the value itself for the few
+    that may be negative.
     """
 
     name: str
     formula: str
     source: str
-    linear: tuple[str, ...]
-    """Linear parameters, each with one term, in nats per token at N = D = D' = 1."""
-
-    bounds: ClassVar[Bounds]
-    """Nonlinear parameters and their bounds at the units of the fit; those of `logs` of the log."""
-
-    search: ClassVar[Bounds] = MappingProxyType({})
-    """Where starts are drawn from, where that is narrower than the bounds."""
-
-    logs: frozenset[str] = frozenset({"kappa"})
-    """Coefficients among the nonlinear parameters: positive, and each domain's own."""
-
-    needs_pretrain = False
+    priors: Mapping[str, Prior]
+    """Prior of each parameter, which also gives the names and their order."""
+    loss: Callable[[Any, Points], Number]
+    """The law, of parameters as attributes and points: arrays, `Dual` or `Expression`."""
+    to_user: Callable[[Any, Units], Mapping[str, Array]]
+    """Parameters in the user's scale (N in parameters, tokens in tokens) from those of a fit."""
+    stages: int = 2
+    """2 for a form of D and D', 1 for a form of their sum."""
+    needs_pretrain: bool = False
     """Whether the loss is infinite at D = 0."""
-
-    needs_domain = False
+    needs_specialize: bool = False
     """Whether the loss is infinite at D' = 0."""
 
-    stages = 2
-    """2 for a form of D and D', 1 for a form of their sum."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(self.priors)
 
     @property
     def finite(self) -> bool:
         """Whether the loss is finite at D = 0 and at D' = 0."""
-        return not (self.needs_pretrain or self.needs_domain)
+        return not (self.needs_pretrain or self.needs_specialize)
 
     @property
-    def nonlinear(self) -> tuple[str, ...]:
-        """Names of the nonlinear parameters."""
-        return tuple(self.bounds)
+    def centre(self) -> Array:
+        """Prior medians of the coordinates [p]."""
+        return np.array([prior.centre for prior in self.priors.values()])
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all parameters, the linear ones first."""
-        return self.linear + self.nonlinear
+    def spread(self) -> Array:
+        """Prior standard deviations of the coordinates [p]."""
+        return np.array([prior.sd for prior in self.priors.values()])
 
-    @property
-    def size_only(self) -> frozenset[str]:
-        """Parameters that mean nothing in a table of one model size."""
-        return frozenset({"A", "alpha", "delta"} & set(self.names))
-
-    @property
-    def exponents(self) -> frozenset[str]:
-        """Parameters that can be shared across domains: the nonlinear ones but coefficients."""
-        return frozenset(self.nonlinear) - self.logs
-
-    @abstractmethod
-    def terms(self, theta: Theta, x: Points) -> list[Array]:
-        """The term of each linear parameter at the points."""
-
-    @abstractmethod
-    def gradients(self, theta: Theta, x: Points, terms: list[Array]) -> Gradients:
-        """Derivatives of the terms by the nonlinear parameters (by the log of `logs`)."""
-
-    @abstractmethod
-    def slopes(self, theta: Theta, x: Points, terms: list[Array]) -> tuple[Gradients, Gradients]:
-        """Derivatives of the terms by D and by D', keyed (linear parameter, "D" or "D'").
-
-        Finite at D' = 0 wherever the form is; at D = 0 the derivative by D may be infinite.
-        """
-
-    @abstractmethod
-    def rescale(self, values: dict[str, Array], units: Units) -> dict[str, Array]:
-        """Parameters fitted in `units`, told in the user's scale (`logs` as themselves)."""
-
-    def usable(self, pretrain: Array, domain: Array) -> Mask:
-        """Which rows the form is finite on, as booleans."""
-        seen: Mask = pretrain + domain > 0
+    def usable(self, pretrain: Array, specialize: Array) -> Mask:
+        """Points where the form is finite."""
+        seen: Mask = pretrain + specialize > 0
         if self.needs_pretrain:
-            seen &= pretrain > 0
-        if self.needs_domain:
-            seen &= domain > 0
-        return seen
+            seen = seen & (pretrain > 0)
+        return seen & (specialize > 0) if self.needs_specialize else seen
+
+    def values(self, coordinates: Array) -> dict[str, Array]:
+        """Parameters by name from coordinates [..., p], in the units of the fit."""
+        return {
+            name: np.exp(coordinates[..., j]) if prior.log else coordinates[..., j]
+            for j, (name, prior) in enumerate(self.priors.items())
+        }
+
+    def coordinates(self, values: Mapping[str, Any]) -> Array:
+        """The inverse of `values`."""
+        return np.stack(
+            [
+                np.log(np.asarray(values[name], dtype=float))
+                if prior.log
+                else np.asarray(values[name], dtype=float)
+                for name, prior in self.priors.items()
+            ],
+            axis=-1,
+        )
+
+    def user_values(self, coordinates: Array, units: Units) -> dict[str, Array]:
+        """Parameters by name in the user's scale, from coordinates [..., p] of a fit in `units`."""
+        values = self.values(coordinates)
+        changed = self.to_user(SimpleNamespace(**values), units)
+        return {name: np.asarray(changed.get(name, values[name])) for name in self.names}
+
+    def evaluate(self, coordinates: Array, x: Points) -> Array:
+        """Losses at points [...] for coordinates [..., p]; infinite where the form is."""
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            value = self.loss(SimpleNamespace(**self.values(coordinates)), x)
+        return np.where(np.isnan(value), np.inf, value)
+
+    def duals(self, coordinates: Array) -> SimpleNamespace:
+        """Parameters [...] from coordinates [..., p], each with its derivative by its coordinate."""
+        return SimpleNamespace(
+            **{
+                name: Dual(value, {name: value if self.priors[name].log else np.ones_like(value)})
+                for name, value in self.values(coordinates).items()
+            }
+        )
+
+    def javascript(self) -> str:
+        """Source of the expression of the loss, of `p.<name>` and of N, D, S, T."""
+        p = SimpleNamespace(**{name: Expression(f"p.{name}") for name in self.names})
+        x = Points(*(Expression(name) for name in ("N", "D", "S", "T")))
+        return str(self.loss(p, x).text)
 
 
-def register(form: Form) -> Form:
-    """Add `form` to `FORMS`, which is all that the fit, the planner and the commands read."""
-    FORMS[form.name] = form
+def register(form: Form, *, one_stage: bool = False) -> Form:
+    """Add `form` to `FORMS`, or to `ONE_STAGE`; a form is known everywhere once it is there."""
+    (ONE_STAGE if one_stage else FORMS)[form.name] = form
     return form
 
 
-def power(log_x: Array, exponent: Array) -> Array:
-    """x**-exponent from log x."""
-    return np.exp(-exponent * log_x)
-
-
-def grow(coefficient: Array, unit: float, exponent: Array) -> Array:
-    """The coefficient of (x / unit)**-exponent as that of x**-exponent."""
-    return coefficient * unit**exponent
+def form_for(name: str, stages: int) -> Form:
+    """The form of a name for tables of one or of two stages."""
+    return ONE_STAGE.get(name, FORMS[name]) if stages == 1 else FORMS[name]

@@ -1,54 +1,45 @@
-"""Hold-outs: what a form predicts of rows that it has not seen."""
+"""Blocks of rows left out of a fit: errors of their prediction, and weights of the forms."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from splitlaw.common.errors import UserError
-from splitlaw.laws.fit import QUICK, Estimate, fit_sharings
-from splitlaw.laws.form import Form
+from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array, Indices, Mask
+from splitlaw.laws.posterior import Posterior, draw_member, fit_posterior
+from splitlaw.laws.rows import make_rows
 from splitlaw.laws.table import Table
 
 KINDS = ("params", "pretrain_tokens", "specialize_tokens", "corner")
+"""Kinds of blocks that fit.json has errors of; the blocks of trunks only weigh the forms."""
+
+TRUNK = "trunk"
+
 GRID_LEVELS = 12
-"""Columns with more levels than this are no grid: their top rows are held out instead."""
+"""Columns with more levels than this are no grid: their top rows are left out instead."""
 
 TOP_SHARE = 0.15
 CORNER_SHARE = 0.4
 """The corner is where both D and D' are among this share of their highest levels."""
 
 MIN_LEVELS = 3
+DRAWS = 200
+"""Draws of the forms together for the coverage of left-out rows: its error is far below that of
+some dozens of rows."""
 
+PRIOR_COUNT = 1.0
+"""Blocks that the Dirichlet prior adds to each form: with five blocks that all prefer one form, its
+weight is 6/7, not 1."""
 
-@dataclass(frozen=True)
-class Errors:
-    """Signed relative errors of predictions on rows that were held out."""
-
-    kind: str
-    domain: Indices
-    """Number of each row's domain [n]."""
-
-    cluster: Indices
-    """Cluster of each row [n]."""
-
-    loss: Array
-    """Measured loss [n]."""
-
-    predicted: Array
-    """Predicted loss [n]."""
-
-    @property
-    def relative(self) -> Array:
-        """Predicted over measured, minus 1 [n]."""
-        return self.predicted / self.loss - 1
+EM_STEPS = 200
 
 
 def _floor(levels: Array, values: Array, share: float | None) -> float:
-    """Where the held-out levels begin: the top one of a grid, or the top share."""
+    """Start of the left-out levels: the top one of a grid, or the top share."""
     if share is not None:
         return float(levels[-max(1, round(share * len(levels)))])
     if len(levels) <= GRID_LEVELS:
@@ -73,8 +64,11 @@ def _top(values: Array, among: Mask, groups: Array, share: float | None = None) 
     return top
 
 
-def held_out_rows(table: Table) -> dict[str, Mask]:
-    """The rows that each kind of hold-out leaves out, for the kinds that the table allows."""
+def left_out_blocks(table: Table) -> dict[str, Mask]:
+    """The rows of each kind of block, for the kinds that the table allows.
+
+    Every domain keeps rows.
+    """
     everything = np.ones(len(table), dtype=bool)
     one = np.zeros(len(table))
     split = (table.specialize > 0) & (table.pretrain > 0)
@@ -88,75 +82,148 @@ def held_out_rows(table: Table) -> dict[str, Mask]:
         far = _top(table.pretrain, split, table.params, CORNER_SHARE)
         deep = _top(table.specialize, split, table.params, CORNER_SHARE)
         kinds["corner"] = far & deep if far is not None and deep is not None else None
-    return {k: rows for k, rows in kinds.items() if rows is not None and 0 < rows.sum() < len(rows)}
+    kinds[TRUNK] = _last_trunks(table)
+    return {k: rows for k, rows in kinds.items() if rows is not None and _leaves_rows(table, rows)}
 
 
-def measure(estimate: Estimate, rows: Table, kind: str) -> Errors:
-    """What `estimate` predicts of `rows`."""
-    predicted = estimate.predict(rows.points(estimate.units), rows.domain)
-    return Errors(kind, rows.domain, rows.cluster, rows.loss, predicted)
+def _last_trunks(table: Table) -> Mask | None:
+    """Rows of the last trunk of each size that has several."""
+    left = np.zeros(len(table), dtype=bool)
+    for size in np.unique(table.params):
+        trunks = np.unique(table.trunk[(table.params == size) & (table.trunk >= 0)])
+        if len(trunks) > 1:
+            left |= table.trunk == trunks[-1]
+    return left if left.any() else None
 
 
-def hold_out(
-    form: Form, table: Table, sharings: Sequence[str], kinds: dict[str, Mask], compared: Mask
-) -> dict[str, list[Errors]]:
-    """Fit `form` without each kind's rows and measure it on those rows in `compared`.
+def _leaves_rows(table: Table, rows: Mask) -> bool:
+    """Whether the block has rows and every domain keeps some."""
+    return bool(rows.any()) and len(np.unique(table.domain[~rows])) == len(table.domains)
 
-    Gives the errors of each sharing. A kind is passed over where too few rows remain.
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A form's prediction of the rows of a block."""
+
+    loss: Array
+    """Expected loss [n]."""
+    draws: Array
+    """Losses of new runs [draws, n]."""
+    log_density: float
+    """Joint log density of the rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A block of left-out rows with the prediction of every form."""
+
+    kind: str
+    rows: Table
+    predictions: tuple[Prediction, ...]
+
+    def errors(self, weights: Array) -> list[dict[str, Any]]:
+        """The entries of `holdout` in fit.json, one for each domain, of the mean of the forms."""
+        return error_entries(self.kind, self.rows, self.predictions, weights, "made within the fit")
+
+
+def predict_block(
+    kind: str, table: Table, rows: Mask, posteriors: Sequence[Posterior], seed: int
+) -> Block:
+    """Fit every form without `rows` and predict them."""
+    found = []
+    for posterior in posteriors:
+        frame = posterior.rows.frame
+        rest = make_rows(table.take(~rows), frame)
+        fitted = fit_posterior(posterior.form, rest, start=posterior, rounds=1)
+        everything = fitted.likelihood(make_rows(table, frame)).log_density(fitted.hyper)
+        own = fitted.likelihood().log_density(fitted.hyper)
+        member = draw_member(fitted, 1.0, DRAWS, np.random.default_rng(seed))
+        found.append(predict_rows(member, table.take(rows), seed, everything - own))
+    return Block(kind=kind, rows=table.take(rows), predictions=tuple(found))
+
+
+def predict_rows(member: Member, table: Table, seed: int, log_density: float) -> Prediction:
+    """A member's prediction of rows that it was not fitted to."""
+    frame = member.mean.frame
+    rows = make_rows(table, frame)
+    zero = frame.unsplit_share(table.specialize)
+    at = (rows.coordinates, zero, rows.x, table.domain)
+    mean = member.log_losses(*at, drawn=False)[0]
+    drawn = member.log_losses(*at, drawn=True)
+    drawn = drawn + member.drawn_noise(table, np.random.default_rng(seed))
+    unit = frame.units.loss
+    return Prediction(loss=np.exp(mean) * unit, draws=np.exp(drawn) * unit, log_density=log_density)
+
+
+def stacking_weights(blocks: Sequence[Block], forms: int) -> Array:
+    """Weights of the forms [forms] under which the left-out blocks are most probable.
+
+    Stacking of predictive densities (Yao et al. 2018, arXiv:1704.02030) with the joint density of
+    each block, and a Dirichlet prior; found by expectation maximisation.
     """
-    found: dict[str, list[Errors]] = {sharing: [] for sharing in sharings}
-    for kind, rows in kinds.items():
-        test = rows & compared
-        seen = table.take(~rows)
-        if not test.any() or len(np.unique(seen.domain)) < len(table.domains):
+    weights = np.full(forms, 1 / forms)
+    if forms == 1 or not blocks:
+        return weights
+    density = np.array([[p.log_density for p in block.predictions] for block in blocks])
+    likelihood = np.exp(density - density.max(axis=1, keepdims=True))
+    for _ in range(EM_STEPS):
+        share = weights * likelihood
+        share /= share.sum(axis=1, keepdims=True)
+        weights = PRIOR_COUNT + share.sum(axis=0)
+        weights /= weights.sum()
+    return np.asarray(weights)
+
+
+def counts_of_draws(weights: Array, draws: int) -> Indices:
+    """How many of `draws` each form has, in proportion to its weight."""
+    edges = np.round(np.cumsum(np.concatenate([[0.0], weights])) * draws).astype(np.intp)
+    return np.diff(edges)
+
+
+def error_entries(
+    kind: str,
+    rows: Table,
+    predictions: Sequence[Prediction],
+    weights: Array,
+    source: str,
+) -> list[dict[str, Any]]:
+    """Errors and coverage of the weighted mean of the predictions, one entry for each domain."""
+    mean = sum(w * p.loss for w, p in zip(weights, predictions, strict=True))
+    available = min(len(p.draws) for p in predictions)
+    counts = counts_of_draws(weights, available)
+    drawn = np.concatenate([p.draws[:c] for p, c in zip(predictions, counts, strict=True)])
+    relative = mean / rows.loss - 1
+    entries = []
+    for number, name in enumerate(rows.domains):
+        own = (rows.domain == number) & np.isfinite(relative)
+        if not own.any():
             continue
-        try:
-            fits = fit_sharings(form, seen, sharings, effort=QUICK)
-        except UserError:
-            continue
-        for sharing, estimate in fits.items():
-            found[sharing].append(measure(estimate, table.take(test), kind))
-    return found
+        entry = {
+            "kind": kind,
+            "domain": name,
+            "n": int(own.sum()),
+            "mre": float(np.abs(relative[own]).mean()),
+            "max": float(np.abs(relative[own]).max()),
+            "bias": float(relative[own].mean()),
+            "coverage": _coverage(drawn[:, own], rows.loss[own]),
+            "source": source,
+        }
+        entries.append(entry)
+    return entries
+
+
+def _coverage(drawn: Array, loss: Array) -> float | None:
+    """Share of losses within the 90% interval of the draws; None without draws."""
+    if not len(drawn):
+        return None
+    low, high = np.percentile(drawn, (5, 95), axis=0)
+    return float(((loss >= low) & (loss <= high)).mean())
 
 
 def kind_of(rows: Table, fit: Table) -> str:
-    """What rows set apart by the user extrapolate in."""
+    """The kind of extrapolation of rows that the user held out."""
     if rows.params.max() > fit.params.max():
         return "params"
     if rows.pretrain.max() > fit.pretrain.max():
         return "pretrain_tokens"
     return "specialize_tokens" if rows.specialize.max() > fit.specialize.max() else "corner"
-
-
-def score(errors: list[Errors]) -> tuple[float, float]:
-    """Mean relative error, each kind counting alike, and its standard error over clusters."""
-    means, variances = [], []
-    for part in errors:
-        frame = pd.DataFrame({"cluster": part.cluster, "e": np.abs(part.relative)})
-        by_cluster = frame.groupby("cluster")["e"].mean()
-        means.append(frame["e"].mean())
-        variances.append(by_cluster.var(ddof=1) / len(by_cluster) if len(by_cluster) > 1 else 0.0)
-    count = len(errors)
-    return float(np.mean(means)), float(np.sqrt(np.sum(variances)) / count)
-
-
-def rows_of(errors: Errors, domains: tuple[str, ...], source: str) -> list[dict[str, Any]]:
-    """The entries of `holdout` in fit.json, one per domain."""
-    entries = []
-    for number, name in enumerate(domains):
-        relative = errors.relative[errors.domain == number]
-        relative = relative[np.isfinite(relative)]
-        if not relative.size:
-            continue
-        entries.append(
-            {
-                "kind": errors.kind,
-                "domain": name,
-                "n": int(relative.size),
-                "mre": float(np.abs(relative).mean()),
-                "max": float(np.abs(relative).max()),
-                "bias": float(relative.mean()),
-                "source": source,
-            }
-        )
-    return entries

@@ -1,6 +1,9 @@
 """The points at which a law is evaluated, in units of a table's own middle."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,72 +12,81 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-LOG_ZERO = -1e4
-"""The logarithm of no tokens: finite, so that 0 * log(0) is 0 in every gradient."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
     """The reference point by which parameters, tokens and losses are divided.
 
     All of a fit happens in these units, so tokens counted in units or in billions give the
-    same law. `Units()` is the user's own scale.
+    same law, and D and D' of very different amounts (fine-tuning) are both near 1. `Units()` is
+    the user's own scale.
     """
 
     params: float = 1.0
     """Model parameters at the reference."""
 
+    pretrain: float = 1.0
+    """General tokens D at the reference."""
+
+    specialize: float = 1.0
+    """Domain tokens D' at the reference."""
+
     tokens: float = 1.0
-    """Tokens at the reference, the same for general and domain tokens."""
+    """D + D' at the reference."""
 
     loss: float = 1.0
     """Loss at the reference, in nats per token."""
 
 
-def _log(values: Array) -> Array:
-    return np.log(values, where=values > 0, out=np.full(np.shape(values), LOG_ZERO))
-
-
 @dataclass(frozen=True)
 class Points:
-    """Arrays (any shapes that broadcast) of what a form sees, in `Units`."""
+    """N, D, D' and D + D' in `Units`, with passes over the text; arrays that broadcast.
 
-    log_params: Array
-    """log N."""
+    The fields are what a form is a function of, so they may also be `Dual` or `Expression`.
+    """
 
-    pretrain: Array
-    """D, effective where repeated."""
-
-    specialize: Array
-    """D', effective where repeated."""
-
-    log_pretrain: Array
-    log_specialize: Array
-    log_total: Array
-    """log (D + D')."""
+    N: Any
+    D: Any
+    S: Any
+    """D'."""
+    T: Any
+    """D + D'."""
+    pretrain_passes: Any = 1.0
+    """D over its unique tokens, at least 1."""
+    specialize_passes: Any = 1.0
+    """D' over its unique tokens, at least 1."""
 
     @classmethod
     def of(
         cls,
+        units: Units,
         params: ArrayLike,
         pretrain: ArrayLike,
         specialize: ArrayLike,
-        units: Units | None = None,
-    ) -> "Points":
-        """Points at N = `params`, D = `pretrain`, D' = `specialize`, given in the user's scale."""
-        unit = units or Units()
-        n = np.asarray(params, dtype=float) / unit.params
-        d = np.asarray(pretrain, dtype=float) / unit.tokens
-        s = np.asarray(specialize, dtype=float) / unit.tokens
-        return cls(np.log(n), d, s, _log(d), _log(s), _log(d + s))
-
-    def take(self, rows: Indices | Mask) -> "Points":
-        """The points at `rows` of one-dimensional arrays."""
-        return Points(
-            self.log_params[rows],
-            self.pretrain[rows],
-            self.specialize[rows],
-            self.log_pretrain[rows],
-            self.log_specialize[rows],
-            self.log_total[rows],
+        unique_pretrain: ArrayLike | None = None,
+        unique_specialize: ArrayLike | None = None,
+    ) -> Points:
+        """Points given in the user's scale; all tokens are unique by default."""
+        n, d, s = (np.asarray(v, dtype=float) for v in (params, pretrain, specialize))
+        return cls(
+            n / units.params,
+            d / units.pretrain,
+            s / units.specialize,
+            (d + s) / units.tokens,
+            passes(d, unique_pretrain),
+            passes(s, unique_specialize),
         )
+
+    def take(self, rows: Indices | Mask) -> Points:
+        """The points at `rows` of one-dimensional arrays."""
+        return Points(*(np.asarray(value)[rows] for value in vars(self).values()))
+
+
+def passes(tokens: Array, unique: ArrayLike | None) -> Array:
+    """How often each unique token is seen, at least 1."""
+    if unique is None:
+        return np.ones_like(tokens)
+    u = np.asarray(unique, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen = np.where(u > 0, tokens / u, 1.0)
+    return np.maximum(np.where(np.isfinite(seen), seen, 1.0), 1.0)

@@ -12,7 +12,6 @@ from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import FIT, HOLDOUT
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws.points import Array, Mask
-from splitlaw.laws.repetition import REPETITIONS
 from splitlaw.laws.sheet import Sheet, load_sheet
 from splitlaw.laws.table import NUMBERS, Table, make_table
 from splitlaw.laws.table_checks import (
@@ -48,7 +47,6 @@ def read_table(
     losses: str | os.PathLike[str] | pd.DataFrame,
     *,
     min_tokens_per_param: float = 0.0,
-    repetitions: float = REPETITIONS,
     drop_invalid: bool = False,
     trajectories: bool = False,
 ) -> Reading:
@@ -76,11 +74,7 @@ def read_table(
             f"{unknown.sum()} held-out rows of {names} are left out: no row to fit has this domain."
         )
     apart = data[data["holdout"] & ~unknown]
-    common: dict[str, Any] = {
-        "flops_per_token": _flops(values),
-        "repetitions": repetitions,
-        "seeds": _seeds(kept, data["params"]),
-    }
+    common: dict[str, Any] = {"flops_per_token": _flops(values)}
     fit = replace(fit, **common)
     holdout = replace(make_table(apart, fit.domains), **common) if len(apart) else None
     return Reading(fit=fit, holdout=holdout, notes=notes + _notes(fit), left_out=rows.left_out)
@@ -118,7 +112,7 @@ def _data(sheet: Sheet, values: dict[str, Array]) -> pd.DataFrame:
             "unique_pretrain": _unique(values, "unique_pretrain_tokens", pretrain),
             "unique_specialize": _unique(values, "unique_specialize_tokens", specialize),
             "loss": values["loss"],
-            "cluster": _clusters(sheet, params, pretrain, specialize),
+            "trunk": _trunks(sheet, params, pretrain, specialize),
             "holdout": _is_holdout(sheet),
         }
     )
@@ -198,13 +192,17 @@ def _unique(values: dict[str, Array], column: str, tokens: Array) -> Array:
     return np.where(np.isnan(given), tokens, np.minimum(given, tokens))
 
 
-def _clusters(sheet: Sheet, params: Array, pretrain: Array, specialize: Array) -> list[str]:
-    """The key (size, seed, D) of each row; runs from scratch have no trunk to share."""
-    parts = [params.astype(str)]
-    parts += [sheet.text(c).to_numpy() for c in ("trunk", "seed") if c in sheet]
-    parts.append(pretrain.astype(str))
-    parts.append(np.where(pretrain > 0, "", specialize.astype(str)))
-    return ["/".join(row) for row in zip(*parts, strict=True)]
+def _trunks(sheet: Sheet, params: Array, pretrain: Array, specialize: Array) -> list[str]:
+    """The name (size, trunk, seed) of the general run of each row; none at D = 0.
+
+    Rows of one stage in a table without the columns `trunk` and `seed` are separate runs.
+    """
+    named = [c for c in ("trunk", "seed") if c in sheet]
+    if not named and not ((pretrain > 0) & (specialize > 0)).any():
+        return [""] * len(params)
+    parts = [params.astype(str), *(sheet.text(c).to_numpy() for c in named)]
+    names = ["/".join(row) for row in zip(*parts, strict=True)]
+    return [name if d > 0 else "" for name, d in zip(names, pretrain, strict=True)]
 
 
 def _is_holdout(sheet: Sheet) -> Mask:
@@ -277,15 +275,6 @@ def _reasons(sentences: list[str], data: pd.DataFrame, keep: Mask) -> str:
     held = int((keep & data["holdout"]).sum())
     reasons = [sentence.rstrip(".") for sentence in sentences]
     return "; ".join([*reasons, f"{held} rows are held out"] if held else reasons)
-
-
-def _seeds(sheet: Sheet, params: pd.Series) -> int:
-    """The least number of seeds that any size has."""
-    if "seed" not in sheet:
-        return 1
-    seeds = sheet.text("seed")
-    given = seeds != ""
-    return int(seeds[given].groupby(params[given]).nunique().min()) if given.any() else 1
 
 
 def _notes(fit: Table) -> list[str]:

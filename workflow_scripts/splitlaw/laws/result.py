@@ -1,98 +1,32 @@
-"""The result of a fit: parameters, intervals, predictions, and the file that holds them."""
+"""The result of a fit: parameters, intervals, and losses as functions of (N, D, D', domain)."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import read_json, write_json
-from splitlaw.laws.fit import evaluate
-from splitlaw.laws.form import FORMS, Form
-from splitlaw.laws.points import Array, Indices, Points
-from splitlaw.laws.repetition import effective_tokens
+from splitlaw.laws import store
+from splitlaw.laws.form import form_for
+from splitlaw.laws.kernel import Features, Kernel
+from splitlaw.laws.mean import REPETITION, Mean
+from splitlaw.laws.member import Member
+from splitlaw.laws.points import Array, Indices, Points, Units
+from splitlaw.laws.rows import Frame
 from splitlaw.laws.summary import summarise, to_html
 
 LEVEL = (5.0, 95.0)
 """Percentiles at the two ends of a 90% interval."""
 
-DIGITS = 10
-"""Significant digits of a draw in fit.json; the rest is far below the spread of the draws."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """A law that the fit retains: held-out errors do not distinguish it from the best one."""
-
-    law: str
-    """Name of the form."""
-
-    sharing: str
-    """Exponents that the domains share: `none`, `size` or `exponents`."""
-
-    weight: float
-    """Weight in the mean over the members, for predictions and plans."""
-
-    values: Array
-    """Parameters [domains, names] in the user's scale, the form's `logs` as logarithms."""
-
-    draws: Array
-    """The same of each bootstrap draw [draws, domains, names]."""
-
-    @property
-    def form(self) -> Form:
-        """The form of the law."""
-        return FORMS[self.law]
-
-    def predict(self, x: Points, domain: Indices, *, draws: bool = False) -> Array:
-        """Losses at points [n] of domains [n], or of each draw [draws, n]."""
-        values = self.draws[:, domain] if draws else self.values[domain]
-        return evaluate(self.form, values, x)
-
-    def named(self, values: Array) -> dict[str, Array]:
-        """Parameters by name, with the form's `logs` converted back from logarithms."""
-        named = dict(zip(self.form.names, np.moveaxis(values, -1, 0), strict=True))
-        return {n: np.exp(v) if n in self.form.logs else v for n, v in named.items()}
-
-    def to_json(self, domains: tuple[str, ...]) -> dict[str, Any]:
-        """The member with its draws."""
-        values, drawn = self.named(self.values), self.named(self.draws)
-        return {
-            "law": self.law,
-            "sharing": self.sharing,
-            "weight": self.weight,
-            "parameters": {
-                d: {n: float(v[k]) for n, v in values.items()} for k, d in enumerate(domains)
-            },
-            "draws": {
-                d: {n: [float(f"{u:.{DIGITS}g}") for u in v[:, k]] for n, v in drawn.items()}
-                for k, d in enumerate(domains)
-            },
-        }
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any], domains: tuple[str, ...]) -> "Member":
-        """The inverse of `to_json`."""
-        form = FORMS[content["law"]]
-
-        def held(values: Mapping[str, Any], name: str) -> Array:
-            array = np.asarray(values[name], dtype=float)
-            return np.log(np.maximum(array, 1e-300)) if name in form.logs else array
-
-        def stack(part: Mapping[str, Any]) -> Array:
-            by_domain = [[held(part[d], name) for name in form.names] for d in domains]
-            return np.moveaxis(np.array(by_domain), (0, 1), (-2, -1))
-
-        return cls(
-            law=content["law"],
-            sharing=content["sharing"],
-            weight=float(content["weight"]),
-            values=stack(content["parameters"]),
-            draws=stack(content["draws"]),
-        )
+NOISE_DRAWS = 16
+"""Draws of the noise of a new run for each draw of the law: enough for the ends of an interval."""
 
 
 def interval(draws: Array) -> tuple[Array, Array]:
@@ -108,10 +42,10 @@ def interval(draws: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class FitResult:
-    """A fitted law, with the other laws that held-out errors do not distinguish from it.
+    """A fitted law: forms averaged by their weights, with functions drawn from the posterior.
 
-    `members[0]` is the law of `params`. Predictions are the weighted mean of the members; their
-    intervals are those of all draws of all members.
+    Predictions are the weighted mean of the members; intervals are those of all draws, of which
+    each member has a number in proportion to its weight.
 
     Examples
     --------
@@ -128,45 +62,36 @@ class FitResult:
     """Names of the domains, in alphabetical order."""
 
     members: tuple[Member, ...]
-    """The laws that predictions average, the simplest first."""
-
-    others: tuple[Member, ...]
-    """The candidates with larger held-out errors; their weight is 0, and they have no draws."""
-
-    stand_ins: tuple[Member, ...]
-    """Where a member is infinite (D = 0 or D' = 0), the first of these that is finite predicts."""
+    """The forms that predictions average, by decreasing weight."""
 
     counts: tuple[int, ...]
     """Rows of each domain."""
 
     objective: float
-    """Sum over rows of the Huber loss of the error in log loss, of `members[0]`."""
+    """Sum over rows of Huber (delta 1e-3) on log loss, of the parameters of `members[0]`."""
 
     converged: bool
-    """Whether the optimizer met its tolerance."""
+    """Whether the search for the parameters met its tolerance."""
 
     warnings: tuple[str, ...]
     """Sentences that users should read before they rely on the law."""
 
-    holdout: tuple[dict[str, Any], ...]
-    """Held-out errors by kind and domain: `kind`, `domain`, `n`, `mre`, `max`, `bias`, `source`."""
+    holdout: tuple[Mapping[str, Any], ...]
+    """Errors on left-out rows: `kind`, `domain`, `n`, `mre`, `max`, `bias`, `coverage`, `source`."""
 
-    candidates: tuple[dict[str, Any], ...]
-    """The forms that were compared: `law`, `objective`, `holdout_mre`, `n_parameters` and more."""
-
-    reference: Mapping[str, Any]
-    """Values of the linear terms, and of kappa, at the geometric mean of the table."""
+    candidates: tuple[Mapping[str, Any], ...]
+    """The forms: `law`, `objective`, `holdout_mre`, `log_predictive_density`, `n_parameters`."""
 
     flops_per_token: Mapping[float, float]
     """Training FLOPs per token by N, where the table has them."""
 
     range: Mapping[str, tuple[float, float]]
-    """Lowest and highest value of each column in the fit."""
+    """Lowest and highest value of each column in the fit; `passes` over the text of a domain."""
 
-    repetitions: float
-    """Number of repetitions after which another pass is worth 1/e of the first."""
+    identified: Mapping[str, bool]
+    """Whether the table determines `trunk_sd` and `row_sd`."""
 
-    seed: int
+    seed: int = 0
     """Seed of the draws."""
 
     left_out: tuple[str, ...] = ()
@@ -174,28 +99,143 @@ class FitResult:
 
     @property
     def law(self) -> str:
-        """Name of the chosen law."""
+        """Name of the form with the largest weight."""
         return self.members[0].law
 
     @property
-    def n_draws(self) -> int:
-        """Number of draws of each member."""
-        return len(self.members[0].draws)
+    def weights(self) -> dict[str, float]:
+        """Weight of each form."""
+        return {member.law: member.weight for member in self.members}
 
     @property
+    def n_draws(self) -> int:
+        """Number of draws of all members together."""
+        return sum(member.draws for member in self.members)
+
+    @property
+    def draw_members(self) -> Indices:
+        """Number of the member of each draw [draws]."""
+        return np.repeat(np.arange(len(self.members)), [m.draws for m in self.members])
+
+    @property
+    def frame(self) -> Frame:
+        """How points become arguments of the fit."""
+        return self.members[0].mean.frame
+
+    @property
+    def stages(self) -> int:
+        """2 for a law of D and D', 1 for a law of their sum."""
+        return min(self.frame.stages, max(member.form.stages for member in self.members))
+
+    @property
+    def repetitions(self) -> float:
+        """Repetitions of a text after which another pass is worth 1/e of the first."""
+        name = list(REPETITION).index("repetitions")
+        return float(
+            np.exp(self.members[0].vector[len(self.members[0].vector) - len(REPETITION) + name])
+        )
+
+    def losses(
+        self,
+        params: ArrayLike,
+        pretrain: ArrayLike,
+        specialize: ArrayLike,
+        domain: ArrayLike,
+        *,
+        unique_pretrain: ArrayLike | None = None,
+        unique_specialize: ArrayLike | None = None,
+    ) -> Array:
+        """Expected loss over seeds, in nats per token, at points of the broadcast shape [...].
+
+        N in parameters; D, D' and how many of them differ in tokens; `domain` numbers in
+        `domains`. Infinite where a form is.
+        """
+        at, shape = self._at(
+            params, pretrain, specialize, domain, unique_pretrain, unique_specialize
+        )
+        parts = [m.weight * np.exp(m.log_losses(*at, drawn=False)[0]) for m in self.members]
+        total = sum(member.weight for member in self.members)
+        return np.asarray(sum(parts) / total * self.frame.units.loss).reshape(shape)
+
+    def drawn_losses(
+        self,
+        params: ArrayLike,
+        pretrain: ArrayLike,
+        specialize: ArrayLike,
+        domain: ArrayLike,
+        *,
+        unique_pretrain: ArrayLike | None = None,
+        unique_specialize: ArrayLike | None = None,
+    ) -> Array:
+        """The same under every draw [draws, ...]."""
+        at, shape = self._at(
+            params, pretrain, specialize, domain, unique_pretrain, unique_specialize
+        )
+        parts = [np.exp(m.log_losses(*at, drawn=True)) for m in self.members]
+        return (np.concatenate(parts) * self.frame.units.loss).reshape(-1, *shape)
+
+    def _at(
+        self,
+        params: ArrayLike,
+        pretrain: ArrayLike,
+        specialize: ArrayLike,
+        domain: ArrayLike,
+        unique_pretrain: ArrayLike | None,
+        unique_specialize: ArrayLike | None,
+    ) -> tuple[tuple[Array, Array, Points, Indices], tuple[int, ...]]:
+        """Arguments of `Member.log_losses` for points of any shape, and that shape."""
+        given = [params, pretrain, specialize, domain]
+        unique = [pretrain if unique_pretrain is None else unique_pretrain]
+        unique += [specialize if unique_specialize is None else unique_specialize]
+        arrays = np.broadcast_arrays(*given, *unique)
+        n, d, s, _, ud, us = (np.asarray(a, dtype=float).ravel() for a in arrays)
+        x = Points.of(self.frame.units, n, d, s, ud, us)
+        coordinates = self.frame.coordinates(n, d, s, x)
+        numbers = arrays[3].ravel().astype(np.intp)
+        return (coordinates, self.frame.unsplit_share(s), x, numbers), arrays[0].shape
+
+    def noise_sd(self, pretrain: ArrayLike = 1.0, specialize: ArrayLike = 1.0) -> Array:
+        """Standard deviation of log loss of a new run about its expectation, of trunk and row."""
+        d, s = np.asarray(pretrain, dtype=float), np.asarray(specialize, dtype=float)
+        return self.members[0].noise_sd(d, s)
+
+    def only(self, law: str) -> FitResult:
+        """The fit with one of its forms alone."""
+        member = next(m for m in self.members if m.law == law)
+        return replace(self, members=(replace(member, weight=1.0),))
+
+    def first(self, draws: int) -> FitResult:
+        """The fit with about `draws` draws, the members' shares kept."""
+        if draws >= self.n_draws:
+            return self
+        share = draws / self.n_draws
+        few = [
+            m.take(np.arange(max(1, round(share * m.draws)))) if m.draws else m
+            for m in self.members
+        ]
+        return replace(self, members=tuple(few))
+
+    @cached_property
     def params(self) -> pd.DataFrame:
-        """Parameters of the chosen law, a row per domain; N in parameters, tokens in tokens."""
-        first = self.members[0]
-        return pd.DataFrame(first.named(first.values), index=list(self.domains))
+        """Parameters of `law`, a row per domain; N in parameters, tokens in tokens."""
+        return pd.DataFrame(self._user_values(self.members[0].vector), index=list(self.domains))
+
+    def _user_values(self, vectors: Array) -> dict[str, Array]:
+        mean = self.members[0].mean
+        return mean.form.user_values(mean.by_domain(vectors), mean.frame.units)
 
     def conf_int(self) -> pd.DataFrame:
         """The 90% interval of each parameter: index (domain, parameter), columns low, high."""
-        first = self.members[0]
-        rows = {}
-        for name, drawn in first.named(first.draws).items():
-            low, high = interval(drawn)
+        first, rows = self.members[0], {}
+        drawn = self._user_values(first.vectors)
+        for name, values in drawn.items():
+            low, high = interval(values)
             for k, domain in enumerate(self.domains):
-                rows[domain, name] = (low[k], high[k])
+                value = self.params.loc[domain, name]
+                # Few draws may all be on one side of the estimate.
+                rows[domain, name] = (np.fmin(low[k], value), np.fmax(high[k], value))
+                if not first.draws:
+                    rows[domain, name] = (np.nan, np.nan)
         frame = pd.DataFrame.from_dict(rows, orient="index", columns=["low", "high"])
         frame.index = pd.MultiIndex.from_tuples(frame.index, names=["domain", "parameter"])
         return frame.sort_index(level="domain", sort_remaining=False)
@@ -210,138 +250,154 @@ class FitResult:
         return np.array([self.domains.index(str(name)) for name in names], dtype=np.intp)
 
     def predict(self, points: pd.DataFrame) -> pd.DataFrame:
-        """Add `loss`, `loss_low`, `loss_high` to a frame of points.
+        """Add `loss`, `loss_low`, `loss_high`, `mean_low`, `mean_high` to a frame of points.
 
-        `points` has params, pretrain_tokens, specialize_tokens, domain, and unique tokens
-        where they repeat. The loss is the expected loss of a new run in nats per token, with
-        its 90% interval. Where a member is infinite (D = 0 or D' = 0) the first of `stand_ins`
-        that is not predicts; the loss is infinite where there is none.
+        `points` has params, pretrain_tokens, specialize_tokens, domain, and unique tokens where
+        they repeat. `loss` is the expectation over seeds in nats per token and `mean_low`,
+        `mean_high` its 90% interval; `loss_low`, `loss_high` is that of the loss of a new run.
         """
-        numbers = self.domain_numbers(points["domain"])
-        x = _points(points, self.repetitions)
-        value, low, high = _predict(self.members, x, numbers)
-        for stand_in in self.stand_ins:
-            none = ~np.isfinite(value)
-            if none.any():
-                other = _predict([stand_in], x.take(none), numbers[none])
-                value[none], low[none], high[none] = other
-        return points.assign(loss=value, loss_low=low, loss_high=high)
+        d, s = (points[c].to_numpy(dtype=float) for c in ("pretrain_tokens", "specialize_tokens"))
+        unique = {
+            name: _filled(points, f"{name}_tokens", seen)
+            for name, seen in (("unique_pretrain", d), ("unique_specialize", s))
+        }
+        at = (points["params"].to_numpy(dtype=float), d, s, self.domain_numbers(points["domain"]))
+        value = self.losses(*at, **unique)
+        drawn = self.drawn_losses(*at, **unique)
+        mean_low, mean_high = interval(drawn)
+        low, high = interval(self._with_noise(drawn, self.noise_sd(d, s)))
+        # Draws of a wide posterior may all be above its mean, or below.
+        return points.assign(
+            loss=value,
+            loss_low=np.fmin(low, value),
+            loss_high=np.fmax(high, value),
+            mean_low=np.fmin(mean_low, value),
+            mean_high=np.fmax(mean_high, value),
+        )
+
+    def _with_noise(self, drawn: Array, sd: Array) -> Array:
+        """Losses of new runs: normal quantiles of the noise for each draw, in a fixed order."""
+        rng = np.random.default_rng(self.seed)
+        noise = rng.standard_normal((NOISE_DRAWS if len(drawn) else 0, len(drawn), 1))
+        return (drawn * np.exp(noise * sd)).reshape(-1, drawn.shape[1])
 
     def summary(self) -> str:
-        """The parameters, the held-out errors, the candidates and the warnings, as plain text."""
-        return summarise({**self._described(), "left_out": self.left_out})
+        """The parameters, the left-out errors, the forms and the warnings, as plain text."""
+        return summarise({**self.described(), "left_out": self.left_out})
 
     def __repr__(self) -> str:
         return f"FitResult(law={self.law!r}, domains={self.domains}, draws={self.n_draws})"
 
     def _repr_html_(self) -> str:
-        return to_html(self._described())
+        return to_html(self.described())
 
-    def _described(self) -> dict[str, Any]:
-        """The content of fit.json without the draws."""
-        bounds = self.conf_int()
-        domains = {
-            domain: {
-                "parameters": {name: float(v) for name, v in row.items()},
-                "interval": {
-                    name: [_or_none(v) for v in bounds.loc[(domain, name)]] for name in row.index
-                },
-                "n": n,
-            }
-            for (domain, row), n in zip(self.params.iterrows(), self.counts, strict=True)
-        }
-        return {
-            "law": self.law,
-            "formula": FORMS[self.law].formula,
-            "domains": domains,
-            "objective": self.objective,
-            "converged": self.converged,
-            "warnings": list(self.warnings),
-            "holdout": list(self.holdout),
-            "candidates": list(self.candidates),
-            "flops_per_token": {f"{n:.15g}": f for n, f in self.flops_per_token.items()},
-            "range": {column: list(ends) for column, ends in self.range.items()},
-            "repetitions": self.repetitions,
-            "reference": dict(self.reference),
-            "units": {
-                "params": "parameters",
-                "pretrain_tokens": "tokens",
-                "specialize_tokens": "tokens",
-                "loss": "nats per token",
-                "flops_per_token": "training FLOPs per token",
-                "interval": "90%",
-            },
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of fit.json."""
-        return {
-            **self._described(),
-            "bootstrap": {
-                "draws": self.n_draws,
-                "seed": self.seed,
-                "clusters": "(size, seed, pretrain_tokens), stratified by size",
-                "members": [member.to_json(self.domains) for member in self.members],
-                "stand_ins": [member.to_json(self.domains) for member in self.stand_ins],
-                "others": [member.to_json(self.domains) for member in self.others],
-            },
-        }
+    def described(self) -> dict[str, Any]:
+        """The content of fit.json without the posterior."""
+        return store.described(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write fit.json."""
-        write_json(path, self.to_json())
+        """Write fit.json and beside it {stem}.posterior.npz."""
+        store.save(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "FitResult":
-        """Read fit.json; `UserError` where it is not one."""
-        content = read_json(path)
-        try:
-            domains = tuple(content["domains"])
-            drawn = content["bootstrap"]
-            return cls(
-                domains=domains,
-                members=tuple(Member.from_json(m, domains) for m in drawn["members"]),
-                others=tuple(Member.from_json(m, domains) for m in drawn["others"]),
-                stand_ins=tuple(Member.from_json(m, domains) for m in drawn["stand_ins"]),
-                reference=content["reference"],
-                counts=tuple(content["domains"][d]["n"] for d in domains),
-                objective=content["objective"],
-                converged=content["converged"],
-                warnings=tuple(content["warnings"]),
-                holdout=tuple(content["holdout"]),
-                candidates=tuple(content["candidates"]),
-                flops_per_token={float(n): f for n, f in content["flops_per_token"].items()},
-                range={column: tuple(ends) for column, ends in content["range"].items()},
-                repetitions=content["repetitions"],
-                seed=content["bootstrap"]["seed"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as cause:
-            raise UserError(
-                f"{path}: is not a fit ({cause!r} is wrong or missing); write it with fit_law"
-            ) from None
+    def load(cls, path: str | os.PathLike[str]) -> FitResult:
+        """Read fit.json and its posterior; `UserError` where they are not a fit."""
+        return cls(**store.load(path))
+
+    @classmethod
+    def of_parameters(
+        cls,
+        law: str,
+        parameters: Mapping[str, Mapping[str, float]],
+        *,
+        drawn: Sequence[Mapping[str, Mapping[str, float]]] = (),
+        range: Mapping[str, tuple[float, float]] | None = None,
+        flops_per_token: Mapping[float, float] | None = None,
+        repetition: Mapping[str, float] | None = None,
+    ) -> FitResult:
+        """A known law without discrepancy or noise, for simulations.
+
+        `parameters` are by domain and name in the user's scale, `drawn` those of each draw;
+        `repetition` are those of `splitlaw.laws.mean.REPETITION` that differ from their medians.
+        """
+        domains = tuple(sorted(parameters))
+        form = form_for(law, 2)
+        mean = Mean(form, plain_frame(form.stages), len(domains))
+        common = [float(np.log((repetition or {}).get(n, p.median))) for n, p in REPETITION.items()]
+
+        def vector(values: Mapping[str, Mapping[str, float]]) -> Array:
+            own = np.stack([form.coordinates(values[name]) for name in domains])
+            return np.concatenate([own.ravel(), common])
+
+        vectors = [vector(values) for values in drawn]
+        member = plain_member(
+            mean, vector(parameters), np.array(vectors).reshape(len(vectors), mean.size)
+        )
+        anything = (0.0, np.inf)
+        return cls(
+            domains=domains,
+            members=(member,),
+            counts=(0,) * len(domains),
+            objective=0.0,
+            converged=True,
+            warnings=(),
+            holdout=(),
+            candidates=(),
+            flops_per_token=dict(flops_per_token or {}),
+            range=dict(
+                range
+                or dict.fromkeys(
+                    ("params", "pretrain_tokens", "specialize_tokens", "loss"), anything
+                )
+            ),
+            identified={"trunk_sd": True, "row_sd": True},
+        )
 
 
-def _points(points: pd.DataFrame, repetitions: float) -> Points:
-    """Rows of a frame as points of a form, with effective tokens where text repeats."""
-    tokens = []
-    for column in ("pretrain_tokens", "specialize_tokens"):
-        seen = points[column].to_numpy(dtype=float)
-        unique = points.get(f"unique_{column}", points[column]).to_numpy(dtype=float)
-        unique = np.where(np.isnan(unique), seen, unique)
-        tokens.append(effective_tokens(seen, unique, repetitions))
-    pretrain, specialize = tokens
-    return Points.of(points["params"].to_numpy(dtype=float), pretrain, specialize)
+def plain_frame(stages: int) -> Frame:
+    """The frame of a law in the user's scale."""
+    return Frame(
+        units=Units(),
+        stages=stages,
+        tau_pretrain=1.0,
+        tau_specialize=1.0,
+        repeats=(False, False),
+        unsplit=False,
+        centre=np.zeros(3 if stages == 2 else 2),
+    )
 
 
-def _predict(members: Sequence[Member], x: Points, numbers: Indices) -> tuple[Array, Array, Array]:
-    """The mean of the members at points [n], and the interval of all their draws."""
-    total = sum(m.weight for m in members)
-    shares = [m.weight / total if total else 1 / len(members) for m in members]
-    parts = [s * m.predict(x, numbers) for s, m in zip(shares, members, strict=True)]
-    drawn = np.concatenate([m.predict(x, numbers, draws=True) for m in members])
-    low, high = interval(drawn)
-    return np.sum(parts, axis=0), low, high
+def plain_member(mean: Mean, vector: Array, vectors: Array, *, row_sd: float = 0.0) -> Member:
+    """A form without a discrepancy, with draws of its parameters."""
+    dimensions, nothing = len(mean.frame.centre), np.zeros(0)
+    features = Features(
+        frequency=np.zeros((0, dimensions)),
+        phase=nothing,
+        unsplit_frequency=np.zeros((0, 2)),
+        unsplit_phase=nothing,
+    )
+    k = mean.domains
+    return Member(
+        mean=mean,
+        weight=1.0,
+        vector=vector,
+        vectors=vectors,
+        kernel=Kernel(amplitude=0.0, lengths=np.ones(dimensions), slope=0.0),
+        features=features,
+        centres=[np.zeros((0, dimensions))] * k,
+        zero=[nothing] * k,
+        weights=[nothing] * k,
+        drawn=[np.zeros((len(vectors), 0))] * k,
+        trunk_sd=0.0,
+        row_sd=row_sd,
+        unsplit_row_sd=row_sd,
+    )
 
 
-def _or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _filled(points: pd.DataFrame, column: str, seen: Array) -> Array:
+    """A column of unique tokens, all of `seen` where it is absent or empty."""
+    given = points.get(column)
+    if given is None:
+        return seen
+    numbers = given.to_numpy(dtype=float)
+    return np.where(np.isnan(numbers), seen, np.minimum(numbers, seen))

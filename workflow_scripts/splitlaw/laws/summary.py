@@ -9,22 +9,24 @@ from splitlaw.common.display import section, table
 
 
 def summarise(fit: Mapping[str, Any]) -> str:
-    """The parameters, the held-out errors, the candidates and the warnings, as plain text."""
+    """The parameters, the left-out errors, the forms and the warnings, as plain text."""
     lines = [f"{fit['law']}: L = {fit['formula']}", ""]
     for domain, fitted in fit["domains"].items():
         lines.append(f"{domain}")
         for name, value in fitted["parameters"].items():
             low, high = map(_number, fitted["interval"][name])
             lines.append(f"  {name:<6}{value:>12.5g}   90% {low:.5g} to {high:.5g}")
-    lines += ["", "held out            domain          n     mre     max    bias"]
+    lines += ["", *_noise_lines(fit)]
+    lines += ["", "left out            domain          n     mre     max    bias  coverage"]
     lines += [
         f"{h['kind']:<20}{h['domain']:<12}{h['n']:>5}{h['mre']:>8.2%}{h['max']:>8.2%}"
-        f"{h['bias']:>+8.2%}"
+        f"{h['bias']:>+8.2%}{_percent(h['coverage'], 0):>10}"
         for h in fit["holdout"]
     ]
-    lines += ["", "candidate          parameters  held-out mre"]
+    lines += ["", "form                weight  parameters  left-out mre  log density"]
     lines += [
-        f"{c['law']:<20}{c['n_parameters']:>9}{_percent(c['holdout_mre']):>14}"
+        f"{c['law']:<20}{c['weight']:>6.0%}{c['n_parameters']:>12}{_percent(c['holdout_mre']):>14}"
+        f"{_one_decimal(c['log_predictive_density']):>13}"
         for c in fit["candidates"]
     ]
     lines += [f"note: {sentence}" for sentence in fit["left_out"]]
@@ -32,8 +34,16 @@ def summarise(fit: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _noise_lines(fit: Mapping[str, Any]) -> list[str]:
+    """The sizes of the discrepancy and of the noise."""
+    return [
+        f"discrepancy {fit['discrepancy']['amplitude']:.2%}, noise of a general run "
+        f"{fit['trunk_sd']['value']:.2%}, of a row {fit['row_sd']['value']:.2%} (standard deviations)"
+    ]
+
+
 def to_html(fit: Mapping[str, Any]) -> str:
-    """Two tables: the parameters, with a column per domain, and the held-out errors."""
+    """Two tables: the parameters, with a column per domain, and the left-out errors."""
     domains = fit["domains"]
     names = next(iter(domains.values()))["parameters"]
     parameters = [[name, *(_parameter(part, name) for part in domains.values())] for name in names]
@@ -43,7 +53,7 @@ def to_html(fit: Mapping[str, Any]) -> str:
     ]
     tables = [table(["parameter", *domains], parameters)]
     if errors:
-        tables.append(table(["held out", "domain", "n", "mean error", "bias"], errors))
+        tables.append(table(["left out", "domain", "n", "mean error", "bias"], errors))
     return section(f"{fit['law']}: L = {fit['formula']}", tables, fit["warnings"])
 
 
@@ -57,5 +67,9 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
+def _percent(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}%}"
+
+
+def _one_decimal(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from splitlaw.laws.points import Array, Indices, Mask, Points, Units
-from splitlaw.laws.repetition import REPETITIONS, effective_tokens
+from splitlaw.laws.points import Array, Indices, Mask
 
 NUMBERS = ("params", "pretrain", "specialize", "unique_pretrain", "unique_specialize", "loss")
-ROWS = ("domain", "cluster", *NUMBERS)
+ROWS = ("domain", "trunk", *NUMBERS)
 """The fields of a table that hold one entry per row."""
 
 
@@ -41,17 +40,11 @@ class Table:
     loss: Array
     """Loss [n], in nats per token."""
 
-    cluster: Indices
-    """Number of the cluster (size, seed, D) that the bootstrap draws the row with [n]."""
+    trunk: Indices
+    """Number of the general run (size, seed) that the row's model branched from, -1 without [n]."""
 
     flops_per_token: dict[float, float] = field(default_factory=dict)
     """FLOPs per token by N, where the table tells."""
-
-    repetitions: float = REPETITIONS
-    """Repetitions after which another pass is worth 1/e of a first one."""
-
-    seeds: int = 1
-    """Least number of seeds that any size has."""
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -59,17 +52,6 @@ class Table:
     def take(self, rows: Indices | Mask) -> "Table":
         """The table of `rows`, with the same domains."""
         return replace(self, **{name: getattr(self, name)[rows] for name in ROWS})
-
-    def only(self, number: int) -> "Table":
-        """The rows of one domain, as a table of that domain alone."""
-        part = self.take(self.domain == number)
-        return replace(part, domains=(self.domains[number],), domain=np.zeros(len(part), int))
-
-    def points(self, units: Units | None = None) -> Points:
-        """The rows as points of a form, with effective tokens where data repeats."""
-        pretrain = effective_tokens(self.pretrain, self.unique_pretrain, self.repetitions)
-        specialize = effective_tokens(self.specialize, self.unique_specialize, self.repetitions)
-        return Points.of(self.params, pretrain, specialize, units)
 
     @property
     def one_stage(self) -> bool:
@@ -81,23 +63,11 @@ class Table:
         """The different N."""
         return np.unique(self.params)
 
-    def units(self) -> Units:
-        """The geometric middle of the table, by which a fit divides."""
-        return Units(
-            params=_middle(self.params),
-            tokens=_middle(self.pretrain + self.specialize),
-            loss=_middle(self.loss),
-        )
-
-
-def _middle(values: Array) -> float:
-    return float(np.exp(np.mean(np.log(values))))
-
 
 def make_table(data: pd.DataFrame, domains: tuple[str, ...] | None = None) -> Table:
     """The rows of a frame, by domain; the domains of the frame are numbered by default.
 
-    The frame has the columns `name` (of the domain), `cluster`, and those of `NUMBERS`.
+    The frame has the columns `name` (of the domain), `trunk` (empty without one), and those of `NUMBERS`.
     """
     names = domains or tuple(sorted(data["name"].unique()))
     data = data.assign(number=[names.index(n) for n in data["name"]])
@@ -105,6 +75,15 @@ def make_table(data: pd.DataFrame, domains: tuple[str, ...] | None = None) -> Ta
     return Table(
         domains=names,
         domain=data["number"].to_numpy(dtype=np.intp),
-        cluster=data.groupby("cluster", sort=False).ngroup().to_numpy(dtype=np.intp),
+        trunk=_numbers(data["trunk"]),
         **{column: data[column].to_numpy(dtype=float) for column in NUMBERS},
     )
+
+
+def _numbers(trunk: pd.Series) -> Indices:
+    """Number of each trunk, -1 where the name is empty."""
+    numbers = np.full(len(trunk), -1, dtype=np.intp)
+    named = (trunk != "").to_numpy()
+    if named.any():
+        numbers[named] = pd.factorize(trunk[named])[0]
+    return numbers

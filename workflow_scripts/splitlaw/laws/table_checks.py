@@ -143,7 +143,7 @@ def repeated_notes(sheet: Sheet, data: pd.DataFrame) -> list[str]:
     """
     if "seed" not in sheet:
         return []
-    keys = data.drop(columns=["loss", "cluster"]).assign(seed=sheet.text("seed"))
+    keys = data.drop(columns=["loss", "trunk"]).assign(seed=sheet.text("seed"))
     for column in ("trunk", "train_domain"):
         if column in sheet:
             keys[column] = sheet.text(column)

@@ -1,52 +1,34 @@
-"""Warnings about a fit, for users to read before they rely on it."""
+"""Sentences that users should read before they rely on a law."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from splitlaw.laws.fit import Estimate, Layout
-from splitlaw.laws.points import Array, Indices
-from splitlaw.laws.problem import Problem
-from splitlaw.laws.result import interval
-from splitlaw.laws.select import Candidate
+from splitlaw.laws.points import Array
+from splitlaw.laws.posterior import Posterior
+from splitlaw.laws.rows import Rows
 from splitlaw.laws.table import Table
 
-FACTOR = 5.0
-"""Between the ends of an interval; beyond it a parameter is called weak."""
-
-SINGULAR = 1e-7
-"""Smallest eigenvalue of the scaled curvature below which parameters trade off freely."""
-
-LOADING = 0.3
 FEW_TOKENS = 5.0
-"""Tokens per parameter under which runs are pre-asymptotic and spoil every form."""
+"""Tokens per parameter below which runs are pre-asymptotic: no form fits them well."""
 
 BIAS = 0.01
+"""Mean relative error of left-out rows in one direction that is worth a sentence."""
+
+UNDETERMINED = 0.8
+"""Ratio of the posterior standard deviation of a parameter to its prior one above which the value
+comes from the prior."""
+
+MOST_NAMED = 3
+"""Outlying rows that are named; the others are counted."""
 
 
-def fit_warnings(chosen: list[Candidate], drawn: list[Array], table: Table) -> list[str]:
-    """Sentences on convergence, bounds, weak parameters and the limits of the intervals.
-
-    `drawn` holds each chosen candidate's draws [draws, domains, names] in units of the fit.
-    """
-    notes = _of_table(table)
-    if not chosen[0].errors:
-        notes.append("The table is too small to hold out rows: the prediction error is unknown.")
-    for candidate, draws in zip(chosen, drawn, strict=True):
-        estimate = candidate.estimate
-        if not estimate.converged:
-            notes.append(f"The fit of {estimate.form.name} did not converge: do not rely on it.")
-        notes += _at_bounds(estimate, table.domains)
-        notes += _traded(estimate, table)
-        notes += _weak(estimate, draws, table.domains)
-    if len(chosen) > 1:
-        names = ", ".join(c.form.name for c in chosen)
-        notes.append(f"The hold-outs do not distinguish {names}: predictions are their mean.")
-    return notes
-
-
-def _of_table(table: Table) -> list[str]:
-    notes = []
+def table_warnings(table: Table, rows: Rows) -> list[str]:
+    """Sentences on what the table cannot show, whatever the form."""
+    notes = _constant_columns(table)
     early = int((table.pretrain + table.specialize < FEW_TOKENS * table.params).sum())
     if early:
         notes.append(
@@ -55,99 +37,107 @@ def _of_table(table: Table) -> list[str]:
         )
     if len(table.sizes) == 2:
         notes.append(
-            "Two sizes do not determine E, A and alpha: do not rely on predictions at other sizes."
+            "Two sizes hardly determine E, A and alpha: predictions at other sizes rely on the prior."
         )
-    if table.seeds == 1 and len(table.sizes) > 1:
+    if rows.trunks and not rows.trunk_identified:
         notes.append(
-            "There is one seed per size: the intervals do not include the noise between seeds and "
-            "are too narrow at sizes that were not measured."
+            "There is one general run per size: its noise is taken to be 0.4%, as between seeds of "
+            "the reference grid."
+        )
+    few = [
+        f"{name} ({count})"
+        for name, count in zip(
+            table.domains, np.bincount(table.domain, minlength=len(table.domains)), strict=True
+        )
+        if count < FEW_ROWS
+    ]
+    if few:
+        notes.append(
+            f"Few rows for {_some(few)}: these domains rely on the prior"
+            f"{' and on the other domains' if len(table.domains) > 1 else ''}."
         )
     return notes
 
 
-def bias_warnings(holdout: list[dict[str, Any]]) -> list[str]:
-    """A sentence for each domain and kind of hold-out that errs in one direction."""
-    return [
-        f"Held-out {h['kind']}, {h['domain']}: predictions are {abs(h['bias']):.1%} too "
-        f"{'high' if h['bias'] > 0 else 'low'} on average."
-        for h in holdout
-        if abs(h["bias"]) > BIAS
-    ]
+FEW_ROWS = 8
+"""Rows of a domain below which its parameters rely on the prior: fewer than a form has."""
 
 
-def _at_bounds(estimate: Estimate, domains: tuple[str, ...]) -> list[str]:
-    low, high = (estimate.layout.by_domain(b[None])[0] for b in estimate.layout.bounds)
-    at = (low < high) & ((estimate.values <= low) | (estimate.values >= high))
+def _constant_columns(table: Table) -> list[str]:
     notes = []
-    for j, name in enumerate(estimate.form.names):
-        where = [domains[k] for k in np.flatnonzero(at[:, j])]
-        if where:
-            bound = "0" if name in estimate.form.linear else "the end of its range"
+    for values, what in (
+        (table.pretrain, "pretrain_tokens"),
+        (table.specialize, "specialize_tokens"),
+    ):
+        if len(np.unique(values)) == 1 and values[0] > 0:
             notes.append(
-                f"{estimate.form.name}: {name} ended at {bound} for {', '.join(where)}; the "
-                "table does not determine its value."
+                f"All rows have {what} {values[0]:g}: the table says nothing about other values, and "
+                "plans keep this one."
             )
+    if len(np.unique(table.loss)) == 1:
+        notes.append("All losses are equal: the table determines no parameter.")
     return notes
 
 
-def _traded(estimate: Estimate, table: Table) -> list[str]:
-    """Parameters that can change together and leave the fit as it is."""
-    layout = estimate.layout
-    table = table.take(estimate.form.usable(table.pretrain, table.specialize))
-    problem = Problem(layout, table, estimate.units)
-    _, jacobian = problem.jacobian(estimate.vector[None])
-    low, high = layout.by_domain(np.stack(layout.bounds))
+def fit_warnings(posteriors: Sequence[Posterior], table: Table) -> list[str]:
+    """Sentences on convergence, on outlying rows and on parameters that come from the prior."""
+    notes = [
+        f"The fit of {p.form.name} did not converge: do not rely on it."
+        for p in posteriors
+        if not p.converged
+    ]
+    first = posteriors[0]
+    outlying = np.flatnonzero(first.rows.weight < 1)
+    if outlying.size:
+        worst = outlying[np.argsort(first.rows.weight[outlying])]
+        named = "; ".join(_described(table, int(row)) for row in worst[:MOST_NAMED])
+        more = f" and {outlying.size - MOST_NAMED} more" if outlying.size > MOST_NAMED else ""
+        notes.append(
+            f"{_rows(outlying.size)} far from the others and down-weighted: {named}{more}."
+        )
+    return notes + _undetermined(first, table.domains)
+
+
+def _rows(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count} rows are"
+
+
+def _described(table: Table, row: int) -> str:
+    return (
+        f"{table.domains[table.domain[row]]} at N = {table.params[row]:g}, D = "
+        f"{table.pretrain[row]:g}, D' = {table.specialize[row]:g}, loss {table.loss[row]:.4g}"
+    )
+
+
+def _undetermined(posterior: Posterior, domains: tuple[str, ...]) -> list[str]:
+    covariance, prior = posterior.parameter_sd()
+    ratio: Array = posterior.mean.by_domain(np.sqrt(np.diag(covariance)) / prior)
     groups: dict[str, list[str]] = {}
-    for k, domain in enumerate(table.domains):
-        free = (low[k] < high[k]) & (estimate.values[k] > low[k])
-        free &= estimate.values[k] < high[k]
-        names = _null_names(jacobian[0][table.domain == k][:, free], _free_names(layout, free))
+    for k, domain in enumerate(domains):
+        names = [n for n, r in zip(posterior.form.names, ratio[k], strict=True) if r > UNDETERMINED]
         if names:
             groups.setdefault(", ".join(names), []).append(domain)
     return [
-        f"{estimate.form.name}, {', '.join(where)}: {names} can change together without changing "
-        "the fit; do not interpret their values."
+        f"{posterior.form.name}, {_some(where)}: the table hardly determines {names}; the values "
+        "are those of the prior."
         for names, where in groups.items()
     ]
 
 
-def _free_names(layout: Layout, free: Array) -> list[str]:
-    return [name for name, is_free in zip(layout.form.names, free, strict=True) if is_free]
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMED])
+    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
 
 
-def _null_names(jacobian: Array, names: list[str]) -> list[str]:
-    scale = np.linalg.norm(jacobian, axis=0)
-    unused = [name for name, s in zip(names, scale, strict=True) if s == 0]
-    if unused or len(names) < 2:
-        return unused
-    _, singular, directions = np.linalg.svd(jacobian / scale, full_matrices=False)
-    if singular[-1] ** 2 > SINGULAR:
-        return []
-    return [n for n, load in zip(names, directions[-1], strict=True) if abs(load) > LOADING]
-
-
-def _weak(estimate: Estimate, draws: Array, domains: tuple[str, ...]) -> list[str]:
-    """Parameters whose interval at the middle of the table is wide."""
-    if not len(draws):
-        return []
-    form = estimate.form
-    low, high = interval(draws)
-    positive = [j for j, n in enumerate(form.names) if n not in form.logs | {"delta"}]
-    weak = np.zeros(low.shape, dtype=bool)
-    weak[:, positive] = high[:, positive] > FACTOR * np.maximum(low[:, positive], 1e-9)
-    logs = [j for j, n in enumerate(form.names) if n in form.logs]
-    weak[:, logs] = high[:, logs] - low[:, logs] > np.log(FACTOR)
-    names_of = {k: _names(form.names, np.flatnonzero(weak[k])) for k in range(len(domains))}
-    groups: dict[str, list[str]] = {}
-    for k, names in names_of.items():
-        if names:
-            groups.setdefault(names, []).append(domains[k])
-    return [
-        f"{form.name}, {', '.join(where)}: the table hardly determines {names} (the ends of the "
-        f"interval at the middle of the table differ by a factor of {FACTOR:g} or more)."
-        for names, where in groups.items()
-    ]
-
-
-def _names(names: tuple[str, ...], numbers: Indices) -> str:
-    return ", ".join(names[j] for j in numbers)
+def bias_warnings(holdout: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence for each kind of left-out rows that errs in one direction, over all domains."""
+    notes = []
+    for kind, source in dict.fromkeys((h["kind"], h["source"]) for h in holdout):
+        entries = [h for h in holdout if (h["kind"], h["source"]) == (kind, source)]
+        bias = float(np.average([h["bias"] for h in entries], weights=[h["n"] for h in entries]))
+        if abs(bias) > BIAS:
+            direction = "high" if bias > 0 else "low"
+            notes.append(
+                f"Left-out {kind}: predictions are {abs(bias):.1%} too {direction} on average."
+            )
+    return notes

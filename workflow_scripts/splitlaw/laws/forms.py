@@ -1,0 +1,389 @@
+"""The forms of the law.
+
+Priors are weak and in the units of the fit, in which N, D, D' and the loss are near 1. A loss of 1
+is made of a floor E and of terms of a few tenths each; a log standard deviation of 1 allows a
+factor of 5 either way. Exponents of language models have been found between 0.05 and 1.2 (Kaplan
+et al. 2020, Hoffmann et al. 2022, Hernandez et al. 2021): median 0.3, log standard deviation 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splitlaw.laws.dual import Number, log
+from splitlaw.laws.form import Form, Prior, register
+from splitlaw.laws.points import Points, Units
+
+FLOOR = Prior(0.4, 1.0)
+TERM = Prior(0.3, 1.0)
+EXPONENT = Prior(0.3, 0.5)
+RATE = Prior(0.3, 1.5)
+"""Domain tokens that a general token is worth, times a ratio of units: wider than a term."""
+CURVATURE = Prior(0.7, 0.3)
+"""Power of D in what general tokens are worth: below 1, since the first ones teach most."""
+OFFSET = Prior(0.1, 1.0)
+"""Tokens added to D or D', in units of their middle: about half the smallest amount of a grid."""
+SIGNED = Prior(0.0, 0.3, log=False)
+"""Powers that may have either sign, and interactions."""
+
+
+def _size(p: Any, units: Units) -> Any:
+    """A of A N^-alpha."""
+    return p.A * units.params**p.alpha * units.loss
+
+
+def _two_skills(p: Any, x: Points) -> Number:
+    effective = x.S + p.kappa * x.D**p.gamma
+    return p.E + p.A * x.N**-p.alpha + p.F * x.T**-p.phi + p.B * effective**-p.beta
+
+
+def _two_skills_units(p: Any, u: Units) -> Mapping[str, Any]:
+    return {
+        "E": p.E * u.loss,
+        "A": _size(p, u),
+        "F": p.F * u.tokens**p.phi * u.loss,
+        "B": p.B * u.specialize**p.beta * u.loss,
+        "kappa": p.kappa * u.specialize / u.pretrain**p.gamma,
+    }
+
+
+register(
+    Form(
+        name="two_skills",
+        formula="E + A N^-alpha + F (D + D')^-phi + B (D' + kappa D^gamma)^-beta",
+        source="splitlaw",
+        priors={
+            "E": FLOOR,
+            "A": TERM,
+            "alpha": EXPONENT,
+            "F": TERM,
+            "phi": EXPONENT,
+            "B": FLOOR,
+            "beta": EXPONENT,
+            "kappa": RATE,
+            "gamma": CURVATURE,
+        },
+        loss=_two_skills,
+        to_user=_two_skills_units,
+    )
+)
+
+
+def _coupled(p: Any, x: Points) -> Number:
+    gap = ((x.D + p.d0) ** -p.phi + p.G) * (x.S + p.s0) ** -p.beta
+    return p.E + p.B * (p.rho * x.N**-p.alpha + gap) ** p.gamma
+
+
+def _coupled_units(p: Any, u: Units) -> Mapping[str, Any]:
+    # The sum under the power is stated with the coefficient of D^-phi D'^-beta at 1.
+    coefficient = u.pretrain**p.phi * u.specialize**p.beta
+    return {
+        "E": p.E * u.loss,
+        "B": p.B * coefficient**p.gamma * u.loss,
+        "rho": p.rho * u.params**p.alpha / coefficient,
+        "d0": p.d0 * u.pretrain,
+        "G": p.G * u.pretrain**-p.phi,
+        "s0": p.s0 * u.specialize,
+    }
+
+
+register(
+    Form(
+        name="coupled",
+        formula="E + B (rho N^-alpha + ((D + d0)^-phi + G) (D' + s0)^-beta)^gamma",
+        source="splitlaw; after Kaplan et al. 2020, arXiv:2001.08361, equation 1.5",
+        priors={
+            "E": FLOOR,
+            "B": Prior(0.5, 1.0),
+            "rho": Prior(0.5, 1.0),
+            "alpha": EXPONENT,
+            "d0": OFFSET,
+            "phi": EXPONENT,
+            "G": TERM,
+            "s0": OFFSET,
+            "beta": EXPONENT,
+            "gamma": Prior(1.0, 0.5),
+        },
+        loss=_coupled,
+        to_user=_coupled_units,
+    )
+)
+
+
+def _coupled_one_stage(p: Any, x: Points) -> Number:
+    return p.E + p.B * (p.rho * x.N**-p.alpha + x.T**-p.phi) ** p.gamma
+
+
+def _coupled_one_stage_units(p: Any, u: Units) -> Mapping[str, Any]:
+    coefficient = u.tokens**p.phi
+    return {
+        "E": p.E * u.loss,
+        "B": p.B * coefficient**p.gamma * u.loss,
+        "rho": p.rho * u.params**p.alpha / coefficient,
+    }
+
+
+register(
+    Form(
+        name="coupled",
+        formula="E + B (rho N^-alpha + (D + D')^-phi)^gamma",
+        source="Kaplan et al. 2020, arXiv:2001.08361, equation 1.5, with E",
+        priors={
+            "E": Prior(0.5, 1.0),
+            "B": Prior(0.5, 1.0),
+            "rho": Prior(0.7, 1.0),
+            "alpha": EXPONENT,
+            "phi": EXPONENT,
+            "gamma": Prior(1.0, 0.5),
+        },
+        loss=_coupled_one_stage,
+        to_user=_coupled_one_stage_units,
+        stages=1,
+    ),
+    one_stage=True,
+)
+
+
+def _effective_tokens(p: Any, x: Points) -> Number:
+    effective = x.S + p.kappa * x.D**p.gamma * x.N**p.delta
+    return p.E + p.A * x.N**-p.alpha + p.B * effective**-p.beta
+
+
+def _effective_tokens_units(p: Any, u: Units) -> Mapping[str, Any]:
+    return {
+        "E": p.E * u.loss,
+        "A": _size(p, u),
+        "B": p.B * u.specialize**p.beta * u.loss,
+        "kappa": p.kappa * u.specialize / u.pretrain**p.gamma / u.params**p.delta,
+    }
+
+
+register(
+    Form(
+        name="effective_tokens",
+        formula="E + A N^-alpha + B (D' + kappa D^gamma N^delta)^-beta",
+        source="splitlaw; after Hernandez et al. 2021, arXiv:2102.01293",
+        priors={
+            "E": FLOOR,
+            "A": TERM,
+            "alpha": EXPONENT,
+            "B": FLOOR,
+            "beta": EXPONENT,
+            "kappa": RATE,
+            "gamma": CURVATURE,
+            "delta": SIGNED,
+        },
+        loss=_effective_tokens,
+        to_user=_effective_tokens_units,
+    )
+)
+
+
+def _additive(p: Any, x: Points) -> Number:
+    return p.E + p.A * x.N**-p.alpha + p.F * x.D**-p.phi + p.B * x.S**-p.beta
+
+
+def _additive_units(p: Any, u: Units) -> Mapping[str, Any]:
+    return {
+        "E": p.E * u.loss,
+        "A": _size(p, u),
+        "F": p.F * u.pretrain**p.phi * u.loss,
+        "B": p.B * u.specialize**p.beta * u.loss,
+    }
+
+
+register(
+    Form(
+        name="additive",
+        formula="E + A N^-alpha + F D^-phi + B D'^-beta",
+        source="Hoffmann et al. 2022, arXiv:2203.15556, with a term for each stage",
+        priors={
+            "E": FLOOR,
+            "A": TERM,
+            "alpha": EXPONENT,
+            "F": TERM,
+            "phi": EXPONENT,
+            "B": TERM,
+            "beta": EXPONENT,
+        },
+        loss=_additive,
+        to_user=_additive_units,
+        needs_pretrain=True,
+        needs_specialize=True,
+    )
+)
+
+
+def _multiplicative(p: Any, x: Points) -> Number:
+    return p.E + p.A * x.N**-p.alpha + p.B * x.D**-p.phi * x.S**-p.beta
+
+
+def _multiplicative_units(p: Any, u: Units) -> Mapping[str, Any]:
+    return {
+        "E": p.E * u.loss,
+        "A": _size(p, u),
+        "B": p.B * u.pretrain**p.phi * u.specialize**p.beta * u.loss,
+    }
+
+
+register(
+    Form(
+        name="multiplicative",
+        formula="E + A N^-alpha + B D^-phi D'^-beta",
+        source="Zhang et al. 2024, arXiv:2402.17193; the term of N is added",
+        priors={
+            "E": FLOOR,
+            "A": TERM,
+            "alpha": EXPONENT,
+            "B": FLOOR,
+            "phi": EXPONENT,
+            "beta": EXPONENT,
+        },
+        loss=_multiplicative,
+        to_user=_multiplicative_units,
+        needs_pretrain=True,
+        needs_specialize=True,
+    )
+)
+
+
+def _transfer_gap(p: Any, x: Points) -> Number:
+    return p.E + p.A * x.N**-p.alpha + (p.F * x.D**-p.phi + p.G) * x.S**-p.beta
+
+
+def _transfer_gap_units(p: Any, u: Units) -> Mapping[str, Any]:
+    gap = u.specialize**p.beta * u.loss
+    return {
+        "E": p.E * u.loss,
+        "A": _size(p, u),
+        "F": p.F * u.pretrain**p.phi * gap,
+        "G": p.G * gap,
+    }
+
+
+register(
+    Form(
+        name="transfer_gap",
+        formula="E + A N^-alpha + (F D^-phi + G) D'^-beta",
+        source="Barnett 2024, arXiv:2408.16947; the term of N is added",
+        priors={
+            "E": FLOOR,
+            "A": TERM,
+            "alpha": EXPONENT,
+            "F": TERM,
+            "phi": EXPONENT,
+            "G": TERM,
+            "beta": EXPONENT,
+        },
+        loss=_transfer_gap,
+        to_user=_transfer_gap_units,
+        needs_pretrain=True,
+        needs_specialize=True,
+    )
+)
+
+
+def _interaction(p: Any, x: Points) -> Number:
+    flatter = x.S ** (p.gamma * log(x.D) - p.beta)
+    return p.E + p.A * x.N**-p.alpha + p.B * x.D**-p.phi * flatter
+
+
+def _interaction_units(p: Any, u: Units) -> Mapping[str, Any]:
+    # (S/s)^(gamma ln(D/d) - beta) (D/d)^-phi, with its powers collected at D = D' = 1.
+    log_d, log_s = log(u.pretrain), log(u.specialize)
+    constant = u.pretrain**p.phi * u.specialize ** (p.beta + p.gamma * log_d)
+    return {
+        "E": p.E * u.loss,
+        "A": _size(p, u),
+        "B": p.B * constant * u.loss,
+        "phi": p.phi + p.gamma * log_s,
+        "beta": p.beta + p.gamma * log_d,
+    }
+
+
+register(
+    Form(
+        name="interaction",
+        formula="E + A N^-alpha + B D^-phi D'^(-beta + gamma ln D)",
+        source="Liew and Kato 2025, arXiv:2510.06548; the term of N is added",
+        priors={
+            "E": FLOOR,
+            "A": TERM,
+            "alpha": EXPONENT,
+            "B": FLOOR,
+            "phi": EXPONENT,
+            "beta": EXPONENT,
+            "gamma": Prior(0.0, 0.1, log=False),
+        },
+        loss=_interaction,
+        to_user=_interaction_units,
+        needs_pretrain=True,
+        needs_specialize=True,
+    )
+)
+
+
+def _transferred_data(p: Any, x: Points) -> Number:
+    effective = x.S + p.kappa * x.S**p.gamma * x.D**p.phi * x.N**p.delta
+    return p.E + p.A * x.N**-p.alpha + p.B * effective**-p.beta
+
+
+def _transferred_data_units(p: Any, u: Units) -> Mapping[str, Any]:
+    worth = u.specialize ** (1 - p.gamma) / u.pretrain**p.phi / u.params**p.delta
+    return {
+        "E": p.E * u.loss,
+        "A": _size(p, u),
+        "B": p.B * u.specialize**p.beta * u.loss,
+        "kappa": p.kappa * worth,
+    }
+
+
+register(
+    Form(
+        name="transferred_data",
+        formula="E + A N^-alpha + B (D' + kappa D'^gamma D^phi N^delta)^-beta",
+        source="Hernandez et al. 2021, arXiv:2102.01293, equation 1.2; the power of D is added",
+        priors={
+            "E": FLOOR,
+            "A": TERM,
+            "alpha": EXPONENT,
+            "B": FLOOR,
+            "beta": EXPONENT,
+            "kappa": RATE,
+            "gamma": Prior(0.5, 0.5),
+            "phi": EXPONENT,
+            "delta": SIGNED,
+        },
+        loss=_transferred_data,
+        to_user=_transferred_data_units,
+        needs_specialize=True,
+    )
+)
+
+
+def _chinchilla(p: Any, x: Points) -> Number:
+    return p.E + p.A * x.N**-p.alpha + p.B * x.T**-p.beta
+
+
+def _chinchilla_units(p: Any, u: Units) -> Mapping[str, Any]:
+    return {"E": p.E * u.loss, "A": _size(p, u), "B": p.B * u.tokens**p.beta * u.loss}
+
+
+register(
+    Form(
+        name="chinchilla",
+        formula="E + A N^-alpha + B (D + D')^-beta",
+        source="Hoffmann et al. 2022, arXiv:2203.15556, equation 2",
+        priors={
+            "E": Prior(0.5, 1.0),
+            "A": TERM,
+            "alpha": EXPONENT,
+            "B": TERM,
+            "beta": EXPONENT,
+        },
+        loss=_chinchilla,
+        to_user=_chinchilla_units,
+        stages=1,
+    )
+)

@@ -1,0 +1,158 @@
+"""The parametric mean of the log loss: a form of the law, and the cost of repeated text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from splitlaw.laws.dual import Dual, Expression, Number, exp, log
+from splitlaw.laws.form import Form, Prior
+from splitlaw.laws.points import Array, Indices, Points
+from splitlaw.laws.rows import Frame
+
+REPETITION: Mapping[str, Prior] = {
+    "repetitions": Prior(15.4, 1.0),
+    "overfit": Prior(0.003, 1.5),
+    "overfit_power": Prior(1.0, 0.3),
+    "overfit_size": Prior(0.3, 0.5),
+}
+"""Parameters of repeated text, common to all domains. Up to a few passes, a repeated token is worth
+nearly a new one; `repetitions` is R* of Muennighoff et al. 2023 (arXiv:2305.16264), where it is
+15.4. Beyond, the loss rises: by `overfit` of itself at the second pass over a text of the middle of
+the table, as a power of the number of further passes and of parameters per unique token. A table
+without repeated text leaves them at their priors, so that plans with many passes are uncertain."""
+
+TINY = 1e-30
+"""Unique tokens of a stage without tokens, where a power of them is multiplied by 0."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """log f of every domain, as a function of one vector: [domains * p] parameters and [q] common."""
+
+    form: Form
+    frame: Frame
+    domains: int
+
+    @property
+    def size(self) -> int:
+        """Length of the vector."""
+        return self.domains * len(self.form.names) + len(REPETITION)
+
+    @property
+    def centre(self) -> Array:
+        """Prior medians of the vector."""
+        own = np.tile(self.form.centre, self.domains)
+        return np.concatenate([own, [prior.centre for prior in REPETITION.values()]])
+
+    def by_domain(self, vector: Array) -> Array:
+        """The domains' parameters [..., domains, p] of vectors [..., size]."""
+        p = len(self.form.names)
+        return vector[..., : self.domains * p].reshape(*vector.shape[:-1], self.domains, p)
+
+    def prior_precision(self, correlation: float) -> Array:
+        """Inverse prior covariance [size, size], for a correlation of each parameter over domains."""
+        k = self.domains
+        ones = correlation / (1 + (k - 1) * correlation)
+        across = (np.eye(k) - ones) / (1 - correlation)
+        return self._assemble(np.kron(across, np.diag(self.form.spread**-2.0)), -2)
+
+    def prior_covariance(self, correlation: float) -> Array:
+        """Prior covariance [size, size]."""
+        k = self.domains
+        across = np.full((k, k), correlation) + (1 - correlation) * np.eye(k)
+        return self._assemble(np.kron(across, np.diag(self.form.spread**2)), 2)
+
+    def prior_slope(self) -> Array:
+        """Derivative of the prior covariance by the correlation [size, size]."""
+        k = self.domains
+        across = np.ones((k, k)) - np.eye(k)
+        matrix = np.zeros((self.size, self.size))
+        own = np.kron(across, np.diag(self.form.spread**2))
+        matrix[: len(own), : len(own)] = own
+        return matrix
+
+    def _assemble(self, own: Array, power: int) -> Array:
+        matrix = np.zeros((self.size, self.size))
+        matrix[: len(own), : len(own)] = own
+        for j, prior in enumerate(REPETITION.values(), start=len(own)):
+            matrix[j, j] = float(prior.sd) ** power
+        return matrix
+
+    def evaluate(self, vector: Array, x: Points, domain: Indices) -> Array:
+        """log f [..., n] for vectors [..., size] at points [n]; infinite where the form is."""
+        values = self.form.values(self.by_domain(vector)[..., domain, :])
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            value = log_loss(
+                self.form, SimpleNamespace(**values), self._common(vector), x, self.frame
+            )
+        return np.where(np.isnan(value), np.inf, value)
+
+    def _common(self, vector: Array) -> SimpleNamespace:
+        first = vector.shape[-1] - len(REPETITION)
+        return SimpleNamespace(
+            **{name: np.exp(vector[..., first + j, None]) for j, name in enumerate(REPETITION)}
+        )
+
+    def jacobian(self, vector: Array, x: Points, domain: Indices) -> tuple[Array, Array]:
+        """log f [n] and its derivatives [n, size] at points [n]."""
+        p = self.form.duals(self.by_domain(vector)[domain])
+        common = self._common(vector)
+        duals = SimpleNamespace(**{n: Dual(v, {n: v}) for n, v in vars(common).items()})
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            value = log_loss(self.form, p, duals, x, self.frame)
+        n, names = len(domain), self.form.names
+        matrix = np.zeros((n, self.size))
+        for j, name in enumerate(names):
+            matrix[np.arange(n), domain * len(names) + j] = value.parts.get(name, 0.0)
+        for j, name in enumerate(REPETITION, start=self.domains * len(names)):
+            matrix[:, j] = value.parts.get(name, 0.0)
+        return value.value, np.nan_to_num(matrix, posinf=0.0, neginf=0.0)
+
+
+def log_loss(form: Form, p: Any, common: Any, x: Points, frame: Frame) -> Number:
+    """log f at points, with parameters and points as arrays, `Dual` or `Expression`."""
+    repeats = [_repeated(x.pretrain_passes), _repeated(x.specialize_passes)]
+    if not any(repeats):
+        return log(form.loss(p, x))
+    units = frame.units
+    d = effective_tokens(x.D, x.pretrain_passes, common.repetitions) if repeats[0] else x.D
+    s = effective_tokens(x.S, x.specialize_passes, common.repetitions) if repeats[1] else x.S
+    total = d * (units.pretrain / units.tokens) + s * (units.specialize / units.tokens)
+    value = log(form.loss(p, replace(x, D=d, S=s, T=total)))
+    stages = (x.D, x.pretrain_passes), (x.S, x.specialize_passes)
+    for (tokens, passes), repeated in zip(stages, repeats, strict=True):
+        if repeated:
+            per_token = x.N / (tokens / passes + TINY)
+            further = (passes - 1) ** common.overfit_power
+            value = value + common.overfit * further * per_token**common.overfit_size
+    return value
+
+
+def _repeated(passes: Number) -> bool:
+    """Whether any point has more than one pass; always for an `Expression`."""
+    return isinstance(passes, Expression) or bool(np.any(np.asarray(passes) > 1))
+
+
+def effective_tokens(tokens: Number, passes: Number, repetitions: Number) -> Number:
+    """Unique tokens that would teach as much: U + U R (1 - exp(-(T / U - 1) / R)).
+
+    Equation 5 of Muennighoff et al. 2023: no more than U (1 + R) together.
+    """
+    again = -exp(-(passes - 1) / repetitions)
+    return tokens / passes * (1 + repetitions * (1 + again))
+
+
+def javascript(form: Form, frame: Frame) -> str:
+    """Source of an expression for log f, of `p.<parameter>`, `c.<common>` and the points.
+
+    The points are N, D, S, T (in the units of the fit) and PD, PS (passes).
+    """
+    p = SimpleNamespace(**{name: Expression(f"p.{name}") for name in form.names})
+    common = SimpleNamespace(**{name: Expression(f"c.{name}") for name in REPETITION})
+    x = Points(*(Expression(name) for name in ("N", "D", "S", "T", "PD", "PS")))
+    return str(log_loss(form, p, common, x, frame).text)

@@ -1,0 +1,108 @@
+"""One form of a fitted law as functions of (N, D, D', domain)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from splitlaw.laws.form import Form
+from splitlaw.laws.kernel import Features, Kernel, basis
+from splitlaw.laws.mean import Mean
+from splitlaw.laws.points import Array, Indices, Points
+from splitlaw.laws.table import Table
+
+CHUNK = 2_000_000
+"""Numbers in one array of an evaluation; more leave the processor's cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A form with its parameters, its discrepancy, and functions drawn from the posterior.
+
+    A draw is log f at its own parameters plus a mixture of the basis of `splitlaw.laws.kernel`.
+    """
+
+    mean: Mean
+    weight: float
+    """Weight in the mean over the forms."""
+    vector: Array
+    """Most probable parameters [size], in the units of the fit."""
+    vectors: Array
+    """Parameters of each draw [draws, size]."""
+    kernel: Kernel
+    features: Features
+    centres: Sequence[Array]
+    """Coordinates of the groups of each domain [g, d]."""
+    zero: Sequence[Array]
+    """1 for the groups at D' = 0 with a discrepancy of their own [g], by domain."""
+    weights: Sequence[Array]
+    """Mixture of the posterior mean [m], by domain."""
+    drawn: Sequence[Array]
+    """Mixtures of the draws [draws, m], by domain."""
+    trunk_sd: float
+    """Standard deviation of log loss between trunks."""
+    row_sd: float
+    """Standard deviation of log loss between runs that share a trunk."""
+    unsplit_row_sd: float
+    """The same at D' = 0."""
+
+    basis_at = staticmethod(basis)
+
+    @property
+    def form(self) -> Form:
+        """The form."""
+        return self.mean.form
+
+    @property
+    def law(self) -> str:
+        """Name of the form."""
+        return self.form.name
+
+    @property
+    def draws(self) -> int:
+        """Number of draws."""
+        return len(self.vectors)
+
+    def take(self, draws: Indices) -> Member:
+        """The member with some of its draws."""
+        return replace(self, vectors=self.vectors[draws], drawn=[d[draws] for d in self.drawn])
+
+    def log_losses(
+        self, coordinates: Array, zero: Array, x: Points, domain: Indices, *, drawn: bool
+    ) -> Array:
+        """Log loss in units of the fit [draws, n] at points [n]; one row of the posterior mean.
+
+        `coordinates` [n, d] and `zero` [n] are those of the frame (`Frame.coordinates`).
+        """
+        vectors = self.vectors if drawn else self.vector[None]
+        out = np.empty((len(vectors), len(domain)))
+        for k in np.unique(domain):
+            rows = np.flatnonzero(domain == k)
+            mixtures = self.drawn[k] if drawn else self.weights[k][None]
+            step = max(1, CHUNK // max(len(vectors), mixtures.shape[1]))
+            for first in range(0, len(rows), step):
+                part = rows[first : first + step]
+                out[:, part] = self.mean.evaluate(vectors, x.take(part), domain[part])
+                if mixtures.shape[1]:
+                    values = basis(
+                        self.kernel,
+                        self.features,
+                        coordinates[part],
+                        zero[part],
+                        self.centres[k],
+                        self.zero[k],
+                    )
+                    out[:, part] += mixtures @ values.T
+        return out
+
+    def noise_sd(self, pretrain: Array, specialize: Array) -> Array:
+        """Standard deviation of the log loss of a new run about its expectation [n]."""
+        own = np.where(specialize == 0, self.unsplit_row_sd, self.row_sd)
+        return np.asarray(np.hypot(own, np.where(pretrain > 0, self.trunk_sd, 0.0)))
+
+    def drawn_noise(self, table: Table, rng: np.random.Generator) -> Array:
+        """Drawn deviations of new runs from their expectations [draws, n]."""
+        sd = self.noise_sd(table.pretrain, table.specialize)
+        return np.asarray(sd * rng.standard_normal((self.draws, len(sd))))

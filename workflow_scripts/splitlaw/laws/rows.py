@@ -1,0 +1,242 @@
+"""A table prepared for a fit: scaled points, coordinates of the discrepancy, groups, trunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from splitlaw.laws.points import Array, Indices, Mask, Points, Units
+from splitlaw.laws.table import Table
+
+MOST_GROUPS = 800
+"""Groups of one domain: a Cholesky factor of this order takes about 20 ms."""
+
+FINE = 1e-9
+COARSE = 0.05
+"""Width of a cell of coordinates whose rows share one value of the discrepancy. Rows are one group
+if they agree to rounding; a domain with more than `MOST_GROUPS` groups has cells of 5% of a
+length-scale or more, over which the discrepancy hardly changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """How points become arguments of a fit; the same for rows and for predictions."""
+
+    units: Units
+    stages: int
+    tau_pretrain: float
+    """Added to D before its logarithm, in tokens: half the smallest D above 0 of the table."""
+    tau_specialize: float
+    repeats: tuple[bool, bool]
+    """Whether general and domain tokens are repeated anywhere, so that passes are a coordinate."""
+    unsplit: bool
+    """Whether rows at D' = 0 have a discrepancy of their own."""
+    centre: Array
+    """Mean of the coordinates [d]."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coordinates."""
+        tokens = ("pretrain_tokens", "specialize_tokens") if self.stages == 2 else ("tokens",)
+        stages = ("pretrain_passes", "specialize_passes")
+        return (
+            "params",
+            *tokens,
+            *(n for n, seen in zip(stages, self.repeats, strict=True) if seen),
+        )
+
+    def coordinates(self, params: Array, pretrain: Array, specialize: Array, x: Points) -> Array:
+        """Logarithms of N, D + tau, D' + tau (or D + D') and passes, centred [n, d]."""
+        columns = [np.log(params)]
+        if self.stages == 2:
+            columns += [
+                np.log(pretrain + self.tau_pretrain),
+                np.log(specialize + self.tau_specialize),
+            ]
+        else:
+            columns += [np.log(np.maximum(pretrain + specialize, self.tau_pretrain))]
+        seen = (x.pretrain_passes, x.specialize_passes)
+        columns += [np.log(p) for p, used in zip(seen, self.repeats, strict=True) if used]
+        return np.stack(np.broadcast_arrays(*columns), axis=-1) - self.centre
+
+    def unsplit_share(self, specialize: Array) -> Array:
+        """1 at D' = 0, falling to 0 before the smallest D' of the table.
+
+        The square of the ratio makes it 1e-7 there: no other row shares the discrepancy.
+        """
+        if not self.unsplit:
+            return np.zeros(np.shape(specialize))
+        return np.asarray(np.exp(-((2 * specialize / self.tau_specialize) ** 2)))
+
+
+def make_frame(table: Table) -> Frame:
+    """The frame of a table."""
+    stages = 1 if table.one_stage else 2
+    split = table.specialize > 0
+    units = Units(
+        params=_middle(table.params),
+        pretrain=_middle(table.pretrain),
+        specialize=_middle(table.specialize),
+        tokens=_middle(table.pretrain + table.specialize),
+        loss=_middle(table.loss),
+    )
+    total = table.pretrain + table.specialize
+    frame = Frame(
+        units=units,
+        stages=stages,
+        tau_pretrain=_least(table.pretrain if stages == 2 else total) / 2,
+        tau_specialize=_least(table.specialize) / 2,
+        repeats=(
+            bool((table.unique_pretrain < table.pretrain).any()),
+            bool((table.unique_specialize < table.specialize).any()),
+        ),
+        unsplit=stages == 2 and bool(split.any() and (~split).any()),
+        centre=np.zeros(1),
+    )
+    coordinates = frame.coordinates(
+        table.params, table.pretrain, table.specialize, _points(table, units)
+    )
+    return replace(frame, centre=coordinates.mean(axis=0))
+
+
+def _points(table: Table, units: Units) -> Points:
+    unique = table.unique_pretrain, table.unique_specialize
+    return Points.of(units, table.params, table.pretrain, table.specialize, *unique)
+
+
+def _middle(values: Array) -> float:
+    """Geometric mean of what is above 0; 1 where nothing is."""
+    positive = values[values > 0]
+    return float(np.exp(np.mean(np.log(positive)))) if positive.size else 1.0
+
+
+def _least(values: Array) -> float:
+    positive = values[values > 0]
+    return float(positive.min()) if positive.size else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The rows of a table as a fit reads them, ordered by domain."""
+
+    frame: Frame
+    domains: int
+    domain: Indices
+    """Number of each row's domain [n], ascending."""
+    x: Points
+    """Points [n]."""
+    y: Array
+    """Log loss, less that of the unit [n]."""
+    coordinates: Array
+    """[n, d]."""
+    unsplit: Mask
+    """Rows at D' = 0 in a table that has others [n]."""
+    trunk: Indices
+    """Number of the trunk that a row shares with others, or -1 [n]."""
+    group: Indices
+    """Number of the group of each row [n]; groups are ordered by domain too."""
+    weight: Array
+    """Weight of each row's noise, 1 but for outlying rows [n]."""
+    trunk_identified: bool
+    """Whether some size has two trunks or more."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def trunks(self) -> int:
+        """Number of shared trunks."""
+        return int(self.trunk.max(initial=-1)) + 1
+
+    @cached_property
+    def trunk_matrix(self) -> Array:
+        """0/1 matrix of rows by trunks [n, t]."""
+        matrix = np.zeros((len(self), self.trunks))
+        rows = np.flatnonzero(self.trunk >= 0)
+        matrix[rows, self.trunk[rows]] = 1.0
+        return matrix
+
+    @cached_property
+    def centres(self) -> tuple[Array, Array, Indices]:
+        """Coordinates [g, d], share at D' = 0 [g] and domain [g] of each group."""
+        count = np.bincount(self.group)
+        sums = np.zeros((len(count), self.coordinates.shape[1]))
+        np.add.at(sums, self.group, self.coordinates)
+        zero, domain = np.zeros(len(count)), np.zeros(len(count), dtype=np.intp)
+        zero[self.group] = self.unsplit
+        domain[self.group] = self.domain
+        return sums / count[:, None], zero, domain
+
+    @cached_property
+    def row_slices(self) -> list[slice]:
+        """The rows of each domain."""
+        return _slices(self.domain, self.domains)
+
+    @cached_property
+    def group_slices(self) -> list[slice]:
+        """The groups of each domain."""
+        return _slices(self.centres[2], self.domains)
+
+
+def _slices(domain: Indices, domains: int) -> list[slice]:
+    edges = np.searchsorted(domain, np.arange(domains + 1))
+    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def make_rows(table: Table, frame: Frame) -> Rows:
+    """Prepare the rows of a table, which may be part of the table of the frame."""
+    x = _points(table, frame.units)
+    coordinates = frame.coordinates(table.params, table.pretrain, table.specialize, x)
+    unsplit = (table.specialize == 0) & frame.unsplit
+    trunk, identified = _shared_trunks(table)
+    return Rows(
+        frame=frame,
+        domains=len(table.domains),
+        domain=table.domain,
+        x=x,
+        y=np.log(table.loss / frame.units.loss),
+        coordinates=coordinates,
+        unsplit=unsplit,
+        trunk=trunk,
+        group=_groups(table.domain, coordinates, unsplit),
+        weight=np.ones(len(table)),
+        trunk_identified=identified,
+    )
+
+
+def _shared_trunks(table: Table) -> tuple[Indices, bool]:
+    """Trunks with two rows or more, numbered; and whether a size has several of them.
+
+    The effect of a trunk with a single row cannot be told from the noise of that row.
+    """
+    if (table.trunk < 0).all():
+        return np.full(len(table), -1, dtype=np.intp), False
+    counts = np.bincount(table.trunk[table.trunk >= 0])
+    shared = (table.trunk >= 0) & (counts[np.maximum(table.trunk, 0)] > 1)
+    trunk = np.full(len(table), -1, dtype=np.intp)
+    if not shared.any():
+        return trunk, False
+    _, trunk[shared] = np.unique(table.trunk[shared], return_inverse=True)
+    pairs = np.unique(np.stack([table.params[shared], table.trunk[shared]]), axis=1)
+    return trunk, bool((np.unique(pairs[0], return_counts=True)[1] > 1).any())
+
+
+def _groups(domain: Indices, coordinates: Array, unsplit: Mask) -> Indices:
+    """Number of the cell of each row, by domain."""
+    group = np.empty(len(domain), dtype=np.intp)
+    first = 0
+    for k in np.unique(domain):
+        rows = np.flatnonzero(domain == k)
+        width = FINE
+        while True:
+            cells = np.c_[unsplit[rows], np.round(coordinates[rows] / width)]
+            _, number = np.unique(cells, axis=0, return_inverse=True)
+            count = int(number.max()) + 1
+            if count <= MOST_GROUPS:
+                break
+            width = max(COARSE, 1.3 * width)
+        group[rows] = first + number.ravel()
+        first += count
+    return group

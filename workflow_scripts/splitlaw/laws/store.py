@@ -1,0 +1,226 @@
+"""fit.json, and the posterior beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import read_json, write_bytes, write_json
+from splitlaw.laws.form import FORMS, form_for
+from splitlaw.laws.kernel import Features, Kernel
+from splitlaw.laws.mean import REPETITION, Mean
+from splitlaw.laws.member import Member
+from splitlaw.laws.points import Array, Units
+from splitlaw.laws.rows import Frame
+
+if TYPE_CHECKING:
+    from splitlaw.laws.result import FitResult
+
+UNITS = {
+    "params": "parameters",
+    "pretrain_tokens": "tokens",
+    "specialize_tokens": "tokens",
+    "loss": "nats per token",
+    "flops_per_token": "training FLOPs per token",
+    "interval": "90%",
+    "amplitude": "log loss",
+    "length_scales": "natural logarithms",
+    "tau": "tokens",
+    "trunk_sd": "log loss",
+    "row_sd": "log loss",
+}
+
+
+def described(fit: FitResult) -> dict[str, Any]:
+    """The content of fit.json without the posterior."""
+    first, frame, bounds = fit.members[0], fit.frame, fit.conf_int()
+    domains = {
+        domain: {
+            "parameters": {name: float(v) for name, v in row.items()},
+            "interval": {
+                name: [_or_none(v) for v in bounds.loc[(domain, name)]] for name in row.index
+            },
+            "n": n,
+        }
+        for (domain, row), n in zip(fit.params.iterrows(), fit.counts, strict=True)
+    }
+    lengths = dict(zip(frame.names, first.kernel.lengths.tolist(), strict=True))
+    tau = {"pretrain_tokens": frame.tau_pretrain, "specialize_tokens": frame.tau_specialize}
+    return {
+        "law": fit.law,
+        "weights": fit.weights,
+        "formula": first.form.formula,
+        "domains": domains,
+        "objective": fit.objective,
+        "converged": fit.converged,
+        "warnings": list(fit.warnings),
+        "discrepancy": {
+            "amplitude": first.kernel.amplitude,
+            "length_scales": lengths,
+            "slope": first.kernel.slope,
+            "unsplit_amplitude": first.kernel.unsplit,
+            "tau": tau,
+        },
+        "trunk_sd": {"value": first.trunk_sd, "identified": fit.identified["trunk_sd"]},
+        "row_sd": {"value": first.row_sd, "identified": fit.identified["row_sd"]},
+        "holdout": [dict(entry) for entry in fit.holdout],
+        "candidates": [dict(entry) for entry in fit.candidates],
+        "flops_per_token": {f"{n:.15g}": f for n, f in fit.flops_per_token.items()},
+        "range": {column: list(ends) for column, ends in fit.range.items()},
+        "repetitions": fit.repetitions,
+        "repetition": dict(
+            zip(REPETITION, np.exp(first.vector[-len(REPETITION) :]).tolist(), strict=True)
+        ),
+        "units": UNITS,
+    }
+
+
+def save(fit: FitResult, path: str | os.PathLike[str]) -> None:
+    """Write the posterior first, so that no fit.json is without one."""
+    target = Path(path)
+    posterior = target.with_name(f"{target.stem}.posterior.npz")
+    content = _archive(fit)
+    write_bytes(posterior, content)
+    about = {
+        "file": posterior.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "draws": fit.n_draws,
+        "seed": fit.seed,
+    }
+    write_json(target, {**fit.described(), "posterior": about, "frame": _frame_json(fit.frame)})
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The fields of a `FitResult`."""
+    content = read_json(path)
+    try:
+        about = content["posterior"]
+        archive = _read_archive(Path(path), about)
+        domains = tuple(content["domains"])
+        frame = _frame(content["frame"])
+        members = [
+            _member(archive, i, law, weight, frame, len(domains), content)
+            for i, (law, weight) in enumerate(content["weights"].items())
+        ]
+        return {
+            "domains": domains,
+            "members": tuple(members),
+            "counts": tuple(content["domains"][d]["n"] for d in domains),
+            "objective": content["objective"],
+            "converged": content["converged"],
+            "warnings": tuple(content["warnings"]),
+            "holdout": tuple(content["holdout"]),
+            "candidates": tuple(content["candidates"]),
+            "flops_per_token": {float(n): f for n, f in content["flops_per_token"].items()},
+            "range": {column: tuple(ends) for column, ends in content["range"].items()},
+            "identified": {n: content[n]["identified"] for n in ("trunk_sd", "row_sd")},
+            "seed": about["seed"],
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as cause:
+        raise UserError(
+            f"{path}: is not a fit ({cause!r} is wrong or missing); write it with fit_law"
+        ) from None
+
+
+def _read_archive(path: Path, about: Mapping[str, Any]) -> Mapping[str, Array]:
+    file = path.with_name(about["file"])
+    try:
+        content = file.read_bytes()
+    except OSError as cause:
+        raise UserError(
+            f"{file}: cannot be read ({cause.strerror}); {path} requires it: copy both files, or "
+            "write them with fit_law"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != about["sha256"]:
+        raise UserError(f"{file}: is not the posterior of {path}; write both with fit_law")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _archive(fit: FitResult) -> bytes:
+    """The members as arrays of an npz file; mixtures of draws in single precision."""
+    arrays: dict[str, Any] = {}
+    for i, member in enumerate(fit.members):
+        part = {
+            "vector": member.vector,
+            "vectors": member.vectors,
+            "kernel": np.array(
+                [member.kernel.amplitude, member.kernel.slope, member.kernel.unsplit]
+            ),
+            "lengths": member.kernel.lengths,
+            "noise": np.array([member.trunk_sd, member.row_sd, member.unsplit_row_sd]),
+            **{name: value for name, value in vars(member.features).items()},
+        }
+        for k in range(len(fit.domains)):
+            part[f"centres_{k}"], part[f"zero_{k}"] = member.centres[k], member.zero[k]
+            part[f"weights_{k}"] = member.weights[k]
+            part[f"drawn_{k}"] = member.drawn[k].astype(np.float32)
+        arrays |= {f"{i}/{name}": value for name, value in part.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _member(
+    archive: Mapping[str, Array],
+    number: int,
+    law: str,
+    weight: float,
+    frame: Frame,
+    domains: int,
+    content: Mapping[str, Any],
+) -> Member:
+    if law not in FORMS:
+        raise UserError(f"the law {law!r} of the fit is unknown; choose from {', '.join(FORMS)}")
+    part = {
+        name.split("/", 1)[1]: v for name, v in archive.items() if name.startswith(f"{number}/")
+    }
+    amplitude, slope, unsplit = part["kernel"].tolist()
+    trunk_sd, row_sd, unsplit_row_sd = part["noise"].tolist()
+    return Member(
+        mean=Mean(form_for(law, frame.stages), frame, domains),
+        weight=float(weight),
+        vector=part["vector"],
+        vectors=part["vectors"],
+        kernel=Kernel(amplitude=amplitude, lengths=part["lengths"], slope=slope, unsplit=unsplit),
+        features=Features(**{name: part[name] for name in Features.__dataclass_fields__}),
+        centres=[part[f"centres_{k}"] for k in range(domains)],
+        zero=[part[f"zero_{k}"] for k in range(domains)],
+        weights=[part[f"weights_{k}"] for k in range(domains)],
+        drawn=[part[f"drawn_{k}"].astype(float) for k in range(domains)],
+        trunk_sd=trunk_sd,
+        row_sd=row_sd,
+        unsplit_row_sd=unsplit_row_sd,
+    )
+
+
+def _frame_json(frame: Frame) -> dict[str, Any]:
+    return {
+        **vars(frame),
+        "units": vars(frame.units),
+        "repeats": list(frame.repeats),
+        "centre": frame.centre.tolist(),
+    }
+
+
+def _frame(content: Mapping[str, Any]) -> Frame:
+    pretrain, specialize = content["repeats"]
+    return Frame(
+        **{
+            **content,
+            "units": Units(**content["units"]),
+            "repeats": (bool(pretrain), bool(specialize)),
+            "centre": np.array(content["centre"]),
+        }
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
