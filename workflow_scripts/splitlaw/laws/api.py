@@ -111,8 +111,8 @@ def _forms(law: str | Sequence[str], stages: int) -> list[Form]:
     two = [form.name for form in forms if form.stages > stages]
     if two:
         raise UserError(
-            f"law {two[0]} requires rows with both general and domain tokens; the table has runs of "
-            f"one stage: choose from {', '.join(MIXTURE[1])}"
+            f"law {two[0]} requires rows with both general and domain tokens; the table has runs "
+            f"of one stage: choose from {', '.join(MIXTURE[1])}"
         )
     return forms
 
@@ -227,8 +227,8 @@ def _classical(task: _Task, forms: Sequence[Form]) -> dict[str, Any]:
     drawn = task.rng().standard_normal((task.draws, best.mean.size)) @ root.T
     member = plain_member(best.mean, best.vector, best.vector + drawn, row_sd=best.row_sd)
     warnings = [
-        "There is no discrepancy: intervals hold only if the form of the law is exact, and cover too "
-        "few losses where it is not."
+        "There is no discrepancy: intervals hold only if the form of the law is exact, and cover "
+        "too few losses where it is not."
     ]
     if not best.converged:
         warnings.insert(0, f"The fit of {best.mean.form.name} did not converge: do not rely on it.")

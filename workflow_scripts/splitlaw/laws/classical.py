@@ -19,7 +19,7 @@ DELTA = 1e-3
 """Error in log loss where Huber's loss turns linear."""
 
 STARTS = 4
-"""Starts drawn from the prior, besides its centre; more find no lower objective on public tables."""
+"""Starts drawn from the prior, besides its centre; more find no lower objective on our tables."""
 
 NARROW = 0.5
 """Share of the prior's standard deviation that starts are drawn with."""
@@ -72,7 +72,7 @@ def fit_classical(form: Form, rows: Rows, rng: np.random.Generator) -> Estimate:
     return Estimate(
         mean=mean,
         vector=vector,
-        covariance=np.linalg.inv(precision),
+        covariance=np.asarray(np.linalg.inv(precision)),
         row_sd=sd,
         objective=huber(residual),
         converged=converged,

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
 
-from splitlaw.laws.points import Array
+from splitlaw.laws.points import Array, Indices
 from splitlaw.laws.rows import Rows
 
 
@@ -41,7 +41,8 @@ class Blocks:
             root = np.sqrt(self.precision[part])
             matrix = root[:, None] * kernel * root
             matrix[np.diag_indices_from(matrix)] += 1.0
-            found.append(cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)[0])
+            factor, _ = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+            found.append(factor)
         return found
 
     @cached_property
@@ -74,7 +75,7 @@ class Blocks:
         return found
 
 
-def _by_group(values: Array, number: Array, count: int) -> Array:
+def _by_group(values: Array, number: Indices, count: int) -> Array:
     """Sums of rows [n, m] by group [g, m]."""
     if count == len(values) and np.array_equal(number, np.arange(count)):
         return values
@@ -104,7 +105,8 @@ class Covariance:
 
     @cached_property
     def _factor(self) -> Array:
-        return cho_factor(self.w_inverse + self.gram, lower=True, check_finite=False)[0]
+        factor, _ = cho_factor(self.w_inverse + self.gram, lower=True, check_finite=False)
+        return np.asarray(factor, dtype=float)
 
     @cached_property
     def logdet(self) -> float:

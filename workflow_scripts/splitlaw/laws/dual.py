@@ -77,10 +77,7 @@ class Dual:
 
 
 def _sum(a: dict[str, Array], b: dict[str, Array]) -> dict[str, Array]:
-    return {
-        name: a[name] + b[name] if name in a and name in b else a.get(name, b.get(name))
-        for name in {**a, **b}
-    }  # type: ignore[misc]
+    return {**a, **b, **{name: a[name] + b[name] for name in a.keys() & b.keys()}}
 
 
 def _times_log(value: Any, base: Any) -> Array:

@@ -117,7 +117,7 @@ class Form:
         return np.where(np.isnan(value), np.inf, value)
 
     def duals(self, coordinates: Array) -> SimpleNamespace:
-        """Parameters [...] from coordinates [..., p], each with its derivative by its coordinate."""
+        """Parameters [...] from coordinates [..., p], each with its derivative by its own."""
         return SimpleNamespace(
             **{
                 name: Dual(value, {name: value if self.priors[name].log else np.ones_like(value)})

@@ -13,7 +13,7 @@ from splitlaw.laws.covariance import Blocks, Covariance
 from splitlaw.laws.form import Prior
 from splitlaw.laws.kernel import Kernel, squared_exponential, unsplit_part
 from splitlaw.laws.mean import Mean
-from splitlaw.laws.points import Array
+from splitlaw.laws.points import Array, Mask
 from splitlaw.laws.rows import Rows
 
 AMPLITUDE = Prior(0.01, 0.7)
@@ -83,7 +83,7 @@ class Hyper:
         """Variance of each row [n]."""
         return self.noise_at(rows.unsplit) / rows.weight
 
-    def noise_at(self, unsplit: Array) -> Array:
+    def noise_at(self, unsplit: Mask) -> Array:
         """Variance of a row, given whether it is at D' = 0."""
         own = self["unsplit_row"] if "unsplit_row" in self else self["row"]
         return np.where(unsplit, own**2, self["row"] ** 2)
@@ -151,7 +151,7 @@ def trunk_covariance(rows: Rows, hyper: Hyper, distances: Distances) -> Covarian
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Marginal likelihood of a table with the mean linearised: its parameters are integrated out."""
+    """Marginal likelihood with the mean linearised: its parameters are integrated out."""
 
     rows: Rows
     mean: Mean

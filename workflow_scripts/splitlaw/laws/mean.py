@@ -32,7 +32,10 @@ TINY = 1e-30
 
 @dataclass(frozen=True)
 class Mean:
-    """log f of every domain, as a function of one vector: [domains * p] parameters and [q] common."""
+    """log f of every domain, as a function of one vector.
+
+    The vector has the parameters of each domain [domains * p], then those of `REPETITION`.
+    """
 
     form: Form
     frame: Frame
@@ -55,17 +58,17 @@ class Mean:
         return vector[..., : self.domains * p].reshape(*vector.shape[:-1], self.domains, p)
 
     def prior_precision(self, correlation: float) -> Array:
-        """Inverse prior covariance [size, size], for a correlation of each parameter over domains."""
+        """Inverse prior covariance [size, size]; a parameter correlates over the domains."""
         k = self.domains
         ones = correlation / (1 + (k - 1) * correlation)
         across = (np.eye(k) - ones) / (1 - correlation)
-        return self._assemble(np.kron(across, np.diag(self.form.spread**-2.0)), -2)
+        return self._assemble(np.asarray(np.kron(across, np.diag(self.form.spread**-2.0))), -2)
 
     def prior_covariance(self, correlation: float) -> Array:
         """Prior covariance [size, size]."""
         k = self.domains
         across = np.full((k, k), correlation) + (1 - correlation) * np.eye(k)
-        return self._assemble(np.kron(across, np.diag(self.form.spread**2)), 2)
+        return self._assemble(np.asarray(np.kron(across, np.diag(self.form.spread**2))), 2)
 
     def prior_slope(self) -> Array:
         """Derivative of the prior covariance by the correlation [size, size]."""

@@ -65,7 +65,7 @@ class Posterior:
         _, jacobian = self.mean.jacobian(self.vector, self.rows.x, self.rows.domain)
         precision = jacobian.T @ self.covariance.solve(jacobian)
         rho = self.hyper["correlation"]
-        covariance = np.linalg.inv(precision + self.mean.prior_precision(rho))
+        covariance = np.asarray(np.linalg.inv(precision + self.mean.prior_precision(rho)))
         return covariance, np.sqrt(np.diag(self.mean.prior_covariance(rho)))
 
 

@@ -77,7 +77,7 @@ class FitResult:
     """Sentences that users should read before they rely on the law."""
 
     holdout: tuple[Mapping[str, Any], ...]
-    """Errors on left-out rows: `kind`, `domain`, `n`, `mre`, `max`, `bias`, `coverage`, `source`."""
+    """Errors on left-out rows: `kind, domain, n, mre, max, bias, coverage, source`."""
 
     candidates: tuple[Mapping[str, Any], ...]
     """The forms: `law`, `objective`, `holdout_mre`, `log_predictive_density`, `n_parameters`."""

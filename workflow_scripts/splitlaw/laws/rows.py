@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -182,7 +183,7 @@ class Rows:
 
 def _slices(domain: Indices, domains: int) -> list[slice]:
     edges = np.searchsorted(domain, np.arange(domains + 1))
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def make_rows(table: Table, frame: Frame) -> Rows:

@@ -106,7 +106,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         domains = tuple(content["domains"])
         frame = _frame(content["frame"])
         members = [
-            _member(archive, i, law, weight, frame, len(domains), content)
+            _member(archive, i, law, weight, frame, len(domains))
             for i, (law, weight) in enumerate(content["weights"].items())
         ]
         return {
@@ -156,7 +156,7 @@ def _archive(fit: FitResult) -> bytes:
             ),
             "lengths": member.kernel.lengths,
             "noise": np.array([member.trunk_sd, member.row_sd, member.unsplit_row_sd]),
-            **{name: value for name, value in vars(member.features).items()},
+            **vars(member.features),
         }
         for k in range(len(fit.domains)):
             part[f"centres_{k}"], part[f"zero_{k}"] = member.centres[k], member.zero[k]
@@ -175,7 +175,6 @@ def _member(
     weight: float,
     frame: Frame,
     domains: int,
-    content: Mapping[str, Any],
 ) -> Member:
     if law not in FORMS:
         raise UserError(f"the law {law!r} of the fit is unknown; choose from {', '.join(FORMS)}")

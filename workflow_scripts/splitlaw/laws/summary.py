@@ -37,8 +37,8 @@ def summarise(fit: Mapping[str, Any]) -> str:
 def _noise_lines(fit: Mapping[str, Any]) -> list[str]:
     """The sizes of the discrepancy and of the noise."""
     return [
-        f"discrepancy {fit['discrepancy']['amplitude']:.2%}, noise of a general run "
-        f"{fit['trunk_sd']['value']:.2%}, of a row {fit['row_sd']['value']:.2%} (standard deviations)"
+        f"standard deviations: discrepancy {fit['discrepancy']['amplitude']:.2%}, noise of a general "
+        f"run {fit['trunk_sd']['value']:.2%}, noise of a row {fit['row_sd']['value']:.2%}"
     ]
 
 

@@ -67,7 +67,8 @@ class Table:
 def make_table(data: pd.DataFrame, domains: tuple[str, ...] | None = None) -> Table:
     """The rows of a frame, by domain; the domains of the frame are numbered by default.
 
-    The frame has the columns `name` (of the domain), `trunk` (empty without one), and those of `NUMBERS`.
+    The frame has the columns `name` (of the domain), `trunk` (empty without one), and those
+    of `NUMBERS`.
     """
     names = domains or tuple(sorted(data["name"].unique()))
     data = data.assign(number=[names.index(n) for n in data["name"]])

@@ -37,7 +37,8 @@ def table_warnings(table: Table, rows: Rows) -> list[str]:
         )
     if len(table.sizes) == 2:
         notes.append(
-            "Two sizes hardly determine E, A and alpha: predictions at other sizes rely on the prior."
+            "Two sizes hardly determine E, A and alpha: predictions at other sizes rely on the "
+            "prior."
         )
     if rows.trunks and not rows.trunk_identified:
         notes.append(
@@ -71,8 +72,8 @@ def _constant_columns(table: Table) -> list[str]:
     ):
         if len(np.unique(values)) == 1 and values[0] > 0:
             notes.append(
-                f"All rows have {what} {values[0]:g}: the table says nothing about other values, and "
-                "plans keep this one."
+                f"All rows have {what} {values[0]:g}: the table says nothing about other values, "
+                "and plans keep this one."
             )
     if len(np.unique(table.loss)) == 1:
         notes.append("All losses are equal: the table determines no parameter.")
