@@ -1,235 +1,266 @@
-"""The optimal split at one size: domain tokens by their marginal worth, general by search."""
+"""The best shares of the domains in a number of tokens, from tabulated losses.
 
-from dataclasses import dataclass
+The losses need be neither convex nor decreasing. The Lagrangian of the problem separates by domain:
+each takes tokens as long as their marginal worth exceeds a price, which is found by bisection.
+Where a loss is not convex, its lower convex hull takes its place, and a domain may have to take a
+whole range of tokens or none of it.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from splitlaw.laws.points import Array
-from splitlaw.planner.surface import Surface
+from splitlaw.planner.constraint import Array, Mask
+from splitlaw.planner.hull import convex_worth
+from splitlaw.planner.nodes import Nodes, within
 
-TAIL = 1.5
-"""Power by which marginal worth is taken to fall near a point; the true one is 1 + beta."""
+KNEE = 1e-6
+"""Worth below which prices are even steps instead of factors, relative to the highest worth at an
+even share. Worths are powers of tokens, so their logarithms are interpolated, but they may also be
+negative."""
 
-CORNER = 1e-6
-"""Share of the budget below which tokens count as none."""
+HALVINGS = 26
+"""Bisections of the price, to a relative error of 1e-6; the amounts on its two sides are mixed so
+that they spend the budget exactly."""
 
-ROUNDS = 14
-EXACT = 1e-9
-CLOSE = 1e-4
-"""Tolerance on domain tokens, relative to all of them: of plans, and of bootstrap draws."""
+GAP = 1e-5
+"""Gap to the bound, relative to the value, below which no better amounts are searched; a tenth of
+the regret that matters, and above the error of interpolation."""
 
-FRACTIONS = 33
-ZOOM = 7
+JUMP = 0.5
+"""Nodes between the amounts just above and just below the price, from which they are distinct."""
 
+STEPS = 256
+"""Even steps into which the tokens are divided in a search for amounts on uneven losses."""
 
-@dataclass(frozen=True, kw_only=True)
-class Constraint:
-    """c D + sum of D'_k <= tokens, and at least `min_tokens` seen by every specialist."""
+MOST_DOMAINS = 16
+"""Domains up to which the steps are fine enough for that search: 16 for each domain on average. The
+more domains, the smaller is the gap, since only one of them need be between two ends."""
 
-    tokens: float
-    """Tokens that the budget pays for at this size."""
-
-    trunks: int
-    """c: 1 for a shared trunk, K for independent ones."""
-
-    spent: float | None = None
-    """D of a base that exists already, which the budget does not pay for."""
-
-    min_tokens: float = 0.0
-    """Least D + D'_k."""
-
-    def least(self, pretrain: Array) -> Array:
-        """Least D'_k at each D."""
-        return np.maximum(0.0, self.min_tokens - pretrain)
-
-    def specialize(self, pretrain: Array) -> Array:
-        """All domain tokens together that are left at each D."""
-        if self.spent is not None:
-            return np.full(np.shape(pretrain), self.tokens)
-        return np.maximum(0.0, self.tokens - self.trunks * pretrain)
+PRICE_STEP = 1e-5
+"""A step of the price, on its scale, to either side of one that is known to 1e-6."""
 
 
 @dataclass(frozen=True)
-class Split:
-    """The best split of each of r sets of parameters."""
+class Shares:
+    """Amounts of tokens above the least, and what they achieve."""
 
-    pretrain: Array
-    """D [r]."""
+    tokens: Array
+    """[..., k]."""
 
-    specialize: Array
-    """D'_k [r, k]."""
+    value: Array
+    """Sum over domains of the weighted loss [...], interpolated."""
 
-    mean: Array
-    """Weighted mean loss [r]; infinite where no split is possible."""
-
-
-def _fill(a: Array, b: Array, least: Array, total: Array) -> Array:
-    """max(least, a + b v) with v chosen so that domains sum to `total`: linear water-filling."""
-    active = np.ones(np.broadcast_shapes(a.shape, b.shape), dtype=bool)
-    filled = np.zeros(active.shape)
-    for _ in range(a.shape[-1] + 1):
-        room = total - np.where(active, a, least).sum(axis=-1)
-        rate = np.where(active, b, 0.0).sum(axis=-1)
-        level = room / np.where(rate > 0, rate, 1.0)
-        filled = a + b * level[..., None]
-        below = active & (filled < least)
-        if not below.any():
-            break
-        active &= ~below
-    return np.where(active, filled, least)
+    bound: Array
+    """Lower bound on that sum for any amounts [...]; NaN unless `thorough`."""
 
 
-def _positive(worth: Array) -> Array:
-    """Marginal worths within what can be divided; a law that has none there gives a trifle."""
-    return np.clip(np.nan_to_num(worth), 1e-200, 1e200)
+@dataclass(frozen=True)
+class _Curve:
+    """Marginal worth against position, non-increasing along the last axis.
 
-
-def allocate(
-    surface: Surface,
-    pretrain: Array,
-    total: Array,
-    least: Array,
-    *,
-    guess: Array | None = None,
-    tolerance: float = EXACT,
-) -> Array:
-    """Domain tokens [r, g, k] that share `total` [r, g] best at D = `general` [r, g].
-
-    For a fixed D the losses are convex in D'_k and separable, so marginal worths are equal
-    wherever D'_k is above its least. Each round takes the worth to be
-    m (1 + h (D' - D'_now) / q)^-q, which matches value and slope and can be solved exactly.
-    `guess` are shares [r, 1, k] to begin from; `tolerance` is relative to the total.
+    Worths and prices are on the scale arcsinh(worth / knee).
     """
-    count = len(surface.setting.weights)
-    floor = np.broadcast_to(least[..., None], (*total.shape, count))
-    specialize = total[..., None] * (1 / count if guess is None else guess)
-    specialize = np.maximum(np.broadcast_to(specialize, floor.shape), floor)
-    span = np.maximum(total[..., None], 1e-9 * np.max(total, initial=1e-9))
-    specialize = np.maximum(specialize, 1e-9 * span)
-    for _ in range(ROUNDS):
-        nudge = 1e-4 * (specialize + 1e-4 * span)
-        worth = _positive(surface.slopes(pretrain, specialize)[1])
-        after = _positive(surface.slopes(pretrain, specialize + nudge)[1])
-        fall = np.maximum((np.log(worth) - np.log(after)) / nudge, 1e-12 / span)
-        reach = TAIL / fall
-        scale = worth.max(axis=-1, keepdims=True)
-        b = reach * (worth / scale) ** (1 / TAIL)
-        moved = _fill(specialize - reach, b, floor, total)
-        done = (np.abs(moved - specialize) <= tolerance * span).all()
-        # Where a law is infinite at D' = 0 no round may end there.
-        specialize = np.maximum(moved, np.maximum(floor, 1e-3 * specialize))
-        excess = specialize - floor
-        space = np.maximum(total[..., None] - floor.sum(axis=-1, keepdims=True), 0.0)
-        specialize = floor + excess * space / np.maximum(excess.sum(-1, keepdims=True), 1e-300)
-        if done:
-            break
-    return _snap(surface, pretrain, total, specialize, floor)
+
+    worth: Array
+    """[..., k, j]."""
+
+    knee: Array
+    """[...]."""
+
+    at: Array
+    """Positions of the worths [j], the first and the last node included."""
+
+    low: Array
+    """Least position of each domain, broadcast to [..., k]."""
+
+    high: Array
+    """Largest position."""
+
+    def position(self, price: Array) -> Array:
+        """Where each domain's worth falls to the price [...]: positions [..., k]."""
+        count = (self.worth > price[..., None, None]).sum(axis=-1)
+        last = len(self.at) - 1
+        before, after = np.maximum(count - 1, 0), np.minimum(count, last)
+        w0 = np.take_along_axis(self.worth, before[..., None], axis=-1)[..., 0]
+        w1 = np.take_along_axis(self.worth, after[..., None], axis=-1)[..., 0]
+        fall = w0 - w1
+        part = (w0 - price[..., None]) / np.where(fall > 0, fall, np.inf)
+        found = self.at[before] + part * (self.at[after] - self.at[before])
+        return np.clip(found, self.low, self.high)
 
 
-def _snap(
-    surface: Surface, pretrain: Array, total: Array, specialize: Array, floor: Array
-) -> Array:
-    """Domains that shrink towards their least are put there, if that costs nothing."""
-    tiny = specialize - floor <= 1e-4 * total[..., None]
-    if not tiny.any():
-        return specialize
-    put = np.where(tiny, floor, specialize)
-    rest = np.where(tiny, 0.0, put)
-    space = total[..., None] - np.where(tiny, floor, 0.0).sum(-1, keepdims=True)
-    scaled = rest * space / np.maximum(rest.sum(-1, keepdims=True), 1e-300)
-    put = np.where(tiny, put, scaled)
-    better = surface.mean(pretrain, put) <= surface.mean(pretrain, specialize)
-    return np.where(better[..., None], put, specialize)
+def share(values: Array, nodes: Nodes, total: Array, *, thorough: bool = False) -> Shares:
+    """The amounts that minimise the sum of `values` with a sum of at most `total`.
 
+    Parameters
+    ----------
+    values
+        Weighted loss of each domain at its nodes [..., k, j]; finite except at the first node.
+    nodes
+        The amounts of the nodes.
+    total
+        Tokens to share [...]; some are left over where more of them would raise every loss.
+    thorough
+        Compute the bound, and search where there is a gap to it.
 
-def losses_at(
-    surface: Surface,
-    constraint: Constraint,
-    pretrain: Array,
-    *,
-    guess: Array | None = None,
-    tolerance: float = EXACT,
-) -> tuple[Array, Array]:
-    """Best mean loss [r, g] and its domain tokens [r, g, k] at each D [r, g]."""
-    least, total = constraint.least(pretrain), constraint.specialize(pretrain)
-    count = len(surface.setting.weights)
-    possible = count * least <= total * (1 + 1e-12) + 1e-12
-    least = np.minimum(least, total / count)
-    specialize = allocate(surface, pretrain, total, least, guess=guess, tolerance=tolerance)
-    return np.where(possible, surface.mean(pretrain, specialize), np.inf), specialize
-
-
-def best_split(
-    surface: Surface,
-    constraint: Constraint,
-    *,
-    rounds: int = 12,
-    fractions: int = FRACTIONS,
-    tolerance: float = EXACT,
-) -> Split:
-    """The best D and D'_k of each set of parameters: a grid over D, then zooms.
-
-    The grid finds the valley, whatever the form; each of `rounds` zooms divides its width by 3.
     """
-    rows = surface.rows
-    if constraint.spent is not None:
-        pretrain = np.full((rows, 1), constraint.spent)
-        mean, specialize = losses_at(surface, constraint, pretrain)
-        return Split(pretrain[:, 0], specialize[:, 0], mean[:, 0])
-    most = constraint.tokens / constraint.trunks
-    pretrain = np.tile(np.linspace(0.0, most, fractions), (rows, 1))
-    best, guess, pick = None, None, np.arange(rows)
-    for _ in range(rounds + 1):
-        mean, specialize = losses_at(
-            surface, constraint, pretrain, guess=guess, tolerance=tolerance
-        )
-        at = np.argmin(mean, axis=1)
-        found = Split(pretrain[pick, at], specialize[pick, at], mean[pick, at])
-        best = found if best is None else _better(best, found)
-        low = pretrain[pick, np.maximum(at - 1, 0)]
-        high = pretrain[pick, np.minimum(at + 1, pretrain.shape[1] - 1)]
-        pretrain = low[:, None] + np.linspace(0, 1, ZOOM) * (high - low)[:, None]
-        guess = _shares(best.specialize)[:, None]
-    assert best is not None
+    values = _finite(values)
+    curve = _curve(values, nodes, total)
+    price, amounts, jump = _solve(curve, nodes, total)
+    bound = np.full(total.shape, np.nan)
+    if thorough:
+        bound = _bound(values, nodes, curve.knee * np.sinh(price), total)
+    best = Shares(amounts, _sum_at(values, nodes, amounts), bound)
+    rows = np.nonzero(jump.any(axis=-1))
+    if rows[0].size:
+        scale = np.broadcast_to(nodes.scale, jump.shape)[rows]
+        part = _Jumps(values[rows], replace(nodes, scale=scale), total[rows])
+        some = Shares(best.tokens[rows], best.value[rows], best.bound[rows])
+        better = part.improved(some, price[rows])
+        if thorough:
+            better = part.searched(better)
+        best.tokens[rows], best.value[rows] = better.tokens, better.value
     return best
 
 
-def _shares(specialize: Array) -> Array:
-    total = specialize.sum(axis=-1, keepdims=True)
-    even = 1 / specialize.shape[-1]
-    return np.where(total > 0, specialize / np.where(total > 0, total, 1.0), even)
+@dataclass(frozen=True)
+class _Jumps:
+    """Tables [n, k, j] in which at least one domain must take a whole range or none of it."""
+
+    values: Array
+    nodes: Nodes
+    total: Array
+
+    def improved(self, best: Shares, price: Array) -> Shares:
+        """Let ranges in from the smallest as long as they fit, then share the rest again."""
+        curve = _curve(self.values, self.nodes, self.total)
+        below, above = curve.position(price + PRICE_STEP), curve.position(price - PRICE_STEP)
+        span = above - below > JUMP
+        size = np.where(span, self.nodes.tokens(above) - self.nodes.tokens(below), 0.0)
+        order = np.argsort(np.where(span, size, np.inf), axis=-1)
+        used = np.cumsum(np.take_along_axis(size, order, axis=-1), axis=-1)
+        room = self.total - self.nodes.tokens(below).sum(axis=-1)
+        rank = np.argsort(order, axis=-1)
+        fits = np.take_along_axis(used <= room[..., None], rank, axis=-1)
+        for take in (span & fits, np.zeros_like(span)):
+            low = np.where(take, above, curve.low)
+            high = np.where(span & ~take, below, curve.high)
+            best = self._better(best, replace(curve, low=low, high=high))
+        return best
+
+    def searched(self, best: Shares) -> Shares:
+        """Refine the best amounts among even steps, where there is a gap to the bound."""
+        open_rows = best.value - best.bound > GAP * np.abs(best.value)
+        if not open_rows.any() or self.values.shape[1] > MOST_DOMAINS:
+            return best
+        rows = np.nonzero(open_rows)[0]
+        part = replace(
+            self,
+            values=self.values[rows],
+            nodes=replace(self.nodes, scale=self.nodes.scale[rows]),
+            total=self.total[rows],
+        )
+        found = part._near(
+            Shares(best.tokens[rows], best.value[rows], best.bound[rows]), part._even_steps()
+        )
+        best.tokens[rows], best.value[rows] = found.tokens, found.value
+        return best
+
+    def _even_steps(self) -> Array:
+        """The best amounts [n, k] among multiples of total / STEPS, by dynamic programming."""
+        step = self.total[:, None, None] * (np.arange(STEPS + 1) / STEPS)
+        scale = self.nodes.scale[..., None]
+        position = np.log1p(step / scale) / self.nodes.step
+        losses = within(self.values[:, :, None], position)
+        spent, own = np.arange(STEPS + 1)[:, None], np.arange(STEPS + 1)
+        others = spent - own
+        lowest, choices = losses[:, 0], []
+        for k in range(1, losses.shape[1]):
+            sums = np.where(others >= 0, lowest[:, others], np.inf) + losses[:, k, None, :]
+            choices.append(np.argmin(sums, axis=-1))
+            lowest = sums.min(axis=-1)
+        left, row = np.argmin(lowest, axis=-1), np.arange(len(lowest))
+        amounts = np.empty(self.values.shape[:2])
+        for k in range(losses.shape[1] - 1, 0, -1):
+            amounts[:, k] = choices[k - 1][row, left]
+            left = left - choices[k - 1][row, left]
+        amounts[:, 0] = left
+        return amounts * self.total[:, None] / STEPS
+
+    def _near(self, best: Shares, amounts: Array) -> Shares:
+        """The best amounts within two steps of given ones."""
+        curve = _curve(self.values, self.nodes, self.total)
+        reach = 2 * self.total[:, None] / STEPS
+        low = self.nodes.position(np.maximum(amounts - reach, 0.0))
+        high = np.minimum(self.nodes.position(amounts + reach), curve.high)
+        return self._better(best, replace(curve, low=low, high=high))
+
+    def _better(self, best: Shares, curve: _Curve) -> Shares:
+        amounts = _solve(curve, self.nodes, self.total)[1]
+        value = _sum_at(self.values, self.nodes, amounts)
+        take = (value < best.value) & (amounts.sum(axis=-1) <= self.total * (1 + 1e-12))
+        return Shares(
+            np.where(take[..., None], amounts, best.tokens),
+            np.where(take, value, best.value),
+            best.bound,
+        )
 
 
-def _better(a: Split, b: Split) -> Split:
-    take = b.mean < a.mean
-    return Split(
-        np.where(take, b.pretrain, a.pretrain),
-        np.where(take[:, None], b.specialize, a.specialize),
-        np.where(take, b.mean, a.mean),
+def _finite(values: Array) -> Array:
+    """Losses with a steep fall in place of an infinite one at the first node."""
+    first = values[..., 0]
+    if np.isfinite(first).all():
+        return values
+    steep = values[..., 1] + 10 * np.abs(values[..., 1] - values[..., 2])
+    return np.concatenate(
+        [np.where(np.isfinite(first), first, steep)[..., None], values[..., 1:]], -1
     )
 
 
-def optimality_gap(surface: Surface, constraint: Constraint, split: Split) -> float:
-    """By how much the Karush-Kuhn-Tucker conditions are missed, relative to the multiplier.
+def _curve(values: Array, nodes: Nodes, total: Array) -> _Curve:
+    """Worth of a token between neighbouring nodes, and at both ends by extrapolation."""
+    count = values.shape[-1]
+    lengths = np.diff(nodes.grid(count), axis=-1)
+    inner = convex_worth(-np.diff(values, axis=-1) / lengths, lengths)
+    even = nodes.position(total[..., None] / values.shape[-2])
+    at = np.clip(even.astype(np.intp), 0, count - 2)[..., None]
+    usual = np.take_along_axis(inner, np.broadcast_to(at, (*inner.shape[:-1], 1)), axis=-1)
+    knee = KNEE * np.maximum(usual[..., 0].max(axis=-1), 1e-300)
+    inner = np.arcsinh(inner / knee[..., None, None])
+    first, last = 1.5 * inner[..., 0] - 0.5 * inner[..., 1], inner[..., -1]
+    worth = np.concatenate([first[..., None], inner, last[..., None]], axis=-1)
+    places = np.concatenate([[0.0], np.arange(count - 1) + 0.5, [count - 1.0]])
+    return _Curve(worth, knee, places, np.zeros(1), np.full(1, count - 1.0))
 
-    Worths per token of budget are equal among D (divided by c) and every D'_k above its least,
-    and no greater at a corner. Minimum tokens that bind tie D to D'_k and are passed over.
-    """
-    pretrain, specialize = split.pretrain[:1, None], split.specialize[:1, None]
-    by_specialize = surface.slopes(pretrain, specialize)[1][0, 0]
-    least = constraint.least(pretrain)[..., None]
-    inside = (specialize - least > CORNER * constraint.tokens)[0, 0]
-    # Laws with gamma < 1 ask for a trifle of D at any price: worth is taken a little way in.
-    corner = CORNER * constraint.tokens / constraint.trunks
-    further = np.maximum(pretrain, corner)
-    trunk = float(surface.slopes(further, specialize)[0].sum()) / constraint.trunks
-    tied = constraint.spent is not None or (constraint.min_tokens > 0 and not inside.all())
-    active, over = list(by_specialize[inside]), list(by_specialize[~inside])
-    if not tied:
-        (active if pretrain[0, 0] > corner else over).append(trunk)
-    multiplier = float(np.mean(active)) if active else max(over)
-    if multiplier == 0:  # The law does not depend on tokens here: every split is optimal.
-        return 0.0
-    gaps = [abs(worth / multiplier - 1) for worth in active]
-    gaps += [worth / multiplier - 1 for worth in over]
-    return max(0.0, *gaps)
+
+def _solve(curve: _Curve, nodes: Nodes, total: Array) -> tuple[Array, Array, Mask]:
+    """Price [...], amounts [..., k], and which domains jump at the price [..., k]."""
+    low, high = np.zeros(total.shape), np.maximum(curve.worth[..., 0].max(axis=-1), 0.0) + 1e-9
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        within = nodes.tokens(curve.position(middle)).sum(axis=-1) <= total
+        low, high = np.where(within, low, middle), np.where(within, middle, high)
+    some, more = curve.position(high), curve.position(low)
+    few, many = nodes.tokens(some), nodes.tokens(more)
+    room, gap = total - few.sum(axis=-1), (many - few).sum(axis=-1)
+    part = np.clip(room / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
+    # Where all that has a worth fits in the total, the price is 0 and the rest is left over.
+    jump = (more - some > JUMP) & (low > 0)[..., None]
+    return np.asarray(low), few + part[..., None] * (many - few), jump
+
+
+def _sum_at(values: Array, nodes: Nodes, amounts: Array) -> Array:
+    """Sum over domains of the values at some amounts, by cubic interpolation in the position."""
+    return np.asarray(within(values, nodes.position(amounts)).sum(axis=-1))
+
+
+def _bound(values: Array, nodes: Nodes, price: Array, total: Array) -> Array:
+    """The dual: the least of values plus price times amounts, less the price of all tokens."""
+    count = values.shape[-1]
+    at = np.argmin(values + price[..., None, None] * nodes.grid(count), axis=-1)
+    position = np.clip(at[..., None] + np.linspace(-1.0, 1.0, 65), 0.0, count - 1.0)
+    cost = within(values[..., None, :], position)
+    amounts = nodes.scale[..., None] * np.expm1(nodes.step * position)
+    cost += price[..., None, None] * amounts
+    return np.asarray(cost.min(axis=-1).sum(axis=-1) - price * total)

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from splitlaw.laws.points import Array
 from splitlaw.laws.result import FitResult, interval
-from splitlaw.planner.allocate import Constraint, losses_at
+from splitlaw.planner.constraint import Array, Constraint
+from splitlaw.planner.problem import Problem
+from splitlaw.planner.search import best_shares
 from splitlaw.planner.surface import Surface
-from splitlaw.planner.task import make_task
+from splitlaw.planner.task import check_size, make_task
 
 FRACTIONS = 41
 
@@ -24,22 +25,18 @@ def frontier(
 ) -> pd.DataFrame:
     """Mean domain loss at each general fraction, domain tokens shared in the best way.
 
-    One row per law and fraction: columns `law` (`mean` for what plans are made with, then each
-    candidate), `fraction_general`, `pretrain_tokens`, `loss`, `loss_low`, `loss_high` (90%, at
-    the split of the point estimate). `options` are those of `plan`. A law that is infinite
-    somewhere has no row there.
+    One row per law and fraction: columns `law` (`mean` for the average that plans are made with,
+    then each form of several), `fraction_general`, `pretrain_tokens`, `loss`, `loss_low`,
+    `loss_high` (90%, at the split that is best under the law itself). `options` are those of
+    `plan`. A law that is infinite somewhere has no row there.
     """
     task = make_task(fit, **options)
+    check_size(fit, params)
     constraint = task.constraint(flops, params)
     grid = np.linspace(0, 1, fractions) if isinstance(fractions, int) else np.asarray(fractions)
-    frames = []
-    drawn = task.draws(params)
-    for number, member in enumerate((None, *fit.members, *fit.others)):
-        members = fit.members if member is None else (member,)
-        surface = Surface.of_points(members, task.columns, params, task.setting)
-        draws = drawn if member is None else drawn[number - 1 : number]
-        frame = _curve(surface, draws, constraint, grid)
-        frames.append(frame.assign(law="mean" if member is None else member.law))
+    curves = [("mean", task.surface(params))]
+    curves += [(m.law, task.surface(params, m.law)) for m in fit.members]
+    frames = [_curve(surface, constraint, grid).assign(law=law) for law, surface in curves]
     table = pd.concat(frames, ignore_index=True)
     order = ["law", "fraction_general", "pretrain_tokens", "loss", "loss_low", "loss_high"]
     return table.loc[np.isfinite(table["loss"]), order].reset_index(drop=True)
@@ -54,35 +51,33 @@ def splits_at(
     `specialize_tokens`, `predicted_loss` (nats per token). `options` are those of `plan`.
     """
     task = make_task(fit, **options)
-    constraint, surface = task.constraint(flops, params), task.point(params)
+    check_size(fit, params)
+    constraint, surface = task.constraint(flops, params), task.surface(params)
     grid = np.asarray(fractions, dtype=float)
-    pretrain = (grid * constraint.tokens / constraint.trunks)[None]
-    specialize = losses_at(surface, constraint, pretrain)[1]
-    losses = surface.losses(pretrain, specialize)[0]
+    pretrain = grid * constraint.tokens / constraint.trunks
+    specialize = best_shares(Problem(surface, constraint), pretrain)[0]
+    losses = surface.losses(pretrain, specialize)
     count = len(task.setting.domains)
     return pd.DataFrame(
         {
             "fraction_general": np.repeat(grid, count),
             "domain": task.setting.domains * len(grid),
-            "pretrain_tokens": np.repeat(pretrain[0], count),
-            "specialize_tokens": specialize[0].ravel(),
+            "pretrain_tokens": np.repeat(pretrain, count),
+            "specialize_tokens": specialize.ravel(),
             "predicted_loss": losses.ravel(),
         }
     )
 
 
-def _curve(
-    surface: Surface, draws: list[Surface], constraint: Constraint, grid: Array
-) -> pd.DataFrame:
-    pretrain = (grid * constraint.tokens / constraint.trunks)[None]
-    mean, specialize = losses_at(surface, constraint, pretrain)
-    pooled = [draw.mean(pretrain, specialize) for draw in draws]
-    low, high = interval(np.concatenate(pooled) if pooled else np.zeros((0, len(grid))))
+def _curve(surface: Surface, constraint: Constraint, grid: Array) -> pd.DataFrame:
+    pretrain = grid * constraint.tokens / constraint.trunks
+    specialize, mean, _ = best_shares(Problem(surface, constraint), pretrain)
+    low, high = interval(surface.drawn_means(pretrain, specialize))
     return pd.DataFrame(
         {
             "fraction_general": grid,
-            "pretrain_tokens": pretrain[0],
-            "loss": mean[0],
+            "pretrain_tokens": pretrain,
+            "loss": mean,
             "loss_low": low,
             "loss_high": high,
         }

@@ -16,7 +16,7 @@ NO_LOSS: Loss = (None, None, None)
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A recipe in common use, at the FLOPs of the plan."""
+    """A recipe that the plan is compared with, at the same FLOPs."""
 
     strategy: str
     pretrain_tokens: int
@@ -24,22 +24,24 @@ class Baseline:
     specialize_tokens: Mapping[str, int]
     """D' of each domain, tokens."""
     predicted_loss: Mapping[str, Loss]
-    """Loss of each domain."""
+    """Loss of each domain; None where no law covers the strategy, and where the law is infinite."""
     predicted_mean_loss: Loss
     """Weighted mean over the domains."""
-    law: str
-    """Law that predicts these losses; `mean` for the mean of those that the fit retains."""
+    law: str | None
+    """Law that predicts these losses, `mean` for the mean of several forms; None where there is no
+    prediction."""
     probability_worse: float | None
-    """Share of draws in which the mean loss exceeds the plan's; None without draws."""
+    """Share of the draws in which the mean loss exceeds the plan's; None without draws, and where
+    there is no predicted loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """The optimum under one of the laws that were compared."""
+    """The optimum under one of the forms that are averaged."""
 
     law: str
     weight: float
-    """Share of the mean that this law has in the plan."""
+    """Weight of the form in the average."""
     fraction_general: float
     pretrain_tokens: float
     """D, tokens."""
@@ -85,16 +87,23 @@ class Plan:
     """Weighted mean loss over the domains."""
     interval: Mapping[str, tuple[float, float]]
     """90% intervals of `pretrain_tokens` and `fraction_general`."""
+    expected_regret: float | None
+    """Mean over the draws of the plan's mean loss less that of the draw's own optimum, nats per
+    token; None without draws."""
+    expected_regret_relative: float | None
+    """`expected_regret` divided by the predicted mean loss."""
     baselines: tuple[Baseline, ...]
-    """Recipes in common use, at the same FLOPs."""
+    """Recipes that the plan is compared with, at the same FLOPs."""
     candidates: tuple[Candidate, ...]
-    """The optimum under each law that was compared."""
+    """The optimum under each form that is averaged."""
     weights: Mapping[str, float]
     """Weight of each domain in the mean loss; they sum to 1."""
     pretrain_tokens_paid: bool
     """Whether the budget pays for D; not where a base model exists."""
     optimality_gap: float
-    """Relative difference of the marginal values of tokens that the optimum should make equal."""
+    """Difference between the mean loss of the split and a lower bound on that of every split (the
+    dual of the Lagrangian, the least over D), relative to the former. About 1e-6 where the law is
+    convex; otherwise a better split may exist, but by no more than this."""
     law: str
     """Name of the law with the largest weight."""
     warnings: tuple[str, ...]

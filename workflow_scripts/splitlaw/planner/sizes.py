@@ -1,49 +1,60 @@
 """The choice of N: given, from a list, or free."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from splitlaw.common.errors import UserError
-from splitlaw.laws.result import FitResult
-from splitlaw.planner.allocate import Constraint, best_split
-from splitlaw.planner.surface import Surface
+from splitlaw.planner.constraint import Array
+from splitlaw.planner.optima import tabulated_optima
+from splitlaw.planner.problem import COARSE, Problem
+from splitlaw.planner.task import Task, check_size
 
 SMALLER, LARGER = 1e-2, 1e4
-"""How far below the smallest and above the largest measured size a free N is looked for."""
+"""How far below the smallest and above the largest measured size a free N is searched."""
 
-GRID = 49
-ZOOMS = 6
+STEP = 1.0
+"""Largest step of the first search, in the logarithm of N: a factor of 2.7, over which the loss of
+the best split changes smoothly."""
+
+ZOOMS = 5
+"""Refinements, each by a factor of 2: to 3% of N, around which the loss is flat."""
 
 
-def best_size(
-    surface: Callable[[float], Surface],
-    constraint: Callable[[float], Constraint],
-    fit: FitResult,
-    params: float | Sequence[float] | None,
-) -> float:
-    """The N with the least mean loss: of those given, or any (the law is not convex in N)."""
-    least, most = fit.range["params"]
+def best_size(task: Task, flops: float, params: float | Sequence[float] | None) -> float:
+    """The N with the lowest mean loss: of those given, or any (the law is not convex in N)."""
+    least, most = task.fit.range["params"]
     if params is None and least == most:
         return least
     if params is not None:
         given = [float(n) for n in np.atleast_1d(np.asarray(params, dtype=float))]
         if not all(np.isfinite(n) and n > 0 for n in given):
             raise UserError(f"params is {params}; give finite numbers above 0")
+        for n in given:
+            check_size(task.fit, n)
         if len(given) == 1:
             return given[0]
-        return given[int(np.argmin([_loss(surface, constraint, n) for n in given]))]
-    logs = np.linspace(np.log(least * SMALLER), np.log(most * LARGER), GRID)
-    best = logs[0]
+        return given[int(np.argmin([size_loss(task, flops, n) for n in given]))]
+    low, high = np.log(least * SMALLER), np.log(most * LARGER)
+    return _lowest(task, flops, np.linspace(low, high, 1 + int(np.ceil((high - low) / STEP))))
+
+
+def _lowest(task: Task, flops: float, logs: Array) -> float:
+    """The N with the lowest mean loss: on a grid of logarithms, then between its neighbours."""
+    losses = [size_loss(task, flops, float(np.exp(v))) for v in logs]
+    at = int(np.argmin(losses))
+    best, lowest, step = float(logs[at]), losses[at], float(logs[1] - logs[0])
     for _ in range(ZOOMS):
-        losses = [_loss(surface, constraint, float(np.exp(v))) for v in logs]
-        at = int(np.argmin(losses))
-        best = logs[at]
-        logs = np.linspace(logs[max(at - 1, 0)], logs[min(at + 1, len(logs) - 1)], 7)
+        step /= 2
+        for log in (best - step, best + step):
+            loss = size_loss(task, flops, float(np.exp(log)))
+            if loss < lowest:
+                best, lowest = log, loss
+                break
     return float(np.exp(best))
 
 
-def _loss(
-    surface: Callable[[float], Surface], constraint: Callable[[float], Constraint], params: float
-) -> float:
-    return float(best_split(surface(params), constraint(params), rounds=5).mean[0])
+def size_loss(task: Task, flops: float, params: float) -> float:
+    """Mean loss of the best split at a size, from a coarse grid."""
+    problem = Problem(task.surface(params), task.constraint(flops, params))
+    return float(tabulated_optima(problem, drawn=False, grid=COARSE).mean[0])

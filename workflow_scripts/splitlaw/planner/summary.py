@@ -20,6 +20,11 @@ def summarise(plan: Mapping[str, Any]) -> str:
         _row(entry["strategy"], entry["predicted_mean_loss"], entry["probability_worse"])
         for entry in plan["baselines"]
     ]
+    if plan["expected_regret"] is not None:
+        lines.append(
+            f"expected regret {plan['expected_regret']:.2g} nats per token "
+            f"({plan['expected_regret_relative']:.2%} of the loss)"
+        )
     lines += [f"warning: {warning}" for warning in plan["warnings"]]
     return "\n".join(lines)
 
@@ -62,13 +67,13 @@ def _split(plan: Mapping[str, Any]) -> list[str]:
 
 def _row(name: str, loss: Sequence[float | None], worse: float | None) -> str:
     name, value, interval, share = _cells(name, loss, worse)
-    return f"{name:<22}{value:>10}{interval:>18}{share:>10}".rstrip()
+    return f"{name:<19}{value:>13}{interval:>18}{share:>10}".rstrip()
 
 
 def _cells(name: str, loss: Sequence[float | None], worse: float | None) -> list[str]:
     """A row of the losses: name, value, interval, probability of being worse."""
     value, low, high = loss
     if value is None:
-        return [name, "infinite", "", ""]
+        return [name, "no prediction", "", ""]
     interval = "" if low is None or high is None or low == high else f"{low:.4f} to {high:.4f}"
     return [name, f"{value:.4f}", interval, "" if worse is None else f"{worse:.0%}"]

@@ -1,117 +1,84 @@
-"""The loss of each domain at one model size, as a function of the split, for many draws."""
+"""The loss of each domain at one model size, as a function of the split."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from splitlaw.laws.fit import evaluate
-from splitlaw.laws.form import Form
-from splitlaw.laws.points import Array, Indices, Points
-from splitlaw.laws.repetition import effective_tokens, marginal_worth
-from splitlaw.laws.result import Member
+from splitlaw.laws.result import FitResult
+from splitlaw.planner.constraint import Array
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What the losses of a plan depend on beside the split."""
+    """What the losses of a plan depend on besides the split."""
 
     domains: tuple[str, ...]
+
+    columns: tuple[int, ...]
+    """Numbers of the domains in the fit [k]."""
+
     weights: Array
     """Weight of each domain in the mean loss [k], summing to 1."""
 
     unique: Array
     """Tokens of each domain that differ [k]; infinite where there is no limit."""
 
-    unique_pretrain: float
+    unique_pretrain: float = np.inf
     """General tokens that differ."""
 
-    repetitions: float
-    """See `splitlaw.laws.repetition.effective_tokens`."""
 
-    @property
-    def limited(self) -> bool:
-        """Whether any text can run out."""
-        return bool(np.isfinite(self.unique).any() or np.isfinite(self.unique_pretrain))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Surface:
-    """Losses at N = `params` under r sets of parameters, each a weighted mean of laws.
+    """Losses at N = `params` under a law. D is [...] and D' is [..., k], in tokens."""
 
-    Arrays of splits have D as [r, g] and D' as [r, g, k], in tokens.
-    """
-
+    fit: FitResult
     params: float
     setting: Setting
-    parts: tuple[tuple[float, Form, Array], ...]
-    """Weight, form, and parameters [r, k, names] of each law."""
 
-    @classmethod
-    def of_points(
-        cls, members: Sequence[Member], columns: Indices, params: float, setting: Setting
-    ) -> "Surface":
-        """The mean of the members' point estimates, as one set (r = 1)."""
-        total = sum(member.weight for member in members)
-        shares = [m.weight / total if total else 1 / len(members) for m in members]
-        pairs = zip(shares, members, strict=True)
-        parts = tuple((share, m.form, m.values[None, columns]) for share, m in pairs)
-        return cls(params, setting, parts)
+    def first(self, draws: int) -> "Surface":
+        """The same with at most `draws` draws."""
+        if self.fit.n_draws <= draws:
+            return self
+        return replace(self, fit=self.fit.first(draws))
 
-    @classmethod
-    def of_draws(
-        cls, member: Member, columns: Indices, params: float, setting: Setting
-    ) -> "Surface":
-        """Every draw of one member."""
-        return cls(params, setting, ((1.0, member.form, member.draws[:, columns]),))
+    def loss(self, domain: int, pretrain: Array, specialize: Array, *, drawn: bool) -> Array:
+        """Loss of one domain, of the k of the plan, at D and D'_k that are broadcast together.
 
-    @property
-    def rows(self) -> int:
-        """How many sets of parameters."""
-        return len(self.parts[0][2])
-
-    def first(self, count: int) -> "Surface":
-        """The first `count` sets of parameters."""
-        parts = tuple((weight, form, values[:count]) for weight, form, values in self.parts)
-        return Surface(self.params, self.setting, parts)
-
-    def _points(self, pretrain: Array, specialize: Array) -> Points:
+        With `drawn` the first axis is that of the draws.
+        """
         s = self.setting
-        if not s.limited:
-            return Points.of(self.params, pretrain[..., None], specialize)
-        d = effective_tokens(pretrain, s.unique_pretrain, s.repetitions)
-        e = effective_tokens(specialize, s.unique, s.repetitions)
-        return Points.of(self.params, d[..., None], e)
-
-    @staticmethod
-    def _named(form: Form, values: Array) -> Mapping[str, Array]:
-        return {name: values[:, None, :, j] for j, name in enumerate(form.names)}
+        pretrain, specialize = np.broadcast_arrays(pretrain, specialize)
+        unique = {
+            "unique_pretrain": _unique(pretrain, s.unique_pretrain),
+            "unique_specialize": _unique(specialize, s.unique[domain]),
+        }
+        if drawn and self.fit.n_draws == 0:
+            return np.zeros((0, *pretrain.shape))
+        law = self.fit.drawn_losses if drawn else self.fit.losses
+        return np.asarray(law(self.params, pretrain, specialize, s.columns[domain], **unique))
 
     def losses(self, pretrain: Array, specialize: Array) -> Array:
-        """Loss of each domain [r, g, k]; infinite where a law is."""
-        x = self._points(pretrain, specialize)
-        parts = [w * evaluate(form, values[:, None], x) for w, form, values in self.parts]
-        return np.asarray(sum(parts))
+        """Loss of each domain [..., k]; infinite where the law is."""
+        return self._stack(pretrain, specialize, drawn=False)
+
+    def drawn_losses(self, pretrain: Array, specialize: Array) -> Array:
+        """The same under every draw [draws, ..., k]."""
+        return self._stack(pretrain, specialize, drawn=True)
 
     def mean(self, pretrain: Array, specialize: Array) -> Array:
-        """Weighted mean loss over domains [r, g]."""
+        """Weighted mean loss over domains [...]."""
         return np.asarray(self.losses(pretrain, specialize) @ self.setting.weights)
 
-    def slopes(self, pretrain: Array, specialize: Array) -> tuple[Array, Array]:
-        """What one more token takes off the weighted mean loss: of D [r, g, k], of D'_k."""
-        x = self._points(pretrain, specialize)
-        s = self.setting
-        shape = np.broadcast_shapes(specialize.shape, (self.rows, 1, 1))
-        by_pretrain, by_specialize = np.zeros(shape), np.zeros(shape)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for weight, form, values in self.parts:
-                named = self._named(form, values)
-                d_slopes, e_slopes = form.slopes(named, x, form.terms(named, x))
-                for (name, _), slope in d_slopes.items():
-                    by_pretrain -= weight * named[name] * slope
-                for (name, _), slope in e_slopes.items():
-                    by_specialize -= weight * named[name] * slope
-        if s.limited:
-            by_pretrain *= marginal_worth(pretrain, s.unique_pretrain, s.repetitions)[..., None]
-            by_specialize *= marginal_worth(specialize, s.unique, s.repetitions)
-        return by_pretrain * s.weights, by_specialize * s.weights
+    def drawn_means(self, pretrain: Array, specialize: Array) -> Array:
+        """The same under every draw [draws, ...]."""
+        return np.asarray(self.drawn_losses(pretrain, specialize) @ self.setting.weights)
+
+    def _stack(self, pretrain: Array, specialize: Array, *, drawn: bool) -> Array:
+        pretrain, count = np.asarray(pretrain, dtype=float), len(self.setting.columns)
+        parts = [self.loss(k, pretrain, specialize[..., k], drawn=drawn) for k in range(count)]
+        return np.stack(parts, axis=-1)
+
+
+def _unique(tokens: Array, limit: float) -> Array | None:
+    """Different tokens among `tokens`; None where there is no limit."""
+    return np.minimum(tokens, limit) if np.isfinite(limit) else None

@@ -1,44 +1,87 @@
 """Warnings about a plan, for users to read before they train it."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from splitlaw.laws.result import FitResult
-from splitlaw.planner.allocate import Constraint, Split
+from splitlaw.planner.constraint import Constraint, Split
+from splitlaw.planner.task import Task
 
 SLACK = 1.001
+"""Ratio to the end of a range that still counts as within it."""
+
+UNSPENT = 1e-3
+"""Share of the budget that a plan may leave unspent without a warning: rounding leaves less."""
+
+GAP = 1e-4
+"""Optimality gap that is worth a warning: a tenth of the regret that matters in practice."""
 
 
 def plan_warnings(
-    fit: FitResult, params: float, split: Split, constraint: Constraint, gap: bool
+    task: Task, params: float, split: Split, constraint: Constraint, gap: float
 ) -> list[str]:
     """Sentences on extrapolation, with its factor, and on conditions that are not met."""
-    specialize = float(split.specialize.max())
-    pretrain = float(split.pretrain[0])
-    notes = []
-    for column, value, what in (
-        ("params", params, "parameters"),
-        ("pretrain_tokens", pretrain, "general tokens"),
-        ("specialize_tokens", specialize, "domain tokens"),
-    ):
-        low, high = fit.range[column]
-        if value > high * SLACK:
-            factor = f"{value / high:.3g} times the largest" if high > 0 else "more than any"
-            notes.append(f"The plan has {value:.4g} {what}, {factor} measured ({high:.4g}).")
-        if 0 < value * SLACK < low:
-            notes.append(
-                f"The plan has {value:.4g} {what}, {value / low:.3g} times the smallest measured "
-                f"({low:.4g})."
-            )
-    if pretrain == 0 and fit.range["pretrain_tokens"][0] > 0:
-        notes.append("The plan trains from scratch (D = 0), which the table does not measure.")
-    highest = fit.range.get("loss", (0.0, np.inf))[1]
-    if split.mean[0] > highest * SLACK:
+    notes = [*task.notes, *_outside(task, params, split), *_passes(task, split)]
+    unspent = 1 - _spent(split, constraint) / constraint.tokens
+    if unspent > UNSPENT:
         notes.append(
-            f"The plan predicts a mean loss of {split.mean[0]:.4g}, above every measured one (at "
+            f"The plan leaves {unspent:.1%} of the budget unspent: under the law, more tokens "
+            "would raise the loss."
+            if constraint.specialize is None
+            else f"The plan leaves {unspent:.1%} of the budget unspent."
+        )
+    highest = task.fit.range.get("loss", (0.0, np.inf))[1]
+    if split.mean > highest * SLACK:
+        notes.append(
+            f"The plan predicts a mean loss of {split.mean:.4g}, above every measured one (at "
             f"most {highest:.4g}): the budget is far below that of the measured runs."
         )
-    if gap:
-        notes.append("The plan is only approximately optimal; the loss is flat around it.")
-    if fit.n_draws == 0:
-        notes.append("The fit has no bootstrap draws: intervals are the values themselves.")
+    if gap > GAP:
+        notes.append(
+            f"Another split may have a mean loss that is lower by up to {gap:.2%}: the law is not "
+            "convex here."
+        )
+    if task.fit.n_draws == 0:
+        notes.append("The fit has no draws: intervals are the values themselves.")
     return notes
+
+
+def _outside(task: Task, params: float, split: Split) -> Iterator[str]:
+    """Values outside the measured range, with their factors."""
+    measured = task.fit.range
+    for column, value, name in (
+        ("params", params, "parameters"),
+        ("pretrain_tokens", float(split.pretrain), "general tokens"),
+        ("specialize_tokens", float(split.specialize.max()), "domain tokens"),
+    ):
+        low, high = measured[column]
+        if value > high * SLACK:
+            yield (
+                f"The plan has {value:.4g} {name}, {value / high:.3g} times the largest measured "
+                f"({high:.4g})."
+            )
+        if 0 < value * SLACK < low:
+            yield (
+                f"The plan has {value:.4g} {name}, {value / low:.3g} times the smallest measured "
+                f"({low:.4g})."
+            )
+    if split.pretrain == 0 and measured["pretrain_tokens"][0] > 0:
+        yield "The plan trains from scratch (D = 0), which the table does not measure."
+
+
+def _passes(task: Task, split: Split) -> Iterator[str]:
+    """Text that is repeated more often than in the table."""
+    most = task.fit.range.get("passes", (1.0, 1.0))[1]
+    passes = split.specialize / task.setting.unique
+    worst = int(np.argmax(passes))
+    if passes[worst] > most * SLACK:
+        yield (
+            f"The plan repeats the text of {task.setting.domains[worst]} {passes[worst]:.3g} "
+            f"times; the table has at most {most:.3g} passes."
+        )
+
+
+def _spent(split: Split, constraint: Constraint) -> float:
+    """Tokens that the budget pays for."""
+    trunk = 0.0 if constraint.pretrain is not None else constraint.trunks * float(split.pretrain)
+    return trunk + float(split.specialize.sum())
