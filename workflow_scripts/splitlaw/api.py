@@ -26,11 +26,10 @@ def fit_law(
     losses: str | os.PathLike[str] | pd.DataFrame,
     *,
     law: str | Sequence[str] = "auto",
-    share: str = "auto",
+    discrepancy: str = "on",
     draws: int = DRAWS,
     seed: int = 0,
     min_tokens_per_param: float = 0.0,
-    repetitions: float | None = None,
     drop_invalid: bool = False,
     trajectories: bool = False,
 ) -> FitResult:
@@ -45,20 +44,20 @@ def fit_law(
         (rows with `holdout` only measure the error), `train_domain`, `run`, `trunk`, `seed`,
         `flops_per_token`, `unique_pretrain_tokens`, `unique_specialize_tokens`.
     law
-        Name of a form (see `splitlaw.laws.FORMS`), several names that compete, or `auto` for all.
-        The form that predicts held-out rows best is chosen.
-    share
-        Exponents that the domains have in common: `none`, `size` (those of N), `exponents` (all),
-        or `auto` for the choice that predicts held-out rows best.
+        Name of a form (see `splitlaw.laws.FORMS`), several names that are averaged, or `auto`:
+        `two_skills` and `coupled`, or `chinchilla` and `coupled` for a table of one stage. The
+        weights of the forms follow from the predictive density of left-out rows.
+    discrepancy
+        `on`: each form is corrected by a smooth discrepancy, with the noise of general runs, and
+        intervals include both. `none`: the parameters alone, fitted by Huber's loss (Hoffmann et
+        al. 2022); intervals are then too narrow where the form is not exact.
     draws
-        Number of draws of the parameters, from which the 90% intervals are computed.
+        Number of functions that are drawn from the posterior, from which the 90% intervals are
+        computed.
     seed
         Seed of the draws.
     min_tokens_per_param
         Rows with fewer tokens (D + D') per parameter are left out, and counted in a warning.
-    repetitions
-        Number of repetitions of a text after which another pass is worth 1/e of the first;
-        estimated from the table by default.
     drop_invalid
         Leave out rows with a value that cannot be used, and count them in a warning, instead of
         raising an error.
@@ -89,11 +88,10 @@ def fit_law(
     return fit_table(
         losses,
         law=law,
-        share=share,
-        bootstrap=draws,
+        discrepancy=discrepancy,
+        draws=draws,
         seed=seed,
         min_tokens_per_param=min_tokens_per_param,
-        repetitions=repetitions,
         drop_invalid=drop_invalid,
         trajectories=trajectories,
     )

@@ -14,18 +14,18 @@ def add_fit_law(parser: ArgumentParser) -> None:
     parser.argument_default = SUPPRESS
     add("--losses", required=True, help="table of losses, CSV")
     add("--out", type=output_file, required=True, help="fit.json to write")
-    add("--law", metavar="NAME|auto", help="form of the law; auto compares all of them (auto)")
+    add("--law", metavar="NAME|auto", help="form of the law; auto averages the default ones (auto)")
     add(
-        "--share",
-        metavar="auto|none|size|exponents",
-        help="exponents that the domains have in common (auto)",
+        "--discrepancy",
+        choices=["on", "none"],
+        help="smooth correction of the form; none is the classical fit (on)",
     )
     add(
         "--draws",
         "--bootstrap",
         type=int,
         metavar="N",
-        help="draws of the parameters, for the 90%% intervals (300)",
+        help="draws of the posterior, for the 90%% intervals (300)",
     )
     add("--seed", type=int, metavar="S", help="seed of the draws (0)")
     add(

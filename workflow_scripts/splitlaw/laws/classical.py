@@ -68,7 +68,7 @@ def fit_classical(form: Form, rows: Rows, rng: np.random.Generator) -> Estimate:
         vector[k * p : (k + 1) * p], converged = own, converged and done
     residual, jacobian = _errors(mean, rows, vector)
     sd = 1.4826 * float(np.median(np.abs(residual)))
-    precision = jacobian.T @ jacobian / max(sd, 1e-12) ** 2 + mean.prior_precision(0.0)
+    precision = jacobian.T @ jacobian / max(sd, 1e-12) ** 2 + mean.prior_precision
     return Estimate(
         mean=mean,
         vector=vector,

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.optimize import minimize
 
 from splitlaw.laws.covariance import Blocks, Covariance
 from splitlaw.laws.form import Prior
-from splitlaw.laws.kernel import Kernel, squared_exponential, unsplit_part
+from splitlaw.laws.kernel import Kernel, unsplit_part
 from splitlaw.laws.mean import Mean
 from splitlaw.laws.points import Array, Mask
 from splitlaw.laws.rows import Rows
@@ -27,11 +28,6 @@ TRUNK = Prior(0.004, 0.7)
 ROW = Prior(0.004, 0.7)
 UNSPLIT = Prior(0.05, 1.0)
 """Runs at D' = 0 have seen the domain only as far as general text contains it: forms err more."""
-CORRELATION = Prior(2.2, 1.0, log=False)
-"""Logit of the correlation of a parameter over domains: 0.9, and 0.6 to 0.98 at two standard
-deviations. Text of one tokenizer and one model family differs less between domains than the priors
-of one domain allow."""
-
 STEPS = 40
 """Most steps of the search; it ends after about 20."""
 
@@ -51,8 +47,7 @@ class Hyper:
         if name in self.fixed:
             return self.fixed[name]
         j = self.names.index(name)
-        value = float(self.vector[j])
-        return float(np.exp(value)) if self.priors[j].log else 1 / (1 + float(np.exp(-value)))
+        return float(np.exp(self.vector[j]))
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
@@ -101,52 +96,49 @@ def start_hyper(rows: Rows) -> Hyper:
         priors["trunk"] = TRUNK
     else:
         fixed["trunk"] = TRUNK.median
-    if rows.domains > 1:
-        priors["correlation"] = CORRELATION
-    else:
-        fixed["correlation"] = 0.0
     vector = np.array([prior.centre for prior in priors.values()])
     return Hyper(tuple(priors), vector, tuple(priors.values()), fixed)
 
 
 @dataclass(frozen=True)
 class Distances:
-    """Squared distances and products of the groups of each domain, computed once for a fit."""
+    """Squared distances and products of the sites, computed once for a fit."""
 
     rows: Rows
 
     @cached_property
-    def by_domain(self) -> list[tuple[Array, Array, Array | None]]:
-        """Squared differences [d, g, g], products [g, g], and the covariance at D' = 0 [g, g]."""
-        found = []
-        centres, zero, _ = self.rows.centres
-        for part in self.rows.group_slices:
-            x, z = centres[part], zero[part]
-            squares = np.stack([(c[:, None] - c[None]) ** 2 for c in x.T])
-            own = np.outer(z, z) * unsplit_part(x, x) if z.any() else None
-            found.append((squares, x @ x.T, own))
-        return found
+    def sites(self) -> tuple[Array, Array, Array]:
+        """Squared differences [d, m, m], products [m, m], and the covariance at D' = 0 [m, m]."""
+        x, z = self.rows.sites
+        squares = np.stack([(c[:, None] - c[None]) ** 2 for c in x.T])
+        return squares, x @ x.T, np.outer(z, z) * unsplit_part(x, x)
 
-    def kernels(self, kernel: Kernel) -> tuple[list[Array], list[Array]]:
-        """Covariance of the groups of each domain, and its smooth part."""
-        whole, smooth = [], []
-        weights = 0.5 / kernel.lengths**2
-        for squares, products, own in self.by_domain:
-            part = kernel.amplitude**2 * np.exp(-np.tensordot(weights, squares, 1))
-            full = part + kernel.slope**2 * products
-            if own is not None and kernel.unsplit:
-                full = full + kernel.unsplit**2 * own
-            smooth.append(part)
-            whole.append(full)
-        return whole, smooth
+    def smooth(self, kernel: Kernel) -> Array:
+        """a^2 e(x, x') between the sites [m, m]."""
+        squares, _, _ = self.sites
+        return np.asarray(
+            kernel.amplitude**2 * np.exp(-np.tensordot(0.5 / kernel.lengths**2, squares, 1))
+        )
+
+    def of_domain(self, part: slice, matrix: Array) -> Array:
+        """A matrix of sites [m, m] at the groups of a domain [g, g]."""
+        own = self.rows.groups[0][part]
+        return matrix[np.ix_(own, own)]
+
+    def blocks(self, rows: Rows, hyper: Hyper, smooth: Array) -> Blocks:
+        """The part of the covariance that domains do not share; `rows` have their weights."""
+        kernel = hyper.kernel(rows)
+        _, products, unsplit = self.sites
+        own = smooth + kernel.slope**2 * products + kernel.unsplit**2 * unsplit
+        parts = [self.of_domain(part, own) for part in rows.group_slices]
+        return Blocks(rows, parts, hyper.noise(rows))
 
 
 def trunk_covariance(rows: Rows, hyper: Hyper, distances: Distances) -> Covariance:
     """Covariance of the rows about the mean: discrepancy, trunks and noise."""
-    kernels, _ = distances.kernels(hyper.kernel(rows))
-    blocks = Blocks(rows, kernels, hyper.noise(rows))
-    t, variance = rows.trunks, hyper["trunk"] ** 2
-    return Covariance(blocks, rows.trunk_matrix, np.eye(t) / variance, t * np.log(variance))
+    smooth = distances.smooth(hyper.kernel(rows))
+    blocks = distances.blocks(rows, hyper, smooth)
+    return Covariance(blocks, rows.trunk_matrix, hyper["trunk"] * np.eye(rows.trunks))
 
 
 @dataclass(frozen=True)
@@ -161,18 +153,13 @@ class Likelihood:
     """Log loss less the linearised mean at the prior's centre [n]."""
     distances: Distances
 
-    def covariance(self, hyper: Hyper) -> tuple[Covariance, list[Array]]:
-        """Covariance of the target, and the smooth part of each domain's kernel."""
-        kernels, smooth = self.distances.kernels(hyper.kernel(self.rows))
-        blocks = Blocks(self.rows, kernels, hyper.noise(self.rows))
-        t = self.rows.trunks
+    def covariance(self, hyper: Hyper) -> tuple[Covariance, Array]:
+        """Covariance of the target, and the smooth part of the kernel between the sites."""
+        smooth = self.distances.smooth(hyper.kernel(self.rows))
+        blocks = self.distances.blocks(self.rows, hyper, smooth)
+        trunks = hyper["trunk"] * np.eye(self.rows.trunks)
         u = np.concatenate([self.rows.trunk_matrix, self.jacobian], axis=1)
-        inverse = np.zeros((u.shape[1], u.shape[1]))
-        inverse[:t, :t] = np.eye(t) / hyper["trunk"] ** 2
-        prior = self.mean.prior_precision(hyper["correlation"])
-        inverse[t:, t:] = prior
-        logdet = 2 * t * np.log(hyper["trunk"]) - np.linalg.slogdet(prior)[1]
-        return Covariance(blocks, u, inverse, float(logdet)), smooth
+        return Covariance(blocks, u, block_diag(trunks, self.mean.prior_root)), smooth
 
     def log_density(self, hyper: Hyper) -> float:
         """Log density of the rows."""
@@ -194,15 +181,10 @@ class Likelihood:
         gradient["row"] += float(by_row[~own].sum())
         if "unsplit_row" in hyper:
             gradient["unsplit_row"] += float(by_row[own].sum())
-        t = self.rows.trunks
-        inner, pulled = covariance.inverse_of_u, covariance.u.T @ alpha
         if "trunk" in hyper:
-            trace = np.trace(inner[:t, :t]) - pulled[:t] @ pulled[:t]
-            gradient["trunk"] += float(trace * hyper["trunk"] ** 2)
-        if "correlation" in hyper:
-            slope, rho = self.mean.prior_slope(), hyper["correlation"]
-            trace = (inner[t:, t:] * slope).sum() - pulled[t:] @ slope @ pulled[t:]
-            gradient["correlation"] += float(0.5 * trace * rho * (1 - rho))
+            t, pulled = self.rows.trunks, self.rows.trunk_matrix.T @ alpha
+            excess = np.trace(covariance.inverse_of_u[:t, :t]) - pulled @ pulled
+            gradient["trunk"] += float(excess * hyper["trunk"] ** 2)
         penalty, slope = hyper.penalty
         return float(value + penalty), np.array([gradient[n] for n in hyper.names]) + slope
 
@@ -212,21 +194,25 @@ class Likelihood:
         hyper: Hyper,
         covariance: Covariance,
         alpha: Array,
-        smooth: list[Array],
+        smooth: Array,
     ) -> None:
+        """Derivatives by the hyperparameters of the kernel."""
         kernel = hyper.kernel(self.rows)
-        inverses = covariance.inverse_of_groups(alpha)
-        for inverse, part, (squares, products, own) in zip(
-            inverses, smooth, self.distances.by_domain, strict=True
+        _, products, unsplit = self.distances.sites
+        # Sums of the domains' groups at their sites.
+        total = np.zeros_like(smooth)
+        for part, inverse in zip(
+            self.rows.group_slices, covariance.inverse_of_groups(alpha), strict=True
         ):
-            weighted = inverse * part
-            gradient["amplitude"] += float(weighted.sum())
-            for j, length in enumerate(kernel.lengths):
-                pull = 0.5 * float((weighted * squares[j]).sum()) / float(length) ** 2
-                gradient[f"length_{j}"] += pull
-            gradient["slope"] += float((inverse * products).sum()) * kernel.slope**2
-            if own is not None and "unsplit" in hyper:
-                gradient["unsplit"] += float((inverse * own).sum()) * kernel.unsplit**2
+            own = self.rows.groups[0][part]
+            total[np.ix_(own, own)] += inverse
+        weighted, squares = total * smooth, self.distances.sites[0]
+        gradient["amplitude"] += float(weighted.sum())
+        for j, length in enumerate(kernel.lengths):
+            gradient[f"length_{j}"] += 0.5 * float((weighted * squares[j]).sum()) / length**2
+        gradient["slope"] += float((total * products).sum()) * kernel.slope**2
+        if "unsplit" in hyper:
+            gradient["unsplit"] += float((total * unsplit).sum()) * kernel.unsplit**2
 
     def maximise(self, hyper: Hyper, *, steps: int = STEPS) -> Hyper:
         """The hyperparameters of the largest posterior density, from `hyper` on."""
@@ -247,6 +233,3 @@ class Likelihood:
             options={"maxiter": steps, "ftol": 1e-7},
         )
         return hyper.at(found.x)
-
-
-__all__ = ["Distances", "Hyper", "Likelihood", "squared_exponential", "start_hyper"]

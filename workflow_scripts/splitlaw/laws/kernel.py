@@ -23,10 +23,10 @@ the kernel itself corrects a draw (pathwise conditioning, Wilson et al. 2020, ar
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
-    """k(x, x') for points of one domain, in squared log loss.
+    """k(x, x') for two points of one domain, in squared log loss.
 
-    a^2 exp(-|x - x'|^2 / 2) + b^2 x.x' + z z' c^2 (4 + 4 x.x' + exp(-|x - x'|^2 / 2)), with
-    coordinates divided by length-scales in the exponentials, and z = 1 at D' = 0 only.
+    a^2 e(x, x') + b^2 x.x' + z z' c^2 (4 + 4 x.x' + e'(x, x')), where e = exp(-|x - x'|^2 / 2)
+    with coordinates divided by length-scales, and z = 1 at D' = 0.
     """
 
     amplitude: float
@@ -38,15 +38,8 @@ class Kernel:
     unsplit: float = 0.0
     """c."""
 
-    def __call__(self, a: Array, za: Array, b: Array, zb: Array) -> Array:
-        """Covariances [n, m] of points with coordinates a [n, d], b [m, d] and z's."""
-        value = self.smooth(a, b) + self.slope**2 * (a @ b.T)
-        if self.unsplit and za.any() and zb.any():
-            value += np.outer(za, zb) * self.unsplit**2 * unsplit_part(a, b)
-        return value
-
     def smooth(self, a: Array, b: Array) -> Array:
-        """a^2 exp(-|x - x'|^2 / 2) [n, m]."""
+        """a^2 e(x, x') [n, m]."""
         return self.amplitude**2 * squared_exponential(a / self.lengths, b / self.lengths)
 
 
@@ -92,21 +85,21 @@ def cosines(points: Array, frequency: Array, phase: Array) -> Array:
 
 
 def basis(
-    kernel: Kernel, features: Features, x: Array, z: Array, centres: Array, zero: Array
+    kernel: Kernel, features: Features, x: Array, z: Array, sites: Array, zero: Array
 ) -> Array:
     """Values [n, m] at coordinates x [n, d] of the functions of which every draw is a mixture.
 
-    In this order: random features, kernel sections at the `centres` of the domain's groups,
-    coordinates; and where rows at D' = 0 have a discrepancy of their own, z times 1, log N, log D,
-    random features and kernel sections of these groups (`zero` is 1 for them).
+    In this order: random features, kernel sections at the sites, coordinates; and where rows at
+    D' = 0 have a discrepancy of their own, z times 1, log N, log D, random features and kernel
+    sections of these sites (`zero` is 1 for them).
     """
     parts = [
         kernel.amplitude * cosines(x / kernel.lengths, features.frequency, features.phase),
-        kernel.smooth(x, centres),
+        kernel.smooth(x, sites),
         x,
     ]
     if kernel.unsplit:
-        own = centres[zero > 0, :2] / UNSPLIT_LENGTH
+        own = sites[zero > 0, :2] / UNSPLIT_LENGTH
         near = x[:, :2]
         scaled = near / UNSPLIT_LENGTH
         drawn = cosines(scaled, features.unsplit_frequency, features.unsplit_phase)
@@ -116,9 +109,9 @@ def basis(
     return np.concatenate(parts, axis=1)
 
 
-def basis_size(kernel: Kernel, features: Features, centres: Array, zero: Array) -> int:
+def basis_size(kernel: Kernel, features: Features, sites: Array, zero: Array) -> int:
     """Number of functions of `basis`."""
-    size = len(features.phase) + len(centres) + centres.shape[1]
+    size = len(features.phase) + len(sites) + sites.shape[1]
     if kernel.unsplit:
         size += 3 + len(features.unsplit_phase) + int((zero > 0).sum())
     return size
@@ -127,41 +120,46 @@ def basis_size(kernel: Kernel, features: Features, centres: Array, zero: Array) 
 def prior_weights(
     kernel: Kernel,
     features: Features,
-    centres: Array,
+    sites: Array,
     zero: Array,
-    draws: int,
+    shape: tuple[int, int],
     rng: np.random.Generator,
 ) -> Array:
-    """Weights [draws, m] of functions drawn from the prior: none on kernel sections."""
-    d = centres.shape[1]
-    weights = np.zeros((draws, basis_size(kernel, features, centres, zero)))
-    f = len(features.phase)
-    weights[:, :f] = rng.standard_normal((draws, f))
-    at = f + len(centres)
-    weights[:, at : at + d] = kernel.slope * rng.standard_normal((draws, d))
+    """Weights [draws, domains, m] of functions drawn from the prior, for `shape` (draws, domains).
+
+    None on kernel sections.
+    """
+    d, f = sites.shape[1], len(features.phase)
+    weights = np.zeros((*shape, basis_size(kernel, features, sites, zero)))
+    weights[..., :f] = rng.standard_normal((*shape, f))
+    at = f + len(sites)
+    weights[..., at : at + d] = kernel.slope * rng.standard_normal((*shape, d))
     if kernel.unsplit:
         at += d
         trend = UNSPLIT_TREND * kernel.unsplit
-        weights[:, at : at + 3] = trend * rng.standard_normal((draws, 3))
-        own = len(features.unsplit_phase)
-        weights[:, at + 3 : at + 3 + own] = rng.standard_normal((draws, own))
+        weights[..., at : at + 3] = trend * rng.standard_normal((*shape, 3))
+        count = len(features.unsplit_phase)
+        weights[..., at + 3 : at + 3 + count] = rng.standard_normal((*shape, count))
     return weights
 
 
 def section_weights(
-    kernel: Kernel, features: Features, centres: Array, zero: Array, sections: Array
+    kernel: Kernel, features: Features, sites: Array, zero: Array, sections: Array
 ) -> Array:
-    """Weights [draws, m] of the functions sum over groups of `sections` [draws, g] k(., group)."""
-    d, f, g = centres.shape[1], len(features.phase), len(centres)
-    weights = np.zeros((len(sections), basis_size(kernel, features, centres, zero)))
-    weights[:, f : f + g] = sections
-    at = f + g
-    weights[:, at : at + d] = kernel.slope**2 * (sections @ centres)
+    """Weights [draws, domains, m] of sums of kernel sections.
+
+    `sections` [draws, domains, sites] are the coefficients of k(., site of a domain).
+    """
+    d, f, m = sites.shape[1], len(features.phase), len(sites)
+    weights = np.zeros((*sections.shape[:2], basis_size(kernel, features, sites, zero)))
+    weights[..., f : f + m] = sections
+    at = f + m
+    weights[..., at : at + d] = kernel.slope**2 * (sections @ sites)
     if kernel.unsplit:
         at += d
-        own = sections[:, zero > 0]
+        own = sections[..., zero > 0]
         trend = (UNSPLIT_TREND * kernel.unsplit) ** 2
-        weights[:, at] = trend * own.sum(axis=1)
-        weights[:, at + 1 : at + 3] = trend * (own @ centres[zero > 0, :2])
-        weights[:, at + 3 + len(features.unsplit_phase) :] = own
+        weights[..., at] = trend * own.sum(axis=-1)
+        weights[..., at + 1 : at + 3] = trend * (own @ sites[zero > 0, :2])
+        weights[..., at + 3 + len(features.unsplit_phase) :] = own
     return weights

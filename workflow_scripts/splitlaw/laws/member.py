@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,14 +32,14 @@ class Member:
     """Parameters of each draw [draws, size]."""
     kernel: Kernel
     features: Features
-    centres: Sequence[Array]
-    """Coordinates of the groups of each domain [g, d]."""
-    zero: Sequence[Array]
-    """1 for the groups at D' = 0 with a discrepancy of their own [g], by domain."""
-    weights: Sequence[Array]
-    """Mixture of the posterior mean [m], by domain."""
-    drawn: Sequence[Array]
-    """Mixtures of the draws [draws, m], by domain."""
+    sites: Array
+    """Coordinates of the sites [m, d]."""
+    zero: Array
+    """1 for the sites at D' = 0 that have a discrepancy of their own [m]."""
+    weights: Array
+    """Mixture of the posterior mean for each domain [domains, b]; b is 0 without a discrepancy."""
+    drawn: Array
+    """Mixtures of the draws [draws, domains, b]."""
     trunk_sd: float
     """Standard deviation of log loss between trunks."""
     row_sd: float
@@ -67,7 +66,7 @@ class Member:
 
     def take(self, draws: Indices) -> Member:
         """The member with some of its draws."""
-        return replace(self, vectors=self.vectors[draws], drawn=[d[draws] for d in self.drawn])
+        return replace(self, vectors=self.vectors[draws], drawn=self.drawn[draws])
 
     def log_losses(
         self, coordinates: Array, zero: Array, x: Points, domain: Indices, *, drawn: bool
@@ -80,20 +79,14 @@ class Member:
         out = np.empty((len(vectors), len(domain)))
         for k in np.unique(domain):
             rows = np.flatnonzero(domain == k)
-            mixtures = self.drawn[k] if drawn else self.weights[k][None]
+            mixtures = self.drawn[:, k] if drawn else self.weights[None, k]
             step = max(1, CHUNK // max(len(vectors), mixtures.shape[1]))
             for first in range(0, len(rows), step):
                 part = rows[first : first + step]
                 out[:, part] = self.mean.evaluate(vectors, x.take(part), domain[part])
                 if mixtures.shape[1]:
-                    values = basis(
-                        self.kernel,
-                        self.features,
-                        coordinates[part],
-                        zero[part],
-                        self.centres[k],
-                        self.zero[k],
-                    )
+                    at = coordinates[part], zero[part]
+                    values = basis(self.kernel, self.features, *at, self.sites, self.zero)
                     out[:, part] += mixtures @ values.T
         return out
 

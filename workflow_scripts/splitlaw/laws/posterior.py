@@ -9,7 +9,7 @@ import numpy as np
 from splitlaw.laws.covariance import Covariance
 from splitlaw.laws.form import Form
 from splitlaw.laws.hyper import Distances, Hyper, Likelihood, start_hyper, trunk_covariance
-from splitlaw.laws.kernel import Features, prior_weights, section_weights
+from splitlaw.laws.kernel import Features, basis, prior_weights, section_weights
 from splitlaw.laws.mean import Mean
 from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array
@@ -64,9 +64,8 @@ class Posterior:
         """Covariance [size, size] of the parameters, and the prior standard deviations [size]."""
         _, jacobian = self.mean.jacobian(self.vector, self.rows.x, self.rows.domain)
         precision = jacobian.T @ self.covariance.solve(jacobian)
-        rho = self.hyper["correlation"]
-        covariance = np.asarray(np.linalg.inv(precision + self.mean.prior_precision(rho)))
-        return covariance, np.sqrt(np.diag(self.mean.prior_covariance(rho)))
+        covariance = np.asarray(np.linalg.inv(precision + self.mean.prior_precision))
+        return covariance, np.sqrt(np.diag(self.mean.prior_covariance))
 
 
 def linearised(mean: Mean, rows: Rows, vector: Array, distances: Distances) -> Likelihood:
@@ -93,7 +92,7 @@ def fit_posterior(
     for number in range(rounds):
         hyper = linearised(mean, rows, vector, distances).maximise(hyper)
         covariance = trunk_covariance(rows, hyper, distances)
-        vector, converged = _most_probable(mean, rows, vector, covariance, hyper["correlation"])
+        vector, converged = _most_probable(mean, rows, vector, covariance)
         if number == 0 and start is None:
             rows = _weigh(mean, rows, vector, hyper, distances)
     return Posterior(mean, rows, vector, hyper, converged, distances)
@@ -109,18 +108,18 @@ def _carried(hyper: Hyper, rows: Rows) -> Hyper:
 
 def _first_vector(mean: Mean, rows: Rows, hyper: Hyper) -> tuple[Array, bool]:
     """Parameters with independent errors of `FIRST_SD`, from the prior's centre."""
-    return _descend(mean, rows, mean.centre, lambda v: v / FIRST_SD**2, hyper["correlation"])
+    return _descend(mean, rows, mean.centre, lambda v: v / FIRST_SD**2)
 
 
 def _most_probable(
-    mean: Mean, rows: Rows, start: Array, covariance: Covariance, correlation: float
+    mean: Mean, rows: Rows, start: Array, covariance: Covariance
 ) -> tuple[Array, bool]:
-    return _descend(mean, rows, start, covariance.solve, correlation)
+    return _descend(mean, rows, start, covariance.solve)
 
 
-def _descend(mean: Mean, rows: Rows, start: Array, solve, correlation: float) -> tuple[Array, bool]:  # type: ignore[no-untyped-def]
+def _descend(mean: Mean, rows: Rows, start: Array, solve) -> tuple[Array, bool]:  # type: ignore[no-untyped-def]
     """Levenberg's method for the most probable parameters; whether it converged."""
-    precision, centre = mean.prior_precision(correlation), mean.centre
+    precision, centre = mean.prior_precision, mean.centre
 
     def objective(vector: Array) -> float:
         residual = rows.y - mean.evaluate(vector, rows.x, rows.domain)
@@ -183,32 +182,24 @@ def draw_member(
     """The fitted form as functions: its mean, and `draws` functions of the posterior."""
     mean, rows, hyper = posterior.mean, posterior.rows, posterior.hyper
     kernel, covariance = hyper.kernel(rows), posterior.covariance
-    centres, zero, _ = rows.centres
-    features = Features.draw(centres.shape[1], rng)
+    sites, zero = rows.sites
+    features = Features.draw(sites.shape[1], rng)
     parameters, _ = posterior.parameter_sd()
     root = np.linalg.cholesky(_symmetric(parameters))
     vectors = posterior.vector + rng.standard_normal((draws, mean.size)) @ root.T
     first = rows.y - mean.evaluate(posterior.vector, rows.x, rows.domain)
     residuals = rows.y - mean.evaluate(vectors, rows.x, rows.domain)
     residuals[~np.isfinite(residuals)] = 0.0
+    prior = prior_weights(kernel, features, sites, zero, (draws, rows.domains), rng)
+    values = basis(kernel, features, sites, zero, sites, zero)
+    for k, own in enumerate(rows.row_slices):
+        residuals[:, own] -= (prior[:, k] @ values.T)[:, rows.site[own]]
     residuals -= _noise(rows, hyper, draws, rng)
-    prior = []
-    for k, part in enumerate(rows.group_slices):
-        drawn = prior_weights(kernel, features, centres[part], zero[part], draws, rng)
-        values = Member.basis_at(
-            kernel, features, centres[part], zero[part], centres[part], zero[part]
-        )
-        own = rows.row_slices[k]
-        residuals[:, own] -= (drawn @ values.T)[:, rows.group[own] - part.start]
-        prior.append(drawn)
     solved = covariance.solve(np.c_[first, residuals.T])
-    sections = np.zeros((len(centres), draws + 1))
-    np.add.at(sections, rows.group, solved)
-    weights = [
-        section_weights(kernel, features, centres[part], zero[part], sections[part].T)
-        + np.concatenate([np.zeros((1, drawn.shape[1])), drawn])
-        for part, drawn in zip(rows.group_slices, prior, strict=True)
-    ]
+    sections = np.zeros((draws + 1, rows.domains, len(sites)))
+    group_site, group_domain = rows.groups
+    sections[:, group_domain, group_site] = rows.sum_by_group(solved).T
+    weights = section_weights(kernel, features, sites, zero, sections)
     return Member(
         mean=mean,
         weight=weight,
@@ -216,10 +207,10 @@ def draw_member(
         vectors=vectors,
         kernel=kernel,
         features=features,
-        centres=[centres[part] for part in rows.group_slices],
-        zero=[zero[part] for part in rows.group_slices],
-        weights=[w[0] for w in weights],
-        drawn=[w[1:] for w in weights],
+        sites=sites,
+        zero=zero,
+        weights=weights[0],
+        drawn=weights[1:] + prior,
         trunk_sd=hyper["trunk"],
         row_sd=hyper["row"],
         unsplit_row_sd=float(np.sqrt(hyper.noise_at(np.array(True))))

@@ -376,7 +376,6 @@ def plain_member(mean: Mean, vector: Array, vectors: Array, *, row_sd: float = 0
         unsplit_frequency=np.zeros((0, 2)),
         unsplit_phase=nothing,
     )
-    k = mean.domains
     return Member(
         mean=mean,
         weight=1.0,
@@ -384,10 +383,10 @@ def plain_member(mean: Mean, vector: Array, vectors: Array, *, row_sd: float = 0
         vectors=vectors,
         kernel=Kernel(amplitude=0.0, lengths=np.ones(dimensions), slope=0.0),
         features=features,
-        centres=[np.zeros((0, dimensions))] * k,
-        zero=[nothing] * k,
-        weights=[nothing] * k,
-        drawn=[np.zeros((len(vectors), 0))] * k,
+        sites=np.zeros((0, dimensions)),
+        zero=nothing,
+        weights=np.zeros((mean.domains, 0)),
+        drawn=np.zeros((len(vectors), mean.domains, 0)),
         trunk_sd=0.0,
         row_sd=row_sd,
         unsplit_row_sd=row_sd,

@@ -11,14 +11,14 @@ import numpy as np
 from splitlaw.laws.points import Array, Indices, Mask, Points, Units
 from splitlaw.laws.table import Table
 
-MOST_GROUPS = 800
-"""Groups of one domain: a Cholesky factor of this order takes about 20 ms."""
+MOST_SITES = 700
+"""Sites of a table: a Cholesky factor of this order takes about 15 ms."""
 
 FINE = 1e-9
 COARSE = 0.05
-"""Width of a cell of coordinates whose rows share one value of the discrepancy. Rows are one group
-if they agree to rounding; a domain with more than `MOST_GROUPS` groups has cells of 5% of a
-length-scale or more, over which the discrepancy hardly changes."""
+"""Width of a cell of coordinates, whose rows are at one site and share one value of the
+discrepancy. Rows are at one site if they agree to rounding; a table with more than `MOST_SITES` has
+cells of 5% of a length-scale or more, over which the discrepancy hardly changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +136,10 @@ class Rows:
     """Rows at D' = 0 in a table that has others [n]."""
     trunk: Indices
     """Number of the trunk that a row shares with others, or -1 [n]."""
+    site: Indices
+    """Number of the site of each row [n]: a cell of coordinates, the same for all domains."""
     group: Indices
-    """Number of the group of each row [n]; groups are ordered by domain too."""
+    """Number of the pair of domain and site of each row [n], ordered by domain."""
     weight: Array
     """Weight of each row's noise, 1 but for outlying rows [n]."""
     trunk_identified: bool
@@ -160,15 +162,33 @@ class Rows:
         return matrix
 
     @cached_property
-    def centres(self) -> tuple[Array, Array, Indices]:
-        """Coordinates [g, d], share at D' = 0 [g] and domain [g] of each group."""
-        count = np.bincount(self.group)
+    def sites(self) -> tuple[Array, Array]:
+        """Coordinates [m, d] of the sites, and 1 for those at D' = 0 [m]."""
+        count = np.bincount(self.site)
         sums = np.zeros((len(count), self.coordinates.shape[1]))
-        np.add.at(sums, self.group, self.coordinates)
-        zero, domain = np.zeros(len(count)), np.zeros(len(count), dtype=np.intp)
-        zero[self.group] = self.unsplit
-        domain[self.group] = self.domain
-        return sums / count[:, None], zero, domain
+        np.add.at(sums, self.site, self.coordinates)
+        zero = np.zeros(len(count))
+        zero[self.site] = self.unsplit
+        return sums / count[:, None], zero
+
+    @cached_property
+    def groups(self) -> tuple[Indices, Indices]:
+        """Site [g] and domain [g] of each group."""
+        count = int(self.group.max()) + 1
+        site, domain = np.zeros(count, dtype=np.intp), np.zeros(count, dtype=np.intp)
+        site[self.group], domain[self.group] = self.site, self.domain
+        return site, domain
+
+    def sum_by_group(self, values: Array) -> Array:
+        """Sums of rows [n, m] by group [g, m]."""
+        order, starts = self._group_order
+        return np.asarray(np.add.reduceat(values[order], starts, axis=0))
+
+    @cached_property
+    def _group_order(self) -> tuple[Indices, Indices]:
+        """Rows ordered by group, and where each group starts."""
+        order = np.argsort(self.group, kind="stable")
+        return order, np.searchsorted(self.group[order], np.arange(len(self.groups[0])))
 
     @cached_property
     def row_slices(self) -> list[slice]:
@@ -178,7 +198,7 @@ class Rows:
     @cached_property
     def group_slices(self) -> list[slice]:
         """The groups of each domain."""
-        return _slices(self.centres[2], self.domains)
+        return _slices(self.groups[1], self.domains)
 
 
 def _slices(domain: Indices, domains: int) -> list[slice]:
@@ -192,6 +212,8 @@ def make_rows(table: Table, frame: Frame) -> Rows:
     coordinates = frame.coordinates(table.params, table.pretrain, table.specialize, x)
     unsplit = (table.specialize == 0) & frame.unsplit
     trunk, identified = _shared_trunks(table)
+    site = _sites(coordinates, unsplit)
+    pairs = np.stack([table.domain, site])
     return Rows(
         frame=frame,
         domains=len(table.domains),
@@ -201,7 +223,8 @@ def make_rows(table: Table, frame: Frame) -> Rows:
         coordinates=coordinates,
         unsplit=unsplit,
         trunk=trunk,
-        group=_groups(table.domain, coordinates, unsplit),
+        site=site,
+        group=np.unique(pairs, axis=1, return_inverse=True)[1].ravel(),
         weight=np.ones(len(table)),
         trunk_identified=identified,
     )
@@ -224,20 +247,12 @@ def _shared_trunks(table: Table) -> tuple[Indices, bool]:
     return trunk, bool((np.unique(pairs[0], return_counts=True)[1] > 1).any())
 
 
-def _groups(domain: Indices, coordinates: Array, unsplit: Mask) -> Indices:
-    """Number of the cell of each row, by domain."""
-    group = np.empty(len(domain), dtype=np.intp)
-    first = 0
-    for k in np.unique(domain):
-        rows = np.flatnonzero(domain == k)
-        width = FINE
-        while True:
-            cells = np.c_[unsplit[rows], np.round(coordinates[rows] / width)]
-            _, number = np.unique(cells, axis=0, return_inverse=True)
-            count = int(number.max()) + 1
-            if count <= MOST_GROUPS:
-                break
-            width = max(COARSE, 1.3 * width)
-        group[rows] = first + number.ravel()
-        first += count
-    return group
+def _sites(coordinates: Array, unsplit: Mask) -> Indices:
+    """Number of the cell of each row."""
+    width = FINE
+    while True:
+        cells = np.c_[unsplit, np.round(coordinates / width)]
+        _, site = np.unique(cells, axis=0, return_inverse=True)
+        if site.max() < MOST_SITES:
+            return np.asarray(site.ravel(), dtype=np.intp)
+        width = max(COARSE, 1.3 * width)

@@ -23,6 +23,8 @@ from splitlaw.laws.rows import Frame
 if TYPE_CHECKING:
     from splitlaw.laws.result import FitResult
 
+KERNEL = ("amplitude", "slope", "unsplit")
+
 UNITS = {
     "params": "parameters",
     "pretrain_tokens": "tokens",
@@ -151,17 +153,15 @@ def _archive(fit: FitResult) -> bytes:
         part = {
             "vector": member.vector,
             "vectors": member.vectors,
-            "kernel": np.array(
-                [member.kernel.amplitude, member.kernel.slope, member.kernel.unsplit]
-            ),
+            "kernel": np.array([getattr(member.kernel, name) for name in KERNEL]),
             "lengths": member.kernel.lengths,
             "noise": np.array([member.trunk_sd, member.row_sd, member.unsplit_row_sd]),
             **vars(member.features),
+            "sites": member.sites,
+            "zero": member.zero,
+            "weights": member.weights,
+            "drawn": member.drawn.astype(np.float32),
         }
-        for k in range(len(fit.domains)):
-            part[f"centres_{k}"], part[f"zero_{k}"] = member.centres[k], member.zero[k]
-            part[f"weights_{k}"] = member.weights[k]
-            part[f"drawn_{k}"] = member.drawn[k].astype(np.float32)
         arrays |= {f"{i}/{name}": value for name, value in part.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
@@ -181,19 +181,19 @@ def _member(
     part = {
         name.split("/", 1)[1]: v for name, v in archive.items() if name.startswith(f"{number}/")
     }
-    amplitude, slope, unsplit = part["kernel"].tolist()
+    kernel = dict(zip(KERNEL, part["kernel"].tolist(), strict=True))
     trunk_sd, row_sd, unsplit_row_sd = part["noise"].tolist()
     return Member(
         mean=Mean(form_for(law, frame.stages), frame, domains),
         weight=float(weight),
         vector=part["vector"],
         vectors=part["vectors"],
-        kernel=Kernel(amplitude=amplitude, lengths=part["lengths"], slope=slope, unsplit=unsplit),
+        kernel=Kernel(lengths=part["lengths"], **kernel),
         features=Features(**{name: part[name] for name in Features.__dataclass_fields__}),
-        centres=[part[f"centres_{k}"] for k in range(domains)],
-        zero=[part[f"zero_{k}"] for k in range(domains)],
-        weights=[part[f"weights_{k}"] for k in range(domains)],
-        drawn=[part[f"drawn_{k}"].astype(float) for k in range(domains)],
+        sites=part["sites"],
+        zero=part["zero"],
+        weights=part["weights"],
+        drawn=part["drawn"].astype(float),
         trunk_sd=trunk_sd,
         row_sd=row_sd,
         unsplit_row_sd=unsplit_row_sd,

@@ -37,8 +37,8 @@ def summarise(fit: Mapping[str, Any]) -> str:
 def _noise_lines(fit: Mapping[str, Any]) -> list[str]:
     """The sizes of the discrepancy and of the noise."""
     return [
-        f"standard deviations: discrepancy {fit['discrepancy']['amplitude']:.2%}, noise of a general "
-        f"run {fit['trunk_sd']['value']:.2%}, noise of a row {fit['row_sd']['value']:.2%}"
+        f"standard deviations: discrepancy {fit['discrepancy']['amplitude']:.2%}, noise of a "
+        f"general run {fit['trunk_sd']['value']:.2%}, noise of a row {fit['row_sd']['value']:.2%}"
     ]
 
 
