@@ -31,7 +31,7 @@ class Blocks:
     @cached_property
     def precision(self) -> Array:
         """Precision of the mean of each group's rows [g]."""
-        return np.bincount(self.rows.group, weights=1 / self.noise)
+        return np.asarray(np.bincount(self.rows.group, weights=1 / self.noise), dtype=float)
 
     @cached_property
     def _factors(self) -> list[Array]:
