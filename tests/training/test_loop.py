@@ -250,3 +250,34 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tokens):
     broken = trainer(tokens, config=CONFIG.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(UserError, match="the loss at step 9 is"):
         broken.reach(RUNS[0].lineage(0.2))
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e38])
+def test_a_state_that_is_not_finite_is_never_stored(tokens, rate):
+    """A resume state is due after every step, and the loss is read after every tenth.
+
+    kyutai-labs/pocket-tts issue 262.
+    """
+    config = CONFIG.model_copy(update={"learning_rate": rate})
+    broken = trainer(tokens, config=config, checkpoint_seconds=1e-9)
+    with pytest.raises(Diverged, match=r"is not finite after step \d;"):
+        broken.reach(RUNS[0].lineage(0.2))
+    stored = list(tokens.glob("checkpoints/**/*.safetensors"))
+    assert stored and all(broken.store.load(file) is not None for file in stored)
+
+
+def test_a_stored_state_that_is_not_finite_is_not_resumed_from(tokens, monkeypatch):
+    """Earlier versions stored such resume states."""
+    from splitlaw.training import states
+
+    lineage = RUNS[0].lineage(0.2)
+    sound = trainer(tokens)
+    sound.reach(RUNS[1].lineage(0.2))
+    sound.states.restore(RUNS[1].lineage(0.2)[:1])
+    with torch.no_grad():
+        next(sound.model.parameters())[0, 0] = torch.nan
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "not_finite", lambda state: None)
+        sound.states.save_resume((Segment(domain=GENERAL, total=None, stop=25),))
+    again = trainer(tokens)
+    assert again.states.restore(lineage) == 20
