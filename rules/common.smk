@@ -108,10 +108,6 @@ def forecast_config(wildcards):
     return identity.forecast_json(EXPERIMENT)
 
 
-def execution(wildcards):
-    return identity.execution_json(EXPERIMENT, wildcards.get("size"))
-
-
 def planned_shape(wildcards):
     """The shape of the size to plan for: the final one, or one of `compare`."""
     return EXPERIMENT.shape_of(wildcards.get("size", EXPERIMENT.final.size))

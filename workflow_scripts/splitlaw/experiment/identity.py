@@ -78,7 +78,12 @@ def forecast_json(config: RunsConfig) -> str:
     return canonical_json({**sections, "corpus": {"domains": dict.fromkeys(config.domain_names)}})
 
 
-def execution_json(config: RunsConfig, size: str | None = None) -> str:
-    """Where and how the runs of a size are computed; changing it does not run a job again."""
+def execution_json(config: RunsConfig, size: str | None = None, *, gpu: bool = False) -> str:
+    """Where and how the runs of a size are computed; changing it does not run a job again.
+
+    With `gpu`, the job requests a GPU, so that it must not train on the CPU instead.
+    """
     execution = config.execution_of(size)
+    if gpu:
+        execution = execution.model_copy(update={"device": "cuda"})
     return canonical_json(execution.model_dump(exclude_unset=True, exclude={"flops_per_second"}))
