@@ -154,7 +154,7 @@ def test_a_gpu_of_the_machine_that_torch_cannot_use_is_refused(without_gpu, driv
     gpus.DRIVER = driver
     assert resolve_device("auto").type == "cpu"  # a container without the device files
     (tmp_path / "nvidia0").touch()
-    with pytest.raises(UserError, match="^this machine has an NVIDIA GPU, but torch"):
+    with pytest.raises(UserError, match=r"^this machine has an NVIDIA GPU, but torch"):
         resolve_device("auto")
 
 

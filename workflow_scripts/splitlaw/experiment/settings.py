@@ -245,8 +245,8 @@ class ExecutionConfig(Settings):
     """Where and how a run is computed; never part of what identifies a result."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device to train on; `auto` uses a GPU if there is one. A job that requested a GPU and finds none
-    is refused, unless this is `cpu`."""
+    """Device to train on; `auto` uses a GPU if there is one. A job that requested a GPU and finds
+    none is refused, unless this is `cpu`."""
     compile: bool = True
     """Use `torch.compile` where a C++ compiler or a GPU is available."""
     microbatch: Positive | None = None
