@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 from splitlaw.corpus.sources.availability import files_digest
 from splitlaw.experiment import identity
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import SCRATCH, STRATEGIES
+from splitlaw.experiment.strategies import JOINT, SCRATCH, STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.stages.text_folder import plain
 from splitlaw.workflow import startup, terminal
@@ -159,8 +159,8 @@ def items_folder(wildcards):
 
 
 def shared_trunk(wildcards):
-    """The final trunk, if the strategy has general tokens."""
-    return [] if wildcards.strategy == SCRATCH else f"{FINAL}/trunk.json"
+    """The final trunk, if the strategy trains general text before the domains."""
+    return [] if wildcards.strategy in (SCRATCH, JOINT) else f"{FINAL}/trunk.json"
 
 
 def final_tables(seeds):

@@ -6,6 +6,7 @@ import pytest
 from planted_tokens import job_of
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.stages.final import train_strategy, train_trunk
@@ -30,7 +31,14 @@ PLAN = {
             "pretrain_tokens": 1301,
             "specialize_tokens": {"law": 0, "medicine": 0},
             "predicted_loss": {"law": [None] * 3, "medicine": [None] * 3},
-        }
+        },
+        {
+            "strategy": "joint",
+            "law": None,
+            "pretrain_tokens": 650,
+            "specialize_tokens": {"law": 520, "medicine": 130},
+            "predicted_loss": {"law": [None] * 3, "medicine": [None] * 3},
+        },
     ],
 }
 
@@ -68,6 +76,27 @@ def test_a_recipe_without_a_predicted_loss_is_trained(job, plan):
     assert table["predicted_loss"].isna().all() and table["loss"].notna().all()
     card = (job.results / "final/tiny/1301/seed0/no_split/general/README.md").read_text()
     assert "nan" not in card
+
+
+def test_joint_training_is_one_model_on_the_tokens_of_the_plan(job, plan):
+    table = train(job, plan, "joint").set_index("domain")
+    assert table["pretrain_tokens"].to_list() == [640, 640]
+    assert table["specialize_tokens"].to_dict() == {"law": 512, "medicine": 128}
+    assert (table["flops"] == 1280 * job.shape.flops_per_token).all()
+    assert table["predicted_loss"].isna().all()
+    folder = job.results / "final/tiny/1301/seed0/joint/general"
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["general"]
+    run = json.loads((folder / "run.json").read_text())
+    assert run["mixture_steps"] == {"general": 10, "law": 8, "medicine": 2}
+    assert {name: run["losses"][name]["loss"] for name in table.index} == table["loss"].to_dict()
+    card = (folder / "README.md").read_text()
+    assert "# general, strategy joint" in card and "| medicine | 128 | 2% |  |" in card
+    assert "No law covers this recipe" in card and "nan" not in card
+
+
+def test_a_plan_of_an_earlier_version_is_refused(job, plan):
+    with pytest.raises(UserError, match=r"plan.json: has no recipe half; run choose_split again"):
+        train(job, plan, "half")
 
 
 def test_every_model_is_evaluated_on_every_domain_and_its_folder_opens(job, plan):

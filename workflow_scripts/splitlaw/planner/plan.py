@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment.strategies import JOINT
 from splitlaw.laws.points import Array
 from splitlaw.laws.result import FitResult, interval
 from splitlaw.planner.allocate import CLOSE, Constraint, Split, best_split, optimality_gap
@@ -229,13 +230,17 @@ def _baselines(
 ) -> tuple[Baseline, ...]:
     """Every baseline at the FLOPs of the plan, compared with D, D'_k of the plan."""
     entries = []
-    for strategy, d, s in recipes(constraint, len(task.columns)):
+    names = task.setting.domains
+    planned = int(split[0][0, 0]), [int(tokens) for tokens in split[1][0, 0]]
+    for strategy, d, s in recipes(constraint, *planned):
+        if strategy == JOINT:
+            entries.append(_unpredicted(strategy, d, dict(zip(names, s, strict=True))))
+            continue
         pretrain, specialize = np.array([[float(d)]]), np.asarray(s, dtype=float)[None, None]
         judge = _judge(task, point, draws, pretrain, specialize)
         theirs = _drawn_means(judge.draws, pretrain, specialize)
         mean = float(judge.point.mean(pretrain, specialize)[0, 0])
         ours = _drawn_means(judge.draws, *split)
-        names = task.setting.domains
         known = np.isfinite(mean)
         entries.append(
             Baseline(
@@ -249,6 +254,19 @@ def _baselines(
             )
         )
     return tuple(entries)
+
+
+def _unpredicted(strategy: str, pretrain: int, specialize: dict[str, int]) -> Baseline:
+    """A baseline without predictions: no law covers a model that sees all domains mixed."""
+    return Baseline(
+        strategy=strategy,
+        pretrain_tokens=pretrain,
+        specialize_tokens=specialize,
+        predicted_loss=dict.fromkeys(specialize, NO_LOSS),
+        predicted_mean_loss=NO_LOSS,
+        law=None,
+        probability_worse=None,
+    )
 
 
 def _regrets(

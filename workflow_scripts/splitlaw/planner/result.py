@@ -16,7 +16,7 @@ NO_LOSS: Loss = (None, None, None)
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A recipe in common use, at the FLOPs of the plan."""
+    """A recipe that the plan is compared with, at the same FLOPs."""
 
     strategy: str
     pretrain_tokens: int
@@ -27,8 +27,9 @@ class Baseline:
     """Loss of each domain."""
     predicted_mean_loss: Loss
     """Weighted mean over the domains."""
-    law: str
-    """Law that predicts these losses; `mean` for the mean of those that the fit retains."""
+    law: str | None
+    """Law that predicts these losses; `mean` for the mean of those that the fit retains, None where
+    no law covers the recipe."""
     probability_worse: float | None
     """Share of draws in which the mean loss exceeds the plan's; None without draws."""
 
@@ -86,7 +87,7 @@ class Plan:
     interval: Mapping[str, tuple[float, float]]
     """90% intervals of `pretrain_tokens` and `fraction_general`."""
     baselines: tuple[Baseline, ...]
-    """Recipes in common use, at the same FLOPs."""
+    """Recipes that the plan is compared with, at the same FLOPs."""
     candidates: tuple[Candidate, ...]
     """The optimum under each law that was compared."""
     weights: Mapping[str, float]

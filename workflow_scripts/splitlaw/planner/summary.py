@@ -62,13 +62,13 @@ def _split(plan: Mapping[str, Any]) -> list[str]:
 
 def _row(name: str, loss: Sequence[float | None], worse: float | None) -> str:
     name, value, interval, share = _cells(name, loss, worse)
-    return f"{name:<22}{value:>10}{interval:>18}{share:>10}".rstrip()
+    return f"{name:<19}{value:>13}{interval:>18}{share:>10}".rstrip()
 
 
 def _cells(name: str, loss: Sequence[float | None], worse: float | None) -> list[str]:
     """A row of the losses: name, value, interval, probability of being worse."""
     value, low, high = loss
     if value is None:
-        return [name, "infinite", "", ""]
+        return [name, "no prediction", "", ""]
     interval = "" if low is None or high is None or low == high else f"{low:.4f} to {high:.4f}"
     return [name, f"{value:.4f}", interval, "" if worse is None else f"{worse:.0%}"]

@@ -15,7 +15,7 @@ from typing import Any
 from splitlaw.common.files import read_json
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, prefixes, trained_steps, trunk_prefix
-from splitlaw.experiment.strategies import GENERAL_FRACTIONS, OPTIMAL
+from splitlaw.experiment.strategies import GENERAL_FRACTIONS, JOINT, JOINT_STREAM, OPTIMAL
 
 TRUNK = "trunk"
 """Name of the trunk's job, where other jobs are named by their domain or strategy."""
@@ -231,7 +231,10 @@ def branch_work(config: RunsConfig, size: str, domain: str, seed: int | None = N
 
 
 def general_fractions(plan: Mapping[str, Any] | None) -> dict[str, float]:
-    """The share of general tokens in each strategy; that of `optimal` is assumed without a plan."""
+    """The share of general tokens in each strategy with a trunk or specialists.
+
+    That of `optimal` is assumed without a plan.
+    """
     optimal = plan["fraction_general"] if plan else ASSUMED_FRACTION_GENERAL
     return {OPTIMAL: optimal, **GENERAL_FRACTIONS}
 
@@ -262,6 +265,8 @@ def final_work(
     budget = budget or config.final.budget_tokens
     fractions = general_fractions(plan)
     runs = {name: final_runs(config, share, budget) for name, share in fractions.items()}
+    steps = config.training.steps(budget)
+    runs[JOINT] = [Run(domain=JOINT_STREAM, pretrain_steps=0, specialize_steps=steps)]
     all_runs = [run for each in runs.values() for run in each]
     if strategy == TRUNK:
         return shared_work(config, size, all_runs)

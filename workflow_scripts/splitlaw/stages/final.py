@@ -12,10 +12,12 @@ from pathlib import Path
 from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
+from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, write_json, write_text
 from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
+from splitlaw.experiment.strategies import JOINT_STREAM, model_domain
 from splitlaw.stages import grid, model_card
 from splitlaw.stages.grid import Job
 from splitlaw.stages.recipe_tokens import RecipeTokens, read_recipes
@@ -39,16 +41,21 @@ def train_strategy(
     Each model is evaluated on every domain and on general text. Its losses by document are written
     to `documents.npz` beside it, for standard errors of paired differences.
     """
-    recipe = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)[strategy]
+    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)
+    if strategy not in recipes:
+        raise UserError(f"{plan_file}: has no recipe {strategy}; run choose_split again")
+    recipe = recipes[strategy]
     domains = list(recipe.specialize_steps)
-    trainer = job.trainer([GENERAL, *domains], execution, f"final {strategy}")
+    mixtures = {JOINT_STREAM: recipe.mixture} if recipe.mixture else {}
+    trainer = job.trainer([GENERAL, *domains], execution, f"final {strategy}", mixtures)
     windows = job.windows([GENERAL, *domains])
     trainer.expect([job.lineage(run) for run in recipe.runs.values()])
     rows = []
     exported: dict[Run, Path] = {}
     for domain, run in recipe.runs.items():
         if run not in exported:
-            exported[run] = out.parent / run.domain
+            folder = model_domain(strategy, domain, recipe.specialize_steps[domain])
+            exported[run] = out.parent / folder
             train_model(job, trainer, recipe, run, windows, exported[run])
         file = exported[run] / "run.json"
         losses = trainer.world.on_main(partial(read_json, file))["losses"]
@@ -57,6 +64,8 @@ def train_strategy(
                 **grid.table_row(job, run, domain, losses[domain]),
                 "strategy": strategy,
                 "budget": budget,
+                "pretrain_tokens": job.tokens(recipe.pretrain_steps),
+                "specialize_tokens": job.tokens(recipe.specialize_steps[domain]),
                 "flops": job.tokens(recipe.steps) * job.shape.flops_per_token,
                 "predicted_loss": recipe.predicted_loss[domain],
             }
@@ -92,6 +101,7 @@ def train_model(
         **description,
         "strategy": recipe.strategy,
         "run": asdict(run),
+        "mixture_steps": recipe.mixture,
         "state": str(trainer.store.file(lineage).relative_to(job.results)),
         "losses": summary,
     }

@@ -12,7 +12,7 @@ import numpy as np
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.experiment.lineage import GENERAL, Run
-from splitlaw.experiment.strategies import OPTIMAL
+from splitlaw.experiment.strategies import JOINT, JOINT_STREAM, OPTIMAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,22 @@ class RecipeTokens:
     interval: Mapping[str, tuple[float, float]]
     """90% interval of `predicted_loss`."""
     law: str
-    """The form or forms of the law that predict."""
+    """The form or forms of the law that predict; empty where no law covers the strategy."""
+
+    @property
+    def mixture(self) -> dict[str, int]:
+        """Steps of each domain in the one stream of `joint`; empty for other strategies."""
+        if self.strategy != JOINT:
+            return {}
+        amounts = {GENERAL: self.pretrain_steps, **self.specialize_steps}
+        return {domain: steps for domain, steps in amounts.items() if steps}
 
     @property
     def runs(self) -> dict[str, Run]:
         """The run whose model is used for each domain."""
+        if self.mixture:
+            run = Run(domain=JOINT_STREAM, pretrain_steps=0, specialize_steps=self.steps)
+            return dict.fromkeys(self.specialize_steps, run)
         return {
             domain: Run(
                 domain=domain if steps else GENERAL,
@@ -62,7 +73,7 @@ def read_recipes(plan_file: Path, *, batch_tokens: int) -> dict[str, RecipeToken
     names = {"mean": f"the mean of {' and '.join(mixed)}" if len(mixed) > 1 else mixed[0]}
     entries = [{**plan, "strategy": OPTIMAL, "law": "mean"}, *plan["baselines"]]
     return {
-        entry["strategy"]: _recipe(entry, names.get(entry["law"], entry["law"]), batch_tokens)
+        entry["strategy"]: _recipe(entry, names.get(entry["law"], entry["law"] or ""), batch_tokens)
         for entry in entries
     }
 

@@ -30,7 +30,7 @@ from splitlaw.experiment.lineage import Lineage, Segment, cut_at, trained_steps
 from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.training.processes import World, gather_full, shard_like
-from splitlaw.training.stream import fingerprint
+from splitlaw.training.stream import fingerprint, mixture_digest
 
 State = dict[str, torch.Tensor]
 
@@ -54,7 +54,7 @@ class Store:
     identity: str
     """Digest of all that determines a state, except its lineage."""
     data: Mapping[str, str]
-    """Digest of each stream's training tokens, by domain."""
+    """Digest of each stream's training tokens, by domain or by the name of a mixture."""
 
     def folder(self, lineage: Lineage) -> Path:
         """Folder of the states in the last segment of `lineage`."""
@@ -148,12 +148,21 @@ class Store:
 
 
 def open_store(
-    folder: Path, shape: Shape, config: TrainingConfig, seed: int, sidecars: Mapping[str, Path]
+    folder: Path,
+    shape: Shape,
+    config: TrainingConfig,
+    seed: int,
+    sidecars: Mapping[str, Path],
+    mixtures: Mapping[str, Mapping[str, int]],
 ) -> Store:
-    """The store, inside `folder`, of the states with this shape, configuration, seed and text."""
+    """The store, inside `folder`, of the states with this shape, configuration, seed and text.
+
+    `mixtures` are the weights of streams that mix several domains, by the name of the stream.
+    """
     # The keys are part of the digest, so they are never renamed.
     identity = digest({"shape": asdict(shape), "recipe": config.model_dump(), "seed": seed})
     data = {domain: fingerprint(sidecar) for domain, sidecar in sidecars.items()}
+    data |= {name: mixture_digest(weights, data) for name, weights in mixtures.items()}
     return Store(root=folder / identity, identity=identity, data=data)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, sha256_file
-from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.strategies import model_domain
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
             raise UserError(f"{table}: has {len(keys)} recipes; give one table per recipe")
         strategy, size, budget, seed = keys.iloc[0]
         folders = {
-            str(domain): table.parent / (str(domain) if tokens else GENERAL)
+            str(domain): table.parent / model_domain(strategy, str(domain), tokens)
             for domain, tokens in trained.items()
         }
         recipes.append(
