@@ -113,15 +113,15 @@ PLAN = {
     "trunk": "shared",
     "law": "additive",
     "candidates": [],
-    "pretrain_tokens": 640,
-    "specialize_tokens": {"law": 2560},
+    "pretrain_tokens": 320,
+    "specialize_tokens": {"law": 960},
     "predicted_loss": {"law": [None] * 3},
     "baselines": [
         {
             "strategy": "joint",
             "law": None,
-            "pretrain_tokens": 640,
-            "specialize_tokens": {"law": 2560},
+            "pretrain_tokens": 320,
+            "specialize_tokens": {"law": 960},
             "predicted_loss": {"law": [None] * 3},
         }
     ],
@@ -136,7 +136,7 @@ def joint(tokens: Path, results: Path) -> list[str]:
     words = words[: words.index("--domain")]
     words[1] = str(ROOT / "workflow_scripts/train_final.py")
     words[words.index("--out") + 1] = str(results / "final/joint/losses.csv")
-    return [*words, "--strategy", "joint", "--budget", "3200", "--plan", str(tokens / "plan.json")]
+    return [*words, "--strategy", "joint", "--budget", "1280", "--plan", str(tokens / "plan.json")]
 
 
 def test_a_stopped_mixture_ends_in_the_bits_of_an_undisturbed_one(planted):
