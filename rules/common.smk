@@ -12,6 +12,7 @@ from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import JOINT, SCRATCH, STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.stages.text_folder import plain
+from splitlaw.tokens.existing import tokenizer_digest
 from splitlaw.workflow import startup, terminal
 
 # The folder of text for `new_experiment`; not a key of the configuration.
@@ -85,7 +86,7 @@ def corpus_config(wildcards):
 
 
 def tokenizer_config(wildcards):
-    return identity.tokenizer_json(EXPERIMENT)
+    return identity.tokenizer_json(EXPERIMENT, tokenizer_digest(EXPERIMENT.tokenizer))
 
 
 def grid_config(wildcards):

@@ -18,9 +18,13 @@ def corpus_json(config: ExperimentConfig, files: str = "") -> str:
     return canonical_json({**sections, "files": files} if files else sections)
 
 
-def tokenizer_json(config: RunsConfig) -> str:
-    """Everything that determines the tokenizer and the token files, except the corpus."""
-    return canonical_json(config.as_written("tokenizer", "evaluation"))
+def tokenizer_json(config: RunsConfig, files: str = "") -> str:
+    """Everything that determines the tokenizer and the token files, except the corpus.
+
+    `files` is a digest of the files of an existing tokenizer.
+    """
+    sections = config.as_written("tokenizer", "evaluation")
+    return canonical_json({**sections, "files": files} if files else sections)
 
 
 def runs_json(config: RunsConfig, size: str, **runs: Any) -> str:

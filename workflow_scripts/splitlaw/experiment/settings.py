@@ -30,9 +30,10 @@ class TokenizerConfig(Settings):
 
     vocabulary: Annotated[Count, Field(gt=BYTES)]
     """Tokens in the vocabulary, including the 256 bytes and the end of text. Models are built for
-    this many, also where `path` names a tokenizer."""
+    this many. With `path`, at least as many as the tokenizer there has."""
     path: str | None = None
-    """Folder, or name on the Hugging Face Hub, of a tokenizer to use instead of training one."""
+    """A tokenizer to use instead of training one: a folder, a `tokenizer.json`, or a name on the
+    Hugging Face Hub. It must encode any text, as byte-level ones do."""
     revision: str | None = None
     """Commit of a tokenizer from the Hub."""
     max_bytes: Positive = 50_000_000

@@ -115,7 +115,8 @@ def export_model(job: Job, model: LlamaForCausalLM, weights: State, folder: Path
     set_generation(model, read_json(job.sidecar(GENERAL)).get("end_of_text", 0))
     model.save_pretrained(folder, state_dict=weights)
     for file in sorted((job.results / "tokenizer").iterdir()):
-        shutil.copyfile(file, folder / file.name)
+        if file.is_file():  # an existing tokenizer may have folders, of chat templates for example
+            shutil.copyfile(file, folder / file.name)
 
 
 def set_generation(model: LlamaForCausalLM, token: int) -> None:

@@ -11,10 +11,9 @@ from splitlaw.common.files import atomic_path, write_json
 from splitlaw.corpus.documents import read_documents
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import TokenizerConfig
+from splitlaw.tokens.existing import copy_tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
-_PROBE = "Zażółć gęślą jaźń — 深層学習 🧪 ∀ε>0 \u200b\U0010fffd\n"
-"""Rare characters, which only a byte-level tokenizer encodes without unknown tokens."""
 LONGEST_LETTERS = 64
 """Longest run of letters in training: the time of BPE training is quadratic in the length of words.
 Words of languages with spaces are shorter, so that only text without spaces is cut."""
@@ -33,7 +32,7 @@ _LONG_RUN = re.compile(
 def make_tokenizer(config: TokenizerConfig, corpus: Path, out: Path) -> None:
     """Write the tokenizer that the configuration describes into the folder `out`."""
     if config.path is not None:
-        _copy_tokenizer(config, out)
+        copy_tokenizer(config, out)
         return
     tokenizer = train_bpe(_training_text(corpus, config.max_bytes), config.vocabulary)
     if tokenizer.get_vocab_size() != config.vocabulary:
@@ -104,36 +103,3 @@ def save_tokenizer(tokenizer: Tokenizer, out: Path) -> None:
     )
     with atomic_path(out / "tokenizer.json") as temporary:
         tokenizer.save(str(temporary))
-
-
-def _copy_tokenizer(config: TokenizerConfig, out: Path) -> None:
-    """Copy a tokenizer from a folder or the Hub.
-
-    It must have an end-of-text token, encode any text, and fit the models' vocabulary.
-    """
-    from transformers import AutoTokenizer  # takes seconds to import; only needed here
-
-    name = config.path
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=config.revision, use_fast=True)
-    except (OSError, ValueError) as cause:
-        reason = str(cause).strip().splitlines()[0]
-        raise UserError(
-            f"tokenizer.path {name}: {reason}; give a folder with tokenizer.json, or, "
-            "without a network, set HF_HUB_OFFLINE=1 and use a cached tokenizer"
-        ) from None
-    if tokenizer.eos_token_id is None:
-        raise UserError(
-            f"tokenizer.path {name}: has no eos_token; give one that has an end of text"
-        )
-    if len(tokenizer) > config.vocabulary:
-        raise UserError(
-            f"tokenizer.path {name}: has {len(tokenizer)} tokens, and tokenizer.vocabulary is "
-            f"{config.vocabulary}; raise it"
-        )
-    encoded = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
-    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encoded:
-        raise UserError(
-            f"tokenizer.path {name}: cannot encode every character; give a byte-level one"
-        )
-    tokenizer.save_pretrained(out)
