@@ -25,7 +25,7 @@ from splitlaw.corpus.documents import (
     write_documents,
 )
 from splitlaw.corpus.domains.router import make_router
-from splitlaw.corpus.placement import CUT, DROP_REASONS, KEPT, Placement, place_documents
+from splitlaw.corpus.placement import CUT, DROP_REASONS, Placement, place_documents
 from splitlaw.corpus.sources.availability import check_shared_files
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import batch_documents, read_source
@@ -57,6 +57,7 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         placement = place_documents(config, owners, store, workers)
         _count_dropped(config, placement, dropped)
         _check_no_split_is_empty(config, placement, dropped)
+        _check_domains_are_parts(config, placement)
         _write(config, sources, store, placement, dropped, long, out)
     for line in describe_cards(out / name / "card.json" for name in config.names):
         print(line, file=sys.stderr)
@@ -121,7 +122,7 @@ def _check_no_split_is_empty(
     config: CorpusConfig, placement: Placement, dropped: dict[str, DroppedCounts]
 ) -> None:
     for number, name in enumerate(config.names):
-        own = (placement.destination == number) & (placement.outcome == KEPT)
+        own = placement.members(number)
         counts = np.bincount(placement.split[own], minlength=len(SPLITS))
         if counts.all():
             continue
@@ -136,6 +137,16 @@ def _check_no_split_is_empty(
         )
 
 
+def _check_domains_are_parts(config: CorpusConfig, placement: Placement) -> None:
+    """Refuse a domain that is all of the mixture: general text and the domain would not differ."""
+    whole = placement.members(0).sum()
+    for number, name in enumerate(config.names):
+        if number and placement.general_has_all and placement.members(number).sum() == whole:
+            raise UserError(
+                f"domain {name}: has all documents of general; add a domain, or sources of general"
+            )
+
+
 def _write(
     config: CorpusConfig,
     sources: list[tuple[str, Source]],
@@ -145,26 +156,30 @@ def _write(
     long: Counter[str],
     out: Path,
 ) -> None:
-    index, kept = placement.index, placement.outcome == KEPT
+    index = placement.index
     labels = [source.label for _, source in sources]
-    with Progress("writing", total=int(index.size[kept].sum()), unit="B") as progress:
+    members = [placement.members(number) for number in range(len(config.names))]
+    total = sum(int(index.size[own].sum()) for own in members)
+    with Progress("writing", total=total, unit="B") as progress:
         for (number, name), (code, split) in product(enumerate(config.names), enumerate(SPLITS)):
-            chosen = kept & (placement.destination == number) & (placement.split == code)
+            chosen = members[number] & (placement.split == code)
             rows = sort_by_key(index.keys, np.flatnonzero(chosen))
             batches = _document_batches(store, rows, labels)
             write_documents(split_path(out, name, split), batches)
             progress.add(int(index.size[rows].sum()))
     for number, name in enumerate(config.names):
         own = placement.owner == number
-        moved = own & kept & (placement.destination == 0) & (number > 0)
+        moved = own & members[0] & (placement.destination == 0) & (number > 0)
+        includes = number == 0 and placement.general_has_all
         write_card(
             out,
             name,
-            sources=[source.label for owner, source in sources if owner == name],
+            sources=[source.label for owner, source in sources if includes or owner == name],
             dropped=dropped[name],
             to_general=int(moved.sum()),
             cut=int((own & (placement.outcome == CUT)).sum()),
             long=long[name],
+            includes_domains=includes,
         )
 
 
