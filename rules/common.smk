@@ -16,7 +16,7 @@ from splitlaw.tokens.existing import tokenizer_digest
 from splitlaw.workflow import startup, terminal
 
 # The folder of text for `new_experiment`; not a key of the configuration.
-TEXT = str(config.pop("text", ""))
+TEXT = startup.text_folder(config.pop("text", ""), sys.argv)
 
 
 def read_experiment():

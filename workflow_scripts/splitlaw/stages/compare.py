@@ -12,6 +12,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
+from splitlaw.common.own_table import read_own_table
 from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.columns import GAINS
 from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL, STRATEGIES
@@ -99,7 +100,7 @@ def cell_rows(
 
 def _read(table: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(table)
+        return read_own_table(table)
     except (OSError, ValueError) as cause:
         reason = " ".join(str(cause).split())
         raise UserError(

@@ -57,6 +57,15 @@ def read_experiment(
     return experiment
 
 
+def text_folder(value: Any, arguments: Sequence[str]) -> str:
+    """The folder of text that `--config text=FOLDER` names, as it was typed.
+
+    `value` is Snakemake's, which reads a name such as `no` or `1e3` as something else.
+    """
+    typed = [word.removeprefix("text=") for word in arguments if word.startswith("text=")]
+    return typed[-1] if typed else str(value or "")
+
+
 def begin(config: ExperimentConfig, folder: Path, workflow: Any, arguments: Sequence[str]) -> None:
     """Check the results folder and the cluster, and record the session.
 

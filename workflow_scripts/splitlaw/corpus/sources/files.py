@@ -88,7 +88,8 @@ def _open_decompressed(path: Path) -> Iterator[BinaryIO]:
         with gzip.open(path) as stream:
             yield cast(BinaryIO, stream)
     elif suffix == ".zst":
-        with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "zstd") as inner:
+        # pyarrow opens only paths that are UTF-8.
+        with pa.PythonFile(path.open("rb")) as raw, pa.CompressedInputStream(raw, "zstd") as inner:
             yield cast(BinaryIO, io.BufferedReader(cast(Any, inner), _BUFFER_BYTES))
     else:
         with path.open("rb", _BUFFER_BYTES) as plain:

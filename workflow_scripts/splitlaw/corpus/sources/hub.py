@@ -1,5 +1,6 @@
 """Documents of a Hugging Face data set: from the hub, from its cache, or from a local folder."""
 
+import glob
 import logging
 import re
 import sys
@@ -68,10 +69,9 @@ def _local_files(source: Source) -> list[Path]:
         return []
     from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
 
+    place = glob.escape(str(folder.resolve()))
     try:
-        found = DataFilesDict.from_patterns(
-            get_data_patterns(str(folder.resolve())), base_path=str(folder.resolve())
-        )
+        found = DataFilesDict.from_patterns(get_data_patterns(place), base_path=place)
     except EmptyDatasetError:
         return []
     files = [Path(name) for name in found.get(source.split, ())]
