@@ -15,7 +15,7 @@ rule new_experiment:
         text=text_folder,
     threads: 1
     conda:
-        "../envs/law.yaml"
+        "../envs/train.yaml"
     localrule: True
     shell:
         "python workflow_scripts/new_experiment.py --text={params.text:q} --out {output.config:q}"

@@ -291,5 +291,4 @@ def test_kept_and_dropped_text_is_shown_with_warnings(
         rf"too_short 1 {amount}; bad_input: empty file 1 {amount}",
         shown,
     )
-    warnings = [line for line in lines if line.startswith("warning")]
-    assert warnings == ["warning: domain law: 17% dropped as exact_duplicate"]
+    assert not [line for line in lines if line.startswith("warning")]

@@ -19,7 +19,7 @@ def local(tmp_path_factory, cluster):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, cluster):
-    return Project(tmp_path_factory.mktemp("cluster"), tiny(), cluster.environment)
+    return Project(tmp_path_factory.mktemp("a cluster"), tiny(), cluster.environment)
 
 
 def jobs(cluster, state="RUNNING"):

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -38,6 +39,18 @@ _ROW_GROUP_BYTES = 16 << 20
 """Text per row group of the Parquet files, which is held in memory while it is written."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The counts of the first pass over the sources, by domain."""
+
+    dropped: dict[str, DroppedCounts]
+    """Documents and bytes that were dropped, by reason."""
+    long: Counter[str]
+    """Number of long documents that were cut."""
+    errors: dict[str, InputErrors]
+    """Files that could not be read, and detected encodings."""
+
+
 def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None:
     """Read, clean, de-duplicate, split and write the corpus into the folder `out`.
 
@@ -52,13 +65,13 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         working_folder(out) as folder,
         DocumentStore(folder, near.permutations if near else 0) as store,
     ):
-        dropped, long = _fill_store(config, sources, store, workers)
+        reading = _fill_store(config, sources, store, workers)
         owners = np.array([config.names.index(name) for name, _ in sources])
         placement = place_documents(config, owners, store, workers)
-        _count_dropped(config, placement, dropped)
-        _check_no_split_is_empty(config, placement, dropped)
+        _count_dropped(config, placement, reading.dropped)
+        _check_no_split_is_empty(config, placement, reading.dropped)
         _check_domains_are_parts(config, placement)
-        _write(config, sources, store, placement, dropped, long, out)
+        _write(config, sources, store, placement, reading, out)
     for line in describe_cards(out / name / "card.json" for name in config.names):
         print(line, file=sys.stderr)
     if placement.clusters:
@@ -70,11 +83,8 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
 
 def _fill_store(
     config: CorpusConfig, sources: list[tuple[str, Source]], store: DocumentStore, workers: int
-) -> tuple[dict[str, DroppedCounts], Counter[str]]:
-    """Fill the store with clean documents.
-
-    Returns, by domain, what was dropped meanwhile and how many long documents were cut.
-    """
+) -> Reading:
+    """Fill the store with clean documents."""
     errors = {name: InputErrors(config.cleaning.on_bad_input) for name in config.names}
     dropped: dict[str, DroppedCounts] = {name: {} for name in config.names}
     long: Counter[str] = Counter()
@@ -97,8 +107,8 @@ def _fill_store(
     for name, domain_errors in errors.items():
         for reason, count in sorted(domain_errors.counts.items()):
             print(f"domain {name}: {count} skipped: {reason}", file=sys.stderr)
-            _add_dropped(dropped[name], f"bad_input: {reason}", count, 0)
-    return dropped, long
+            _add_dropped(dropped[name], f"bad_input: {reason}", count, domain_errors.bytes[reason])
+    return Reading(dropped=dropped, long=long, errors=errors)
 
 
 def _add_dropped(dropped: DroppedCounts, reason: str, documents: int, size: int) -> None:
@@ -152,8 +162,7 @@ def _write(
     sources: list[tuple[str, Source]],
     store: DocumentStore,
     placement: Placement,
-    dropped: dict[str, DroppedCounts],
-    long: Counter[str],
+    reading: Reading,
     out: Path,
 ) -> None:
     index = placement.index
@@ -175,10 +184,11 @@ def _write(
             out,
             name,
             sources=[source.label for owner, source in sources if includes or owner == name],
-            dropped=dropped[name],
+            dropped=reading.dropped[name],
             to_general=int(moved.sum()),
             cut=int((own & (placement.outcome == CUT)).sum()),
-            long=long[name],
+            long=reading.long[name],
+            encodings=reading.errors[name].encodings,
             includes_domains=includes,
         )
 

@@ -20,6 +20,16 @@ LARGEST_HELD_OUT = 0.4
 """Largest share of the documents in one held-out split, so that both leave some to train on."""
 
 
+def _check_encoding(name: str) -> str:
+    try:
+        text = name == "auto" or not isinstance("".encode(name), str)
+    except (LookupError, ValueError):
+        text = False
+    if not text:
+        raise ValueError(f"{name} is no encoding; give utf-8, auto, or a name such as cp1252")
+    return name
+
+
 class Source(Settings):
     """A source of documents, which has exactly one of `package`, `files` and `dataset`."""
 
@@ -31,6 +41,9 @@ class Source(Settings):
     """Name of a data set on the Hugging Face Hub, or a folder that `datasets` can open."""
     text_field: str = "text"
     """Field or column that holds the text."""
+    encoding: Annotated[str, AfterValidator(_check_encoding)] = "utf-8"
+    """Encoding of text, JSON and CSV files: a name that Python knows, such as `cp1252`, or `auto`,
+    which detects the encoding of each file."""
     config: str | None = None
     """Configuration of the data set, where it has several."""
     split: str = "train"

@@ -46,6 +46,8 @@ class Domain:
     """Number of files that they match."""
     bytes: int
     """Size of all files; compressed ones count with their compressed size."""
+    paths: tuple[Path, ...] = ()
+    """The files."""
 
     @property
     def tokens(self) -> float:
@@ -119,6 +121,7 @@ def _domain(folder: Path, *, deep: bool) -> Domain | None:
         patterns=tuple(f"{path}/{within}{kind}" for kind in kinds),
         files=len(files),
         bytes=sum(file.stat().st_size for file in files),
+        paths=tuple(files),
     )
 
 

@@ -30,7 +30,7 @@ def read_dataset(source: Source, errors: InputErrors) -> Iterator[Located]:
     files = _local_files(source)
     if files:
         for path in files:
-            yield from read_file(path, source.text_field, errors)
+            yield from read_file(path, source.text_field, errors, encoding=source.encoding)
         return
     name = source.dataset
     with _silenced_loggers(), _explained(source):
