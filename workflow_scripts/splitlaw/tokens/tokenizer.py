@@ -1,7 +1,9 @@
 """The stage `train_tokenizer`: train a byte-level BPE tokenizer, or copy an existing one."""
 
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -9,6 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, write_json
 from splitlaw.corpus.documents import read_documents
+from splitlaw.corpus.working_folder import exit_on_sigterm, remove_leftovers
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import TokenizerConfig
 from splitlaw.tokens.existing import copy_tokenizer
@@ -34,13 +37,35 @@ def make_tokenizer(config: TokenizerConfig, corpus: Path, out: Path) -> None:
     if config.path is not None:
         copy_tokenizer(config, out)
         return
-    tokenizer = train_bpe(_training_text(corpus, config.max_bytes), config.vocabulary)
+    remove_leftovers(out)
+    with exit_on_sigterm():
+        texts = _training_text(corpus, config.max_bytes)
+        tokenizer = _in_thread(lambda: train_bpe(texts, config.vocabulary))
     if tokenizer.get_vocab_size() != config.vocabulary:
         raise UserError(
             f"tokenizer.vocabulary is {config.vocabulary}, and the text of general gives only "
             f"{tokenizer.get_vocab_size()} tokens; lower it or give general more text"
         )
     save_tokenizer(tokenizer, out)
+
+
+def _in_thread(action: Callable[[], Tokenizer]) -> Tokenizer:
+    """Return the value of `action`, which another thread computes.
+
+    Python handles signals in the main thread only, and `tokenizers` does not return to it during
+    training: the process would ignore SIGTERM for minutes, and the scheduler would kill it.
+    """
+    future: Future[Tokenizer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    # Not an executor: at exit, Python waits for the threads of one.
+    threading.Thread(target=run, daemon=True).start()
+    return future.result()
 
 
 def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
