@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 from splitlaw.corpus.sources.availability import files_digest
 from splitlaw.experiment import identity
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import JOINT, SCRATCH, STRATEGIES
+from splitlaw.experiment.strategies import JOINT, NO_SPLIT, SCRATCH, STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.stages.text_folder import plain
 from splitlaw.tokens.existing import tokenizer_digest
@@ -159,9 +159,18 @@ def items_folder(wildcards):
     return f"{RESULTS}/benchmarks/items"
 
 
-def shared_trunk(wildcards):
-    """The final trunk, if the strategy trains general text before the domains."""
-    return [] if wildcards.strategy in (SCRATCH, JOINT) else f"{FINAL}/trunk.json"
+def trunks_of(wildcards):
+    """The final trunks that a strategy's models begin from, if it trains general text first."""
+    if wildcards.strategy in (SCRATCH, JOINT):
+        return []
+    if EXPERIMENT.final.trunk == "shared" or wildcards.strategy == NO_SPLIT:
+        return f"{FINAL}/trunk.json"
+    return expand(f"{FINAL}/trunks/{{domain}}.json", domain=DOMAINS, allow_missing=True)
+
+
+def trunk_domain(wildcards):
+    """The option of a job that trains the independent trunk of a domain."""
+    return f"--domain {wildcards.domain}"
 
 
 def final_tables(seeds):

@@ -94,6 +94,47 @@ def test_joint_training_is_one_model_on_the_tokens_of_the_plan(job, plan):
     assert "No law covers this recipe" in card and "nan" not in card
 
 
+INDEPENDENT = {
+    **PLAN,
+    "trunk": "independent",
+    "pretrain_tokens": 650,
+    "specialize_tokens": {"law": 640, "medicine": 320},
+}
+
+
+def test_independent_trunks_have_their_own_seeds_and_the_same_compute(job, tokens):
+    plan = tokens / "plan.json"
+    plan.write_text(json.dumps(INDEPENDENT))
+    execution = ExecutionConfig(compile=False, device="cpu")
+    for domain in ("law", "medicine"):
+        out = job.results / f"{domain}.json"
+        train_trunk(job, plan, domain=domain, execution=execution, out=out)
+        assert json.loads(out.read_text())["trained_tokens_of_this_process"] == 640
+    table = train(job, plan, "optimal").set_index("domain")
+    assert (table["seed"] == 0).all()
+    assert (table["flops"] == (2 * 640 + 960) * job.shape.flops_per_token).all()
+    folder = job.results / "final/tiny/1301/seed0/optimal"
+    runs = {
+        domain: json.loads((folder / domain / "run.json").read_text())
+        for domain in ("law", "medicine")
+    }
+    assert {domain: run["seed"] for domain, run in runs.items()} == {
+        "law": 1_000_000,
+        "medicine": 2_000_000,
+    }
+    trained = sum(run["trained_tokens_of_this_process"] for run in runs.values())
+    assert trained == 960, "the trunks are not trained again"
+    no_split = train(job, plan, "no_split")
+    assert (no_split["flops"] == 1280 * job.shape.flops_per_token).all()
+
+
+def test_a_domain_without_tokens_cannot_have_its_own_trunk(job, tokens):
+    plan = tokens / "plan.json"
+    plan.write_text(json.dumps({**INDEPENDENT, "specialize_tokens": {"law": 640, "medicine": 1}}))
+    with pytest.raises(UserError, match="an independent trunk for medicine, which has no tokens"):
+        train(job, plan, "optimal")
+
+
 def test_a_plan_of_an_earlier_version_is_refused(job, plan):
     with pytest.raises(UserError, match=r"plan.json: has no recipe half; run choose_split again"):
         train(job, plan, "half")

@@ -187,8 +187,9 @@ class FinalConfig(Settings):
     """Seeds of initialisation and data order."""
     more_seeds: Values[Natural]
     """Seeds that the target `seeds` adds."""
-    trunk: Literal["shared"]
-    """One trunk for all domains. Independent trunks can be planned, but not trained."""
+    trunk: Literal["shared", "independent"]
+    """One trunk for all domains, or one for each, with its own seed and trained by its own job. The
+    budget pays for all of them, and the plan is the optimum for that."""
 
 
 class Completed(Settings):

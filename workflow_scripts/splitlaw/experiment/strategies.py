@@ -19,6 +19,9 @@ NO_SPLIT = "no_split"
 SCRATCH = "scratch"
 """One model for each domain, trained on its tokens alone."""
 
+TRUNK_SEEDS = 1_000_000
+"""Seeds of independent trunks differ by this much, so that they are no seeds of other runs."""
+
 BASELINES = (TWO_STAGE_90, HALF, JOINT, NO_SPLIT, SCRATCH)
 """The strategies that the optimal split is compared with, in the order of tables and figures."""
 STRATEGIES = (OPTIMAL, *BASELINES)
@@ -53,3 +56,8 @@ def model_domain(strategy: str, domain: str, specialize_tokens: int) -> str:
     It is `general` where one model serves all domains.
     """
     return GENERAL if strategy == JOINT or not specialize_tokens else domain
+
+
+def trunk_seed(seed: int, place: int) -> int:
+    """The seed of the independent trunk of the domain at `place` in the plan, counted from 0."""
+    return seed + (place + 1) * TRUNK_SEEDS

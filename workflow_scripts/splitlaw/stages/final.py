@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,11 +26,29 @@ from splitlaw.training.loop import Trainer
 from splitlaw.training.states import State
 
 
-def train_trunk(job: Job, plan_file: Path, *, execution: ExecutionConfig, out: Path) -> None:
-    """Train the general text that the runs of all strategies share."""
-    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)
-    runs = [run for recipe in recipes.values() for run in recipe.runs.values()]
-    grid.train_trunk(job, runs, "final trunk", execution=execution, out=out)
+def train_trunk(
+    job: Job,
+    plan_file: Path,
+    *,
+    domain: str | None = None,
+    execution: ExecutionConfig,
+    out: Path,
+) -> None:
+    """Train the general text that the runs of all strategies share.
+
+    With `domain`, it is that of the domain's independent trunk, with the trunk's own seed.
+    """
+    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens).values()
+    if domain is None:
+        runs = [run for r in recipes if not r.independent for run in r.runs.values()]
+        grid.train_trunk(job, runs, "final trunk", execution=execution, out=out)
+        return
+    apart = [recipe for recipe in recipes if recipe.independent]
+    if not apart or domain not in apart[0].runs:
+        raise UserError(f"{plan_file}: has no independent trunk of {domain}; leave out --domain")
+    own = replace(job, seed=apart[0].seed_of(domain, job.seed))
+    runs = [recipe.runs[domain] for recipe in apart]
+    grid.train_trunk(own, runs, f"final trunk {domain}", execution=execution, out=out)
 
 
 def train_strategy(
@@ -47,16 +65,21 @@ def train_strategy(
     recipe = recipes[strategy]
     domains = list(recipe.specialize_steps)
     mixtures = {JOINT_STREAM: recipe.mixture} if recipe.mixture else {}
-    trainer = job.trainer([GENERAL, *domains], execution, f"final {strategy}", mixtures)
     windows = job.windows([GENERAL, *domains])
-    trainer.expect([job.lineage(run) for run in recipe.runs.values()])
     rows = []
     exported: dict[Run, Path] = {}
+    trainers: dict[int, Trainer] = {}
     for domain, run in recipe.runs.items():
+        own = replace(job, seed=recipe.seed_of(domain, job.seed))
+        if own.seed not in trainers:
+            trainer = own.trainer([GENERAL, *domains], execution, f"final {strategy}", mixtures)
+            runs = [r for d, r in recipe.runs.items() if recipe.seed_of(d, job.seed) == own.seed]
+            trainer.expect([job.lineage(run) for run in runs])
+            trainers = {own.seed: trainer}  # one in memory at a time
         if run not in exported:
             folder = model_domain(strategy, domain, recipe.specialize_steps[domain])
             exported[run] = out.parent / folder
-            train_model(job, trainer, recipe, run, windows, exported[run])
+            train_model(own, trainer, recipe, run, windows, exported[run])
         file = exported[run] / "run.json"
         losses = trainer.world.on_main(partial(read_json, file))["losses"]
         rows.append(
