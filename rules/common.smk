@@ -9,13 +9,14 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 from splitlaw.corpus.sources.availability import files_digest
 from splitlaw.experiment import identity
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import SCRATCH, STRATEGIES
+from splitlaw.experiment.strategies import JOINT, NO_SPLIT, SCRATCH, STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.stages.text_folder import plain
+from splitlaw.tokens.existing import tokenizer_digest
 from splitlaw.workflow import startup, terminal
 
 # The folder of text for `new_experiment`; not a key of the configuration.
-TEXT = str(config.pop("text", ""))
+TEXT = startup.text_folder(config.pop("text", ""), sys.argv)
 
 
 def read_experiment():
@@ -85,7 +86,7 @@ def corpus_config(wildcards):
 
 
 def tokenizer_config(wildcards):
-    return identity.tokenizer_json(EXPERIMENT)
+    return identity.tokenizer_json(EXPERIMENT, tokenizer_digest(EXPERIMENT.tokenizer))
 
 
 def grid_config(wildcards):
@@ -106,10 +107,6 @@ def benchmark_config(wildcards):
 
 def forecast_config(wildcards):
     return identity.forecast_json(EXPERIMENT)
-
-
-def execution(wildcards):
-    return identity.execution_json(EXPERIMENT, wildcards.get("size"))
 
 
 def planned_shape(wildcards):
@@ -162,9 +159,18 @@ def items_folder(wildcards):
     return f"{RESULTS}/benchmarks/items"
 
 
-def shared_trunk(wildcards):
-    """The final trunk, if the strategy has general tokens."""
-    return [] if wildcards.strategy == SCRATCH else f"{FINAL}/trunk.json"
+def trunks_of(wildcards):
+    """The final trunks that a strategy's models begin from, if it trains general text first."""
+    if wildcards.strategy in (SCRATCH, JOINT):
+        return []
+    if EXPERIMENT.final.trunk == "shared" or wildcards.strategy == NO_SPLIT:
+        return f"{FINAL}/trunk.json"
+    return expand(f"{FINAL}/trunks/{{domain}}.json", domain=DOMAINS, allow_missing=True)
+
+
+def trunk_domain(wildcards):
+    """The option of a job that trains the independent trunk of a domain."""
+    return f"--domain {wildcards.domain}"
 
 
 def final_tables(seeds):

@@ -13,12 +13,13 @@ rule calibrate:
     threads: processes
     resources:
         **TRAINING_DEVICES,
+        device="--gpu" if devices.uses_gpu(EXPERIMENT, SITE) else "",
         runtime=15,
     conda:
         "../envs/train.yaml"
     shell:
         "python workflow_scripts/calibrate.py --config {params.config:q} --out {output.throughput}"
-        " 2> {log}"
+        " {resources.device} 2> {log}"
 
 
 # Without an output, so that every call runs it.

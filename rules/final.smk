@@ -14,6 +14,7 @@ rule final_trunk:
     params:
         config=final_config,
         results=results_folder,
+        domain="",
     threads: processes
     priority: 1
     resources:
@@ -26,14 +27,28 @@ rule final_trunk:
     shell:
         "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
-        " --plan {input.plan} --budget {wildcards.budget} --strategy trunk --out {output.run}"
-        " 2> {log}"
+        " --plan {input.plan} --budget {wildcards.budget} --strategy trunk {params.domain}"
+        " --out {output.run} 2> {log}"
+
+
+# With final.trunk independent: the trunk of one domain, which has a seed of its own.
+use rule final_trunk as final_trunk_of_domain with:
+    output:
+        run=f"{FINAL}/trunks/{{domain}}.json",
+    log:
+        f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-trunk-{{domain}}.log",
+    benchmark:
+        f"{RESULTS}/logs/final/{{size}}-{{budget}}-seed{{seed}}-trunk-{{domain}}.tsv"
+    params:
+        config=final_config,
+        results=results_folder,
+        domain=trunk_domain,
 
 
 rule final_strategy:
     input:
         plan=plan_of,
-        trunk=shared_trunk,
+        trunks=trunks_of,
         tokens=rules.tokenize.input.sidecars,
     output:
         losses=f"{FINAL}/{{strategy}}/losses.csv",

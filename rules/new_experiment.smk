@@ -2,16 +2,20 @@
 # No other rule depends on it, so that the file is never overwritten after the user has edited it.
 
 
+def text_folder(wildcards):
+    return TEXT  # not the value itself, in which Snakemake would fill in parts in braces
+
+
 rule new_experiment:
     output:
         config=f"{plain(Path(TEXT).name) if TEXT else 'experiment'}.yaml",
     log:
         f"{RESULTS}/logs/new_experiment.log",
     params:
-        text=TEXT,
+        text=text_folder,
     threads: 1
     conda:
-        "../envs/law.yaml"
+        "../envs/train.yaml"
     localrule: True
     shell:
         "python workflow_scripts/new_experiment.py --text={params.text:q} --out {output.config:q}"

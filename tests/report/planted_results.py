@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from splitlaw.common.files import write_json
+from splitlaw.experiment.strategies import JOINT, model_domain
 from splitlaw.laws import FitResult, fit_table
 from splitlaw.planner import plan
 from splitlaw.stages.gather import size_cost
@@ -127,7 +128,7 @@ def plant_recipe(folder, entry, seed):
     params, rows = SIZES[HELD_OUT], []
     total = entry["pretrain_tokens"] + sum(entry["specialize_tokens"].values())
     for domain, special in entry["specialize_tokens"].items():
-        model = domain if special else "general"
+        model = model_domain(entry["strategy"], domain, special)
         home = folder / "final" / HELD_OUT / str(BUDGET) / f"seed{seed}" / entry["strategy"] / model
         losses = plant_model(folder, home, entry, model, seed)
         rows.append(
@@ -157,6 +158,8 @@ def plant_model(folder, home, entry, model, seed):
     general = entry["pretrain_tokens"]
     for k, domain in enumerate(entry["specialize_tokens"]):
         special = entry["specialize_tokens"][domain] if domain == model else 0
+        if entry["strategy"] == JOINT:  # less than a specialist learns from the same tokens
+            special = entry["specialize_tokens"][domain] // 2
         rng = np.random.default_rng(k)
         tokens = rng.integers(100, 1500, DOCUMENTS).astype(float)
         rate = true_loss(SIZES[HELD_OUT], max(general, 1e5), special, domain)

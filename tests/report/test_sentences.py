@@ -65,6 +65,16 @@ def test_winning_and_losing_are_both_reported(recipes):
     assert "half and half: wrong sign" in " ".join(lost)
 
 
+def test_the_gain_over_no_split_is_divided_between_text_and_split(recipes):
+    of = {recipe.strategy: recipe for recipe in recipes}
+    joint, total = of["joint"], of["no_split"].gain
+    assert joint.data_gain + joint.gain == pytest.approx(total)
+    assert 0 < joint.data_gain_stderr < of["no_split"].stderr
+    text = " ".join(sentences.outcome(recipes))
+    assert f"The gain over no split is {total:.4f}" in text
+    assert f"{joint.data_gain:.4f}" in text and f"{joint.gain:.4f}" in text
+
+
 def test_without_measurements_there_is_no_outcome(recipes):
     none = [dataclasses.replace(r, measured=None, gain=None) for r in recipes]
     assert sentences.outcome(none) == []

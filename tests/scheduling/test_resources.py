@@ -106,6 +106,24 @@ def test_every_strategy_keeps_to_its_budget(config):
     assert all(part.steps * batch <= budget + batch for part in work)
 
 
+def test_independent_trunks_are_jobs_of_their_own(config):
+    config["final"]["trunk"] = "independent"
+    made = ExperimentConfig.read(config)
+    batch, budget, domains = (
+        made.training.batch_tokens,
+        made.final.budget_tokens,
+        len(made.domain_names),
+    )
+    jobs = resources.final_jobs(made)
+    assert jobs.count(resources.TRUNK) == domains
+    runs = resources.final_runs(made, 0.9, budget)
+    tokens = sum(batch * run.total for run in runs)
+    assert abs(tokens - budget) <= batch * domains, "every specialist pays for its own trunk"
+    steps = resources.final_work(made, "two_stage_90").steps
+    assert steps + domains * runs[0].pretrain_steps == pytest.approx(budget / batch, abs=domains)
+    assert resources.final_work(made, "no_split").steps == made.training.steps(budget)
+
+
 def test_seconds_are_the_sum_of_the_parts():
     work = Work(runs=2, steps=100, evaluated_tokens=8000, jobs=1)
     assert work.seconds(THROUGHPUT, 10) == pytest.approx(10 + 2 * 0.5 + 1 + 2)

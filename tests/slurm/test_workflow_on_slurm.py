@@ -19,7 +19,7 @@ def local(tmp_path_factory, cluster):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, cluster):
-    return Project(tmp_path_factory.mktemp("cluster"), tiny(), cluster.environment)
+    return Project(tmp_path_factory.mktemp("a cluster"), tiny(), cluster.environment)
 
 
 def jobs(cluster, state="RUNNING"):
@@ -45,20 +45,26 @@ def test_a_request_that_the_site_cannot_satisfy_ends_in_one_line(project, site, 
     assert not list((project.folder / "results/tiny").glob("corpus/*"))
 
 
-def test_a_requeued_job_and_a_killed_workflow_give_the_same_losses(project, local, cluster):
-    """A job is requeued; Snakemake is killed; the next one names the job and how to resume.
+def test_a_job_with_a_gpu_that_torch_cannot_use_is_refused(project, cluster):
+    """The GPU is only a device file. All training of a size is one job, which requests it once."""
+    project.adapt({"gpu_partition": "gpu"}, retries=0)
+    workflow = project.start("snakemake", "--profile", "slurm", "evaluate")
+    workflow.wait()
+    project.adapt({})
+    assert "but torch" in project.output() and "set execution.device to cpu" in project.output()
+    assert not list(project.folder.glob("results/tiny/checkpoints/**/*.safetensors"))
+    lines = (cluster.ask("scontrol", "show", "job", "--oneliner") or "").splitlines()
+    grid = [line for line in lines if "Partition=gpu" in line]
+    assert len(grid) == 2, "one for each size"
+    assert all(re.search(r"gres[:/]gpu[:=]1\b", line) for line in grid), grid
 
-    The GPU is only a device file, so that models are trained on the CPU of its node. All training
-    of a size is one job, which requests the GPU once.
-    """
-    project.adapt({"gpu_partition": "gpu"})
+
+def test_a_requeued_job_and_a_killed_workflow_give_the_same_losses(project, local, cluster):
+    """A job is requeued; Snakemake is killed; the next one names the job and how to resume."""
     workflow = project.start("snakemake", "--profile", "slurm", "evaluate")
     state = "results/tiny/checkpoints/**/*.safetensors"
     project.wait(lambda: list(project.folder.glob(state)), "the first state")
     grid = [number for number, what in jobs(cluster).items() if "pretrain_size" in what]
-    assert len(grid) == 1, "one GPU, so one of the two sizes at a time"
-    about = cluster.ask("scontrol", "show", "job", grid[0])
-    assert "Partition=gpu" in about and re.search(r"gres[:/]gpu[:=]1\b", about), about
     assert cluster.ask("scontrol", "requeue", grid[0]) is not None
     project.wait(lambda: grid[0] in jobs(cluster), "the requeued job to run again")
 

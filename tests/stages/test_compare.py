@@ -12,12 +12,35 @@ from splitlaw.stages.compare import Cell, cell_rows, read_cells, system_rows, ve
 def gains(*results):
     """Rows of `benchmark_gains.csv`: seed, system, metric, difference, error."""
     rows = [
-        ["optimal", system, "w16", 100, seed, "all_tasks", metric, difference, error,
+        ["optimal", system, "no_split", "w16", 100, seed, "all_tasks", metric, difference, error,
          difference - 1.6 * error, difference + 1.6 * error, 10, ""]
         for seed, system, metric, difference, error in results
     ]  # fmt: skip
-    other = ["half", "routed", "w16", 100, 0, "all_tasks", "acc", 9.0, 0.1, 8.8, 9.2, 10, ""]
+    other = [
+        "half",
+        "routed",
+        "no_split",
+        "w16",
+        100,
+        0,
+        "all_tasks",
+        "acc",
+        9.0,
+        0.1,
+        8.8,
+        9.2,
+        10,
+        "",
+    ]
     return pd.DataFrame([*rows, other], columns=BENCHMARK_GAINS)
+
+
+def test_the_gain_of_joint_training_is_apart_from_that_over_it():
+    table = gains((0, "routed", "acc", 0.1, 0.04), (0, "single", "acc", 0.3, 0.04))
+    table.loc[0, "against"] = "joint"
+    table.loc[1, "strategy"] = "joint"
+    rows = {(row["system"], row["against"]): row["gain"] for row in system_rows(table)}
+    assert rows == {("routed", "joint"): 0.1, ("joint", "no_split"): 0.3}
 
 
 def test_a_gain_is_positive_where_the_split_is_better():

@@ -6,6 +6,7 @@ import pytest
 from planted_tokens import job_of
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.stages.final import train_strategy, train_trunk
@@ -30,7 +31,14 @@ PLAN = {
             "pretrain_tokens": 1301,
             "specialize_tokens": {"law": 0, "medicine": 0},
             "predicted_loss": {"law": [None] * 3, "medicine": [None] * 3},
-        }
+        },
+        {
+            "strategy": "joint",
+            "law": None,
+            "pretrain_tokens": 650,
+            "specialize_tokens": {"law": 520, "medicine": 130},
+            "predicted_loss": {"law": [None] * 3, "medicine": [None] * 3},
+        },
     ],
 }
 
@@ -68,6 +76,68 @@ def test_a_recipe_without_a_predicted_loss_is_trained(job, plan):
     assert table["predicted_loss"].isna().all() and table["loss"].notna().all()
     card = (job.results / "final/tiny/1301/seed0/no_split/general/README.md").read_text()
     assert "nan" not in card
+
+
+def test_joint_training_is_one_model_on_the_tokens_of_the_plan(job, plan):
+    table = train(job, plan, "joint").set_index("domain")
+    assert table["pretrain_tokens"].to_list() == [640, 640]
+    assert table["specialize_tokens"].to_dict() == {"law": 512, "medicine": 128}
+    assert (table["flops"] == 1280 * job.shape.flops_per_token).all()
+    assert table["predicted_loss"].isna().all()
+    folder = job.results / "final/tiny/1301/seed0/joint/general"
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["general"]
+    run = json.loads((folder / "run.json").read_text())
+    assert run["mixture_steps"] == {"general": 10, "law": 8, "medicine": 2}
+    assert {name: run["losses"][name]["loss"] for name in table.index} == table["loss"].to_dict()
+    card = (folder / "README.md").read_text()
+    assert "# general, strategy joint" in card and "| medicine | 128 | 2% |  |" in card
+    assert "No law covers this recipe" in card and "nan" not in card
+
+
+INDEPENDENT = {
+    **PLAN,
+    "trunk": "independent",
+    "pretrain_tokens": 650,
+    "specialize_tokens": {"law": 640, "medicine": 320},
+}
+
+
+def test_independent_trunks_have_their_own_seeds_and_the_same_compute(job, tokens):
+    plan = tokens / "plan.json"
+    plan.write_text(json.dumps(INDEPENDENT))
+    execution = ExecutionConfig(compile=False, device="cpu")
+    for domain in ("law", "medicine"):
+        out = job.results / f"{domain}.json"
+        train_trunk(job, plan, domain=domain, execution=execution, out=out)
+        assert json.loads(out.read_text())["trained_tokens_of_this_process"] == 640
+    table = train(job, plan, "optimal").set_index("domain")
+    assert (table["seed"] == 0).all()
+    assert (table["flops"] == (2 * 640 + 960) * job.shape.flops_per_token).all()
+    folder = job.results / "final/tiny/1301/seed0/optimal"
+    runs = {
+        domain: json.loads((folder / domain / "run.json").read_text())
+        for domain in ("law", "medicine")
+    }
+    assert {domain: run["seed"] for domain, run in runs.items()} == {
+        "law": 1_000_000,
+        "medicine": 2_000_000,
+    }
+    trained = sum(run["trained_tokens_of_this_process"] for run in runs.values())
+    assert trained == 960, "the trunks are not trained again"
+    no_split = train(job, plan, "no_split")
+    assert (no_split["flops"] == 1280 * job.shape.flops_per_token).all()
+
+
+def test_a_domain_without_tokens_cannot_have_its_own_trunk(job, tokens):
+    plan = tokens / "plan.json"
+    plan.write_text(json.dumps({**INDEPENDENT, "specialize_tokens": {"law": 640, "medicine": 1}}))
+    with pytest.raises(UserError, match="an independent trunk for medicine, which has no tokens"):
+        train(job, plan, "optimal")
+
+
+def test_a_plan_of_an_earlier_version_is_refused(job, plan):
+    with pytest.raises(UserError, match=r"plan.json: has no recipe half; run choose_split again"):
+        train(job, plan, "half")
 
 
 def test_every_model_is_evaluated_on_every_domain_and_its_folder_opens(job, plan):

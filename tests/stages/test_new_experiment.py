@@ -121,21 +121,22 @@ def test_an_existing_file_is_not_overwritten(tmp_path, capsys):
 
 
 def test_names_are_converted():
-    names = {"Law": "law", "EU law (2024)": "eu_law_2024", "2024": "text_2024", "übung": "bung"}
+    names = {"Law": "law", "EU law (2024)": "eu_law_2024", "2024": "text_2024", "übung": "ubung"}
     names |= {"discover": "text_discover", "No": "text_no"}
     assert {name: plain(name) for name in names} == names
 
 
 @pytest.mark.slow
 def test_the_target_writes_a_configuration_that_can_be_run(tmp_path, root):
-    (tmp_path / "project").mkdir()
-    project = Project(root, tmp_path / "project")
-    write(tmp_path / "contracts", files=10)
-    asked = ["new_experiment", "--config", f"text={tmp_path / 'contracts'}"]
+    folder = tmp_path / "the project [1]"
+    folder.mkdir()
+    project = Project(root, folder)
+    write(tmp_path / "contracts {2024}", files=10)
+    asked = ["new_experiment", "--config", f"text={tmp_path / 'contracts {2024}'}"]
     done = project.run(*asked)
     assert done.returncode == 0, done.stderr
     assert "10 files" in done.stdout
-    jobs = project.planned("--configfile", "contracts.yaml")
+    jobs = project.planned("--configfile", "contracts_2024.yaml")
     assert jobs["tokenize_domain"] == 2
     assert jobs["report"] == 1
     refused = project.run("new_experiment")

@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -240,3 +241,27 @@ def test_tokenizing_leaves_no_working_copies(made: Path) -> None:
     assert tokenize(made, '{"characters_per_document": 50, "minimum_tokens": 100}') == 0
     assert not list((made / "tokens/law").glob(".*"))
     assert not (made / "tokens/law/lock").exists()
+
+
+def test_sigterm_ends_the_training_of_a_tokenizer_at_once(tmp_path: Path) -> None:
+    """Also while the library trains, which takes about ten seconds here: executorlib issue 1049."""
+    random = np.random.default_rng(0)
+    words = ["".join(map(chr, 97 + random.integers(0, 26, 9))) for _ in range(60_000)]
+    text = " ".join(words).encode()
+    documents = ([f"{i:032x}" for i in range(4)], ["made"] * 4, [text] * 4)
+    write_documents(split_path(tmp_path / "corpus", "general", "train"), [documents])
+    out = tmp_path / "tokenizer"
+    out.mkdir()
+    (out / ".tokenizer.json.0a1b2c3d.part").write_text("of a run that was killed")
+    options = ["--corpus", str(tmp_path / "corpus"), "--config", '{"vocabulary": 60000}']
+    script = Path(__file__).parents[2] / "workflow_scripts" / "train_tokenizer.py"
+    process = subprocess.Popen([sys.executable, str(script), *options, "--out", str(out)])
+    while list(out.iterdir()):  # removed when the work begins
+        time.sleep(0.05)
+    time.sleep(1)
+    assert process.poll() is None
+    began = time.monotonic()
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert time.monotonic() - began < 5
+    assert not list(out.iterdir())

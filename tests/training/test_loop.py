@@ -40,12 +40,17 @@ RUNS = [
 ]
 
 
-def trainer(tokens, store="checkpoints", config=CONFIG, **execution) -> Trainer:
+MIXTURES = {"joint-mixture": {GENERAL: 20, "law": 15, "medicine": 5}}
+MIXED = Run(domain="joint-mixture", pretrain_steps=0, specialize_steps=40)
+
+
+def trainer(tokens, store="checkpoints", config=CONFIG, mixtures=MIXTURES, **execution) -> Trainer:
     return Trainer(
         shape=SHAPE,
         config=config,
         seed=0,
         sidecars={d: tokens / "tokens" / d / "tokens.json" for d in (GENERAL, "law", "medicine")},
+        mixtures=mixtures,
         checkpoints=tokens / store,
         execution=ExecutionConfig(compile=False, **execution),
         progress=Progress("test", quiet=True),
@@ -86,9 +91,11 @@ def test_the_microbatch_changes_no_more_than_rounding(tokens):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("at", [3, 19, 25, 37])
-def test_a_killed_run_ends_in_the_same_bits(tokens, at):
-    run = RUNS[2]
+@pytest.mark.parametrize(
+    ("run", "at"),
+    [(RUNS[2], 3), (RUNS[2], 19), (RUNS[2], 25), (RUNS[2], 37), (MIXED, 13), (MIXED, 35)],
+)
+def test_a_killed_run_ends_in_the_same_bits(tokens, run, at):
     undisturbed = trainer(tokens, store="undisturbed")
     undisturbed.reach(run.lineage(0.2))
 
@@ -108,6 +115,25 @@ def test_a_killed_run_ends_in_the_same_bits(tokens, at):
     assert same(weights(again), weights(undisturbed))
     assert again.usage.steps == run.total - at - 1, "nothing before the kill is trained twice"
     assert not list(tokens.glob("checkpoints/**/*.resume.safetensors"))
+
+
+def test_a_mixture_shares_no_state_with_one_of_other_weights(tokens):
+    trained = trainer(tokens)
+    trained.reach(MIXED.lineage(0.2))
+    trained.reach(RUNS[1].lineage(0.2))
+    alone = trainer(tokens, store="alone", mixtures={})
+    alone.reach(RUNS[1].lineage(0.2))
+    assert same(weights(trained), weights(alone)), "a mixture leaves other streams as they are"
+    other = {"joint-mixture": {**MIXTURES["joint-mixture"], "law": 16}}
+    again = trainer(tokens, mixtures=other)
+    again.reach(MIXED.lineage(0.2))
+    assert again.usage.steps == MIXED.total
+
+
+def test_a_mixture_of_more_text_than_there_is_is_refused(tokens):
+    long = trainer(tokens, mixtures={"joint-mixture": {"law": 190, GENERAL: 20}})
+    with pytest.raises(UserError, match="5992 training tokens of law, but a run requires 6080"):
+        long.reach(Run(domain="joint-mixture", pretrain_steps=0, specialize_steps=210).lineage(0.2))
 
 
 def test_a_longer_trunk_continues_from_the_last_state(tokens):
@@ -250,3 +276,34 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tokens):
     broken = trainer(tokens, config=CONFIG.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(UserError, match="the loss at step 9 is"):
         broken.reach(RUNS[0].lineage(0.2))
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e38])
+def test_a_state_that_is_not_finite_is_never_stored(tokens, rate):
+    """A resume state is due after every step, and the loss is read after every tenth.
+
+    kyutai-labs/pocket-tts issue 262.
+    """
+    config = CONFIG.model_copy(update={"learning_rate": rate})
+    broken = trainer(tokens, config=config, checkpoint_seconds=1e-9)
+    with pytest.raises(Diverged, match=r"is not finite after step \d;"):
+        broken.reach(RUNS[0].lineage(0.2))
+    stored = list(tokens.glob("checkpoints/**/*.safetensors"))
+    assert stored and all(broken.store.load(file) is not None for file in stored)
+
+
+def test_a_stored_state_that_is_not_finite_is_not_resumed_from(tokens, monkeypatch):
+    """Earlier versions stored such resume states."""
+    from splitlaw.training import states
+
+    lineage = RUNS[0].lineage(0.2)
+    sound = trainer(tokens)
+    sound.reach(RUNS[1].lineage(0.2))
+    sound.states.restore(RUNS[1].lineage(0.2)[:1])
+    with torch.no_grad():
+        next(sound.model.parameters())[0, 0] = torch.nan
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "not_finite", lambda state: None)
+        sound.states.save_resume((Segment(domain=GENERAL, total=None, stop=25),))
+    again = trainer(tokens)
+    assert again.states.restore(lineage) == 20

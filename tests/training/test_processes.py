@@ -109,6 +109,52 @@ def test_a_stopped_run_continues_with_any_number_of_processes(planted, number, p
         assert losses(results) == losses(planted / "two")
 
 
+PLAN = {
+    "trunk": "shared",
+    "law": "additive",
+    "candidates": [],
+    "pretrain_tokens": 320,
+    "specialize_tokens": {"law": 960},
+    "predicted_loss": {"law": [None] * 3},
+    "baselines": [
+        {
+            "strategy": "joint",
+            "law": None,
+            "pretrain_tokens": 320,
+            "specialize_tokens": {"law": 960},
+            "predicted_loss": {"law": [None] * 3},
+        }
+    ],
+}
+
+
+def joint(tokens: Path, results: Path) -> list[str]:
+    """The command that trains one model on general text and law, in two processes."""
+    (tokens / "plan.json").write_text(json.dumps(PLAN))
+    (results / "tokenizer").mkdir(exist_ok=True)
+    words = command(results, processes=2, checkpoint_seconds=0.001)
+    words = words[: words.index("--domain")]
+    words[1] = str(ROOT / "workflow_scripts/train_final.py")
+    words[words.index("--out") + 1] = str(results / "final/joint/losses.csv")
+    return [*words, "--strategy", "joint", "--budget", "1280", "--plan", str(tokens / "plan.json")]
+
+
+def test_a_stopped_mixture_ends_in_the_bits_of_an_undisturbed_one(planted):
+    whole, stopped = (folder(planted, f"joint-{name}") for name in ("whole", "stopped"))
+    done = subprocess.run(joint(planted, whole), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = subprocess.Popen(joint(planted, stopped), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while not list(stopped.glob("checkpoints/**/*.resume.safetensors")):
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(timeout=100) == 128 + signal.SIGTERM
+    done = subprocess.run(joint(planted, stopped), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert final_state(stopped) == final_state(whole)
+
+
 def test_more_processes_than_a_batch_has_windows_are_refused_in_a_line(planted):
     done = train(planted, processes=8)
     assert done.returncode == 2

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.training.stream import TokenStream
+from splitlaw.training.stream import MixedStream, TokenStream
 
 
-def stream(tokens, **other):
+def stream(tokens, domain="law", **other):
     settings = {"vocabulary": 32, "seed": 0, "context": 8, "batch": 4, **other}
-    return TokenStream(tokens / "tokens/law/tokens.json", **settings)
+    return TokenStream(tokens / "tokens" / domain / "tokens.json", **settings)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(tokens):
@@ -36,3 +36,37 @@ def test_a_token_type_too_small_for_the_vocabulary_is_refused(tokens):
 def test_too_little_text_for_one_window_is_refused(tokens):
     with pytest.raises(UserError, match="fewer than one window"):
         stream(tokens, context=6000)
+
+
+WEIGHTS = {"law": 30, "medicine": 12, "general": 5}
+
+
+def mixed(tokens, weights=WEIGHTS, **other):
+    sources = {name: stream(tokens, name, **other) for name in weights}
+    return MixedStream(sources, weights, seed=other.get("seed", 0))
+
+
+def test_a_mixed_batch_is_a_function_of_seed_step_and_weights(tokens):
+    forwards = [mixed(tokens).read(step) for step in (5, 40, 6)]
+    backwards = [mixed(tokens).read(step) for step in (6, 40, 5)][::-1]
+    assert all(np.array_equal(one, other) for one, other in zip(forwards, backwards, strict=True))
+    parts = [mixed(tokens).read(40, rows) for rows in (slice(0, 2), slice(2, 4))]
+    assert np.array_equal(np.concatenate(parts), forwards[1])
+    reordered = mixed(tokens, dict(reversed(WEIGHTS.items())))
+    assert np.array_equal(reordered.read(5), forwards[0])
+    assert not np.array_equal(mixed(tokens, seed=1).read(5), forwards[0])
+    assert not np.array_equal(mixed(tokens, {**WEIGHTS, "law": 31}).read(5), forwards[0])
+
+
+def test_a_mixture_has_the_windows_that_its_sources_read_alone(tokens):
+    data = mixed(tokens)
+    steps = sum(WEIGHTS.values())
+    assert data.windows_read(steps) == {name: 4 * weight for name, weight in WEIGHTS.items()}
+    seen = [tuple(row) for step in range(steps) for row in data.read(step)]
+    found = dict.fromkeys(WEIGHTS, 0)
+    for name, weight in WEIGHTS.items():
+        own = stream(tokens, name)
+        rows = [tuple(row) for step in range(weight) for row in own.read(step)]
+        assert [row for row in seen if row in set(rows)] == rows, "in the order of the source"
+        found[name] = sum(row in set(rows) for row in seen[: 4 * (steps // 2)])
+    assert data.windows_read(steps // 2) == found

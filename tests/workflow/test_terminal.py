@@ -73,7 +73,7 @@ def test_a_log_gets_one_line_a_stage(shown):
 
 
 def test_dropped_text_is_shown_when_the_corpus_is_prepared(shown, tmp_path):
-    dropped = {"near_duplicate": {"documents": 10, "bytes": 10_000}}
+    dropped = {"blank": {"documents": 10, "bytes": 10_000}}
     splits = {"train": {"documents": 90, "bytes": 90_000}}
     card = tmp_path / "corpus/law/card.json"
     write_json(card, {"domain": "law", "splits": splits, "dropped": dropped})
@@ -83,8 +83,8 @@ def test_dropped_text_is_shown_when_the_corpus_is_prepared(shown, tmp_path):
     send(shown, event="job_finished", job_id=1)
     assert text(shown).splitlines() == [
         "prepare_corpus: 1 job, 0 s",
-        "domain law: kept 90 documents, 0.09 MB; dropped: near_duplicate 10 documents, 0.01 MB",
-        "warning: domain law: 10% dropped as near_duplicate",
+        "domain law: kept 90 documents, 0.09 MB; dropped: blank 10 documents, 0.01 MB",
+        "warning: domain law: 10% dropped as blank",
     ]
 
 

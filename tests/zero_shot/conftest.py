@@ -86,9 +86,10 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenize_domain(results / "corpus", results / "tokenizer", domain, cut, out)
     make_router(results / "corpus", DOMAINS)
     finals = results / "final/tiny/1000/seed0"
-    for strategy, models in {"optimal": DOMAINS, "no_split": ("general",)}.items():
+    trained = {"optimal": DOMAINS, "joint": ("general",), "no_split": ("general",)}
+    for kind, (strategy, models) in enumerate(trained.items()):
         for number, name in enumerate(models):
-            export(finals / strategy / name, results, seed=number + 10 * len(models))
+            export(finals / strategy / name, results, seed=number + 10 * kind)
         tokens = 0 if strategy == "no_split" else 500
         rows = [
             {"strategy": strategy, "seed": 0, "size": "tiny", "budget": 1000, "domain": domain}

@@ -25,7 +25,7 @@ def run(root, config, capsys):
     return inner
 
 
-ORDER = ("optimal", "no_split")
+ORDER = ("optimal", "joint", "no_split")
 
 
 def test_four_systems_on_tasks_and_documents(run, changed):
@@ -37,23 +37,33 @@ def test_four_systems_on_tasks_and_documents(run, changed):
         ("optimal", "routed"),
         ("optimal", "oracle"),
         ("optimal", "ensemble"),
+        ("joint", "single"),
         ("no_split", "single"),
     }
-    found = table.set_index(["system", "task", "metric"])["value"]
+    others = table[table["strategy"] != "joint"]
+    found = others.set_index(["system", "task", "metric"])["value"]
     own = load_documents(changed / FINALS / "optimal/law/documents.npz")["law"]
     assert found["routed", "heldout_law", "loss"] == pytest.approx(own.loss)
     for task in ("local_arc_easy", "local_winogrande", "heldout_law", "heldout_medicine"):
         bits = found[:, task, "bits_per_byte"]
         assert bits["oracle"] <= bits["routed"] + 1e-9  # an ensemble may be better than both
     assert table.loc[table["metric"] == "acc", "chance"].unique().tolist() == [0.5]
-    gains = pd.read_csv(changed / "benchmark_gains.csv").set_index(["system", "task", "metric"])
-    assert gains.loc["routed", "all_tasks", "bits_per_byte"]["difference"] == pytest.approx(
-        found["routed", "all_tasks", "bits_per_byte"]
-        - found["single", "all_tasks", "bits_per_byte"]
+    gains = pd.read_csv(changed / "benchmark_gains.csv")
+    assert set(zip(gains["strategy"], gains["against"], strict=True)) == {
+        ("optimal", "no_split"),
+        ("optimal", "joint"),
+        ("joint", "no_split"),
+    }
+    of = gains.set_index(["system", "against", "task", "metric"])["difference"]
+    key = ("all_tasks", "bits_per_byte")
+    assert of["routed", "no_split", *key] == pytest.approx(
+        found["routed", *key] - found["single", *key]
     )
+    from_text, from_split = of["single", "no_split", *key], of["routed", "joint", *key]
+    assert of["routed", "no_split", *key] == pytest.approx(from_text + from_split)
     page = (changed / "benchmarks.md").read_text()
     assert page.index("Bits per byte") < page.index("Accuracy") < page.index("Held-out loss")
-    assert "contains the chance level" in page
+    assert "contains the chance level" in page and "### Gain from the split alone" in page
 
 
 @pytest.mark.parametrize(

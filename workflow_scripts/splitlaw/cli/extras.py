@@ -4,6 +4,7 @@ from __future__ import annotations
 
 EXTRAS = {
     "corpus": (
+        "charset_normalizer",
         "pyarrow",
         "pydantic",
         "rensa",

@@ -1,5 +1,6 @@
 """Types of the options that name an output, which is checked before any work is done."""
 
+import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def output_folder(text: str) -> Path:
 
 
 def _check_parents(path: Path) -> None:
-    """Refuse a path below a file."""
+    """Refuse a path below a file or in a folder that cannot be written."""
     place = next((parent for parent in path.parents if parent.exists()), None)
     if place is not None and not place.is_dir():
         raise ArgumentTypeError(f"{path}: {place} is a file; give another folder")
+    if place is not None and not os.access(place, os.W_OK | os.X_OK):
+        raise ArgumentTypeError(f"{path}: {place} cannot be written to; give another folder")

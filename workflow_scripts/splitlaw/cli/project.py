@@ -73,6 +73,7 @@ def add_calibrate(parser: ArgumentParser) -> None:
         default=5.0,
         help="training time to measure for each size (%(default)s)",
     )
+    parser.add_argument("--gpu", action="store_true", help="refuse to measure a CPU instead")
     parser.add_argument("--out", type=output_file, required=True, help="calibration.json to write")
     parser.add_argument("--size", help="measure only this size, in this process")
     parser.add_argument(
@@ -91,14 +92,15 @@ def run_calibrate(args: Namespace) -> None:
     config = load_runs(args.config)
     if args.size:
         status = calibrate.measure(
-            config, args.size, seconds=args.seconds, began=args.began, out=args.out
+            config, args.size, seconds=args.seconds, began=args.began, gpu=args.gpu, out=args.out
         )
         if status:
             sys.exit(status)
         return
     package = Path(__file__).parent.parent
     command = [sys.executable, str(package / "__main__.py"), "calibrate", "--config", args.config]
-    calibrate.calibrate(config, out=args.out, command=[*command, "--seconds", str(args.seconds)])
+    command += ["--seconds", str(args.seconds), *(["--gpu"] if args.gpu else [])]
+    calibrate.calibrate(config, out=args.out, command=command)
 
 
 def add_check_provenance(parser: ArgumentParser) -> None:

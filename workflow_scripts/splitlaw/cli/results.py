@@ -12,7 +12,7 @@ def add_evaluate(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--losses", type=Path, nargs="+", required=True, help="tables of the runs")
     parser.add_argument("--out", type=output_file, required=True, help="losses.csv to write")
-    parser.add_argument("--cost", type=Path, required=True, help="cost.csv to write")
+    parser.add_argument("--cost", type=output_file, required=True, help="cost.csv to write")
     parser.add_argument(
         "--cooldown-fraction", type=float, required=True, help="share of a run that cools down"
     )
@@ -179,7 +179,9 @@ def add_report(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=output_file, help="page to write (report.html or plan_page.html)"
     )
-    parser.add_argument("--figures", type=Path, help="folder of the figures (beside the page)")
+    parser.add_argument(
+        "--figures", type=output_folder, help="folder of the figures (beside the page)"
+    )
 
 
 def run_report(args: Namespace) -> None:

@@ -79,6 +79,9 @@ def add_train_final(parser: ArgumentParser) -> None:
         required=True,
         help=f"a strategy, or {SHARED} for the general run that all strategies share",
     )
+    parser.add_argument(
+        "--domain", help=f"with --strategy {SHARED}: the domain whose independent trunk to train"
+    )
 
 
 def run_train_final(args: Namespace) -> None:
@@ -88,7 +91,7 @@ def run_train_final(args: Namespace) -> None:
         from splitlaw.stages import final
 
         if args.strategy == SHARED:
-            final.train_trunk(job, args.plan, execution=execution, out=args.out)
+            final.train_trunk(job, args.plan, domain=args.domain, execution=execution, out=args.out)
             return
         final.train_strategy(
             job, args.strategy, args.plan, budget=args.budget, execution=execution, out=args.out

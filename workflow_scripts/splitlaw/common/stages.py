@@ -21,7 +21,7 @@ _PARTS = {
     "specialize": ("specialize_domain",),
     "evaluate": ("evaluate_models",),
     "choose_split": ("choose_split_at",),
-    "train_final": ("final_trunk", "final_strategy", "gather_final"),
+    "train_final": ("final_trunk", "final_trunk_of_domain", "final_strategy", "gather_final"),
     "benchmark": ("benchmark_items", "benchmark_at"),
     "tune_learning_rate": ("sweep_learning_rate",),
     "frontier": ("frontier_seed", "train_frontier"),

@@ -5,7 +5,7 @@ The Parquet files have the columns `id` (hexadecimal, a hash of text and seed), 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +66,16 @@ def write_card(
     to_general: int,
     cut: int,
     long: int,
+    includes_domains: bool,
+    encodings: Mapping[str, int],
 ) -> None:
     """Write `card.json` of a domain: its sources, what was dropped and why, counts and samples.
 
     `to_general` is the number of documents moved to `general`, and `cut` that of documents held out
     by passage, of which the files contain the parts. `long` is the number of documents that were
-    longer than `max_characters` and therefore cut; it is only written if there are any. The card
+    longer than `max_characters` and therefore cut; it is only written if there are any, and
+    `includes_domains`, whether these are the documents of all domains, only if it is true.
+    `encodings` are the numbers of files by the encoding that was detected, where it was. The card
     depends only on this domain's documents, so that a rule that reads it does not run again when
     another domain changes.
     """
@@ -83,6 +87,8 @@ def write_card(
             "documents_to_general": to_general,
             "documents_cut": cut,
             **({"long_documents_cut": long} if long else {}),
+            **({"includes_domains": True} if includes_domains else {}),
+            **({"encodings": dict(sorted(encodings.items()))} if encodings else {}),
             "dropped": {
                 reason: {"documents": count, "bytes": size}
                 for reason, (count, size) in sorted(dropped.items())

@@ -52,6 +52,13 @@ class Placement:
     """The domain that gets the document: its owner, or `general` for a slice."""
     clusters: list[dict[str, Any]]
     """Descriptions of the discovered clusters; empty if domains are given."""
+    general_has_all: bool
+    """Whether `general` has the documents of every domain too."""
+
+    def members(self, domain: int) -> NDArray[np.bool_]:
+        """Which documents a domain has; it is an index of `CorpusConfig.names`."""
+        kept = self.outcome == KEPT
+        return kept if domain == 0 and self.general_has_all else kept & (self.destination == domain)
 
 
 def place_documents(
@@ -75,6 +82,7 @@ def place_documents(
         outcome=np.full(owner.size, KEPT, np.int8),
         destination=owner,
         clusters=[],
+        general_has_all=config.general.includes_domains,
     )
     placement.split[small[owner]] = TRAIN  # of the whole document, until it is cut into passages
     _drop_copies(config, store, placement, small[owner], workers)
@@ -140,6 +148,7 @@ def _cut_documents(
         outcome=np.concatenate([whole.outcome, np.full(parents.size, KEPT, np.int8)]),
         destination=owner,
         clusters=[],
+        general_has_all=whole.general_has_all,
     )
     _drop_copies(config, store, placement, np.zeros(owner.size, dtype=bool), workers)
     if near := config.cleaning.near_duplicates:
@@ -179,5 +188,6 @@ def _assign_destinations(
         store, rows, discovery.discover, config.seed, discovery.embedding
     )
     destination = placement.owner.copy()
-    destination[rows] = assign_clusters(index.keys[rows], found, discovery.general_share)
+    own_share = 0.0 if placement.general_has_all else discovery.general_share
+    destination[rows] = assign_clusters(index.keys[rows], found, own_share)
     return replace(placement, destination=destination, clusters=clusters)

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -25,7 +26,7 @@ from splitlaw.corpus.documents import (
     write_documents,
 )
 from splitlaw.corpus.domains.router import make_router
-from splitlaw.corpus.placement import CUT, DROP_REASONS, KEPT, Placement, place_documents
+from splitlaw.corpus.placement import CUT, DROP_REASONS, Placement, place_documents
 from splitlaw.corpus.sources.availability import check_shared_files
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import batch_documents, read_source
@@ -36,6 +37,18 @@ from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 
 _ROW_GROUP_BYTES = 16 << 20
 """Text per row group of the Parquet files, which is held in memory while it is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The counts of the first pass over the sources, by domain."""
+
+    dropped: dict[str, DroppedCounts]
+    """Documents and bytes that were dropped, by reason."""
+    long: Counter[str]
+    """Number of long documents that were cut."""
+    errors: dict[str, InputErrors]
+    """Files that could not be read, and detected encodings."""
 
 
 def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None:
@@ -52,12 +65,13 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
         working_folder(out) as folder,
         DocumentStore(folder, near.permutations if near else 0) as store,
     ):
-        dropped, long = _fill_store(config, sources, store, workers)
+        reading = _fill_store(config, sources, store, workers)
         owners = np.array([config.names.index(name) for name, _ in sources])
         placement = place_documents(config, owners, store, workers)
-        _count_dropped(config, placement, dropped)
-        _check_no_split_is_empty(config, placement, dropped)
-        _write(config, sources, store, placement, dropped, long, out)
+        _count_dropped(config, placement, reading.dropped)
+        _check_no_split_is_empty(config, placement, reading.dropped)
+        _check_domains_are_parts(config, placement)
+        _write(config, sources, store, placement, reading, out)
     for line in describe_cards(out / name / "card.json" for name in config.names):
         print(line, file=sys.stderr)
     if placement.clusters:
@@ -69,11 +83,8 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
 
 def _fill_store(
     config: CorpusConfig, sources: list[tuple[str, Source]], store: DocumentStore, workers: int
-) -> tuple[dict[str, DroppedCounts], Counter[str]]:
-    """Fill the store with clean documents.
-
-    Returns, by domain, what was dropped meanwhile and how many long documents were cut.
-    """
+) -> Reading:
+    """Fill the store with clean documents."""
     errors = {name: InputErrors(config.cleaning.on_bad_input) for name in config.names}
     dropped: dict[str, DroppedCounts] = {name: {} for name in config.names}
     long: Counter[str] = Counter()
@@ -96,8 +107,8 @@ def _fill_store(
     for name, domain_errors in errors.items():
         for reason, count in sorted(domain_errors.counts.items()):
             print(f"domain {name}: {count} skipped: {reason}", file=sys.stderr)
-            _add_dropped(dropped[name], f"bad_input: {reason}", count, 0)
-    return dropped, long
+            _add_dropped(dropped[name], f"bad_input: {reason}", count, domain_errors.bytes[reason])
+    return Reading(dropped=dropped, long=long, errors=errors)
 
 
 def _add_dropped(dropped: DroppedCounts, reason: str, documents: int, size: int) -> None:
@@ -121,7 +132,7 @@ def _check_no_split_is_empty(
     config: CorpusConfig, placement: Placement, dropped: dict[str, DroppedCounts]
 ) -> None:
     for number, name in enumerate(config.names):
-        own = (placement.destination == number) & (placement.outcome == KEPT)
+        own = placement.members(number)
         counts = np.bincount(placement.split[own], minlength=len(SPLITS))
         if counts.all():
             continue
@@ -136,35 +147,49 @@ def _check_no_split_is_empty(
         )
 
 
+def _check_domains_are_parts(config: CorpusConfig, placement: Placement) -> None:
+    """Refuse a domain that is all of the mixture: general text and the domain would not differ."""
+    whole = placement.members(0).sum()
+    for number, name in enumerate(config.names):
+        if number and placement.general_has_all and placement.members(number).sum() == whole:
+            raise UserError(
+                f"domain {name}: has all documents of general; add a domain, or sources of general"
+            )
+
+
 def _write(
     config: CorpusConfig,
     sources: list[tuple[str, Source]],
     store: DocumentStore,
     placement: Placement,
-    dropped: dict[str, DroppedCounts],
-    long: Counter[str],
+    reading: Reading,
     out: Path,
 ) -> None:
-    index, kept = placement.index, placement.outcome == KEPT
+    index = placement.index
     labels = [source.label for _, source in sources]
-    with Progress("writing", total=int(index.size[kept].sum()), unit="B") as progress:
+    members = [placement.members(number) for number in range(len(config.names))]
+    total = sum(int(index.size[own].sum()) for own in members)
+    with Progress("writing", total=total, unit="B") as progress:
         for (number, name), (code, split) in product(enumerate(config.names), enumerate(SPLITS)):
-            chosen = kept & (placement.destination == number) & (placement.split == code)
+            chosen = members[number] & (placement.split == code)
             rows = sort_by_key(index.keys, np.flatnonzero(chosen))
             batches = _document_batches(store, rows, labels)
             write_documents(split_path(out, name, split), batches)
             progress.add(int(index.size[rows].sum()))
     for number, name in enumerate(config.names):
         own = placement.owner == number
-        moved = own & kept & (placement.destination == 0) & (number > 0)
+        moved = own & members[0] & (placement.destination == 0) & (number > 0)
+        includes = number == 0 and placement.general_has_all
         write_card(
             out,
             name,
-            sources=[source.label for owner, source in sources if owner == name],
-            dropped=dropped[name],
+            sources=[source.label for owner, source in sources if includes or owner == name],
+            dropped=reading.dropped[name],
             to_general=int(moved.sum()),
             cut=int((own & (placement.outcome == CUT)).sum()),
-            long=long[name],
+            long=reading.long[name],
+            encodings=reading.errors[name].encodings,
+            includes_domains=includes,
         )
 
 

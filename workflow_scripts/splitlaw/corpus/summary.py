@@ -5,19 +5,35 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.files import read_json
+from splitlaw.corpus.sources.encodings import UTF_8
 
 WARN_ABOVE = 0.05
 """Share of a domain's documents or bytes, dropped for one reason, above which users are warned."""
+WARN_ABOVE_COPIES = 0.5
+"""The same for copies, of which one stays, so that no text is lost. A third of the licences of the
+default domain `law` are near-duplicates; with more than half, texts from one template may be taken
+for copies."""
+COPIES = ("exact_duplicate", "near_duplicate", "near_held_out", "passage_in_training")
+REMEDIES = {
+    "too_short": "corpus.cleaning.min_characters decides",
+    "near_duplicate": "a higher corpus.cleaning.near_duplicates.threshold keeps more",
+    "benchmark": "corpus.cleaning.benchmarks names the tasks",
+    "bad_input: invalid UTF-8": "encoding: auto of a source reads other encodings",
+}
+"""The key that decides, where there is one."""
+CHOSEN = ("over_weight",)
+"""Reasons that the configuration asks for: the weights of the sources."""
 _EMPTY = "bad_input: empty file"
 """A file without documents, such as an empty shard, is no loss of text."""
 
 
 def describe_cards(cards: Iterable[Path]) -> list[str]:
     """Return lines on what was kept and dropped according to the cards, with warnings."""
-    return [line for card in cards for line in _describe_domain(read_json(card))]
+    return [line for card in cards for line in describe_card(read_json(card))]
 
 
-def _describe_domain(card: dict[str, Any]) -> list[str]:
+def describe_card(card: dict[str, Any]) -> list[str]:
+    """Return the lines on the card of one domain."""
     name, splits, dropped = card["domain"], card["splits"].values(), card["dropped"]
     documents = sum(split["documents"] for split in splits)
     size = sum(split["bytes"] for split in splits)
@@ -26,14 +42,19 @@ def _describe_domain(card: dict[str, Any]) -> list[str]:
     lines = [
         f"domain {name}: kept {_amount(documents, size)}; dropped: {'; '.join(parts) or 'none'}"
     ]
+    if others := {name: n for name, n in card.get("encodings", {}).items() if name != UTF_8}:
+        found = ", ".join(f"{number:,} as {name}" for name, number in others.items())
+        lines.append(f"domain {name}: files that are not UTF-8 were read: {found}")
     if long := card.get("long_documents_cut"):
         lines.append(f"domain {name}: {long:,} documents cut because of max_characters")
     documents += sum(part["documents"] for reason, part in reasons if reason != _EMPTY)
     size += sum(part["bytes"] for _, part in reasons)
     for reason, part in reasons:
         share = max(_share(part["documents"], documents), _share(part["bytes"], size))
-        if share > WARN_ABOVE and reason != _EMPTY:
-            lines.append(f"warning: domain {name}: {share:.0%} dropped as {reason}")
+        limit = WARN_ABOVE_COPIES if reason in COPIES else WARN_ABOVE
+        if share > limit and reason not in (_EMPTY, *CHOSEN):
+            remedy = f"; {REMEDIES[reason]}" if reason in REMEDIES else ""
+            lines.append(f"warning: domain {name}: {share:.0%} dropped as {reason}{remedy}")
     return lines
 
 

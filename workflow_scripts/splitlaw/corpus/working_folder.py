@@ -21,7 +21,7 @@ def working_folder(out: Path) -> Iterator[Path]:
     """
     remove_leftovers(out)
     with (
-        _exit_on_sigterm(),
+        exit_on_sigterm(),
         tempfile.TemporaryDirectory(dir=out, prefix=_PREFIX) as folder,
         (Path(folder) / _LOCK).open("w") as lock,
     ):
@@ -53,7 +53,7 @@ def _is_left(folder: Path) -> bool:
 
 
 @contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
+def exit_on_sigterm() -> Iterator[None]:
     """Turn SIGTERM into `SystemExit`, so that the contexts of the block end as they should."""
 
     def leave(number: int, frame: object) -> None:

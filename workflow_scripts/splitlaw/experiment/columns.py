@@ -27,9 +27,11 @@ COST = "stage size runs tokens flops tokens_independent flops_independent".split
 BENCHMARKS = "strategy system size budget seed task metric value stderr n chance".split()
 """`benchmarks.csv`: one row per system, task and metric."""
 BENCHMARK_GAINS = (
-    "strategy system size budget seed task metric difference stderr low high n verdict"
+    "strategy system against size budget seed task metric difference stderr low high n verdict"
 ).split()
-"""`benchmark_gains.csv`: one row per system other than `single`, task and metric."""
+"""`benchmark_gains.csv`: one row per system, task, metric and single model to compare with.
+
+`against` is the strategy of that model: `no_split` or `joint`."""
 GAINS = """size params budget flops fraction_general seeds system against task metric gain stderr
 seed_spread predicted predicted_low predicted_high verdict""".split()
 """`compare/gains.csv`: one row per size, budget, system, strategy, task and metric."""

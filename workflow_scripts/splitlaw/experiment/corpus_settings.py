@@ -20,6 +20,16 @@ LARGEST_HELD_OUT = 0.4
 """Largest share of the documents in one held-out split, so that both leave some to train on."""
 
 
+def _check_encoding(name: str) -> str:
+    try:
+        text = name == "auto" or not isinstance("".encode(name), str)
+    except (LookupError, ValueError):
+        text = False
+    if not text:
+        raise ValueError(f"{name} is no encoding; give utf-8, auto, or a name such as cp1252")
+    return name
+
+
 class Source(Settings):
     """A source of documents, which has exactly one of `package`, `files` and `dataset`."""
 
@@ -31,6 +41,9 @@ class Source(Settings):
     """Name of a data set on the Hugging Face Hub, or a folder that `datasets` can open."""
     text_field: str = "text"
     """Field or column that holds the text."""
+    encoding: Annotated[str, AfterValidator(_check_encoding)] = "utf-8"
+    """Encoding of text, JSON and CSV files: a name that Python knows, such as `cp1252`, or `auto`,
+    which detects the encoding of each file."""
     config: str | None = None
     """Configuration of the data set, where it has several."""
     split: str = "train"
@@ -129,8 +142,11 @@ def _weighted_alike(sources: tuple[Source, ...]) -> tuple[Source, ...]:
 class GeneralConfig(Settings):
     """The mixture that a trunk is trained on."""
 
-    sources: Annotated[Sources, AfterValidator(_weighted_alike)]
-    """Sources of the documents."""
+    sources: Annotated[Values[Source], AfterValidator(_weighted_alike)] = ()
+    """Sources of the documents; with `includes_domains` and given domains, there may be none."""
+    includes_domains: bool = False
+    """Whether `general` also has all documents of every domain, each in the same split. General
+    text and domains then share training documents, and a held-out document is in neither."""
     slices: Mapping[str, Annotated[Number, Field(ge=0, lt=1)]] = {}
     """For each domain, the share of its training documents that go to `general` instead."""
 
@@ -192,6 +208,7 @@ class CorpusConfig(Settings):
             raise ValueError(
                 "general.slices is for given domains; remove it and set domains.general_share"
             )
+        _check_general(self.general, self.domains)
         for name in self.general.slices:
             if name not in self.domain_names:
                 raise ValueError(
@@ -223,6 +240,31 @@ class CorpusConfig(Settings):
         """The sources of `general`, then those of each given domain."""
         given = {} if isinstance(self.domains, DiscoveryConfig) else self.domains
         return {GENERAL: self.general.sources, **{n: d.sources for n, d in given.items()}}
+
+
+def _check_general(general: GeneralConfig, domains: Domains) -> None:
+    """Refuse a mixture without text, one that equals a domain, and keys that contradict it."""
+    if not general.sources and not general.includes_domains:
+        raise ValueError("general has no sources; add one, or set general.includes_domains to true")
+    if not general.includes_domains:
+        return
+    if general.slices:
+        raise ValueError(
+            "general.slices takes documents from domains, and general.includes_domains shares all "
+            "of them; remove one of the two keys"
+        )
+    if isinstance(domains, DiscoveryConfig):
+        if not general.sources:
+            raise ValueError("general has no sources to discover domains in; add one")
+        if "general_share" in domains.model_fields_set:
+            raise ValueError(
+                "domains.general_share divides documents, and general.includes_domains shares all "
+                "of them; remove one of the two keys"
+            )
+    elif len(domains) == 1 and not general.sources:
+        raise ValueError(
+            f"domain {next(iter(domains))} is all of general; add a domain, or sources of general"
+        )
 
 
 def _check_overlap(sources: Mapping[str, Iterable[Source]]) -> None:

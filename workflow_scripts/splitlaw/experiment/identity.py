@@ -18,9 +18,13 @@ def corpus_json(config: ExperimentConfig, files: str = "") -> str:
     return canonical_json({**sections, "files": files} if files else sections)
 
 
-def tokenizer_json(config: RunsConfig) -> str:
-    """Everything that determines the tokenizer and the token files, except the corpus."""
-    return canonical_json(config.as_written("tokenizer", "evaluation"))
+def tokenizer_json(config: RunsConfig, files: str = "") -> str:
+    """Everything that determines the tokenizer and the token files, except the corpus.
+
+    `files` is a digest of the files of an existing tokenizer.
+    """
+    sections = config.as_written("tokenizer", "evaluation")
+    return canonical_json({**sections, "files": files} if files else sections)
 
 
 def runs_json(config: RunsConfig, size: str, **runs: Any) -> str:
@@ -78,7 +82,12 @@ def forecast_json(config: RunsConfig) -> str:
     return canonical_json({**sections, "corpus": {"domains": dict.fromkeys(config.domain_names)}})
 
 
-def execution_json(config: RunsConfig, size: str | None = None) -> str:
-    """Where and how the runs of a size are computed; changing it does not run a job again."""
+def execution_json(config: RunsConfig, size: str | None = None, *, gpu: bool = False) -> str:
+    """Where and how the runs of a size are computed; changing it does not run a job again.
+
+    With `gpu`, the job requests a GPU, so that it must not train on the CPU instead.
+    """
     execution = config.execution_of(size)
+    if gpu:
+        execution = execution.model_copy(update={"device": "cuda"})
     return canonical_json(execution.model_dump(exclude_unset=True, exclude={"flops_per_second"}))

@@ -30,9 +30,10 @@ class TokenizerConfig(Settings):
 
     vocabulary: Annotated[Count, Field(gt=BYTES)]
     """Tokens in the vocabulary, including the 256 bytes and the end of text. Models are built for
-    this many, also where `path` names a tokenizer."""
+    this many. With `path`, at least as many as the tokenizer there has."""
     path: str | None = None
-    """Folder, or name on the Hugging Face Hub, of a tokenizer to use instead of training one."""
+    """A tokenizer to use instead of training one: a folder, a `tokenizer.json`, or a name on the
+    Hugging Face Hub. It must encode any text, as byte-level ones do."""
     revision: str | None = None
     """Commit of a tokenizer from the Hub."""
     max_bytes: Positive = 50_000_000
@@ -186,8 +187,9 @@ class FinalConfig(Settings):
     """Seeds of initialisation and data order."""
     more_seeds: Values[Natural]
     """Seeds that the target `seeds` adds."""
-    trunk: Literal["shared"]
-    """One trunk for all domains. Independent trunks can be planned, but not trained."""
+    trunk: Literal["shared", "independent"]
+    """One trunk for all domains, or one for each, with its own seed and trained by its own job. The
+    budget pays for all of them, and the plan is the optimum for that."""
 
 
 class Completed(Settings):
@@ -245,7 +247,8 @@ class ExecutionConfig(Settings):
     """Where and how a run is computed; never part of what identifies a result."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device to train on; `auto` uses a GPU if there is one."""
+    """Device to train on; `auto` uses a GPU if there is one. A job that requested a GPU and finds
+    none is refused, unless this is `cpu`."""
     compile: bool = True
     """Use `torch.compile` where a C++ compiler or a GPU is available."""
     microbatch: Positive | None = None

@@ -1,27 +1,39 @@
 """The strategies: ways to divide one budget between general and domain tokens."""
 
+from __future__ import annotations
+
+from splitlaw.experiment.lineage import GENERAL
+
 OPTIMAL = "optimal"
 """The split that the plan chooses."""
 TWO_STAGE_90 = "two_stage_90"
 """90% of the tokens general, the rest shared evenly by the domains."""
 HALF = "half"
 """Half of the tokens general, the rest shared evenly by the domains."""
+JOINT = "joint"
+"""One model, trained on the general and domain tokens of the plan, shuffled."""
+JOINT_STREAM = "joint-mixture"
+"""The stream that `joint` reads. No domain can have this name: names of domains have no hyphen."""
 NO_SPLIT = "no_split"
 """One model, trained on general tokens only."""
 SCRATCH = "scratch"
 """One model for each domain, trained on its tokens alone."""
 
-BASELINES = (TWO_STAGE_90, HALF, NO_SPLIT, SCRATCH)
-"""The strategies that are common today, in the order of tables and figures."""
+TRUNK_SEEDS = 1_000_000
+"""Seeds of independent trunks differ by this much, so that they are no seeds of other runs."""
+
+BASELINES = (TWO_STAGE_90, HALF, JOINT, NO_SPLIT, SCRATCH)
+"""The strategies that the optimal split is compared with, in the order of tables and figures."""
 STRATEGIES = (OPTIMAL, *BASELINES)
 
 GENERAL_FRACTIONS = {TWO_STAGE_90: 0.9, HALF: 0.5, NO_SPLIT: 1.0, SCRATCH: 0.0}
-"""Share of a baseline's budget that is general tokens."""
+"""Share of a baseline's budget that is general tokens. That of `joint` follows from the plan."""
 
 NAMES = {
     OPTIMAL: "Optimal split",
     TWO_STAGE_90: "Two stages, 90% general",
     HALF: "Half and half",
+    JOINT: "Joint, same tokens",
     NO_SPLIT: "No split",
     SCRATCH: "From scratch",
 }
@@ -31,7 +43,21 @@ PROSE = {
     OPTIMAL: "the optimal split",
     TWO_STAGE_90: "two stages with 90% general",
     HALF: "half and half",
+    JOINT: "joint training",
     NO_SPLIT: "no split",
     SCRATCH: "training from scratch",
 }
 """Names of the strategies within a sentence."""
+
+
+def model_domain(strategy: str, domain: str, specialize_tokens: int) -> str:
+    """The domain of the model that a strategy uses for `domain`, which names the model's folder.
+
+    It is `general` where one model serves all domains.
+    """
+    return GENERAL if strategy == JOINT or not specialize_tokens else domain
+
+
+def trunk_seed(seed: int, place: int) -> int:
+    """The seed of the independent trunk of the domain at `place` in the plan, counted from 0."""
+    return seed + (place + 1) * TRUNK_SEEDS

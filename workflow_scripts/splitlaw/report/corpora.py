@@ -79,6 +79,8 @@ def dropped_table(inputs: Inputs) -> Table | None:
         )
     head = ["Domain", "Sources", "To general", "Unit held out", "Dropped documents"]
     note = "To general: train documents of the domain that were moved to the general mixture."
+    if inputs.cards.get(GENERAL, {}).get("includes_domains"):
+        note = "The general mixture also has the documents of every domain, each in the same split."
     return Table(title="Sources and dropped documents", head=head, rows=rows, note=note)
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from splitlaw.common.statistics import NORMAL_90
-from splitlaw.experiment.strategies import HALF, NO_SPLIT, PROSE, SCRATCH, TWO_STAGE_90
+from splitlaw.experiment.strategies import HALF, JOINT, NO_SPLIT, PROSE, SCRATCH, TWO_STAGE_90
 from splitlaw.report import style
 from splitlaw.report.number_format import count
 from splitlaw.stages.compare import SPECIALISTS
@@ -21,8 +21,9 @@ OFFSET = 0.025
 PANELS = (
     *(
         (f"over {PROSE[name]}", SPECIALISTS, name, ALL_DOMAINS, LOSS)
-        for name in (HALF, SCRATCH, TWO_STAGE_90, NO_SPLIT)
+        for name in (HALF, SCRATCH, TWO_STAGE_90, NO_SPLIT, JOINT)
     ),
+    ("joint training over no split", JOINT, NO_SPLIT, ALL_DOMAINS, LOSS),
     ("tasks: routed over no split", ROUTED, NO_SPLIT, ALL_TASKS, BITS),
     ("tasks: ensemble over no split", ENSEMBLE, NO_SPLIT, ALL_TASKS, BITS),
 )

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import NAMES, NO_SPLIT, OPTIMAL
+from splitlaw.experiment.strategies import JOINT, NAMES, NO_SPLIT, OPTIMAL
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
 from splitlaw.stages.final_results import FinalModel
@@ -31,9 +31,9 @@ losses of the first steps would compress the rest."""
 
 
 def transfer_table(inputs: Inputs) -> pd.DataFrame | None:
-    """Losses of the planned specialists and of the unsplit model on every domain."""
+    """Losses of the planned specialists, the joint model and the unsplit model on every domain."""
     models = [f for f in inputs.finals if f.strategy == OPTIMAL]
-    models += [f for f in inputs.finals if f.strategy == NO_SPLIT]
+    models += [f for f in inputs.finals if f.strategy in (JOINT, NO_SPLIT)]
     if len(models) < 2:
         return None
     seed = min(final.seed for final in models)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
+from splitlaw.common.own_table import read_own_table
 from splitlaw.experiment.columns import FIT
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws import FitResult
@@ -110,8 +111,8 @@ def law_rows(losses: pd.DataFrame) -> pd.DataFrame:
     if (table["domain"] != GENERAL).any():
         keep &= table["domain"] != GENERAL
     if "train_domain" in table:
-        trained = table["train_domain"]
-        own = trained.isna() | (trained.astype(str).str.strip() == table["domain"])
+        trained = table["train_domain"].fillna("").astype(str).str.strip()
+        own = (trained == "") | (trained == table["domain"])
         keep &= own | (table["specialize_tokens"] == 0)
     table = table[keep].reset_index(drop=True)
     if "size" not in table:
@@ -188,7 +189,7 @@ def _read_table(path: Path, part: str) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        table = pd.read_csv(path)
+        table = read_own_table(path)
     except (ValueError, pd.errors.ParserError) as cause:
         raise UserError(f"{path}: cannot be read as CSV ({cause}); write it again") from None
     lost = [column for column in COLUMNS[part] if column not in table]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from splitlaw.experiment.strategies import OPTIMAL
+from splitlaw.experiment.strategies import JOINT, OPTIMAL
 from splitlaw.report.inputs import Inputs, law_rows
 from splitlaw.report.number_format import (
     bounds,
@@ -98,7 +98,7 @@ def _expected(best: RecipeResult) -> str:
 
 
 def _below(recipes: list[RecipeResult]) -> str:
-    """The predicted loss relative to that of the best baseline."""
+    """The predicted loss relative to that of the best predicted baseline."""
     others = [r for r in recipes[1:] if r.predicted_gain and r.predicted]
     if not others:
         return ""
@@ -107,7 +107,7 @@ def _below(recipes: list[RecipeResult]) -> str:
     gain = rival.predicted_gain[0] / rival.predicted[0]
     if gain <= 0:
         return f", not below that of {rival.prose}"
-    return f", {percent(gain)} below {rival.prose}, the best baseline"
+    return f", {percent(gain)} below {rival.prose}, the best predicted baseline"
 
 
 def outcome(recipes: list[RecipeResult]) -> list[str]:
@@ -117,13 +117,14 @@ def outcome(recipes: list[RecipeResult]) -> list[str]:
     if ours is None or len(measured) < 2:
         return []
     best = min(measured, key=lambda recipe: recipe.measured or np.inf)
-    sentences = [_winner(ours, best, measured), _prediction(ours)]
+    sentences = [_winner(ours, best, measured), _sources_of_gain(measured), _prediction(ours)]
     sentences += [_verdicts(measured), _few_tokens(measured)]
     return [sentence for sentence in sentences if sentence]
 
 
 def _winner(ours: RecipeResult, best: RecipeResult, measured: list[RecipeResult]) -> str:
-    number = {2: "two", 3: "three", 4: "four", 5: "five"}.get(len(measured), str(len(measured)))
+    words = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
+    number = words.get(len(measured), str(len(measured)))
     if best is ours:
         others = [recipe for recipe in measured if recipe is not ours and recipe.gain is not None]
         rival = min(others, key=lambda recipe: recipe.gain or np.inf)
@@ -137,6 +138,19 @@ def _winner(ours: RecipeResult, best: RecipeResult, measured: list[RecipeResult]
         f"mean loss of the {number} recipes, {loss(best.measured)} nats per token. The loss of the "
         f"optimal split is {loss(ours.measured)}; {best.prose} minus the optimal split: "
         f"{_gain(best)}."
+    )
+
+
+def _sources_of_gain(measured: list[RecipeResult]) -> str:
+    """The gain over no split, as the gain from the choice of the text and that from splitting."""
+    joint = next((recipe for recipe in measured if recipe.strategy == JOINT), None)
+    if joint is None or joint.gain is None or joint.data_gain is None:
+        return ""
+    return (
+        f"The gain over no split is {loss(joint.data_gain + joint.gain, 4)}: "
+        f"{error(joint.data_gain, joint.data_gain_stderr)} from the choice of the training text "
+        f"(no split minus joint training) and {error(joint.gain, joint.gain_stderr)} from the "
+        "split (joint training minus the optimal split)."
     )
 
 

@@ -49,7 +49,7 @@ def items(config: RunsConfig, plan: Mapping[str, Any] | None = None) -> list[Ite
     final = [
         resources.final_work(config, name, plan=plan)
         for _ in config.final.seeds
-        for name in (resources.TRUNK, *STRATEGIES)
+        for name in resources.final_jobs(config)
     ]
     work = sum(final, Work())
     return [*listed, Item(stage="train_final", size=config.final.size, work=work)]

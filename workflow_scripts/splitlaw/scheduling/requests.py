@@ -10,7 +10,6 @@ from typing import Any
 
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.scheduling.devices import Site, uses_gpu
 from splitlaw.scheduling.resources import TRUNK, Throughput, Work
@@ -104,7 +103,7 @@ class JobRequests:
 
     def final_group(self, size: str, budget: int) -> str | None:
         """Name of the group that the final jobs of a size and budget belong to, if any."""
-        names = (TRUNK, *STRATEGIES)
+        names = resources.final_jobs(self.config)
         return self._group(size, sum(self.final_seconds(size, budget, name) for name in names))
 
     def _group(self, size: str, seconds: float) -> str | None:

@@ -15,7 +15,14 @@ from typing import Any
 from splitlaw.common.files import read_json
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, prefixes, trained_steps, trunk_prefix
-from splitlaw.experiment.strategies import GENERAL_FRACTIONS, OPTIMAL
+from splitlaw.experiment.strategies import (
+    GENERAL_FRACTIONS,
+    JOINT,
+    JOINT_STREAM,
+    NO_SPLIT,
+    OPTIMAL,
+    STRATEGIES,
+)
 
 TRUNK = "trunk"
 """Name of the trunk's job, where other jobs are named by their domain or strategy."""
@@ -231,15 +238,28 @@ def branch_work(config: RunsConfig, size: str, domain: str, seed: int | None = N
 
 
 def general_fractions(plan: Mapping[str, Any] | None) -> dict[str, float]:
-    """The share of general tokens in each strategy; that of `optimal` is assumed without a plan."""
+    """The share of general tokens in each strategy with a trunk or specialists.
+
+    That of `optimal` is assumed without a plan.
+    """
     optimal = plan["fraction_general"] if plan else ASSUMED_FRACTION_GENERAL
     return {OPTIMAL: optimal, **GENERAL_FRACTIONS}
+
+
+def trunks(config: RunsConfig) -> int:
+    """Number of trunks of the specialists in one recipe."""
+    return len(config.domain_names) if config.final.trunk == "independent" else 1
+
+
+def final_jobs(config: RunsConfig) -> tuple[str, ...]:
+    """The final jobs of a seed: one for each trunk, named `TRUNK`, and for each strategy."""
+    return (*(TRUNK for _ in range(trunks(config))), *STRATEGIES)
 
 
 def final_runs(config: RunsConfig, share: float, budget: int) -> list[Run]:
     """The runs of a strategy in which `share` of the budget (in tokens) is general text."""
     domains = config.domain_names
-    general = config.training.steps(share * budget)
+    general = config.training.steps(share * budget / (trunks(config) if share < 1 else 1))
     each = config.training.steps((1 - share) * budget / len(domains))
     if not each:
         return [Run(domain=GENERAL, pretrain_steps=general, specialize_steps=0)]
@@ -254,7 +274,7 @@ def final_work(
     size: str | None = None,
     budget: int | None = None,
 ) -> Work:
-    """The work of the `train_final` job of one strategy and seed, or of their shared trunk.
+    """The work of the `train_final` job of one strategy and seed, or of a trunk.
 
     `strategy` is `TRUNK` for the latter. `size` and `budget` (tokens) default to those of `final`.
     """
@@ -262,9 +282,13 @@ def final_work(
     budget = budget or config.final.budget_tokens
     fractions = general_fractions(plan)
     runs = {name: final_runs(config, share, budget) for name, share in fractions.items()}
-    all_runs = [run for each in runs.values() for run in each]
+    steps = config.training.steps(budget)
+    runs[JOINT] = [Run(domain=JOINT_STREAM, pretrain_steps=0, specialize_steps=steps)]
+    alone = (NO_SPLIT,) if config.final.trunk == "independent" else ()
+    together = [run for name, each in runs.items() if name not in alone for run in each]
     if strategy == TRUNK:
-        return shared_work(config, size, all_runs)
+        return shared_work(config, size, together)
     own, evaluated = runs[strategy], 1 + len(config.domain_names)
-    work = runs_work(config, size, own, shared_with=all_runs, evaluated=evaluated)
+    shared_with = () if strategy in alone else together
+    work = runs_work(config, size, own, shared_with=shared_with, evaluated=evaluated)
     return work + Work(disk_bytes=4 * config.shape_of(size).params * len(own))

@@ -45,7 +45,9 @@ def calibrate(config: RunsConfig, *, out: Path, command: Sequence[str]) -> None:
         for size in config.sizes:
             file = Path(folder) / f"{size}.json"
             began = ["--began", repr(time.time())]
-            subprocess.run([*command, "--size", size, "--out", str(file), *began], check=True)
+            done = subprocess.run([*command, "--size", size, "--out", str(file), *began])
+            if done.returncode:  # the process has printed why
+                sys.exit(done.returncode)
             measured = read_json(file)
             device, sizes[size] = measured["device"], measured["throughput"]
             report(size, Throughput(**sizes[size]))
@@ -63,17 +65,22 @@ def report(size: str, throughput: Throughput) -> None:
     )
 
 
-def measure(config: RunsConfig, size: str, *, seconds: float, began: float, out: Path) -> int:
+def measure(
+    config: RunsConfig, size: str, *, seconds: float, began: float, out: Path, gpu: bool = False
+) -> int:
     """Write the throughput of one size: steps, states and evaluation of the real trainer.
 
     Training takes about `seconds` in all. `began` is the start of the process, in seconds since
-    the epoch. Returns the exit status.
+    the epoch. With `gpu`, a CPU is refused unless the configuration names it. Returns the exit
+    status.
     """
     from splitlaw.training.evaluation import cut_windows, evaluate
     from splitlaw.training.loop import Trainer
     from splitlaw.training.processes import is_launched, launch
 
     execution = config.execution_of(size).model_copy(update={"repeat": True, "trackers": ()})
+    if gpu and execution.device == "auto":
+        execution = execution.model_copy(update={"device": "cuda"})
     shape = config.shape_of(size)
     folder = out.with_suffix("")  # the same in all processes of a run
     sidecar = folder / "tokens" / GENERAL / "tokens.json"

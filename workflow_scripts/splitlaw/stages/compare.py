@@ -12,9 +12,10 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
+from splitlaw.common.own_table import read_own_table
 from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.columns import GAINS
-from splitlaw.experiment.strategies import NO_SPLIT, OPTIMAL, STRATEGIES
+from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL, STRATEGIES
 from splitlaw.laws import FitResult
 from splitlaw.stages.final_results import models_in_comparison, read_final_models
 from splitlaw.stages.recipe_results import RecipeResult, recipe_results
@@ -99,7 +100,7 @@ def cell_rows(
 
 def _read(table: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(table)
+        return read_own_table(table)
     except (OSError, ValueError) as cause:
         reason = " ".join(str(cause).split())
         raise UserError(
@@ -108,8 +109,21 @@ def _read(table: Path) -> pd.DataFrame:
 
 
 def loss_rows(recipes: Sequence[RecipeResult]) -> Iterator[dict[str, Any]]:
-    """Mean held-out loss of every recipe above the optimal split's, measured and predicted."""
+    """Mean held-out loss of every recipe above the optimal split's, measured and predicted.
+
+    The row of the system `joint` is its gain over no split, which is due to the text alone.
+    """
     for recipe in recipes:
+        if recipe.data_gain is not None:
+            yield {
+                "system": JOINT,
+                "against": NO_SPLIT,
+                "task": ALL_DOMAINS,
+                "metric": LOSS,
+                "gain": recipe.data_gain,
+                "stderr": recipe.data_gain_stderr,
+                "verdict": verdict(recipe.data_gain, recipe.data_gain_stderr),
+            }
         if recipe.strategy == OPTIMAL or recipe.gain is None:
             continue
         predicted, low, high = recipe.predicted_gain or (np.nan, np.nan, np.nan)
@@ -129,18 +143,22 @@ def loss_rows(recipes: Sequence[RecipeResult]) -> Iterator[dict[str, Any]]:
 
 
 def system_rows(gains: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Gains of the optimal split's systems over the single model, averaged over seeds.
+    """Gains of the optimal split's systems over each single model, averaged over seeds.
+
+    The system `joint` is its single model, compared with that of no split.
 
     All seeds are evaluated on the same items, so their errors are not independent. The mean of the
     errors is reported: it is an upper bound of the error of the mean. Intervals are averaged too.
     """
-    ours = gains[gains["strategy"] == OPTIMAL]
-    for (system, task, metric), part in ours.groupby(["system", "task", "metric"], sort=False):
+    ours = gains[gains["strategy"].isin([OPTIMAL, JOINT])]
+    ours = ours.assign(system=ours["system"].where(ours["strategy"] == OPTIMAL, JOINT))
+    keys = ["system", "against", "task", "metric"]
+    for (system, against, task, metric), part in ours.groupby(keys, sort=False):
         sign = 1 if metric in HIGHER_IS_BETTER else -1
         mean = part[["difference", "stderr", "low", "high"]].mean().to_dict()
         yield {
             "system": system,
-            "against": NO_SPLIT,
+            "against": against,
             "task": task,
             "metric": metric,
             "gain": sign * mean["difference"],

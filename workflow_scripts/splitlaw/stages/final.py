@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
+from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, write_json, write_text
 from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
+from splitlaw.experiment.strategies import JOINT_STREAM, model_domain
 from splitlaw.stages import grid, model_card
 from splitlaw.stages.grid import Job
 from splitlaw.stages.recipe_tokens import RecipeTokens, read_recipes
@@ -24,11 +26,29 @@ from splitlaw.training.loop import Trainer
 from splitlaw.training.states import State
 
 
-def train_trunk(job: Job, plan_file: Path, *, execution: ExecutionConfig, out: Path) -> None:
-    """Train the general text that the runs of all strategies share."""
-    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)
-    runs = [run for recipe in recipes.values() for run in recipe.runs.values()]
-    grid.train_trunk(job, runs, "final trunk", execution=execution, out=out)
+def train_trunk(
+    job: Job,
+    plan_file: Path,
+    *,
+    domain: str | None = None,
+    execution: ExecutionConfig,
+    out: Path,
+) -> None:
+    """Train the general text that the runs of all strategies share.
+
+    With `domain`, it is that of the domain's independent trunk, with the trunk's own seed.
+    """
+    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens).values()
+    if domain is None:
+        runs = [run for r in recipes if not r.independent for run in r.runs.values()]
+        grid.train_trunk(job, runs, "final trunk", execution=execution, out=out)
+        return
+    apart = [recipe for recipe in recipes if recipe.independent]
+    if not apart or domain not in apart[0].runs:
+        raise UserError(f"{plan_file}: has no independent trunk of {domain}; leave out --domain")
+    own = replace(job, seed=apart[0].seed_of(domain, job.seed))
+    runs = [recipe.runs[domain] for recipe in apart]
+    grid.train_trunk(own, runs, f"final trunk {domain}", execution=execution, out=out)
 
 
 def train_strategy(
@@ -39,17 +59,27 @@ def train_strategy(
     Each model is evaluated on every domain and on general text. Its losses by document are written
     to `documents.npz` beside it, for standard errors of paired differences.
     """
-    recipe = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)[strategy]
+    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)
+    if strategy not in recipes:
+        raise UserError(f"{plan_file}: has no recipe {strategy}; run choose_split again")
+    recipe = recipes[strategy]
     domains = list(recipe.specialize_steps)
-    trainer = job.trainer([GENERAL, *domains], execution, f"final {strategy}")
+    mixtures = {JOINT_STREAM: recipe.mixture} if recipe.mixture else {}
     windows = job.windows([GENERAL, *domains])
-    trainer.expect([job.lineage(run) for run in recipe.runs.values()])
     rows = []
     exported: dict[Run, Path] = {}
+    trainers: dict[int, Trainer] = {}
     for domain, run in recipe.runs.items():
+        own = replace(job, seed=recipe.seed_of(domain, job.seed))
+        if own.seed not in trainers:
+            trainer = own.trainer([GENERAL, *domains], execution, f"final {strategy}", mixtures)
+            runs = [r for d, r in recipe.runs.items() if recipe.seed_of(d, job.seed) == own.seed]
+            trainer.expect([job.lineage(run) for run in runs])
+            trainers = {own.seed: trainer}  # one in memory at a time
         if run not in exported:
-            exported[run] = out.parent / run.domain
-            train_model(job, trainer, recipe, run, windows, exported[run])
+            folder = model_domain(strategy, domain, recipe.specialize_steps[domain])
+            exported[run] = out.parent / folder
+            train_model(own, trainer, recipe, run, windows, exported[run])
         file = exported[run] / "run.json"
         losses = trainer.world.on_main(partial(read_json, file))["losses"]
         rows.append(
@@ -57,6 +87,8 @@ def train_strategy(
                 **grid.table_row(job, run, domain, losses[domain]),
                 "strategy": strategy,
                 "budget": budget,
+                "pretrain_tokens": job.tokens(recipe.pretrain_steps),
+                "specialize_tokens": job.tokens(recipe.specialize_steps[domain]),
                 "flops": job.tokens(recipe.steps) * job.shape.flops_per_token,
                 "predicted_loss": recipe.predicted_loss[domain],
             }
@@ -92,6 +124,7 @@ def train_model(
         **description,
         "strategy": recipe.strategy,
         "run": asdict(run),
+        "mixture_steps": recipe.mixture,
         "state": str(trainer.store.file(lineage).relative_to(job.results)),
         "losses": summary,
     }
@@ -105,7 +138,8 @@ def export_model(job: Job, model: LlamaForCausalLM, weights: State, folder: Path
     set_generation(model, read_json(job.sidecar(GENERAL)).get("end_of_text", 0))
     model.save_pretrained(folder, state_dict=weights)
     for file in sorted((job.results / "tokenizer").iterdir()):
-        shutil.copyfile(file, folder / file.name)
+        if file.is_file():  # an existing tokenizer may have folders, of chat templates for example
+            shutil.copyfile(file, folder / file.name)
 
 
 def set_generation(model: LlamaForCausalLM, token: int) -> None:

@@ -16,8 +16,7 @@ import pandas as pd
 
 from splitlaw.common.files import read_json
 from splitlaw.common.statistics import ratio_stderr
-from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import OPTIMAL
+from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL, model_domain
 
 Array = npt.NDArray[np.float64]
 Json = Mapping[str, Any]
@@ -117,7 +116,7 @@ class FinalLosses:
         folders = {(m.strategy, m.seed, m.domain): m.folder for m in kept}
         documents = {}
         for row in table.itertuples():
-            domain = row.domain if row.specialize_tokens > 0 else GENERAL
+            domain = model_domain(row.strategy, row.domain, row.specialize_tokens)
             folder = folders.get((row.strategy, row.seed, domain))
             if folder is not None and (folder / "documents.npz").exists():
                 key = (row.strategy, row.seed, row.domain)
@@ -130,18 +129,26 @@ class FinalLosses:
         Empty unless models of all domains were trained with at least one seed.
         """
         means = self.means(strategy)
-        best = self.means(OPTIMAL)
         if means.empty:
             return {}
         found: dict[str, Any] = {"measured": float(means.mean()), "stderr": self.stderr(strategy)}
-        seeds = means.index.intersection(best.index)
-        if strategy == OPTIMAL or seeds.empty:
-            return found
-        gains = means[seeds] - best[seeds]
-        paired = self.paired_stderr(strategy, list(seeds))
-        unpaired = float(np.hypot(found["stderr"], self.stderr(OPTIMAL)))
+        if strategy == JOINT and (over := self.gain(NO_SPLIT, JOINT)):
+            found |= {"data_gain": over["gain"], "data_gain_stderr": over["gain_stderr"]}
+        return found if strategy == OPTIMAL else {**found, **self.gain(strategy, OPTIMAL)}
+
+    def gain(self, strategy: str, best: str) -> dict[str, Any]:
+        """Loss of a strategy minus that of `best`, as fields of a `RecipeResult`.
+
+        Empty unless both were trained with a common seed.
+        """
+        theirs, ours = self.means(strategy), self.means(best)
+        seeds = theirs.index.intersection(ours.index)
+        if seeds.empty:
+            return {}
+        gains = theirs[seeds] - ours[seeds]
+        paired = self.paired_stderr(strategy, best, list(seeds))
+        unpaired = float(np.hypot(self.stderr(strategy), self.stderr(best)))
         return {
-            **found,
             "gain": float(gains.mean()),
             "gain_stderr": unpaired if paired is None else paired,
             "paired": paired is not None,
@@ -166,15 +173,15 @@ class FinalLosses:
         by_domain = rows.groupby("domain")["loss_stderr"].mean().reindex(list(self.weights))
         return float(np.sqrt(((by_domain * pd.Series(self.weights)) ** 2).sum(skipna=False)))
 
-    def paired_stderr(self, strategy: str, seeds: list[int]) -> float | None:
-        """Standard error of the gain, paired by document; None where documents are missing.
+    def paired_stderr(self, strategy: str, best: str, seeds: list[int]) -> float | None:
+        """Standard error of `gain`, paired by document; None where documents are missing.
 
         Losses are averaged over seeds document by document first: all seeds are evaluated on the
         same held-out text, so more seeds do not enlarge the sample of documents.
         """
         total = 0.0
         for domain, weight in self.weights.items():
-            pairs = [[(s, seed, domain) for s in (strategy, OPTIMAL)] for seed in seeds]
+            pairs = [[(s, seed, domain) for s in (strategy, best)] for seed in seeds]
             if not all(key in self.documents for pair in pairs for key in pair):
                 return None
             theirs, ours = ([self.documents[pair[i]][0] for pair in pairs] for i in (0, 1))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.experiment.columns import FRONTIER
 from splitlaw.experiment.lineage import GENERAL, Run
@@ -63,6 +64,8 @@ def splits_with_runs(
 
     A run is in whole steps and has at least one on its domain.
     """
+    if plan["trunk"] != "shared":
+        raise UserError("the frontier is measured with a shared trunk; set final.trunk to shared")
     splits = splits_at(
         fit,
         flops=plan["flops"],

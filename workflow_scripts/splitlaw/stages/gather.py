@@ -9,6 +9,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path
+from splitlaw.common.own_table import read_own_table
 from splitlaw.experiment.columns import COST
 from splitlaw.experiment.lineage import GENERAL, Run, general_prefix, trained_steps
 from splitlaw.experiment.strategies import OPTIMAL
@@ -123,7 +124,7 @@ def read_tables(tables: Sequence[Path]) -> pd.DataFrame:
     frames = []
     for table in tables:
         try:
-            frames.append(pd.read_csv(table))
+            frames.append(read_own_table(table))
         except (OSError, ValueError) as cause:
             reason = " ".join(str(cause).split())
             raise UserError(f"{table}: cannot be read as CSV ({reason}); make it again") from None

@@ -66,13 +66,24 @@ class Job:
         """`tokens.json` of a domain."""
         return self.results / "tokens" / domain / "tokens.json"
 
-    def trainer(self, domains: Sequence[str], execution: ExecutionConfig, label: str) -> Trainer:
-        """A trainer that reads these domains; `label` is shown in its progress."""
+    def trainer(
+        self,
+        domains: Sequence[str],
+        execution: ExecutionConfig,
+        label: str,
+        mixtures: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> Trainer:
+        """A trainer that reads these domains and mixtures of them.
+
+        `label` is shown in its progress. `mixtures` has the weight of each domain in the streams
+        that mix several, by the name of the stream.
+        """
         return Trainer(
             shape=self.shape,
             config=self.training,
             seed=self.seed,
             sidecars={domain: self.sidecar(domain) for domain in domains},
+            mixtures=mixtures or {},
             checkpoints=self.results / "checkpoints" / self.size / f"seed{self.seed}",
             execution=execution,
             progress=Progress(f"{self.size} {label}"),

@@ -53,16 +53,15 @@ def model_card(
     `losses` are by evaluated domain, `made_by` is the workflow's target that trains the model, and
     `about` has the entries of its `run.json`.
     """
+    domain = GENERAL if recipe.mixture else run.domain
     sections = [
-        f"{_HEADER}\n# {run.domain}, strategy {recipe.strategy}, size {job.size}, seed {job.seed}",
+        f"{_HEADER}\n# {domain}, strategy {recipe.strategy}, size {job.size}, seed {job.seed}",
         _summary(job, recipe, run),
         "## What it was trained on",
-        _streams_table(job, run),
+        _streams_table(job, recipe, run),
         "## Losses",
         f"On held-out documents; each token is predicted once, from at most {job.shape.context} "
-        "tokens before it. Standard errors take documents as the sample. The predictions and their "
-        f"90% intervals are those of the scaling law ({recipe.law}) that was fitted to other runs, "
-        "for the text that this model is used for.",
+        f"tokens before it. Standard errors take documents as the sample. {_predictions(recipe)}",
         _losses_table(recipe, run, losses),
         "## How to reproduce it",
         _reproduction(job, about),
@@ -101,12 +100,23 @@ def target(job: Job, file: Path) -> str:
     return f"results/{results.name}/{inside.relative_to(results).as_posix()}"
 
 
-def _streams_table(job: Job, run: Run) -> str:
-    """The training text, in order: domain, tokens, share of its text, sources."""
-    head = ["text, in training order", "tokens", "share of available text", "sources, by bytes"]
+def _predictions(recipe: RecipeTokens) -> str:
+    """A sentence on the predictions in the table of losses."""
+    if not recipe.law:
+        return "No law covers this recipe, so there are no predictions."
+    return (
+        f"The predictions and their 90% intervals are those of the scaling law ({recipe.law}) that "
+        "was fitted to other runs, for the text that this model is used for."
+    )
+
+
+def _streams_table(job: Job, recipe: RecipeTokens, run: Run) -> str:
+    """The training text, in order unless mixed: domain, tokens, share of its text, sources."""
+    order = "text, all mixed" if recipe.mixture else "text, in training order"
+    head = [order, "tokens", "share of available text", "sources, by bytes"]
     steps = {GENERAL: run.pretrain_steps, run.domain: run.specialize_steps or run.pretrain_steps}
     rows = []
-    for domain, count in steps.items():
+    for domain, count in (recipe.mixture or steps).items():
         if count:
             tokens = job.tokens(count)
             available = read_json(job.sidecar(domain))["splits"]["train"]["tokens"]

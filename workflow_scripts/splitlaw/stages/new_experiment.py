@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_text
+from splitlaw.corpus.sources.encodings import AUTO
+from splitlaw.corpus.sources.formats import file_format
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.stages.text_folder import Domain, find_domains, plain
+from splitlaw.stages.text_sample import sample_text
 
 MARGIN = 1.1
 """Safety factor of the estimated tokens: `BYTES_PER_TOKEN` is off by up to 8%, and cleaning drops
@@ -43,8 +47,14 @@ def write_new_experiment(text: Path, out: Path, *, defaults: Path, name: str | N
     domains = find_domains(text)
     name = name or plain(out.stem)
     content = defaults.read_text(encoding="utf-8")
-    write_text(out, starting_config(domains, defaults=content, name=name, file=str(out)))
-    found = [f"  {d.name}: {_amount(d)}" for d in domains]
+    samples = {domain.name: sample_text(domain.paths) for domain in domains}
+    recoded = {name: sample.recoded for name, sample in samples.items()}
+    config = starting_config(domains, defaults=content, name=name, file=str(out), recoded=recoded)
+    write_text(out, config)
+    found = []
+    for d in domains:
+        lines = samples[d.name].describe()
+        found += [f"  {d.name}: {_amount(d)}", *(f"    {line}" for line in lines)]
     return "\n".join(
         [
             f"{out} describes the experiment {name}:",
@@ -54,11 +64,19 @@ def write_new_experiment(text: Path, out: Path, *, defaults: Path, name: str | N
     )
 
 
-def starting_config(domains: list[Domain], *, defaults: str, name: str, file: str) -> str:
+def starting_config(
+    domains: list[Domain],
+    *,
+    defaults: str,
+    name: str,
+    file: str,
+    recoded: Mapping[str, Collection[str]],
+) -> str:
     """The default configuration with another corpus, and `execution.repeat` where text is short.
 
-    Comments and the order of keys stay. Raises `UserError` with the name of `file` if the result is
-    not a valid configuration.
+    `recoded` are the formats of each domain with a file that is not UTF-8. Comments and the order
+    of keys stay. Raises `UserError` with the name of `file` if the result is not a valid
+    configuration.
     """
     content = _yaml().load(defaults)
     own = [domain for domain in domains if domain.name != GENERAL]
@@ -66,8 +84,8 @@ def starting_config(domains: list[Domain], *, defaults: str, name: str, file: st
     content.yaml_set_start_comment(HEAD.format(name=name))
     content["experiment"] = name
     corpus = content["corpus"]
-    corpus["general"] = _general(domains, corpus["general"]["sources"])
-    corpus["domains"] = _domains(own)
+    corpus["general"] = _general(domains, corpus["general"]["sources"], recoded)
+    corpus["domains"] = _domains(own, recoded)
     config = ExperimentConfig.read(yaml.safe_load(_text(content)), where=file)
     longest = _longest(config)
     short = [domain.name for domain in own if _training_tokens(domain, config) < longest]
@@ -95,10 +113,12 @@ def _text(content: CommentedMap) -> str:
     return stream.getvalue()
 
 
-def _general(domains: list[Domain], default: list[dict[str, Any]]) -> CommentedMap:
+def _general(
+    domains: list[Domain], default: list[dict[str, Any]], recoded: Mapping[str, Collection[str]]
+) -> CommentedMap:
     """The section `corpus.general`, with the default sources if the folder has no general text."""
     found = next((domain for domain in domains if domain.name == GENERAL), None)
-    sources = _sources(found) if found else [dict(source) for source in default]
+    sources = _sources(found, recoded[GENERAL]) if found else [dict(source) for source in default]
     general = CommentedMap(sources=sources)
     slices = {domain.name: domain.slice for domain in domains if domain.slice and domain != found}
     if slices:
@@ -107,17 +127,23 @@ def _general(domains: list[Domain], default: list[dict[str, Any]]) -> CommentedM
     return general
 
 
-def _domains(own: list[Domain]) -> CommentedMap:
+def _domains(own: list[Domain], recoded: Mapping[str, Collection[str]]) -> CommentedMap:
     """The section `corpus.domains`, with the amount of text of each domain as a comment."""
     section = CommentedMap()
     for domain in own:
-        section[domain.name] = _inline({"sources": _sources(domain)})
+        section[domain.name] = _inline({"sources": _sources(domain, recoded[domain.name])})
         section.yaml_set_comment_before_after_key(domain.name, before=_amount(domain), indent=4)
     return section
 
 
-def _sources(domain: Domain) -> list[dict[str, str]]:
-    return [{"files": DoubleQuotedScalarString(pattern)} for pattern in domain.patterns]
+def _sources(domain: Domain, recoded: Collection[str]) -> list[dict[str, str]]:
+    return [
+        {
+            "files": DoubleQuotedScalarString(pattern),
+            **({"encoding": AUTO} if file_format(Path(pattern)) in recoded else {}),
+        }
+        for pattern in domain.patterns
+    ]
 
 
 def _inline(content: dict[str, Any]) -> CommentedMap:

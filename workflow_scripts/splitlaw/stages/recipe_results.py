@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from splitlaw.experiment.strategies import NAMES, OPTIMAL, PROSE
+from splitlaw.experiment.strategies import JOINT, NAMES, OPTIMAL, PROSE
 from splitlaw.laws import FitResult
 from splitlaw.laws.result import interval
 from splitlaw.planner.plan import make_task
@@ -66,6 +66,11 @@ class RecipeResult:
     """Whether losses by document were available for pairing."""
     seed_spread: float | None = None
     """Standard deviation of the gain over seeds, where there are several."""
+    data_gain: float | None = None
+    """Of `joint`: measured loss of no split minus its own, the gain from the choice of the text
+    alone. Its `gain` is the rest of the gain of the optimal split over no split."""
+    data_gain_stderr: float | None = None
+    """Standard error of `data_gain`."""
 
     @property
     def name(self) -> str:
@@ -128,7 +133,8 @@ def predicted_gains(
     for stand_in in fit.stand_ins:
         drawn = [Surface.of_draws(stand_in, *about)] if len(stand_in.draws) else []
         surfaces.append((Surface.of_points([stand_in], *about), drawn))
-    pairs = {entry["strategy"]: (entry, entries[0]) for entry in entries[1:]}
+    covered = [entry for entry in entries[1:] if entry["strategy"] != JOINT]
+    pairs = {entry["strategy"]: (entry, entries[0]) for entry in covered}
     return {strategy: _gain(pair, surfaces, list(shares)) for strategy, pair in pairs.items()}
 
 
@@ -158,17 +164,17 @@ def _recipe(
     losses: FinalLosses,
 ) -> RecipeResult:
     strategy, specialize = entry["strategy"], entry["specialize_tokens"]
-    trunks = (
-        len(specialize) if plan.get("trunk") == "independent" and any(specialize.values()) else 1
-    )
-    pretrain = trunks * entry["pretrain_tokens"]
-    fewest = min(entry["pretrain_tokens"] + tokens for tokens in specialize.values())
+    single = strategy == JOINT or not any(specialize.values())
+    independent = plan.get("trunk") == "independent" and not single
+    pretrain = (len(specialize) if independent else 1) * entry["pretrain_tokens"]
+    total = pretrain + sum(specialize.values())
+    fewest = entry["pretrain_tokens"] + min(specialize.values())
     return RecipeResult(
         strategy=strategy,
         pretrain_tokens=entry["pretrain_tokens"],
         specialize_tokens=specialize,
-        fraction_general=pretrain / max(pretrain + sum(specialize.values()), 1),
-        tokens_per_param=fewest / plan["params"],
+        fraction_general=pretrain / max(total, 1),
+        tokens_per_param=(total if single else fewest) / plan["params"],
         predicted=predicted_mean(entry, plan_weights(plan)),
         predicted_gain=gains.get(strategy),
         probability_worse=entry.get("probability_worse"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,10 @@ FEW_FILES = 40
 """A domain of fewer text files gives none of them to general, because one may be a large part."""
 RESERVED = ("discover", "general_share", "embedding")
 """Keys of `corpus.domains`, which no domain can have as its name."""
+NOT_UTF8 = re.compile("[\udc80-\udcff]")
+"""Bytes of a file name that are not UTF-8, as Python represents them."""
+LETTERS = 8
+"""Letters of a name in another script that are represented by their code points."""
 YAML_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 """Names that YAML does not read as text."""
 
@@ -40,6 +46,8 @@ class Domain:
     """Number of files that they match."""
     bytes: int
     """Size of all files; compressed ones count with their compressed size."""
+    paths: tuple[Path, ...] = ()
+    """The files."""
 
     @property
     def tokens(self) -> float:
@@ -76,7 +84,10 @@ def find_domains(text: Path) -> list[Domain]:
     names = [domain.name for domain in found]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice:
-        raise UserError(f"{text}: two folders give the name {twice}; rename one of them")
+        same = [folder.name for folder in folders if plain(folder.name) == twice]
+        raise UserError(
+            f"{text}: two folders give the name {twice}, {' and '.join(same)}; rename one of them"
+        )
     return sorted(found, key=lambda domain: domain.name != GENERAL)
 
 
@@ -103,17 +114,23 @@ def _domain(folder: Path, *, deep: bool) -> Domain | None:
     kinds = sorted({str(_kind(file)) for file in files})
     nested = any(file.parent != folder for file in files)
     within = "**/*" if nested else "*"
+    # A byte that is not UTF-8 cannot be written in the configuration; `?` matches any character.
+    path = NOT_UTF8.sub("?", glob.escape(folder.as_posix()))
     return Domain(
         name=plain(folder.resolve().name),
-        patterns=tuple(f"{folder.as_posix()}/{within}{kind}" for kind in kinds),
+        patterns=tuple(f"{path}/{within}{kind}" for kind in kinds),
         files=len(files),
         bytes=sum(file.stat().st_size for file in files),
+        paths=tuple(files),
     )
 
 
 def plain(name: str) -> str:
     """A name as the configuration allows it: lower-case letters, digits and underscores."""
-    made = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    letters = unicodedata.normalize("NFKD", name.lower())
+    made = re.sub(r"[^a-z0-9]+", "_", re.sub(r"[\u0300-\u036f]", "", letters)).strip("_")
+    if not made:  # a name in other letters, such as 法律
+        made = "_".join(f"{ord(letter):x}" for letter in name[:LETTERS] if letter.isalnum())
     if not made or not made[0].isalpha() or made in (*RESERVED, *YAML_WORDS):
         made = f"text_{made}".rstrip("_")
     return made

@@ -22,7 +22,8 @@ class Encoder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tokenizer, self.end_of_text = load_tokenizer(folder)
-        self.vocabulary = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        # Ids may have gaps, so that the number of tokens is not the number of rows of a model.
+        self.vocabulary = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
         self.dtype: np.dtype[Any] = np.dtype("<u2" if self.vocabulary <= 1 << 16 else "<u4")
         # The work is divided among processes; threads in each would compete for the same cores.
         os.environ["TOKENIZERS_PARALLELISM"] = "false"

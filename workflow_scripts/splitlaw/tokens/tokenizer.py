@@ -1,7 +1,9 @@
 """The stage `train_tokenizer`: train a byte-level BPE tokenizer, or copy an existing one."""
 
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -9,12 +11,12 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, write_json
 from splitlaw.corpus.documents import read_documents
+from splitlaw.corpus.working_folder import exit_on_sigterm, remove_leftovers
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import TokenizerConfig
+from splitlaw.tokens.existing import copy_tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
-_PROBE = "Zażółć gęślą jaźń — 深層学習 🧪 ∀ε>0 \u200b\U0010fffd\n"
-"""Rare characters, which only a byte-level tokenizer encodes without unknown tokens."""
 LONGEST_LETTERS = 64
 """Longest run of letters in training: the time of BPE training is quadratic in the length of words.
 Words of languages with spaces are shorter, so that only text without spaces is cut."""
@@ -33,15 +35,37 @@ _LONG_RUN = re.compile(
 def make_tokenizer(config: TokenizerConfig, corpus: Path, out: Path) -> None:
     """Write the tokenizer that the configuration describes into the folder `out`."""
     if config.path is not None:
-        _copy_tokenizer(config, out)
+        copy_tokenizer(config, out)
         return
-    tokenizer = train_bpe(_training_text(corpus, config.max_bytes), config.vocabulary)
+    remove_leftovers(out)
+    with exit_on_sigterm():
+        texts = _training_text(corpus, config.max_bytes)
+        tokenizer = _in_thread(lambda: train_bpe(texts, config.vocabulary))
     if tokenizer.get_vocab_size() != config.vocabulary:
         raise UserError(
             f"tokenizer.vocabulary is {config.vocabulary}, and the text of general gives only "
             f"{tokenizer.get_vocab_size()} tokens; lower it or give general more text"
         )
     save_tokenizer(tokenizer, out)
+
+
+def _in_thread(action: Callable[[], Tokenizer]) -> Tokenizer:
+    """Return the value of `action`, which another thread computes.
+
+    Python handles signals in the main thread only, and `tokenizers` does not return to it during
+    training: the process would ignore SIGTERM for minutes, and the scheduler would kill it.
+    """
+    future: Future[Tokenizer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:
+            future.set_exception(error)
+
+    # Not an executor: at exit, Python waits for the threads of one.
+    threading.Thread(target=run, daemon=True).start()
+    return future.result()
 
 
 def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
@@ -104,36 +128,3 @@ def save_tokenizer(tokenizer: Tokenizer, out: Path) -> None:
     )
     with atomic_path(out / "tokenizer.json") as temporary:
         tokenizer.save(str(temporary))
-
-
-def _copy_tokenizer(config: TokenizerConfig, out: Path) -> None:
-    """Copy a tokenizer from a folder or the Hub.
-
-    It must have an end-of-text token, encode any text, and fit the models' vocabulary.
-    """
-    from transformers import AutoTokenizer  # takes seconds to import; only needed here
-
-    name = config.path
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=config.revision, use_fast=True)
-    except (OSError, ValueError) as cause:
-        reason = str(cause).strip().splitlines()[0]
-        raise UserError(
-            f"tokenizer.path {name}: {reason}; give a folder with tokenizer.json, or, "
-            "without a network, set HF_HUB_OFFLINE=1 and use a cached tokenizer"
-        ) from None
-    if tokenizer.eos_token_id is None:
-        raise UserError(
-            f"tokenizer.path {name}: has no eos_token; give one that has an end of text"
-        )
-    if len(tokenizer) > config.vocabulary:
-        raise UserError(
-            f"tokenizer.path {name}: has {len(tokenizer)} tokens, and tokenizer.vocabulary is "
-            f"{config.vocabulary}; raise it"
-        )
-    encoded = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
-    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encoded:
-        raise UserError(
-            f"tokenizer.path {name}: cannot encode every character; give a byte-level one"
-        )
-    tokenizer.save_pretrained(out)

@@ -69,7 +69,7 @@ def _check_held_out_tokens(domain: str, split: str, tokens: int, held_out: HeldO
     if tokens < held_out.minimum_tokens:
         raise UserError(
             f"domain {domain}: {split} has {tokens} tokens, fewer than evaluation.minimum_tokens "
-            f"{held_out.minimum_tokens}; give it more documents"
+            f"{held_out.minimum_tokens}; give it more documents, or discover fewer domains"
         )
 
 

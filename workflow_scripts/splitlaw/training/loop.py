@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,8 @@ class Trainer:
     """`tokens.json` of every stream, by domain."""
     checkpoints: Path
     """Folder of the states of this size and seed."""
+    mixtures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Weight of each domain in the streams that mix several, by the name of the stream."""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     progress: Progress = field(default_factory=lambda: Progress("training"))
     usage: Usage = field(default_factory=Usage)
@@ -79,6 +81,7 @@ class Trainer:
             batch=windows,
             seed=self.seed,
             repeat=execution.repeat,
+            mixtures=self.mixtures,
         )
         self.model = build_model(shape, seed=self.seed)
         initial = {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -93,7 +96,9 @@ class Trainer:
             context=shape.context,
             compile=self.compiled,
         )
-        self.store = open_store(self.checkpoints, shape, config, self.seed, self.sidecars)
+        self.store = open_store(
+            self.checkpoints, shape, config, self.seed, self.sidecars, self.mixtures
+        )
         self.states = Checkpointer(
             store=self.store,
             world=self.world,

@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from splitlaw.common.errors import UserError
+from splitlaw.training.gpus import given_gpus
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -87,10 +88,31 @@ class World:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device named `name`; `auto` is a GPU if there is one, else the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device named `name`; `auto` is a GPU if there is one, else the CPU.
+
+    Raises `UserError` where torch finds no GPU although one was requested, or given to this
+    process: training on the CPU instead could take days.
+    """
+    if name == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    given = "a GPU was requested" if name == "cuda" else given_gpus()
+    if given is None:
+        return torch.device("cpu")
+    raise UserError(
+        f"{given}, but torch {torch.__version__} finds none ({_cuda_problem()}); install a torch "
+        "that supports this GPU and its driver, or set execution.device to cpu"
+    )
+
+
+def _cuda_problem() -> str:
+    """Why CUDA cannot be used, in torch's words."""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as cause:
+        return str(cause).strip().splitlines()[0].rstrip(".")
+    return "no device is visible"
 
 
 def batch_slice(windows: int, size: int, rank: int = 0) -> slice:
@@ -107,11 +129,21 @@ def batch_slice(windows: int, size: int, rank: int = 0) -> slice:
     return slice(rank * each, (rank + 1) * each)
 
 
+def check_gpu_count(gpus: int, processes: int) -> None:
+    """Refuse more processes than there are GPUs."""
+    if processes > gpus:
+        raise UserError(
+            f"execution.processes is {processes}, but torch finds {gpus} GPU(s); request as many "
+            "GPUs as processes, or lower execution.processes"
+        )
+
+
 def join_world(device: torch.device) -> World:
     """Join the processes of this run; on GPUs, each process takes the one of its local rank."""
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     gpu = device.type == "cuda"
     if gpu:
+        check_gpu_count(torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
     if size > 1 and not dist.is_initialized():

@@ -23,14 +23,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.distributed.fsdp import FSDPModule
 
-from splitlaw.common.errors import UserError
+from splitlaw.common.errors import Diverged, UserError
 from splitlaw.common.files import atomic_path, canonical_json, digest
 from splitlaw.common.progress import Progress
 from splitlaw.experiment.lineage import Lineage, Segment, cut_at, trained_steps
 from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.training.processes import World, gather_full, shard_like
-from splitlaw.training.stream import fingerprint
+from splitlaw.training.stream import fingerprint, mixture_digest
 
 State = dict[str, torch.Tensor]
 
@@ -54,7 +54,7 @@ class Store:
     identity: str
     """Digest of all that determines a state, except its lineage."""
     data: Mapping[str, str]
-    """Digest of each stream's training tokens, by domain."""
+    """Digest of each stream's training tokens, by domain or by the name of a mixture."""
 
     def folder(self, lineage: Lineage) -> Path:
         """Folder of the states in the last segment of `lineage`."""
@@ -89,8 +89,18 @@ class Store:
         return trained_steps([*missing, *stored]) - trained_steps(stored)
 
     def save(self, lineage: Lineage, state: State, *, resume: bool = False) -> Path:
-        """Write the state at the end of `lineage`; with `resume`, as a resume state."""
+        """Write the state at the end of `lineage`; with `resume`, as a resume state.
+
+        Raises `Diverged` for a state that is not finite, from which no training can continue.
+        """
         file = self.file(lineage)
+        # The loss of most steps is not read, and is finite where only the update overflows.
+        if (name := not_finite(state)) is not None:
+            raise Diverged(
+                f"{self.root}: {name} is not finite after step {lineage[-1].stop - 1}; the states "
+                "before it are kept; lower training.learning_rate or lengthen "
+                "training.warmup_tokens"
+            )
         if resume:
             file = file.with_name(f"{lineage[-1].stop:08d}{RESUME}")
         path = [[segment.domain, segment.total, segment.stop] for segment in lineage]
@@ -107,7 +117,7 @@ class Store:
         return file
 
     def load(self, file: Path) -> State | None:
-        """Read a state; None if the file is damaged.
+        """Read a state; None if the file is damaged or the state is not finite.
 
         Raises `UserError` if the state is intact but belongs to another configuration.
         """
@@ -122,7 +132,7 @@ class Store:
                 f"{file}: written with another configuration; move the file away or restore that "
                 "configuration"
             )
-        return state if header["sha256"] == checksum(state) else None
+        return state if header["sha256"] == checksum(state) and not_finite(state) is None else None
 
     def drop_resume(self, lineage: Lineage, *, keep: int = 0) -> None:
         """Delete the resume states of the last segment of `lineage`, except the newest `keep`."""
@@ -138,12 +148,21 @@ class Store:
 
 
 def open_store(
-    folder: Path, shape: Shape, config: TrainingConfig, seed: int, sidecars: Mapping[str, Path]
+    folder: Path,
+    shape: Shape,
+    config: TrainingConfig,
+    seed: int,
+    sidecars: Mapping[str, Path],
+    mixtures: Mapping[str, Mapping[str, int]],
 ) -> Store:
-    """The store, inside `folder`, of the states with this shape, configuration, seed and text."""
+    """The store, inside `folder`, of the states with this shape, configuration, seed and text.
+
+    `mixtures` are the weights of streams that mix several domains, by the name of the stream.
+    """
     # The keys are part of the digest, so they are never renamed.
     identity = digest({"shape": asdict(shape), "recipe": config.model_dump(), "seed": seed})
     data = {domain: fingerprint(sidecar) for domain, sidecar in sidecars.items()}
+    data |= {name: mixture_digest(weights, data) for name, weights in mixtures.items()}
     return Store(root=folder / identity, identity=identity, data=data)
 
 
@@ -155,6 +174,11 @@ def checksum(state: State) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
+
+
+def not_finite(state: State) -> str | None:
+    """Name of the first tensor with a value that is not finite; None if all values are finite."""
+    return next((name for name, t in state.items() if not bool(torch.isfinite(t).all())), None)
 
 
 @dataclass(kw_only=True)
@@ -225,7 +249,7 @@ class Checkpointer:
         for file, reached in self.store.stored_on(lineage):
             state = self.store.load(file)
             if state is None:
-                self.progress.say(f"{file}: damaged; using the state before it")
+                self.progress.say(f"{file}: damaged or not finite; using the state before it")
                 file.unlink(missing_ok=True)
                 continue
             if set(state) == set(self.parameters) and reached != lineage:

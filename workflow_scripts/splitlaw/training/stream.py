@@ -1,4 +1,4 @@
-"""Batches from a flat token file, as a function of the seed and the step alone."""
+"""Batches from flat token files, as a function of the seed, the step and the sources' weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import read_json
+from splitlaw.common.files import digest, read_json
 from splitlaw.experiment.lineage import Lineage, last_stream_start
 from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.experiment.shape import Shape
@@ -51,11 +51,12 @@ class TokenStream:
 
     def read(self, step: int, rows: slice = slice(None)) -> npt.NDArray[np.int64]:
         """Those rows of the batch of `step`, counted from 0: (rows, context + 1) token ids."""
-        positions = np.arange(step * self.batch, (step + 1) * self.batch)[rows]
-        windows = [self._window(*divmod(int(position), self.windows)) for position in positions]
-        return np.stack(windows).astype(np.int64)
+        positions = range(step * self.batch, (step + 1) * self.batch)[rows]
+        return np.stack([self.window(position) for position in positions]).astype(np.int64)
 
-    def _window(self, epoch: int, position: int) -> npt.NDArray[np.integer]:
+    def window(self, number: int) -> npt.NDArray[np.integer]:
+        """Window `number` of the stream, counted from 0: (context + 1,) token ids."""
+        epoch, position = divmod(number, self.windows)
         if epoch != self._epoch:
             generator = np.random.default_rng([*self._entropy, epoch])
             self._epoch, self._order = epoch, generator.permutation(self.windows)
@@ -63,9 +64,63 @@ class TokenStream:
         return self.tokens[begin : begin + self.context + 1]
 
 
+class MixedStream:
+    """A stream that shuffles windows of several token streams, in proportion to their weights.
+
+    Weights are whole numbers. Every period of as many windows as the sum of the weights has exactly
+    `weights[source]` windows of each source, in an order drawn from the seed, so a run of whole
+    periods reads exactly the planned amounts. The windows of a source come in the order in which
+    its own stream has them.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, TokenStream], weights: Mapping[str, int], *, seed: int
+    ) -> None:
+        """`weights` has the same keys as `sources`."""
+        self.names = sorted(weights)  # so that the order of the configuration changes nothing
+        self.sources = [sources[name] for name in self.names]
+        self.batch = self.sources[0].batch
+        self._weights = np.array([weights[name] for name in self.names])
+        self._entropy = [seed, *(crc32(name.encode()) for name in self.names)]
+        self._period = -1
+        self._source: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._rank: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def read(self, step: int, rows: slice = slice(None)) -> npt.NDArray[np.int64]:
+        """Those rows of the batch of `step`, counted from 0: (rows, context + 1) token ids."""
+        positions = range(step * self.batch, (step + 1) * self.batch)[rows]
+        return np.stack([self._window(position) for position in positions]).astype(np.int64)
+
+    def windows_read(self, steps: int) -> dict[str, int]:
+        """Number of windows of each source in the first `steps` batches."""
+        periods, rest = divmod(steps * self.batch, int(self._weights.sum()))
+        self._draw(periods)
+        partial = np.bincount(self._source[:rest], minlength=len(self.names))
+        counts = periods * self._weights + partial
+        return dict(zip(self.names, counts.tolist(), strict=True))
+
+    def _window(self, number: int) -> npt.NDArray[np.integer]:
+        period, place = divmod(number, int(self._weights.sum()))
+        self._draw(period)
+        source = self._source[place]
+        before = period * int(self._weights[source])
+        return self.sources[source].window(before + int(self._rank[place]))
+
+    def _draw(self, period: int) -> None:
+        """Draw the source of every place in a period, and its rank among those of its source."""
+        if period == self._period:
+            return
+        ordered = np.repeat(np.arange(len(self.names)), self._weights)
+        self._source = np.random.default_rng([*self._entropy, period]).permutation(ordered)
+        self._rank = np.empty_like(self._source)
+        for source, weight in enumerate(self._weights):
+            self._rank[self._source == source] = np.arange(weight)
+        self._period = period
+
+
 @dataclass(kw_only=True)
 class Streams:
-    """The token streams of several domains, each opened when it is first read."""
+    """The token streams of several domains and mixtures, each opened when it is first read."""
 
     sidecars: Mapping[str, Path]
     """`tokens.json` by domain."""
@@ -79,6 +134,8 @@ class Streams:
     """Determines the order of the windows."""
     repeat: bool
     """Allow more than one epoch."""
+    mixtures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Weight of each domain in the streams that mix several, by the name of the stream."""
     _opened: dict[str, TokenStream] = field(default_factory=dict)
 
     def __getitem__(self, domain: str) -> TokenStream:
@@ -93,21 +150,33 @@ class Streams:
             )
         return self._opened[domain]
 
-    def for_last_segment(self, lineage: Lineage) -> TokenStream:
+    def for_last_segment(self, lineage: Lineage) -> TokenStream | MixedStream:
         """The stream that the last segment of `lineage` reads.
 
         Raises `UserError` if the run requires more tokens than an epoch has and `repeat` is false.
         """
         last = lineage[-1]
-        stream = self[last.domain]
-        required = (last.stop - last_stream_start(lineage)) * self.batch * self.context
-        if required > stream.unique_tokens and not self.repeat:
+        steps = last.stop - last_stream_start(lineage)
+        if last.domain not in self.mixtures:
+            self._check_length(last.domain, steps * self.batch)
+            return self[last.domain]
+        mixed = self._mixed(self.mixtures[last.domain])
+        for domain, windows in mixed.windows_read(steps).items():
+            self._check_length(domain, windows)
+        return mixed
+
+    def _mixed(self, weights: Mapping[str, int]) -> MixedStream:
+        return MixedStream({domain: self[domain] for domain in weights}, weights, seed=self.seed)
+
+    def _check_length(self, domain: str, windows: int) -> None:
+        """Refuse to read more windows of a domain than an epoch has, unless `repeat` is true."""
+        required, available = windows * self.context, self[domain].unique_tokens
+        if required > available and not self.repeat:
             raise UserError(
-                f"{self.sidecars[last.domain]}: {stream.unique_tokens} training tokens of "
-                f"{last.domain}, but a run requires {required}; add documents, train on fewer "
-                "tokens, or set execution.repeat to true"
+                f"{self.sidecars[domain]}: {available} training tokens of {domain}, but a run "
+                f"requires {required}; add documents, train on fewer tokens, or set "
+                "execution.repeat to true"
             )
-        return stream
 
 
 def windows_of_batch(config: TrainingConfig, shape: Shape) -> int:
@@ -135,6 +204,11 @@ def check_vocabulary(sidecar: Path, vocabulary: int) -> None:
             f"{sidecar}: {content['dtype']} can store {largest + 1} different tokens, but the "
             f"vocabulary has {written}; tokenize again"
         )
+
+
+def mixture_digest(weights: Mapping[str, int], data: Mapping[str, str]) -> str:
+    """Identifies a mixture: a digest of the weight of each domain and the digest of its text."""
+    return digest({domain: [weight, data[domain]] for domain, weight in weights.items()})
 
 
 def fingerprint(sidecar: Path) -> str:

@@ -11,6 +11,7 @@ from splitlaw.common.errors import exit_status
 from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.experiment.config import REQUIRED, ExperimentConfig
 from splitlaw.scheduling import slurm
+from splitlaw.tokens.existing import check_tokenizer
 from splitlaw.workflow import manifest, results, session
 
 DEFAULT = "config.yaml"
@@ -38,7 +39,7 @@ def value_or_exit(
 def read_experiment(
     config: dict[str, Any], overrides: Mapping[str, Any], files: Sequence[str]
 ) -> ExperimentConfig:
-    """Check Snakemake's configuration and the sources that it names.
+    """Check Snakemake's configuration, and the sources and the tokenizer that it names.
 
     `overrides` are the contents of `--configfile` and `--config`, which are merged into `config`
     already, and `files` the names of the former. Where they have every section, they replace
@@ -52,7 +53,17 @@ def read_experiment(
         files = [DEFAULT, *files]
     experiment = ExperimentConfig.read(config, where=" with ".join(files))
     check_sources_exist(experiment.corpus)
+    check_tokenizer(experiment.tokenizer)
     return experiment
+
+
+def text_folder(value: Any, arguments: Sequence[str]) -> str:
+    """The folder of text that `--config text=FOLDER` names, as it was typed.
+
+    `value` is Snakemake's, which reads a name such as `no` or `1e3` as something else.
+    """
+    typed = [word.removeprefix("text=") for word in arguments if word.startswith("text=")]
+    return typed[-1] if typed else str(value or "")
 
 
 def begin(config: ExperimentConfig, folder: Path, workflow: Any, arguments: Sequence[str]) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, sha256_file
-from splitlaw.experiment.lineage import GENERAL
+from splitlaw.common.own_table import read_own_table
+from splitlaw.experiment.strategies import model_domain
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +50,7 @@ def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
     recipes = []
     for table in tables:
         try:
-            rows = pd.read_csv(table, dtype={"budget": str, "size": str})
+            rows = read_own_table(table)
             keys = rows[_KEY].drop_duplicates()
             trained = dict(zip(rows["domain"], rows["specialize_tokens"], strict=True))
         except (OSError, ValueError, KeyError) as cause:
@@ -60,9 +59,9 @@ def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
             ) from None
         if len(keys) != 1:
             raise UserError(f"{table}: has {len(keys)} recipes; give one table per recipe")
-        strategy, size, budget, seed = keys.iloc[0]
+        strategy, size, budget, seed = map(str, keys.iloc[0])
         folders = {
-            str(domain): table.parent / (str(domain) if tokens else GENERAL)
+            str(domain): table.parent / model_domain(strategy, str(domain), tokens)
             for domain, tokens in trained.items()
         }
         recipes.append(

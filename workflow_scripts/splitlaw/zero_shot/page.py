@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from splitlaw.common.markdown import markdown_table
-from splitlaw.experiment.strategies import OPTIMAL
+from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL
 from splitlaw.zero_shot.systems import ORACLE, SINGLE
 from splitlaw.zero_shot.tables import (
     ACCURACY,
@@ -26,10 +26,12 @@ MARKS = {BETTER: " **better**", WORSE: " *worse*"}
 """Verdicts in Markdown; others are not printed."""
 _NAMES = {ALL_TASKS: "mean of the tasks", ALL_DOMAINS: "mean of the domains"}
 _EXPLANATION = """\
-Values ± one standard error. A system is called better or worse than the single general model with
-the same training compute where the 90% interval of their difference on the same items or documents
-excludes zero; every other difference is inside its error. The oracle selects a specialist by the
-right answer. It is a bound: it is better than its models even where these are equally good.
+Values ± one standard error. A system is called better or worse than the single model of no split,
+with the same training compute, where the 90% interval of their difference on the same items or
+documents excludes zero; every other difference is inside its error. The single model of joint
+training has seen the text of the optimal split: its difference from no split is due to the text,
+and the difference of the optimal split from it is due to the split. The oracle selects a specialist
+by the right answer. It is a bound: it is better than its models even where these are equally good.
 """
 
 
@@ -85,7 +87,26 @@ def _part(values: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str]) 
         "",
         *_by_system(values, gains),
         "",
+        *_over_joint(gains),
     ]
+
+
+def _over_joint(gains: pd.DataFrame) -> list[str]:
+    """Differences of the optimal split's systems from joint training, means over tasks."""
+    ours = gains[(gains["against"] == JOINT) & (gains["strategy"] == OPTIMAL)]
+    ours = ours[(ours["task"] == ALL_TASKS) & ours["metric"].isin([BITS, ACCURACY])]
+    if ours.empty:
+        return []
+    rows = [
+        [
+            row.system,
+            str(row.metric).replace("_", " "),
+            f"{row.difference:+.3f} ± {row.stderr:.3f}{MARKS.get(row.verdict, '')}",
+        ]
+        for row in ours.itertuples()
+    ]
+    head = ["system", "metric, mean of the tasks", "optimal split minus joint training"]
+    return ["### Gain from the split alone", "", *markdown_table(head, rows), ""]
 
 
 def _accuracy(tasks: pd.DataFrame, gains: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
@@ -145,7 +166,8 @@ def _by_system(values: pd.DataFrame, gains: pd.DataFrame) -> list[str]:
 def _cells(values: pd.DataFrame, gains: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """Value, error and verdict by strategy, system, task and metric."""
     keys = ["strategy", "system", "task", "metric"]
-    verdicts = gains.set_index(keys)["verdict"].to_dict()
+    over_no_split = gains[gains["against"] == NO_SPLIT]
+    verdicts = over_no_split.set_index(keys)["verdict"].to_dict()
     return {
         key: f"{row['value']:.3f} ± {row['stderr']:.3f}{MARKS.get(verdicts.get(key, ''), '')}"
         for key, row in values.set_index(keys).iterrows()

@@ -22,6 +22,7 @@ from splitlaw.common.files import atomic_path, read_json, write_json, write_text
 from splitlaw.experiment.base import Distinct, Positive, Settings
 from splitlaw.experiment.columns import BENCHMARK_GAINS, BENCHMARKS
 from splitlaw.experiment.settings import ExecutionConfig
+from splitlaw.experiment.strategies import JOINT, NO_SPLIT
 from splitlaw.training.evaluation import DocumentLosses, load_documents
 from splitlaw.training.processes import resolve_device
 from splitlaw.zero_shot import harness, page, tables
@@ -237,9 +238,9 @@ def _loss_measures(domain: str, losses: DocumentLosses) -> list[Measure]:
 def _tabulate(
     recipes: Sequence[TrainedRecipe], measured: dict[tuple[int, str], list[Measure]]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Values, and differences from the single model of the same size, budget and seed."""
+    """Values, and differences from the single models of the same size, budget and seed."""
     singles = {
-        recipes[number].group: measures
+        (recipes[number].group, recipes[number].strategy): measures
         for (number, system), measures in measured.items()
         if system == SINGLE
     }
@@ -251,10 +252,11 @@ def _tabulate(
         who: dict[str, Any] = {"strategy": recipe.strategy, "system": system}
         who |= {"size": size, "budget": budget, "seed": seed}
         values += [{**who, **row} for row in tables.value_rows(measures)]
-        single = singles.get(recipe.group)
-        if single is not None and system != SINGLE:
-            rows = tables.gain_rows(measures, single, bound=system == ORACLE)
-            gains += [{**who, **row} for row in rows]
+        for against in (NO_SPLIT, JOINT):
+            single = singles.get((recipe.group, against))
+            if single is not None and recipe.strategy not in (against, NO_SPLIT):
+                rows = tables.gain_rows(measures, single, bound=system == ORACLE)
+                gains += [{**who, "against": against, **row} for row in rows]
     return (
         pd.DataFrame(values, columns=BENCHMARKS),
         pd.DataFrame(gains, columns=BENCHMARK_GAINS),

@@ -17,11 +17,24 @@ def matching_paths(pattern: str) -> list[Path]:
     """Return the files and folders that a glob pattern matches, sorted, without hidden ones.
 
     The suffix of a known format after a wildcard matches in either case: `*.txt` matches `A.TXT`.
+    A folder or file whose name contains `[` is meant where it exists: `law [2024]/*.txt`.
     """
     return sorted(map(Path, _glob(pattern)))
 
 
 _SUFFIXES = re.compile(r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|gz|zst))+$", re.IGNORECASE)
+
+
+def _existing_names(pattern: str) -> str:
+    """Return a pattern in which brackets of folders and files that exist are taken literally."""
+    made, before = "", ""
+    for part in re.split("(/)", pattern):
+        exists = os.path.lexists(before + part)
+        made += part.replace("[", "[[]") if exists else part
+        if glob.has_magic(part) and not exists:
+            return made + pattern[len(before) + len(part) :]
+        before += part
+    return made
 
 
 def _in_any_case(pattern: str) -> str:
@@ -36,7 +49,7 @@ def _in_any_case(pattern: str) -> str:
 
 def _glob(pattern: str) -> Iterator[str]:
     # Path.glob refuses absolute patterns, and a corpus is often outside the working directory.
-    return glob.iglob(_in_any_case(pattern), recursive=True)  # noqa: PTH207
+    return glob.iglob(_in_any_case(_existing_names(pattern)), recursive=True)  # noqa: PTH207
 
 
 def check_sources_exist(config: CorpusConfig) -> None:
@@ -57,10 +70,16 @@ def check_sources_exist(config: CorpusConfig) -> None:
         for source in sources:
             if not skip and not _has_files(source):
                 raise UserError(
-                    f"{key}: {source.files} matches no file; fix the pattern or add the files"
+                    f"{key}: {source.files} matches no file; fix the pattern"
+                    f"{_brackets(source)}, or add the files"
                 )
             if source.package:
                 _check_package(source.package, key)
+
+
+def _brackets(source: Source) -> str:
+    """A hint for a pattern with brackets, which match one character of those in them."""
+    return " (of a [ in a name, write [[])" if "[" in str(source.files) else ""
 
 
 def _has_files(source: Source) -> bool:

@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from splitlaw.corpus.sources.availability import matching_paths
-from splitlaw.corpus.sources.formats import FORMATS, file_format, is_text_file
+from splitlaw.corpus.sources.encodings import AUTO, UTF_8, as_utf8, detect_encoding
+from splitlaw.corpus.sources.formats import BINARY, FORMATS, file_format, is_text_file
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import (
     DOCUMENT_TOO_LARGE,
@@ -28,24 +29,26 @@ _BUFFER_BYTES = 1 << 18
 """Larger than Python's default of 8 KB, for fewer system calls."""
 
 
-def read_files(pattern: str, text_field: str, errors: InputErrors) -> Iterator[Located]:
+def read_files(
+    pattern: str, text_field: str, errors: InputErrors, *, encoding: str = UTF_8
+) -> Iterator[Located]:
     """Yield the documents of every file that `pattern` matches; a folder is one document."""
     paths = matching_paths(pattern)
     if not paths:
         errors.report(pattern, "matches no file")
     for path in paths:
         if path.is_dir():
-            yield from _read_folder(path, errors)
+            yield from _read_folder(path, errors, encoding)
         else:
-            yield from read_file(path, text_field, errors)
+            yield from read_file(path, text_field, errors, encoding=encoding)
 
 
-def _read_folder(folder: Path, errors: InputErrors) -> Iterator[Located]:
+def _read_folder(folder: Path, errors: InputErrors, encoding: str) -> Iterator[Located]:
     """Yield one document: the text files below `folder`, joined in the order of their paths."""
     parts, size = [], 0
     for path in sorted(folder.rglob("*")):
         if path.is_file() and is_text_file(path):
-            for _, text in read_file(path, "", errors):
+            for _, text in read_file(path, "", errors, encoding=encoding):
                 parts.append(text)
                 size += len(text)
         if size > MAX_DOCUMENT_BYTES:
@@ -57,17 +60,21 @@ def _read_folder(folder: Path, errors: InputErrors) -> Iterator[Located]:
         errors.report(str(folder), "folder without text files")
 
 
-def read_file(path: Path, text_field: str, errors: InputErrors) -> Iterator[Located]:
+def read_file(
+    path: Path, text_field: str, errors: InputErrors, *, encoding: str = UTF_8
+) -> Iterator[Located]:
     """Yield the documents of one file; a file without any is counted, and stops nothing."""
     errors_before, documents = errors.counts.total(), 0
-    for located in _parse_file(path, text_field, errors):
+    for located in _parse_file(path, text_field, errors, encoding):
         documents += 1
         yield located
     if not documents and errors.counts.total() == errors_before:
         errors.count_empty(str(path))
 
 
-def _parse_file(path: Path, text_field: str, errors: InputErrors) -> Iterator[Located]:
+def _parse_file(
+    path: Path, text_field: str, errors: InputErrors, encoding: str
+) -> Iterator[Located]:
     parse = FORMATS.get(file_format(path))
     if parse is None:
         errors.report(str(path), f"unknown format; use {', '.join(FORMATS)}, also .gz and .zst")
@@ -75,20 +82,34 @@ def _parse_file(path: Path, text_field: str, errors: InputErrors) -> Iterator[Lo
     try:
         if path.stat().st_size == 0:
             return
-        with _open_decompressed(path) as stream:
-            yield from parse(stream, path, text_field, errors)
+        if file_format(path) in BINARY:
+            encoding = UTF_8
+        elif encoding == AUTO:
+            with open_decompressed(path) as stream:
+                detected = detect_encoding(stream)
+            if detected is None:
+                errors.report(str(path), "no encoding fits (it may be damaged UTF-8, or binary)")
+                return
+            errors.encodings[detected] += 1
+            encoding = detected
+        with open_decompressed(path) as stream:
+            yield from parse(as_utf8(stream, encoding), path, text_field, errors)
+    except UnicodeDecodeError as cause:
+        errors.report(str(path), f"invalid {cause.encoding} (byte {cause.start})")
     except (OSError, EOFError, zlib.error, pa.ArrowException) as cause:
         errors.report(str(path), f"truncated or damaged ({first_line(cause)})")
 
 
 @contextmanager
-def _open_decompressed(path: Path) -> Iterator[BinaryIO]:
+def open_decompressed(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, compressed or not, for reading."""
     suffix = path.suffix.lower()
     if suffix == ".gz":
         with gzip.open(path) as stream:
             yield cast(BinaryIO, stream)
     elif suffix == ".zst":
-        with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, "zstd") as inner:
+        # pyarrow opens only paths that are UTF-8.
+        with pa.PythonFile(path.open("rb")) as raw, pa.CompressedInputStream(raw, "zstd") as inner:
             yield cast(BinaryIO, io.BufferedReader(cast(Any, inner), _BUFFER_BYTES))
     else:
         with path.open("rb", _BUFFER_BYTES) as plain:

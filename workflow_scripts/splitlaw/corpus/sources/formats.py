@@ -31,7 +31,7 @@ def _decode(data: bytes, location: str, errors: InputErrors) -> str | None:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
-        errors.report(location, f"invalid UTF-8 (byte {cause.start})")
+        errors.report(location, f"invalid UTF-8 (byte {cause.start})", size=len(data))
         return None
 
 
@@ -152,6 +152,8 @@ FORMATS: dict[str, Callable[[BinaryIO, Path, str, InputErrors], Iterator[Located
     ".md": _plain_text,
 }
 """File name suffix in lower case to the parser of the format."""
+BINARY = (".parquet",)
+"""Formats that are not text and have no encoding."""
 
 
 def file_format(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Documents of a Hugging Face data set: from the hub, from its cache, or from a local folder."""
 
+import glob
 import logging
 import re
 import sys
@@ -29,7 +30,7 @@ def read_dataset(source: Source, errors: InputErrors) -> Iterator[Located]:
     files = _local_files(source)
     if files:
         for path in files:
-            yield from read_file(path, source.text_field, errors)
+            yield from read_file(path, source.text_field, errors, encoding=source.encoding)
         return
     name = source.dataset
     with _silenced_loggers(), _explained(source):
@@ -68,10 +69,9 @@ def _local_files(source: Source) -> list[Path]:
         return []
     from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
 
+    place = glob.escape(str(folder.resolve()))
     try:
-        found = DataFilesDict.from_patterns(
-            get_data_patterns(str(folder.resolve())), base_path=str(folder.resolve())
-        )
+        found = DataFilesDict.from_patterns(get_data_patterns(place), base_path=place)
     except EmptyDatasetError:
         return []
     files = [Path(name) for name in found.get(source.split, ())]

@@ -9,30 +9,43 @@ _MAX_PRINTED = 10
 """Skipped documents that are printed one by one: a damaged corpus may have millions of them."""
 
 
+_ENCODING = ("invalid UTF-8", "NUL bytes")
+"""Beginnings of reasons of files that may be in another encoding."""
+
+
 class InputErrors:
     """Handles the unreadable input of one domain as `corpus.cleaning.on_bad_input` requires."""
 
     def __init__(self, on_bad_input: str) -> None:
         self._stop = on_bad_input == "stop"
         self.counts: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+        """Bytes of skipped documents, by the same keys as `counts`."""
+        self.encodings: Counter[str] = Counter()
+        """Files by the encoding that was detected."""
 
-    def report(self, location: str, reason: str) -> None:
+    def report(self, location: str, reason: str, *, size: int = 0) -> None:
         """Raise `UserError` for an unreadable document or file, or print and count it as skipped.
 
         `location` names the file and, if known, the line or row. The part of `reason` before the
-        first semicolon or opening parenthesis is the key under which the document is counted.
+        first semicolon or opening parenthesis is the key under which the document is counted, and
+        `size`, its bytes where they are known.
         """
         if self._stop:
+            encoding = "set encoding: auto for its source, " if reason.startswith(_ENCODING) else ""
             raise UserError(
-                f"{location}: {reason}; fix it, or set corpus.cleaning.on_bad_input to skip"
+                f"{location}: {reason}; fix it, {encoding}or set corpus.cleaning.on_bad_input to "
+                "skip"
             )
-        self._count(location, reason)
+        self._count(location, reason, size)
 
     def count_empty(self, location: str) -> None:
         """Print and count a file without documents, such as an empty shard of a data set."""
-        self._count(location, "empty file")
+        self._count(location, "empty file", 0)
 
-    def _count(self, location: str, reason: str) -> None:
-        self.counts[reason.partition(";")[0].partition(" (")[0]] += 1
+    def _count(self, location: str, reason: str, size: int) -> None:
+        key = reason.partition(";")[0].partition(" (")[0]
+        self.counts[key] += 1
+        self.bytes[key] += size
         if self.counts.total() <= _MAX_PRINTED:
             print(f"skipped: {location}: {reason}", file=sys.stderr)

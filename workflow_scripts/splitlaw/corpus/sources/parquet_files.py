@@ -31,7 +31,7 @@ def read_parquet(
 ) -> Iterator[Located]:
     """Yield the texts of the column `field`, which may be dictionary-encoded or binary UTF-8."""
     if path.suffix.lower() not in COMPRESSED:
-        yield from _rows(path, path, field, errors)
+        yield from _rows(stream, path, field, errors)  # pyarrow opens only paths that are UTF-8
         return
     # Parquet requires random access. The file has no name, so nothing is left if it is killed.
     with tempfile.TemporaryFile() as copy:

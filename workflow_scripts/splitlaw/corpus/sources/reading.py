@@ -24,7 +24,8 @@ def read_source(source: Source, errors: InputErrors) -> Iterator[str]:
             errors.report(location, DOCUMENT_TOO_LARGE)
             continue
         if "\0" in text:
-            errors.report(location, "NUL bytes in the text; it may be binary or UTF-16")
+            reason = "NUL bytes in the text; it may be binary or UTF-16"
+            errors.report(location, reason, size=len(text.encode("utf-8", "surrogatepass")))
             continue
         yield text
         count += 1
@@ -35,7 +36,7 @@ def read_source(source: Source, errors: InputErrors) -> Iterator[str]:
 
 def _located(source: Source, errors: InputErrors) -> Iterator[Located]:
     if source.files:
-        yield from read_files(source.files, source.text_field, errors)
+        yield from read_files(source.files, source.text_field, errors, encoding=source.encoding)
     elif source.dataset:
         yield from read_dataset(source, errors)
     else:

@@ -1,0 +1,148 @@
+"""Encodings of text files: detection, and conversion to UTF-8 while a file is read."""
+
+import codecs
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+UTF_8 = "utf-8"
+AUTO = "auto"
+"""Value of `encoding` with which the encoding of every file is detected."""
+_BOMS = (
+    (codecs.BOM_UTF8, UTF_8),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CHUNK_BYTES = 1 << 18
+_SAMPLE_BYTES = 1 << 18
+"""Bytes that an encoding is detected from: enough for a page of names, and a second of work."""
+_LATIN = ("cp1252", "cp1250", "iso8859-2", "cp1254", "cp1257", "mac-roman", "cp850", "cp437")
+"""Encodings of Latin letters, the most frequent first. They differ in a few letters only, which
+`charset-normalizer` does not tell apart in short or mostly English text."""
+_ALPHABETS = (
+    "äöüß", "àâæçéèêëîïôœùûüÿ", "áéíñóúü", "áàâãçéêíóôõúü", "àèéìòù", "åäöæøéü", "áðéíóúýþæö",
+    "éëïóöüèê", "ąćęłńóśźż", "áčďéěíňóřšťúůýžäĺľŕô", "áéíóöőúüű", "ăâîșțşţ", "čćđšž", "çğıöşüâîi̇",
+    "ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž",
+)  # fmt: skip
+"""Letters beyond ASCII of German, French, Spanish, Portuguese, Italian, the Nordic languages,
+Icelandic, Dutch, Polish, Czech and Slovak, Hungarian, Romanian, Croatian, Turkish, Lithuanian,
+Latvian and Estonian."""
+_DAMAGED = re.compile("[\udc80-\udcff]")
+"""Bytes that are not UTF-8, as Python represents them."""
+_QUOTES = frozenset("“”„‘’‚«»‹›–—…·©®™¿¡\u00a0\u00ad")
+"""Signs beside a letter; other signs are beside none."""
+_MOSTLY_ASCII = 0.75
+"""Share of ASCII from which a text is in a language of Latin letters."""
+_CERTAIN = 0.8
+"""Share of letters and signs of one language that decides for an encoding of Latin letters."""
+
+
+def detect_encoding(stream: BinaryIO) -> str | None:
+    """Return the name of the encoding of a text; None if no encoding fits.
+
+    UTF-8 is recognised with certainty, and a few damaged bytes in UTF-8 are not taken for another
+    encoding.
+    """
+    head = stream.read(_CHUNK_BYTES)
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return name
+    decoder = codecs.getincrementaldecoder(UTF_8)("surrogateescape")
+    valid = invalid = nul = size = 0
+    sample = head
+    while head:
+        nul, size = nul + head.count(0), size + len(head)
+        text = decoder.decode(head)
+        damaged = len(_DAMAGED.findall(text))
+        invalid += damaged
+        valid += len(text) - len(text.encode("ascii", "ignore")) - damaged
+        if size > _CHUNK_BYTES and damaged and len(sample) < 2 * _SAMPLE_BYTES:
+            lines = head.splitlines(keepends=True)
+            sample += b"".join(line for line in lines if not line.isascii())
+        head = stream.read(_CHUNK_BYTES)
+    invalid += len(decoder.getstate()[0])  # the beginning of a character that is not complete
+    if not invalid and nul < size / 4:  # UTF-16 without a mark has a zero in every second byte
+        return UTF_8
+    return None if valid >= invalid > 0 else _detect(sample)
+
+
+def _detect(sample: bytes) -> str | None:
+    from charset_normalizer import from_bytes
+
+    beyond = sample.translate(None, bytes(range(128)))
+    name = max(_LATIN, key=lambda encoding: _score(sample, encoding))
+    mostly_ascii = len(beyond) <= (1 - _MOSTLY_ASCII) * len(sample) and b"\0" not in sample
+    if mostly_ascii and _score(sample, name) >= _CERTAIN:
+        return name
+    best = from_bytes(sample).best()
+    if best is None:
+        return None
+    found = codecs.lookup(best.encoding).name
+    latin = [letter for letter in str(best) if "\x7f" < letter < "\u0250" and letter.isalpha()]
+    return name if latin and _score(sample, name) > _score(sample, found) else found
+
+
+def _score(sample: bytes, encoding: str) -> float:
+    """Share of the characters beyond ASCII that occur in one language; 0 for invalid bytes."""
+    try:
+        text = sample.decode(encoding)
+    except UnicodeDecodeError:
+        return 0.0
+    letters: Counter[str] = Counter()
+    signs = total = 0
+    for before, letter, after in zip(f" {text}", text, f"{text[1:]} ", strict=False):
+        if letter <= "\x7f":
+            continue
+        total += 1
+        if letter.isalpha():
+            # A capital within a word is the sign of a wrong encoding.
+            letters[letter.lower()] += not (letter.isupper() and before.islower())
+        else:
+            beside = (before + after).isalpha() if letter in _QUOTES else before.isalpha()
+            signs += not beside or letter == "’"
+    covered = (sum(letters[letter] for letter in alphabet) for alphabet in _ALPHABETS)
+    return (signs + max(covered)) / max(total, 1)
+
+
+def as_utf8(stream: BinaryIO, encoding: str) -> BinaryIO:
+    """Return `stream`, which is in `encoding`, as a stream in UTF-8.
+
+    Reading raises `UnicodeDecodeError` where the text is not in that encoding.
+    """
+    if codecs.lookup(encoding).name == UTF_8:
+        return stream
+    return cast(BinaryIO, io.BufferedReader(_Recoded(stream, encoding), _CHUNK_BYTES))
+
+
+class _Recoded(io.RawIOBase):
+    """The bytes of a stream in UTF-8."""
+
+    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        super().__init__()
+        self._parts = _encoded(stream, encoding)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        if not self._rest:
+            self._rest = next(self._parts, b"")
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+def _encoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    ended = False
+    while not ended:
+        data = stream.read(_CHUNK_BYTES)
+        ended = not data
+        if text := decoder.decode(data, final=ended):
+            yield text.encode(UTF_8)
