@@ -36,11 +36,14 @@ COST = "stage size runs tokens flops tokens_independent flops_independent".split
 
 BENCHMARKS = "strategy system size budget seed task metric value stderr n chance".split()
 
+NEXT_RUNS = """batch size params seed domain pretrain_tokens specialize_tokens flops
+expected_regret_before expected_regret_after""".split()
+
 FIT = """schema_version law domains objective converged formula warnings holdout candidates
 flops_per_token range repetitions units""".split()
 
 PLAN = """schema_version flops params trunk pretrain_tokens specialize_tokens fraction_general
-predicted_loss interval baselines candidates warnings""".split()
+predicted_loss interval expected_regret baselines candidates warnings""".split()
 
 RUN = (
     "config git_commit git_dirty versions device world_size seed tokens flops wall_seconds".split()
@@ -58,6 +61,7 @@ def fitted(tmp_path_factory) -> Path:
     command("predict_loss", *law, "--points", points, "--out", folder / "predictions.csv")
     budget = ["--params", "171976", "--flops", "3.1e10"]
     command("choose_split", *law, *budget, "--out", folder / "plan.json")
+    command("next_runs", *law, *budget, "--out", folder / "next_runs.csv")
     return folder
 
 
@@ -103,6 +107,10 @@ def test_laws():
         "coupled",
         "chinchilla",
     }
+
+
+def test_next_runs(fitted):
+    assert list(pd.read_csv(fitted / "next_runs.csv").columns) == NEXT_RUNS
 
 
 def test_columns():
@@ -180,6 +188,7 @@ def test_keys_of_a_run():
             "--unique-tokens --weights",
         ),
         ("predict_loss", "--law --points --out"),
+        ("next_runs", "--law --flops --params --out --pool --runs --domains --trunk --weights"),
     ],
 )
 def test_options(stage, options):

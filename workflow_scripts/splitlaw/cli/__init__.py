@@ -43,6 +43,7 @@ COMMANDS = {
     "law": {
         "fit_law": "fit a scaling law to a table of losses",
         "choose_split": "choose the compute-optimal split of a budget",
+        "next_runs": "choose the runs that would improve a plan most for their cost",
         "predict_loss": "predict losses at given points",
     },
     "project": {

@@ -136,6 +136,54 @@ def run_choose_split(args: Namespace) -> None:
     print(made.summary())
 
 
+def add_next_runs(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--law", required=True, help="fit.json of fit_law")
+    add("--flops", type=float, required=True, metavar="C", help="budget of the plan")
+    add("--params", type=float, required=True, metavar="N", help="model size of the plan")
+    add("--out", type=output_file, required=True, help="next_runs.csv to write")
+    add("--pool", help="table of runs to choose from, CSV (the grid of the law's range)")
+    add("--losses", help="table of runs that are trained already, CSV (none)")
+    add("--runs", type=int, metavar="M", help="number of runs to choose (one for each domain)")
+    add("--domains", metavar="a,b,c", help="domains to plan for (all)")
+    add(
+        "--trunk",
+        choices=["shared", "independent"],
+        default="shared",
+        help="one general run for all domains, or one for each (%(default)s)",
+    )
+    add(
+        "--weights",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="domain=W",
+        help="weights of the domains in the mean loss (equal)",
+    )
+
+
+def run_next_runs(args: Namespace) -> None:
+    """Choose the runs that would improve a plan most for their cost: fit.json in, a table out."""
+    from splitlaw.api import load_law
+    from splitlaw.common.files import write_text
+    from splitlaw.planner import next_runs
+
+    chosen = next_runs(
+        load_law(args.law),
+        flops=args.flops,
+        params=args.params,
+        pool=args.pool,
+        trained=args.losses,
+        runs=args.runs,
+        domains=args.domains.split(",") if args.domains else None,
+        trunk=args.trunk,
+        weights=pairs(args.weights, "--weights"),
+    )
+    write_text(args.out, chosen.to_csv(index=False))
+    print(chosen.to_string(index=False) if len(chosen) else "no run would improve the plan")
+
+
 def add_predict_loss(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--law", required=True, help="fit.json of fit_law")

@@ -24,6 +24,9 @@ predicted_loss""".split()
 """`frontier.csv`: one row per general fraction, seed and domain."""
 COST = "stage size runs tokens flops tokens_independent flops_independent".split()
 """`cost.csv`: one row per stage and size."""
+NEXT_RUNS = """batch size params seed domain pretrain_tokens specialize_tokens flops
+expected_regret_before expected_regret_after""".split()
+"""`next_runs.csv`: one row per proposed run, in the order of the choice."""
 BENCHMARKS = "strategy system size budget seed task metric value stderr n chance".split()
 """`benchmarks.csv`: one row per system, task and metric."""
 BENCHMARK_GAINS = (

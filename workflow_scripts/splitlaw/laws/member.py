@@ -80,7 +80,7 @@ class Member:
         for k in np.unique(domain):
             rows = np.flatnonzero(domain == k)
             mixtures = self.drawn[:, k] if drawn else self.weights[None, k]
-            step = max(1, CHUNK // max(len(vectors), mixtures.shape[1]))
+            step = max(1, CHUNK // max(1, len(vectors), mixtures.shape[1]))
             for first in range(0, len(rows), step):
                 part = rows[first : first + step]
                 out[:, part] = self.mean.evaluate(vectors, x.take(part), domain[part])

@@ -30,25 +30,32 @@ class DrawnPlan:
     fractions: Array
     """General fraction of the optimum under each draw [draws]."""
 
-    regrets: Array
-    """Mean loss of the plan under each draw less the draw's own optimum [draws]."""
+    means: Array
+    """Mean loss of the plan and of the optima of the draws under each draw [draws, splits]."""
+
+    @property
+    def regrets(self) -> Array:
+        """Mean loss of the plan under each draw less that of the best split [draws]."""
+        known = np.where(np.isfinite(self.means), self.means, np.inf)
+        return np.asarray(self.means[:, 0] - known.min(axis=1))
 
     @property
     def expected_regret(self) -> float | None:
         """Mean of the regrets, nats per token; None without draws."""
-        return float(self.regrets.mean()) if self.regrets.size else None
+        return float(self.regrets.mean()) if len(self.means) else None
 
 
-def drawn_plan(problem: Problem, split: Split) -> DrawnPlan:
+def drawn_plan(problem: Problem, split: Split, *, draws: int | None = None) -> DrawnPlan:
     """The optimum of every draw, and the regret of the split under every draw.
 
     Optima come from an interpolated table. Their losses are then evaluated exactly: the optimum of
     a draw is the best of all optima, those of other draws and the split itself included, under it.
+    At most `draws` are used, by default as many as an interval needs.
     """
-    most = max(LEAST_DRAWS, WORK_OF_DRAWS // problem.domains)
+    most = draws or max(LEAST_DRAWS, WORK_OF_DRAWS // problem.domains)
     few = problem.surface.first(most)
     if few.fit.n_draws == 0:
-        return DrawnPlan(np.zeros(0), np.zeros(0), np.zeros(0))
+        return DrawnPlan(np.zeros(0), np.zeros(0), np.zeros((0, 1)))
     optima = tabulated_optima(Problem(few, problem.constraint), drawn=True)
     possible = np.isfinite(optima.mean)
     pretrain, specialize = optima.pretrain[possible], optima.specialize[possible]
@@ -56,9 +63,8 @@ def drawn_plan(problem: Problem, split: Split) -> DrawnPlan:
         np.concatenate([[float(split.pretrain)], pretrain]),
         np.concatenate([split.specialize[None], specialize]),
     )
-    best = np.nanmin(np.where(np.isfinite(means), means, np.nan), axis=1)
     shares = fraction(pretrain, specialize, problem.constraint.trunks)
-    return DrawnPlan(pretrain, shares, means[:, 0] - best)
+    return DrawnPlan(pretrain, shares, means)
 
 
 def ends(draws: Array, value: float) -> tuple[float, float]:

@@ -52,8 +52,6 @@ class Surface:
             "unique_pretrain": _unique(pretrain, s.unique_pretrain),
             "unique_specialize": _unique(specialize, s.unique[domain]),
         }
-        if drawn and self.fit.n_draws == 0:
-            return np.zeros((0, *pretrain.shape))
         law = self.fit.drawn_losses if drawn else self.fit.losses
         return np.asarray(law(self.params, pretrain, specialize, s.columns[domain], **unique))
 

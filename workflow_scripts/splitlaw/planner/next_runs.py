@@ -1,0 +1,170 @@
+"""Which runs would reduce the expected regret of a plan most for their cost."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from splitlaw.common.errors import UserError
+from splitlaw.experiment.columns import NEXT_RUNS
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.laws.result import FitResult
+from splitlaw.planner.constraint import Array
+from splitlaw.planner.draws import DrawnPlan, drawn_plan
+from splitlaw.planner.knowledge import Knowledge
+from splitlaw.planner.plan import check_budget
+from splitlaw.planner.pool import RUN, Costs, read_pool
+from splitlaw.planner.problem import Problem
+from splitlaw.planner.search import best_split
+from splitlaw.planner.task import Task, check_size, make_task
+
+CANDIDATES = 150
+"""Splits, optima of draws, between which the value of a run is computed."""
+
+STREAM = 1
+"""Number of the stream of random numbers, so that they differ from those of a law with the same
+seed."""
+
+Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame
+
+
+def next_runs(
+    fit: FitResult,
+    *,
+    flops: float,
+    params: float,
+    pool: Source | None = None,
+    trained: Source | None = None,
+    runs: int | None = None,
+    domains: Sequence[str] | None = None,
+    trunk: str = "shared",
+    weights: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The runs of a pool that would reduce the expected regret of a plan most per FLOP.
+
+    Parameters
+    ----------
+    fit
+        A fitted law with draws.
+    flops, params, domains, trunk, weights
+        The plan that the runs are for, as in `splitlaw.plan`.
+    pool
+        The runs to choose from, a CSV file or a data frame with the columns `params`,
+        `pretrain_tokens`, `specialize_tokens`, `domain` and optionally `size` and `seed`. A run of
+        the domain `general`, with D' = 0, is evaluated on every domain. By default the grid of the
+        law's sizes, and of D and D' in factors of 2 within its range.
+    trained
+        The runs that are trained already, for instance losses.csv: they are not chosen again, and
+        their trunks are not paid for again. None by default.
+    runs
+        Number of runs to choose; the number of domains by default.
+    seed
+        Seed of the scenarios over which gains are averaged.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per run in the order of the choice, with the columns of next_runs.csv. A batch has at
+        most one run per domain. `flops` are those of the branch and of what its trunk lacks. The
+        expected regrets are in nats per token, before and after the run and all those above it.
+        There are fewer rows than `runs` where no further run would reduce the regret.
+
+    Raises
+    ------
+    UserError
+        If the pool cannot be used, or the law has no draws.
+
+    """
+    task = make_task(fit, domains=domains, trunk=trunk, weights=weights)
+    count = len(task.setting.domains) if runs is None else runs
+    if fit.n_draws < 2:
+        raise UserError("the fit has no draws, so every run has the same value; fit with --draws")
+    if count < 1:
+        raise UserError(f"runs is {count}; give 1 or more")
+    check_size(fit, params)
+    frame, costs = read_pool(fit, pool, trained, task.setting.domains)
+    drawn = _drawn(task, flops, params)
+    rng = np.random.default_rng((seed, STREAM))
+    knowledge, observed = _knowledge(task, drawn, frame, count, rng)
+    return _chosen(frame, costs, knowledge, observed, count, float(drawn.regrets.mean()))
+
+
+def _drawn(task: Task, flops: float, params: float) -> DrawnPlan:
+    constraint = task.constraint(flops, params)
+    check_budget(task, flops, params, constraint)
+    problem = Problem(task.surface(params), constraint)
+    return drawn_plan(problem, best_split(problem)[0], draws=task.fit.n_draws)
+
+
+def _knowledge(
+    task: Task, drawn: DrawnPlan, frame: pd.DataFrame, count: int, rng: np.random.Generator
+) -> tuple[Knowledge, list[list[int]]]:
+    """Draws of the candidates and of the pool's observations, and each run's observations."""
+    step = max(1, drawn.means.shape[1] // CANDIDATES)
+    numbers = dict(zip(task.setting.domains, task.setting.columns, strict=True))
+    rows: list[int] = []
+    domain: list[int] = []
+    observed: list[list[int]] = []
+    for row, name in enumerate(frame["domain"]):
+        seen = list(numbers.values()) if name == GENERAL else [numbers[name]]
+        observed.append(list(range(len(rows), len(rows) + len(seen))))
+        rows += [row] * len(seen)
+        domain += seen
+    points = frame.iloc[rows]
+    n, d, s = (points[c].to_numpy(dtype=float) for c in RUN[:3])
+    logs = np.log(task.fit.drawn_losses(n, d, s, np.array(domain)))
+    row_sd = task.fit.noise_sd(np.zeros(len(s)), s)
+    trunk_sd = np.sqrt(np.maximum(task.fit.noise_sd(d, s) ** 2 - row_sd**2, 0.0))
+    logs += trunk_sd * _trunks(points, len(logs), rng)
+    most = count * max(len(run) for run in observed)
+    known = Knowledge.of(drawn.means[:, ::step], logs, row_sd**2, most=most, rng=rng)
+    return known, observed
+
+
+def _trunks(points: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:
+    """A standard normal number of each draw for the trunk, a size and a seed, of each point."""
+    names = pd.MultiIndex.from_frame(points[["params", "seed"]])
+    number, known = pd.factorize(names)
+    return rng.standard_normal((draws, len(known)))[:, number]
+
+
+def _chosen(
+    frame: pd.DataFrame,
+    costs: Costs,
+    knowledge: Knowledge,
+    observed: list[list[int]],
+    count: int,
+    regret: float,
+) -> pd.DataFrame:
+    """Choose the run with the largest gain per FLOP, again and again."""
+    left, used, batch = set(range(len(frame))), set[str](), 1
+    rows: list[tuple[Any, ...]] = []
+    runs = list(frame.itertuples(index=False))
+    while len(rows) < count and left:
+        possible = sorted(i for i in left if runs[i].domain not in used)
+        gains = knowledge.gains([observed[i] for i in possible]) if possible else np.zeros(0)
+        if not (gains > 0).any():
+            if not used:
+                break
+            used, batch = set(), batch + 1
+            continue
+        about = [_about(runs[i]) for i in possible]
+        price = np.array([costs.flops(*run) for run in about])
+        best = int(np.argmax(gains / price))
+        after = max(0.0, regret - float(gains[best]))
+        chosen = runs[possible[best]]
+        rows.append((batch, *chosen, price[best], regret, after))
+        knowledge.choose(observed[possible[best]])
+        costs.add(*about[best])
+        left.remove(possible[best])
+        used.add(chosen.domain)
+        regret = after
+    columns = ["batch", *frame.columns, *NEXT_RUNS[-3:]]
+    return pd.DataFrame(rows, columns=columns)[NEXT_RUNS]
+
+
+def _about(run: Any) -> tuple[float, int, float, float]:
+    return run.params, run.seed, run.pretrain_tokens, run.specialize_tokens
