@@ -7,13 +7,15 @@ rule fit_law:
         code=package_code("laws"),
     output:
         fit=f"{RESULTS}/law/fit.json",
+        posterior=f"{RESULTS}/law/fit.posterior.npz",
     log:
         f"{RESULTS}/logs/fit_law.log",
     benchmark:
         f"{RESULTS}/logs/fit_law.tsv"
     params:
         law=EXPERIMENT.law.form,
-        bootstrap=EXPERIMENT.law.bootstrap,
+        discrepancy=EXPERIMENT.law.discrepancy,
+        draws=EXPERIMENT.law.draws,
         seed=EXPERIMENT.law.seed,
     threads: 1
     conda:
@@ -22,7 +24,8 @@ rule fit_law:
         "law"
     shell:
         "python workflow_scripts/fit_law.py --losses {input.losses} --out {output.fit}"
-        " --law {params.law} --bootstrap {params.bootstrap} --seed {params.seed}"
+        " --law {params.law} --discrepancy {params.discrepancy} --draws {params.draws}"
+        " --seed {params.seed}"
         " > {log} 2>&1"
 
 

@@ -189,7 +189,7 @@ def test_a_configuration_is_immutable(config, experiment):
     with pytest.raises(ValueError, match="frozen"):
         experiment.training.clip = 2.0
     config["law"]["form"] = "coupled"
-    assert experiment.as_written("law") == {"law": {"form": "auto", "bootstrap": 200, "seed": 0}}
+    assert experiment.as_written("law") == {"law": {"form": "auto", "draws": 300, "seed": 0}}
 
 
 def test_a_size_can_have_its_own_execution(config):

@@ -152,7 +152,7 @@ def test_a_calibration_of_another_configuration_is_ignored(config, tmp_path):
     assert resources.read_calibration(file, checked) is None
     write_json(file, {"measured": resources.calibrated_config(checked), "sizes": {}})
     assert resources.read_calibration(file, checked)["sizes"] == {}
-    config["law"]["bootstrap"] += 1
+    config["law"]["seed"] += 1
     assert resources.read_calibration(file, ExperimentConfig.read(config)) is not None
     config["execution"] = {"by_size": {"w16": {"microbatch": 2}}}
     assert resources.read_calibration(file, ExperimentConfig.read(config)) is None

@@ -169,11 +169,13 @@ class LawConfig(Settings):
         "coupled",
         "chinchilla",
     ]
-    """Form of the law; `auto` chooses the one that predicts held-out rows best."""
-    bootstrap: Natural
-    """Number of bootstrap draws that the intervals are computed from."""
+    """Form of the law; `auto` averages the default forms by how well they predict left-out rows."""
+    discrepancy: Literal["on", "none"] = "on"
+    """Smooth correction of the form, with the noise of general runs; `none` is the classical fit."""
+    draws: Natural = 300
+    """Number of draws of the posterior that the intervals are computed from."""
     seed: int
-    """Seed of the bootstrap draws."""
+    """Seed of the draws."""
 
 
 class FinalConfig(Settings):

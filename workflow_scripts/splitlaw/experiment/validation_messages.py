@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {"law.bootstrap": "law.draws"}
 """Old path of each renamed key to its new path."""
 
 GIVEN, DISCOVERED = "<given>", "<discovered>"
