@@ -29,6 +29,31 @@ rule fit_law:
         " > {log} 2>&1"
 
 
+rule next_runs:
+    input:
+        fit=rules.fit_law.output.fit,
+        losses=rules.evaluate.output.losses,
+        code=package_code("planner"),
+    output:
+        runs=f"{RESULTS}/law/next_runs.csv",
+    log:
+        f"{RESULTS}/logs/next_runs.log",
+    benchmark:
+        f"{RESULTS}/logs/next_runs.tsv"
+    params:
+        flops=plan_flops,
+        params=planned_params,
+        domains=",".join(DOMAINS),
+        trunk=EXPERIMENT.final.trunk,
+    threads: 1
+    conda:
+        "../envs/law.yaml"
+    shell:
+        "python workflow_scripts/next_runs.py --law {input.fit} --losses {input.losses}"
+        " --flops {params.flops} --params {params.params} --domains {params.domains}"
+        " --trunk {params.trunk} --out {output.runs} > {log} 2>&1"
+
+
 rule choose_split:
     input:
         fit=rules.fit_law.output.fit,

@@ -21,9 +21,9 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow_scripts"
 SMOKE = Path(__file__).parent / "golden" / "smoke"
 
-RULES = """prepare_corpus train_tokenizer tokenize pretrain specialize evaluate fit_law choose_split
-train_final benchmark report cost tune_learning_rate seeds compare frontier check_provenance
-new_experiment""".split()
+RULES = """prepare_corpus train_tokenizer tokenize pretrain specialize evaluate fit_law next_runs
+choose_split train_final benchmark report cost tune_learning_rate seeds compare frontier
+check_provenance new_experiment""".split()
 
 LOSSES = """run stage split size params non_embedding_params flops_per_token train_domain domain
 pretrain_tokens unique_pretrain_tokens specialize_tokens unique_specialize_tokens trunk seed loss

@@ -55,6 +55,7 @@ FINDINGS = {
     "cost": "logs/cost.log",
     "check_provenance": "logs/check_provenance.log",
     "fit_law": "logs/fit_law.log",
+    "next_runs": "logs/next_runs.log",
     "choose_split": "logs/choose_split.log",
     "seeds": "logs/final/seeds.log",
     "benchmark": "benchmarks.md",
