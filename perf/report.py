@@ -66,7 +66,7 @@ def many_losses(rows: int) -> pd.DataFrame:
 
 
 def time_report(rows: int, folder: Path) -> None:
-    results = plant(folder / "results", bootstrap=200)
+    results = plant(folder / "results", draws=300)
     for name, table in (("as planted", None), (f"{rows} rows", many_losses(rows))):
         if table is not None:
             table.to_csv(results / "losses.csv", index=False)

@@ -2,18 +2,15 @@
 
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 
-from planted_results import BUDGET, SIZES, flops_per_token, losses_table, plant, plant_finals
+from planted_results import plant
 
 from splitlaw.cli import main
-from splitlaw.laws import FitResult, fit_table
-from splitlaw.planner import plan
 
 DOMAINS = ("law", "code")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -37,17 +34,9 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """A planted experiment whose law is infinite at D = 0 and at D' = 0; another predicts there."""
+    """A planted experiment whose law averages two forms."""
     folder = tmp_path_factory.mktemp("browser") / "results/planted"
-    plant(folder, domains=DOMAINS, finals=False)
-    two_skills = FitResult.load(folder / "law/fit.json")
-    needs_both = fit_table(losses_table(DOMAINS), law="multiplicative", bootstrap=10)
-    fit = replace(needs_both, stand_ins=two_skills.members)
-    fit.save(folder / "law/fit.json")
-    params = SIZES["w56"]
-    flops = BUDGET * flops_per_token(params)
-    plan(fit, flops=flops, params=params, domains=DOMAINS).save(folder / "split/plan.json")
-    plant_finals(folder)
+    plant(folder, domains=DOMAINS)
     assert main(["report", "--results", str(folder)]) == 0
     return folder
 

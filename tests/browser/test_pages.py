@@ -11,6 +11,7 @@ import yaml
 from planted_results import BUDGET, SIZES, plant
 
 from splitlaw.cli import main
+from splitlaw.experiment.strategies import NAMES
 from splitlaw.laws import FitResult
 from splitlaw.planner import plan
 
@@ -58,6 +59,7 @@ def test_the_interval_of_the_optimum_follows_after_a_pause(opened):
         "document.querySelector('[data-is=answer]').textContent.includes('90% interval')"
     )
     assert shown.find("curve").locator(".ends").count() == 1
+    assert "expected regret" in shown.text("answer")
 
 
 def test_a_folder_without_domains_is_refused(opened):
@@ -69,15 +71,13 @@ def test_a_folder_without_domains_is_refused(opened):
     assert "Train" in shown.text("answer")
 
 
-def test_baselines_at_the_ends_are_predicted_by_a_law_that_is_finite_there(opened, results):
+def test_baselines_have_the_losses_of_the_plan(opened, results):
     shown = opened()
     planned = json.loads((results / "split/plan.json").read_text())
     rows = {row.split("\t")[0]: row.split("\t") for row in shown.text("recipes").splitlines()}
-    names = {"two_stage_90": "Two stages, 90% general", "no_split": "No split"}
     for entry in planned["baselines"]:
-        if entry["strategy"] in names:
-            cells = rows[names[entry["strategy"]]]
-            assert float(cells[1]) == pytest.approx(entry["predicted_mean_loss"][0], abs=6e-4)
+        cells = rows[NAMES[entry["strategy"]]]
+        assert float(cells[1]) == pytest.approx(entry["predicted_mean_loss"][0], abs=6e-4)
 
 
 def test_the_export_is_the_split_of_the_planner(opened, results):
@@ -189,7 +189,7 @@ def _value(shown, name):
 
 
 def test_one_domain_without_intervals(opened, tmp_path):
-    folder = plant(tmp_path / "one", domains=("law",), bootstrap=0, finals=False)
+    folder = plant(tmp_path / "one", domains=("law",), draws=0, finals=False)
     assert main(["report", "--results", str(folder)]) == 0
     shown = opened("report.html", folder=folder)
     shown.find("flops").press("ArrowLeft")
@@ -198,4 +198,4 @@ def test_one_domain_without_intervals(opened, tmp_path):
     assert "–" in shown.text("recipes")
     whole = shown.page.locator("main").inner_text()
     assert "There are no final models yet" in whole
-    assert "without bootstrap" in whole
+    assert "without draws" in whole

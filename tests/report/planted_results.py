@@ -76,7 +76,7 @@ def _row(size, params, trained, general, special, domain):
     }
 
 
-def plant(folder: Path, *, domains=DOMAINS, bootstrap=10, finals=True, law="two_skills") -> Path:
+def plant(folder: Path, *, domains=DOMAINS, draws=40, finals=True) -> Path:
     """Results of an experiment under `folder`: the table, a real fit, a real plan, final models."""
     folder.mkdir(parents=True, exist_ok=True)
     losses = losses_table(domains)
@@ -87,7 +87,7 @@ def plant(folder: Path, *, domains=DOMAINS, bootstrap=10, finals=True, law="two_
         for row in size_cost(size, part, 0.2, BATCH)
     ]
     pd.DataFrame(cost).to_csv(folder / "cost.csv", index=False)
-    fit_table(folder / "losses.csv", law=law, bootstrap=bootstrap).save(folder / "law/fit.json")
+    fit_table(folder / "losses.csv", draws=draws).save(folder / "law/fit.json")
     params = SIZES[HELD_OUT]
     made = plan(
         FitResult.load(folder / "law/fit.json"),

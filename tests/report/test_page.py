@@ -1,4 +1,5 @@
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -121,8 +122,7 @@ def test_a_fit_without_plan_is_shown(results):
 
 def test_a_fit_alone_is_shown(planted, tmp_path):
     alone = tmp_path / "alone"
-    (alone / "law").mkdir(parents=True)
-    (alone / "law/fit.json").write_bytes((planted / "law/fit.json").read_bytes())
+    shutil.copytree(planted / "law", alone / "law")
     text = without_figures(alone)
     assert "The table of losses is missing" in text
     inputs = read_inputs(alone)
@@ -131,14 +131,15 @@ def test_a_fit_alone_is_shown(planted, tmp_path):
 
 def test_one_domain_without_intervals(tmp_path):
     style.set_theme()
-    results = plant(tmp_path / "one", domains=("law",), bootstrap=0)
+    results = plant(tmp_path / "one", domains=("law",), draws=0)
     text = without_figures(results)
     assert "only one domain" in text
-    assert "without bootstrap" in text
+    assert "without draws" in text
     inputs = read_inputs(results)
     recipes = read_recipes(inputs)
     for spec in FIGURES:
-        assert (spec.draw(inputs, recipes) is None) == (spec.name == "benchmarks")
+        missing = spec.draw(inputs, recipes) is None
+        assert missing == (spec.name in ("benchmarks", "coverage"))
 
 
 def test_a_table_written_by_hand(tmp_path):
@@ -152,7 +153,7 @@ def test_a_table_written_by_hand(tmp_path):
     names = ["params", "pretrain_tokens", "specialize_tokens", "domain", "loss"]
     pd.DataFrame(rows, columns=names).to_csv(tmp_path / "losses.csv", index=False)
     style.set_theme()
-    fit_table(tmp_path / "losses.csv", law="effective_tokens", bootstrap=0).save(
+    fit_table(tmp_path / "losses.csv", law="effective_tokens", draws=0).save(
         tmp_path / "law/fit.json"
     )
     inputs = read_inputs(tmp_path)

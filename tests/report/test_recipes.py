@@ -8,7 +8,6 @@ from planted_results import plant_finals
 
 from splitlaw.common.statistics import NORMAL_90, ratio_stderr
 from splitlaw.experiment.strategies import OPTIMAL
-from splitlaw.laws import fit_table
 from splitlaw.report import tables_plan
 from splitlaw.report.inputs import read_inputs, read_recipes
 from splitlaw.stages.final_results import rows_of_plan
@@ -58,19 +57,15 @@ def test_predicted_gains_have_intervals_from_the_draws(planted, recipes):
     assert low < value < high
 
 
-def test_a_finite_law_predicts_both_recipes_where_the_law_of_the_plan_is_infinite(planted):
+def test_a_recipe_that_the_law_does_not_cover_has_no_predicted_gain(planted):
     inputs = read_inputs(planted)
-    two_skills = inputs.fit.members[0]
-    table = inputs.losses
-    additive = fit_table(table, law="additive", bootstrap=0).members
-    fit = dataclasses.replace(inputs.fit, members=additive, stand_ins=(two_skills,))
-    gains = {
-        recipe.strategy: recipe.predicted_gain
-        for recipe in read_recipes(dataclasses.replace(inputs, fit=fit))
-    }
-    own = {recipe.strategy: recipe.predicted_gain for recipe in read_recipes(inputs)}
-    assert gains["scratch"] == pytest.approx(own["scratch"])
-    assert gains["half"][0] != pytest.approx(own["half"][0])
+    first, *others = inputs.plan["baselines"]
+    none = {domain: [None, None, None] for domain in first["predicted_loss"]}
+    uncovered = {**first, "predicted_loss": none, "predicted_mean_loss": [None, None, None]}
+    plan = {**inputs.plan, "baselines": [uncovered, *others]}
+    recipes = read_recipes(dataclasses.replace(inputs, plan=plan))
+    known = {recipe.strategy: recipe.predicted_gain is not None for recipe in recipes[1:]}
+    assert {name for name, predicted in known.items() if not predicted} == {"two_stage_90", "joint"}
 
 
 def test_verdicts(recipes):

@@ -1,15 +1,13 @@
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
-from laws.planted import law, with_draws
 from planted_tokens import job_of
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.experiment.columns import FRONTIER
 from splitlaw.experiment.settings import ExecutionConfig
+from splitlaw.laws import FitResult
 from splitlaw.planner import plan
 from splitlaw.report.frontier import write_frontier
 from splitlaw.stages.frontier import measure
@@ -74,13 +72,32 @@ def test_too_few_fractions_are_refused():
         estimate_regret(few, 0.2)
 
 
+def planted_law(draws):
+    """A law of two domains, and draws scattered around it."""
+    values = {"E": 1, "A": 18, "alpha": 0.3, "F": 30, "phi": 0.25, "B": 42, "beta": 0.3}
+    values |= {"kappa": 0.05, "gamma": 0.95}
+    domains = {
+        "law": values,
+        "medicine": {**values, "B": 50},
+    }
+    rng = np.random.default_rng(0)
+    drawn = [
+        {
+            domain: {name: value * (1 + 0.01 * rng.normal()) for name, value in own.items()}
+            for domain, own in domains.items()
+        }
+        for _ in range(draws)
+    ]
+    return FitResult.of_parameters("two_skills", domains, drawn=drawn)
+
+
 @pytest.fixture
 def job(tokens):
     return job_of(tokens, "frontier")
 
 
 def test_every_fraction_is_trained_at_the_compute_of_the_plan(job, tmp_path):
-    fit = replace(with_draws(law("two_skills", 2), 20), domains=("law", "medicine"))
+    fit = planted_law(draws=20)
     made = plan(fit, flops=6e3 * 6400, params=1e3, flops_per_token=6e3)
     file = tmp_path / "plan.json"
     made.save(file)

@@ -8,7 +8,13 @@ from importlib import resources
 
 from matplotlib.figure import Figure
 
-from splitlaw.report import figures_final, figures_law, figures_plan
+from splitlaw.report import (
+    figures_coverage,
+    figures_final,
+    figures_frontier,
+    figures_law,
+    figures_plan,
+)
 from splitlaw.report.inputs import Inputs
 from splitlaw.stages.recipe_results import RecipeResult
 
@@ -44,7 +50,7 @@ FIGURES = (
         name="frontier",
         title="Loss against the general fraction",
         requires="a fit and a plan",
-        draw=figures_plan.frontier,
+        draw=figures_frontier.frontier,
     ),
     FigureSpec(
         name="comparison",
@@ -69,6 +75,12 @@ FIGURES = (
         title="Predicted against measured losses",
         requires="losses.csv and a fit",
         draw=_of_inputs(figures_law.predicted_measured),
+    ),
+    FigureSpec(
+        name="coverage",
+        title="Coverage of the predictive intervals",
+        requires="a fit with draws, and held-out losses or final models",
+        draw=_of_inputs(figures_coverage.coverage),
     ),
     FigureSpec(
         name="residuals",

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from splitlaw.experiment.columns import HOLDOUT
 from splitlaw.laws import FitResult
 from splitlaw.report import style
-from splitlaw.report.inputs import Inputs
+from splitlaw.report.inputs import PREDICTED, Inputs, final_rows
 from splitlaw.report.number_format import count
 
 MOST_SIZES, MOST_DOMAINS, MOST_LINES = 5, 8, 10
@@ -141,23 +141,25 @@ def _curve(axis: Axes, rows: pd.DataFrame, fit: FitResult, colour: object) -> No
 
 
 def predicted_measured(inputs: Inputs) -> Figure | None:
-    """Predicted against measured loss: fitted losses, held-out losses and final models."""
+    """Predicted against measured loss, and relative errors with their predictive intervals."""
     rows = inputs.rows
     if rows is None or inputs.fit is None:
         return None
     rows = rows[np.isfinite(rows["predicted"])]
-    figure = Figure(figsize=(style.WIDTH, 4.6))
-    axis = figure.subplots()
+    figure = Figure(figsize=(style.WIDTH, 6.8))
+    axis, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     rows = rows[rows["domain"].isin(inputs.domains)]
     palette = style.colours(inputs.domains)
     parts = [("fitted", rows[rows["split"] != HOLDOUT]), ("held out", _held_out(rows))]
-    parts.append(("final models", _final_rows(inputs)))
+    parts.append(("final models", final_rows(inputs)))
     handles = [_handle(palette[d], "o", True, d) for d in inputs.domains[:10]]
     ends = []
     for kind, part in parts:
         if part.empty:
             continue
         _scatter(axis, part, kind, palette)
+        if kind != "fitted":
+            _intervals(below, part, kind, palette)
         ends += [part[["loss", "predicted"]].min().min(), part[["loss", "predicted"]].max().max()]
         error = (part["predicted"] / part["loss"] - 1).abs().mean()
         label = f"{kind}: mean error {100 * error:.2f}%, n = {len(part)}"
@@ -166,7 +168,12 @@ def predicted_measured(inputs: Inputs) -> Figure | None:
     axis.fill_between(line, 0.99 * line, 1.01 * line, color=style.GRID, alpha=0.7, lw=0)
     axis.plot(line, line, color=style.INK, lw=0.8)
     handles.append(Line2D([], [], color=style.GRID, lw=6, label="within 1%"))
-    axis.set(xlabel="measured loss (nats/token)", ylabel="predicted loss (nats/token)")
+    if inputs.fit.n_draws:
+        handles.append(Line2D([], [], color=style.INK, lw=0.9, label="90% predictive interval"))
+    axis.set(ylabel="predicted loss (nats/token)")
+    below.axhline(0, color=style.INK, lw=0.8)
+    below.set(xlabel="measured loss (nats/token)", ylabel="relative error")
+    style.percent_axis(below.yaxis)
     figure.legend(handles=handles, loc="outside upper left", ncols=2, handletextpad=0.4)
     return figure
 
@@ -179,13 +186,13 @@ def _held_out(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["split"] == HOLDOUT]
 
 
-def _final_rows(inputs: Inputs) -> pd.DataFrame:
-    """Rows of the comparison that have a prediction, with the column names of the losses."""
-    table = inputs.comparison
-    if table is None or "predicted_loss" not in table:
-        return pd.DataFrame(columns=["loss", "predicted", "domain"])
-    known = table["predicted_loss"].notna() & table["domain"].isin(inputs.domains)
-    return table[known].rename(columns={"predicted_loss": "predicted"})
+def _intervals(axis: Axes, rows: pd.DataFrame, kind: str, palette: dict) -> None:
+    """Relative errors with their predictive intervals, which contain 0 where they hold the loss."""
+    errors = {name: rows[name] / rows["loss"] - 1 for name in PREDICTED}
+    inks = [palette[domain] for domain in rows["domain"]]
+    lines = axis.vlines(rows["loss"], errors["low"], errors["high"], colors=inks, lw=0.7, alpha=0.6)
+    lines.set_rasterized(len(rows) > style.MANY)
+    _scatter(axis, rows.assign(predicted=errors["predicted"]), kind, palette)
 
 
 def _scatter(axis: Axes, rows: pd.DataFrame, kind: str, palette: dict) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,165 +12,10 @@ from matplotlib.lines import Line2D
 from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import OPTIMAL
-from splitlaw.laws import FitResult
-from splitlaw.planner import frontier as planned_frontier
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
-from splitlaw.report.number_format import count, percent
-from splitlaw.stages.final_results import Json, plan_weights
+from splitlaw.report.number_format import count
 from splitlaw.stages.recipe_results import Bounds, RecipeResult
-
-LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-"""Line styles of the averaged forms."""
-MOST_LAWS = len(LINES)
-"""Number of averaged forms that are drawn."""
-FRACTIONS = 61
-"""Fractions at which a predicted frontier is computed, enough for a smooth line."""
-INSIDE = (0.04, 0.95)
-"""General fractions that set the limits of the loss axis; some laws are infinite at 0 or 1."""
-
-OURS, THEIRS = "#de8f05", "#0173b2"
-"""Orange and blue of seaborn's colour-blind palette, for the plan and for predictions."""
-
-
-def frontier_table(
-    fit: FitResult, plan: Json, fractions: npt.NDArray[np.float64] | int = FRACTIONS
-) -> pd.DataFrame:
-    """Mean loss at each general fraction at the plan's budget, by law."""
-    shares = plan_weights(plan)
-    per_token = plan.get("flops_per_token") or plan["flops"] / plan["tokens"]
-    return planned_frontier(
-        fit,
-        flops=plan["flops"],
-        params=plan["params"],
-        fractions=fractions,
-        domains=tuple(shares),
-        trunk=plan.get("trunk", "shared"),
-        weights=shares,
-        flops_per_token=per_token,
-    )
-
-
-def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
-    """Predicted loss against the general fraction, with the optimum and the measured recipes."""
-    fit, plan = inputs.fit, inputs.plan
-    if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
-        return None
-    table = frontier_table(fit, plan)
-    if table.empty:
-        return None
-    figure = Figure(figsize=(style.WIDTH, 4.6))
-    axis = figure.subplots()
-    mean = table[table["law"] == "mean"]
-    x = mean["fraction_general"]
-    axis.fill_between(
-        x, mean["loss_low"], mean["loss_high"], color=THEIRS, alpha=0.2, lw=0, label="90% interval"
-    )
-    axis.plot(x, mean["loss"], color=THEIRS, lw=2, label="predicted")
-    _forms(axis, inputs, table)
-    _optimum(axis, inputs, recipes[0])
-    _predicted(axis, recipes)
-    _measured(axis, [recipe for recipe in recipes if recipe.measured is not None])
-    _name_recipes(axis, recipes)
-    _frame_losses(axis, mean, recipes)
-    axis.set(xlabel="general tokens, share of all tokens", ylabel="mean domain loss (nats/token)")
-    style.percent_axis(axis.xaxis, 0)
-    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.5)
-    return figure
-
-
-def _forms(axis: Axes, inputs: Inputs, table: pd.DataFrame) -> None:
-    """The forms that are averaged in the plan and, in grey, the rejected forms."""
-    assert inputs.fit is not None
-    members = [member.law for member in inputs.fit.members]
-    if len(members) > 1:
-        for law, dashes in zip(members[:MOST_LAWS], LINES, strict=False):
-            part = table[table["law"] == law]
-            x, y = part["fraction_general"], part["loss"]
-            axis.plot(x, y, color=THEIRS, lw=1, ls=dashes, label=law.replace("_", " "))
-    rejected = [law for law in dict.fromkeys(table["law"]) if law not in ("mean", *members)]
-    for law in rejected:
-        part = table[table["law"] == law]
-        axis.plot(part["fraction_general"], part["loss"], color=style.GREY, lw=0.8, zorder=1)
-    if rejected:
-        axis.plot([], [], color=style.GREY, lw=0.8, label="rejected forms")
-
-
-def _optimum(axis: Axes, inputs: Inputs, best: RecipeResult) -> None:
-    assert inputs.plan is not None
-    low, high = inputs.plan.get("interval", {}).get("fraction_general", [best.fraction_general] * 2)
-    label = f"optimum {percent(best.fraction_general, 0)} ({percent(low, 0)} to {percent(high, 0)})"
-    axis.axvspan(low, high, color=OURS, alpha=0.15, lw=0)
-    axis.axvline(best.fraction_general, color=OURS, lw=1.4, label=label)
-
-
-def _predicted(axis: Axes, recipes: list[RecipeResult]) -> None:
-    """Predictions for the recipes; baselines share domain tokens evenly, which may cost loss."""
-    points = [(r.fraction_general, r.predicted[0]) for r in recipes if r.predicted]
-    axis.plot(
-        *zip(*points, strict=True),
-        ls="",
-        marker="D",
-        color=THEIRS,
-        markerfacecolor=style.PAPER,
-        markersize=5,
-        zorder=4,
-        label="recipes, predicted",
-    )
-
-
-def _name_recipes(axis: Axes, recipes: list[RecipeResult]) -> None:
-    """Write the name of each baseline beside its point, away from the curve."""
-    for recipe in recipes[1:]:
-        heights = [recipe.measured, recipe.predicted and recipe.predicted[0]]
-        known = [height for height in heights if height is not None]
-        if not known:
-            continue
-        right = recipe.fraction_general > 0.8
-        below = 0.1 < recipe.fraction_general <= 0.8
-        axis.annotate(
-            recipe.name,
-            (recipe.fraction_general, min(known) if below else max(known)),
-            xytext=(-8 if right else 8, -14 if below else 5),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            fontsize=8,
-            zorder=6,
-        )
-
-
-def _measured(axis: Axes, recipes: list[RecipeResult]) -> None:
-    for recipe in recipes:
-        ours = recipe.strategy == OPTIMAL
-        assert recipe.measured is not None
-        axis.errorbar(
-            recipe.fraction_general,
-            recipe.measured,
-            yerr=None if ours or not recipe.gain_stderr else NORMAL_90 * recipe.gain_stderr,
-            color=OURS if ours else style.INK,
-            marker="*" if ours else "o",
-            markersize=11 if ours else 5.5,
-            markeredgecolor=style.PAPER,
-            markeredgewidth=0.6,
-            ls="",
-            zorder=5,
-            label="plan, measured" if ours else None,
-        )
-    others = [recipe for recipe in recipes if recipe.strategy != OPTIMAL]
-    if others:
-        axis.plot(
-            [], [], ls="", marker="o", color=style.INK, markersize=5, label="baselines, measured"
-        )
-
-
-def _frame_losses(axis: Axes, mean: pd.DataFrame, recipes: list[RecipeResult]) -> None:
-    """Limit the loss axis to the recipes and the middle of the curve (`INSIDE`)."""
-    inside = mean[mean["fraction_general"].between(*INSIDE)]
-    known = [loss for r in recipes for loss in (r.measured, r.predicted and r.predicted[0])]
-    values = [*inside["loss"], *(loss for loss in known if loss is not None)]
-    low, high = min(values), max(values)
-    room = 0.1 * (high - low) + 1e-3
-    axis.set_ylim(low - 1.5 * room, high + 1.5 * room)
 
 
 def comparison(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
@@ -187,7 +30,7 @@ def comparison(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     _rows(bottom, others, [(r.predicted_gain, _interval(r.gain, r.gain_stderr)) for r in others])
     bottom.axvline(0, color=style.INK, lw=1)
     bottom.set(xlabel="loss minus that of the optimal split (nats/token)")
-    handles = [_handle("D", THEIRS, "predicted, 90% interval")]
+    handles = [_handle("D", style.THEIRS, "predicted, 90% interval")]
     if any(recipe.measured is not None for recipe in recipes):
         handles.append(_handle("o", style.INK, "measured, 90% interval over documents"))
     figure.legend(handles=handles, loc="outside upper left", ncols=2)
@@ -219,8 +62,8 @@ def _rows(
     for number, (recipe, (predicted, measured)) in enumerate(zip(recipes, pairs, strict=True)):
         best = recipe.strategy == OPTIMAL
         for interval, offset, colour, marker in (
-            (predicted, -0.14, THEIRS, "D"),
-            (measured, 0.14, OURS if best else style.INK, "o"),
+            (predicted, -0.14, style.THEIRS, "D"),
+            (measured, 0.14, style.OURS if best else style.INK, "o"),
         ):
             if interval is None:
                 continue

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from splitlaw.common.files import atomic_path, read_json
 from splitlaw.laws import FitResult
 from splitlaw.report import style
-from splitlaw.report.figures_plan import FRACTIONS, OURS, THEIRS, frontier_table
+from splitlaw.report.figures_frontier import FRACTIONS, frontier_table
 from splitlaw.stages.regret import Curve, Regret, estimate_regret, mean_losses, read_frontier
 
 
@@ -42,9 +42,9 @@ def draw_frontier(
     axis = figure.subplots()
     x = predicted["fraction_general"]
     axis.fill_between(
-        x, predicted["loss_low"], predicted["loss_high"], color=THEIRS, alpha=0.2, lw=0
+        x, predicted["loss_low"], predicted["loss_high"], color=style.THEIRS, alpha=0.2, lw=0
     )
-    axis.plot(x, predicted["loss"], color=THEIRS, lw=1.5, label="predicted (90% interval)")
+    axis.plot(x, predicted["loss"], color=style.THEIRS, lw=1.5, label="predicted (90% interval)")
     grid = np.linspace(curve.low, curve.high, 200)
     axis.plot(grid, curve(grid), color=style.INK, lw=1.5, label="curve fitted to the losses")
     marks = style.markers(sorted(map(str, means["seed"].unique())))
@@ -62,7 +62,7 @@ def draw_frontier(
     low, high = regret.best_interval
     axis.axvspan(low, high, color=style.GRID, alpha=0.5, lw=0)
     axis.axvline(regret.best, color=style.INK, lw=0.8, ls=":", label="best measured (90% interval)")
-    axis.axvline(regret.planned, color=OURS, lw=1.2, ls="--", label="plan")
+    axis.axvline(regret.planned, color=style.OURS, lw=1.2, ls="--", label="plan")
     axis.set(xlabel="general tokens, share of all tokens", ylabel="mean domain loss (nats/token)")
     style.percent_axis(axis.xaxis, 0)
     figure.legend(loc="outside upper left", ncols=2)

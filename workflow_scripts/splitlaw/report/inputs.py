@@ -37,6 +37,10 @@ MISSING = {
 """Consequence of each missing part that a complete report requires."""
 
 
+PREDICTED = ("predicted", "low", "high")
+"""Columns of the predicted loss of a new run and the ends of its 90% interval."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """The parts of an experiment; missing parts are None or empty."""
@@ -90,14 +94,38 @@ class Inputs:
 
     @cached_property
     def rows(self) -> pd.DataFrame | None:
-        """The losses that the law predicts, with the column `predicted` if there is a fit."""
+        """The losses that the law predicts, with the columns of `PREDICTED`, NaN without a fit."""
         if self.losses is None:
             return None
         rows = law_rows(self.losses)
         if self.fit is None:
-            return rows.assign(predicted=float("nan"))
+            return rows.assign(**dict.fromkeys(PREDICTED, float("nan")))
         rows = rows[rows["domain"].isin(self.fit.domains)].reset_index(drop=True)
-        return rows.assign(predicted=self.fit.predict(rows)["loss"])
+        return with_predictions(rows, self.fit)
+
+
+def with_predictions(rows: pd.DataFrame, fit: FitResult) -> pd.DataFrame:
+    """Add the loss that the law predicts for a new run, and its 90% interval."""
+    predictions = fit.predict(rows)
+    names = dict(zip(PREDICTED, ("loss", "loss_low", "loss_high"), strict=True))
+    return rows.assign(**{name: predictions[column] for name, column in names.items()})
+
+
+def final_rows(inputs: Inputs) -> pd.DataFrame:
+    """Losses of the final models that the law predicted, with the columns of `PREDICTED`.
+
+    `predicted` is the prediction of the plan; the interval is that of a new run around it.
+    """
+    table, fit = inputs.comparison, inputs.fit
+    if table is None or fit is None or "predicted_loss" not in table:
+        return pd.DataFrame(columns=["loss", *PREDICTED, "domain"])
+    known = table["predicted_loss"].notna() & table["domain"].isin(inputs.domains)
+    rows = table[known & table["domain"].isin(fit.domains)]
+    if rows.empty:
+        return rows.assign(**dict.fromkeys(PREDICTED, float("nan")))
+    rows = with_predictions(rows, fit)
+    shift = rows["predicted_loss"] / rows["predicted"]
+    return rows.assign(**{name: rows[name] * shift for name in PREDICTED})
 
 
 def law_rows(losses: pd.DataFrame) -> pd.DataFrame:

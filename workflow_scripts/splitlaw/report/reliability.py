@@ -1,5 +1,8 @@
 """The sentences of a report on the reliability of the law and of the plan."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from splitlaw.experiment.columns import HOLDOUT
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count, listing, percent, signed
@@ -9,11 +12,16 @@ TOLERANCE = 1e-3
 whole numbers, and its parameters may be given in three digits."""
 
 
+SPLIT_COLUMN = "split column"
+"""Source of the errors on rows that the table of losses holds out."""
+
+
 def assessment(inputs: Inputs) -> list[str]:
     """The evidence on the reliability of the law and the plan, in sentences."""
-    sentences = [_held_out(inputs), _convergence(inputs), *_extrapolation(inputs)]
+    sentences = [_held_out(inputs), _forms(inputs), expected_regret(inputs)]
+    sentences += _extrapolation(inputs)
     if inputs.fit is not None and inputs.fit.n_draws == 0:
-        sentences.append("The fit was made without bootstrap, so there are no intervals.")
+        sentences.append("The fit was made without draws, so there are no intervals.")
     if inputs.fit is not None and len(inputs.fit.domains) == 1:
         sentences.append(
             "There is only one domain: the split is between general text and that domain."
@@ -25,7 +33,7 @@ def brief_assessment(inputs: Inputs) -> str:
     """The assessment in brief, for the place below the answer; empty without a fit."""
     if inputs.fit is None:
         return ""
-    sentences = [_held_out(inputs), *_extrapolation(inputs)]
+    sentences = [_held_out(inputs), expected_regret(inputs), *_extrapolation(inputs)]
     number = len(warnings(inputs))
     if number:
         s = "s" if number > 1 else ""
@@ -44,6 +52,7 @@ def _held_out(inputs: Inputs) -> str:
     if inputs.fit is None:
         return ""
     entries = [h for h in inputs.fit.holdout if h["kind"] == "params"]
+    entries = [h for h in entries if h["source"] == SPLIT_COLUMN] or entries
     if not entries:
         return "No size was held out, so the error of extrapolation in N is unknown."
     number = sum(h["n"] for h in entries)
@@ -52,8 +61,18 @@ def _held_out(inputs: Inputs) -> str:
     worst = max(h["max"] for h in entries)
     return (
         f"On {_held_out_sizes(inputs)}, the mean error of the law is {percent(mre, 2)}, its "
-        f"largest error {percent(worst, 2)} and its bias {signed(bias)} ({number} losses)."
+        f"largest error {percent(worst, 2)} and its bias {signed(bias)} ({number} losses)"
+        f"{_inside(entries)}."
     )
+
+
+def _inside(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The share of held-out losses inside their intervals; empty without intervals."""
+    known = [h for h in entries if h.get("coverage") is not None]
+    if not known:
+        return ""
+    share = sum(h["n"] * h["coverage"] for h in known) / sum(h["n"] for h in known)
+    return f"; {percent(share, 0)} of these losses are inside their 90% predictive intervals"
 
 
 def _held_out_sizes(inputs: Inputs) -> str:
@@ -67,16 +86,32 @@ def _held_out_sizes(inputs: Inputs) -> str:
     return f"{names}, {max(sizes) / largest:.2g} times the largest size in the fit"
 
 
-def _convergence(inputs: Inputs) -> str:
+def _forms(inputs: Inputs) -> str:
+    """The forms of the law with their weights, and whether the fit converged."""
     if inputs.fit is None:
         return ""
-    laws = listing([m.law.replace("_", " ") for m in inputs.fit.members])
-    if len(inputs.fit.members) > 1:
-        kind = f"The plan averages {laws}, which the held-out losses do not distinguish"
+    names = {member.law: member.law.replace("_", " ") for member in inputs.fit.members}
+    if len(names) > 1:
+        weights = inputs.fit.weights
+        laws = listing([f"{name} ({percent(weights[law], 0)})" for law, name in names.items()])
+        kind = f"The law averages {laws}, weighted by their predictive density of left-out losses"
     else:
-        kind = f"The law is {laws}"
+        kind = f"The law is {listing(list(names.values()))}"
     state = "the fit converged" if inputs.fit.converged else "the fit did NOT converge"
     return f"{kind}; {state}."
+
+
+def expected_regret(inputs: Inputs) -> str:
+    """The loss that the plan is expected to lose by the uncertainty of the law; else empty."""
+    plan = inputs.plan
+    if plan is None or plan.get("expected_regret") is None:
+        return ""
+    share = percent(plan["expected_regret_relative"], 3)
+    return (
+        f"The expected regret of the plan is {plan['expected_regret']:.2g} nats per token "
+        f"({share} of the loss): the mean over the draws of its loss above that of the draw's own "
+        "optimum."
+    )
 
 
 def _extrapolation(inputs: Inputs) -> list[str]:

@@ -24,6 +24,9 @@ GRID = "#d9d9d9"
 PAPER = "#ffffff"
 """Colours that the page replaces, so that figures follow its light and dark mode."""
 
+OURS, THEIRS = "#de8f05", "#0173b2"
+"""Orange and blue of seaborn's colour-blind palette, for the plan and for predictions."""
+
 WIDTH = 4.7
 """Inches; on the screen of a phone, text of 9 points is still legible at this width."""
 

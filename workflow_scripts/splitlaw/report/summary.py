@@ -19,7 +19,8 @@ def summarise(inputs: Inputs, recipes: list[RecipeResult], page: Path) -> str:
     if recipes:
         parts.append("\n".join(_table(recipes)))
     parts += [textwrap.fill(sentence, WIDTH) for sentence in sentences.outcome(recipes)]
-    parts += [textwrap.fill(sentence, WIDTH) for sentence in reliability.assessment(inputs)[:1]]
+    closing = (*reliability.assessment(inputs)[:1], reliability.expected_regret(inputs))
+    parts += [textwrap.fill(sentence, WIDTH) for sentence in closing if sentence]
     if inputs.missing:
         parts.append("\n".join(textwrap.fill(sentence, WIDTH) for sentence in inputs.missing))
     parts.append(f"Open {page} in a browser; figures are in {page.parent / 'figures'}.")

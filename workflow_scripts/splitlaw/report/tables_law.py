@@ -2,43 +2,61 @@
 
 import pandas as pd
 
+from splitlaw.laws import FitResult
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count, loss, percent, signed
-from splitlaw.report.reliability import ranges
+from splitlaw.report.reliability import SPLIT_COLUMN, ranges
 from splitlaw.report.table import Table
 
 KIND_NAMES = {
-    "params": "held-out sizes",
+    "params": "largest sizes",
     "pretrain_tokens": "largest D",
     "specialize_tokens": "largest D′",
     "corner": "large D and large D′",
 }
-"""Names of the sets of losses that are held out from a fit."""
+"""Names of the sets of losses that are held out."""
 
 
-def holdout_table(inputs: Inputs, *, by_domain: bool = False) -> Table | None:
+def holdout_table(fit: FitResult | None, *, by_domain: bool = False) -> Table | None:
     """Errors on held-out losses, over all domains or by domain."""
-    if inputs.fit is None or not inputs.fit.holdout:
+    if fit is None or not fit.holdout:
         return None
-    entries = pd.DataFrame(inputs.fit.holdout)
-    keys = ["kind", "domain"] if by_domain else ["kind"]
+    entries = pd.DataFrame(fit.holdout)
+    keys = ["source", "kind", "domain"] if by_domain else ["source", "kind"]
     rows = []
     for key, part in entries.groupby(keys, sort=False):
         number = part["n"].sum()
         rows.append(
             [
-                KIND_NAMES.get(str(key[0]), str(key[0])),
-                *key[1:],
+                _name(*key[:2]),
+                *key[2:],
                 str(number),
                 percent((part["n"] * part["mre"]).sum() / number, 2),
                 signed((part["n"] * part["bias"]).sum() / number),
                 percent(part["max"].max(), 2),
+                percent(_coverage(part), 0),
             ]
         )
-    head = ["Held out", *keys[1:], "Losses", "Mean error", "Bias", "Largest error"]
-    note = "Relative errors of predictions; the bias is positive where predictions are too high."
+    head = ["Held out", *keys[2:], "Losses", "Mean error", "Bias", "Largest error", "Inside 90%"]
+    note = (
+        "Relative errors of predictions; the bias is positive where predictions are too high. "
+        "Inside 90%: share of the losses inside their 90% predictive intervals. The fit does not "
+        "use the rows of the column split; for the other rows, it is repeated without them."
+    )
     title = "Errors on held-out losses" + (", by domain" if by_domain else "")
     return Table(title=title, head=head, rows=rows, note="" if by_domain else note)
+
+
+def _name(source: str, kind: str) -> str:
+    name = KIND_NAMES.get(kind, kind)
+    return f"{name} (column split)" if source == SPLIT_COLUMN else name
+
+
+def _coverage(entries: pd.DataFrame) -> float | None:
+    """Share of the losses inside their intervals; None without intervals."""
+    if "coverage" not in entries or entries["coverage"].isna().any():
+        return None
+    return float((entries["n"] * entries["coverage"]).sum() / entries["n"].sum())
 
 
 def ranges_table(inputs: Inputs) -> Table | None:
@@ -60,34 +78,35 @@ def ranges_table(inputs: Inputs) -> Table | None:
 
 
 def candidates_table(inputs: Inputs) -> Table | None:
-    """Every candidate form with its held-out error and its own optimal split."""
-    if inputs.fit is None:
+    """Every form with its weight, its held-out errors and its own optimal split."""
+    fit = inputs.fit
+    if fit is None:
         return None
     planned = {}
     if inputs.plan is not None:
         planned = {c["law"]: c for c in inputs.plan.get("candidates", [])}
-    ranked = sorted(inputs.fit.candidates, key=lambda c: c["holdout_mre"] or float("inf"))
+    weights = fit.weights
     rows = []
-    for candidate in ranked:
+    for candidate in sorted(fit.candidates, key=lambda c: -weights.get(c["law"], 0.0)):
         own = planned.get(candidate["law"], {})
+        density = candidate.get("log_predictive_density")
         rows.append(
             [
                 candidate["law"].replace("_", " "),
-                candidate.get("sharing", "–"),
+                percent(weights.get(candidate["law"], 0.0), 0),
                 str(candidate["n_parameters"]),
                 f"{candidate['objective']:.4g}",
                 percent(candidate["holdout_mre"], 2),
-                percent(candidate.get("standard_error"), 2),
-                "yes" if candidate.get("within_one_standard_error") else "no",
+                "–" if density is None else f"{density:.1f}",
                 percent(own.get("fraction_general"), 0),
                 loss(own.get("regret"), 4),
             ]
         )
-    head = ["Form", "Shared exponents", "Parameters", "Objective", "Held-out error", "s.e."]
-    head += ["In the plan", "Own optimum (general tokens)", "Regret of the plan"]
+    head = ["Form", "Weight", "Parameters", "Objective", "Held-out error", "Log density"]
+    head += ["Own optimum (general tokens)", "Regret of the plan"]
     note = (
-        "Forms are selected by their error on held-out losses, not by their fit. The plan averages "
-        "the forms within one standard error of the best. Regret: the loss of the plan above that "
-        "of the form's own optimum, if the form were true, in nats per token."
+        "The law averages the forms; their weights maximize the predictive density of left-out "
+        "losses, whose logarithm for each form is in the column log density. Regret: the loss of "
+        "the plan above that of the form's own optimum, if the form were true, in nats per token."
     )
-    return Table(title="Candidate forms", head=head, rows=rows, note=note)
+    return Table(title="Forms of the law", head=head, rows=rows, note=note)

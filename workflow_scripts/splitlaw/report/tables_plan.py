@@ -4,14 +4,10 @@ import pandas as pd
 
 from splitlaw.experiment.strategies import NAMES, OPTIMAL
 from splitlaw.report.inputs import Inputs
-from splitlaw.report.number_format import NBSP, bounds, error, listing, loss, percent
+from splitlaw.report.number_format import NBSP, bounds, error, loss, percent
 from splitlaw.report.table import Table
 from splitlaw.stages.final_results import plan_weights, rows_of_plan
 from splitlaw.stages.recipe_results import MIN_TOKENS_PER_PARAM, Bounds, RecipeResult
-
-SAME = 1e-6
-"""Losses that differ by less count as equal, in nats per token: more than rounding errors, less
-than a printed digit."""
 
 
 def recipes_table(recipes: list[RecipeResult]) -> Table | None:
@@ -38,7 +34,7 @@ def recipes_table(recipes: list[RecipeResult]) -> Table | None:
         title="The recipes at equal compute",
         head=head,
         rows=rows,
-        note=_recipes_note(recipes) + _infinite_note(recipes),
+        note=_recipes_note(recipes),
     )
 
 
@@ -68,23 +64,6 @@ def _recipes_note(recipes: list[RecipeResult]) -> str:
             f"† Some models are trained on fewer than {MIN_TOKENS_PER_PARAM} tokens per parameter. "
         )
     return note
-
-
-def _infinite_note(recipes: list[RecipeResult]) -> str:
-    """Explanation of gains that are not the difference of two losses in the table."""
-    best = recipes[0].predicted
-    apart = [
-        recipe.prose
-        for recipe in recipes[1:]
-        if best and recipe.predicted and recipe.predicted_gain
-        if abs(recipe.predicted[0] - best[0] - recipe.predicted_gain[0]) > SAME
-    ]
-    if not apart:
-        return ""
-    return (
-        f"The laws of the plan are infinite for {listing(apart)}. The predictions there are those "
-        "of the best law that is finite, and the gain is the difference of its two predictions. "
-    )
 
 
 def seeds_table(inputs: Inputs, recipes: list[RecipeResult]) -> Table | None:

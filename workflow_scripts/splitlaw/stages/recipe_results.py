@@ -13,8 +13,6 @@ import pandas as pd
 from splitlaw.experiment.strategies import JOINT, NAMES, OPTIMAL, PROSE
 from splitlaw.laws import FitResult
 from splitlaw.laws.result import interval
-from splitlaw.planner.plan import make_task
-from splitlaw.planner.surface import Surface
 from splitlaw.stages.final_results import FinalLosses, FinalModel, plan_weights
 
 Array = npt.NDArray[np.float64]
@@ -120,41 +118,37 @@ def predicted_gains(
 ) -> dict[str, Bounds | None]:
     """Loss of each recipe above the first by the law, with the interval of their common draws.
 
-    Where a law of the plan is infinite for a recipe, both losses are those of the best law that is
-    finite for both (`FitResult.stand_ins`), as in the plan. None without a fit, and if no law is
-    finite.
+    None without a fit, for a recipe that the law does not cover, and where the law is infinite.
     """
     if fit is None:
         return {}
-    shares, params = plan_weights(plan), plan["params"]
-    task = make_task(fit, domains=tuple(shares), weights=shares)
-    surfaces = [(task.point(params), task.draws(params))]
-    about = (task.columns, params, task.setting)
-    for stand_in in fit.stand_ins:
-        drawn = [Surface.of_draws(stand_in, *about)] if len(stand_in.draws) else []
-        surfaces.append((Surface.of_points([stand_in], *about), drawn))
-    covered = [entry for entry in entries[1:] if entry["strategy"] != JOINT]
-    pairs = {entry["strategy"]: (entry, entries[0]) for entry in covered}
-    return {strategy: _gain(pair, surfaces, list(shares)) for strategy, pair in pairs.items()}
+    covered = [entry for entry in entries if predicted_mean(entry, plan_weights(plan)) is not None]
+    if entries[0] not in covered:
+        return {}
+    values, drawn = predicted_means(plan, fit, covered)
+    above, drawn_above = values - values[0], drawn - drawn[:, :1]
+    return {
+        entry["strategy"]: _bounds(float(above[i]), drawn_above[:, i])
+        for i, entry in enumerate(covered)
+        if i > 0
+    }
 
 
-def _gain(
-    pair: tuple[Json, Json],
-    surfaces: Sequence[tuple[Surface, list[Surface]]],
-    domains: list[str],
-) -> Bounds | None:
-    """Loss of the first of the pair above the second, by the first surface finite for both."""
+def predicted_means(plan: Json, fit: FitResult, entries: Sequence[Json]) -> tuple[Array, Array]:
+    """Mean loss over the planned domains at the plan's size, by the law and by each draw.
 
-    def mean(surface: Surface, entry: Json) -> Array:
-        specialize = np.array([[[float(entry["specialize_tokens"][d]) for d in domains]]])
-        return surface.mean(np.array([[float(entry["pretrain_tokens"])]]), specialize)[:, 0]
-
-    for point, draws in surfaces:
-        theirs, ours = mean(point, pair[0])[0], mean(point, pair[1])[0]
-        if np.isfinite(theirs) and np.isfinite(ours):
-            drawn = [mean(draw, pair[0]) - mean(draw, pair[1]) for draw in draws]
-            return _bounds(float(theirs - ours), np.concatenate(drawn) if drawn else np.zeros(0))
-    return None
+    The entries have `pretrain_tokens` and `specialize_tokens` by domain. Arrays `[entries]` and
+    `[draws, entries]`, in nats per token.
+    """
+    shares = plan_weights(plan)
+    weights = np.array(list(shares.values()))
+    points = (
+        plan["params"],
+        np.array([[float(entry["pretrain_tokens"])] for entry in entries]),
+        np.array([[float(entry["specialize_tokens"][d]) for d in shares] for entry in entries]),
+        np.array([fit.domains.index(domain) for domain in shares]),
+    )
+    return fit.losses(*points) @ weights, fit.drawn_losses(*points) @ weights
 
 
 def _recipe(

@@ -3,9 +3,10 @@
 (() => {
   const root = document.getElementById("explorer");
   const fit = JSON.parse(document.getElementById("explorer-data").textContent);
+  const law = makeLaw(fit);
   const find = (name) => root.querySelector(`[data-is="${name}"]`);
   /* Points of the curve, enough to appear smooth. */
-  const FRACTIONS = 41;
+  const FRACTIONS = 33;
   /* Milliseconds without input before the interval of the optimum is computed, and the longest time
      that its computation blocks the page: less than a frame at 60 Hz. */
   const PAUSE = 120, SLICE = 15;
@@ -39,61 +40,60 @@
 
   /* ---- computation ---- */
   function solve(settings) {
-    const task = planner.makeTask(fit, settings);
-    const point = planner.pointSurface(fit, settings.names);
-    const draws = planner.drawnSurfaces(fit, settings.names);
-    const best = planner.bestSplit(point, task);
-    const mean = (surface, split) => planner.meanAt(surface, task, split.general, split.special);
-    const ours = draws.map((draw) => mean(draw, best));
-    const standIns = fit.standIns.map((member) => ({ ...fit, members: [{ ...member, weight: 1 }] }));
-    const rows = planner.baselines(task, fit.generalFractions).map(([strategy, general, special]) => {
-      const split = { general, special };
-      /* Where a law of the plan is infinite, another law predicts both the recipe and the plan. */
-      const finite = (law) => Number.isFinite(mean(planner.pointSurface(law, settings.names), split));
-      const standIn = Number.isFinite(mean(point, split)) ? undefined : standIns.find(finite);
-      const surface = standIn ? planner.pointSurface(standIn, settings.names) : point;
-      const drawn = standIn ? planner.drawnSurfaces(standIn, settings.names) : draws;
-      const worse = drawn.filter((draw, i) => mean(draw, split) > (standIn ? mean(draw, best) : ours[i])).length;
-      const value = mean(surface, split);
-      return { strategy, split, mean: value, above: value - mean(surface, best),
-        worse: drawn.length && Number.isFinite(value) ? worse / drawn.length : null };
-    });
-    const curve = Array.from({ length: FRACTIONS }, (_, i) => i / (FRACTIONS - 1)).map((share) => {
-      const split = planner.atShare(point, task, share * task.tokens / task.trunks, null, 1e-5);
-      const band = planner.interval(draws.map((draw) => mean(draw, split)), split.mean);
-      return { share, mean: split.mean, band };
-    }).filter((at) => Number.isFinite(at.mean));
-    return { settings, task, draws, best, rows, curve, expected: planner.interval(ours, best.mean),
-      share: planner.fraction(task, best) };
+    const task = planner.makeTask(fit, settings), surface = planner.makeSurface(law, task, -1);
+    const best = planner.bestSplit(surface, task);
+    const baselines = planner.baselines(task, fit.generalFractions);
+    const shares = Array.from({ length: FRACTIONS }, (_, i) => i / (FRACTIONS - 1));
+    const splits = [best, ...baselines.map(([, pretrain, specialize]) => ({ pretrain, specialize })),
+      ...shares.map((share) => planner.splitAt(surface, task, share * task.tokens / task.trunks))];
+    const { mean, drawn } = planner.meanLosses(law, task, splits);
+    const band = (i) => planner.interval(drawn.map((draw) => draw[i]), mean[i]);
+    const rows = baselines.map(([strategy], i) => ({
+      strategy, split: splits[i + 1], mean: mean[i + 1], above: mean[i + 1] - mean[0],
+      worse: drawn.length && Number.isFinite(mean[i + 1])
+        ? drawn.filter((draw) => draw[i + 1] > draw[0]).length / drawn.length : null,
+    }));
+    const first = 1 + baselines.length;
+    const curve = shares.map((share, i) => ({ share, mean: mean[first + i], band: band(first + i) }))
+      .filter((at) => Number.isFinite(at.mean));
+    best.mean = mean[0];
+    return { settings, task, best, rows, curve, expected: band(0), share: planner.fraction(task, best) };
   }
 
-  /* The interval of the optimum requires the optimum of every draw. It is computed after a pause in
-     the input, a few draws at a time, so that the page responds to the next input at once. */
-  function optimumInterval(found, done) {
-    const options = { fractions: 13, rounds: 4, tolerance: 1e-4 }, shares = [];
+  /* The interval of the optimum and the expected regret require the optimum of every draw. They are
+     computed after a pause in the input, a few draws at a time, so that the page responds to the next
+     input at once. */
+  function optimaOfDraws(found, done) {
+    const { task, best } = found, shares = [], regrets = [];
     const some = () => {
       const until = performance.now() + SLICE;
-      while (shares.length < found.draws.length && performance.now() < until)
-        shares.push(planner.fraction(found.task, planner.bestSplit(found.draws[shares.length], found.task, options)));
-      if (shares.length < found.draws.length) later = setTimeout(some, 0);
-      else done(planner.interval(shares, found.share));
+      while (shares.length < law.draws && performance.now() < until) {
+        const surface = planner.makeSurface(law, task, shares.length);
+        const own = planner.bestSplit(surface, task, { fractions: 17, rounds: 4 });
+        shares.push(planner.fraction(task, own));
+        regrets.push(Math.max(planner.meanAt(surface, task, best) - own.mean, 0));
+      }
+      if (shares.length < law.draws) later = setTimeout(some, 0);
+      else if (law.draws) done({ ends: planner.interval(shares, found.share),
+        regret: regrets.reduce((x, y) => x + y, 0) / law.draws });
     };
     some();
   }
 
   /* ---- sentences ---- */
-  function sentence(found, ends) {
-    const { task, best, expected } = found;
-    const names = task.names.map((name, k) => `${percent(best.special[k] / task.tokens)} on ${name}`);
+  function sentence(found, optima) {
+    const { task, best, expected } = found, ends = optima && optima.ends;
+    const names = task.names.map((name, k) => `${percent(best.specialize[k] / task.tokens)} on ${name}`);
     const range = ends && ends[0] < ends[1] ? ` (90% interval ${percent(ends[0], 0)} to ${percent(ends[1], 0)})` : "";
     const interval = expected[0] < expected[1] ? ` (${loss(expected[0])} to ${loss(expected[1])})` : "";
+    const regret = optima ? ` The expected regret is ${percent(optima.regret / best.mean, 3)} of the loss.` : "";
     return `Train ${percent(found.share, 0)}${range} of ${short(task.tokens)} tokens on general text, then ` +
-      `${names.join(", ")}; expect a mean loss of ${loss(best.mean)}${interval} nats per token.`;
+      `${names.join(", ")}; expect a mean loss of ${loss(best.mean)}${interval} nats per token.${regret}`;
   }
 
   function extrapolation(found) {
-    const planned = { params: ["N", found.task.params], pretrain_tokens: ["D", found.best.general],
-      specialize_tokens: ["D′", Math.max(...found.best.special)] };
+    const planned = { params: ["N", found.task.params], pretrain_tokens: ["D", found.best.pretrain],
+      specialize_tokens: ["D′", Math.max(...found.best.specialize)] };
     const beyond = Object.entries(planned).flatMap(([column, [name, value]]) => {
       const [low, high] = fit.range[column];
       if (value > 1.001 * high && high > 0) return [`${+(value / high).toPrecision(2)} times the largest ${name} in the fit`];
@@ -105,7 +105,7 @@
 
   function command(found) {
     const { settings } = found;
-    const parts = [`splitlaw choose_split --law ${fit.law}`, `--flops ${settings.flops.toPrecision(6)}`,
+    const parts = [`splitlaw choose_split --law ${fit.file}`, `--flops ${settings.flops.toPrecision(6)}`,
       `--params ${Math.round(settings.params)}`, `--domains ${settings.names.join(",")}`, `--trunk ${settings.trunk}`];
     if (new Set(settings.weights).size > 1) parts.push(`--weights ${settings.names.map((n, k) => `${n}=${settings.weights[k]}`).join(" ")}`);
     const limited = settings.names.filter((_, k) => Number.isFinite(settings.unique[k]));
@@ -162,7 +162,7 @@
 
   function drawTables(found) {
     const { task, best } = found;
-    find("split").innerHTML = [["general", task.trunks * best.general], ...task.names.map((n, k) => [n, best.special[k]])]
+    find("split").innerHTML = [["general", task.trunks * best.pretrain], ...task.names.map((n, k) => [n, best.specialize[k]])]
       .map(([name, tokens]) => `<tr><th scope="row">${escape(name)}</th><td>${short(tokens)}</td>` +
         `<td class="share"><span style="width:${(8 * tokens / task.tokens).toFixed(2)}rem"></span>${percent(tokens / task.tokens)}</td></tr>`).join("");
     find("recipes").innerHTML = found.rows.map((row) => `<tr><th scope="row">${fit.strategyNames[row.strategy]}</th><td>${loss(row.mean)}</td>` +
@@ -183,21 +183,21 @@
     shown = solve(settings);
     show(null);
     root.dataset.milliseconds = (performance.now() - began).toFixed(1);
-    later = setTimeout(() => optimumInterval(shown, show), PAUSE);
+    later = setTimeout(() => optimaOfDraws(shown, show), PAUSE);
   }
-  function show(ends) {
-    find("answer").textContent = sentence(shown, ends);
+  function show(optima) {
+    find("answer").textContent = sentence(shown, optima);
     find("beyond").textContent = extrapolation(shown);
     find("command").textContent = command(shown);
     find("config").textContent = config(shown);
-    find("curve").setAttribute("aria-label", `Loss against the general fraction. ${sentence(shown, ends)}`);
-    drawCurve(shown, ends);
+    find("curve").setAttribute("aria-label", `Loss against the general fraction. ${sentence(shown, optima)}`);
+    drawCurve(shown, optima && optima.ends);
     drawTables(shown);
   }
   function save() {
     const content = { flops: shown.settings.flops, params: shown.settings.params, trunk: shown.settings.trunk,
-      pretrain_tokens: Math.floor(shown.best.general), fraction_general: shown.share,
-      specialize_tokens: Object.fromEntries(shown.task.names.map((n, k) => [n, Math.floor(shown.best.special[k])])),
+      pretrain_tokens: Math.floor(shown.best.pretrain), fraction_general: shown.share,
+      specialize_tokens: Object.fromEntries(shown.task.names.map((n, k) => [n, Math.floor(shown.best.specialize[k])])),
       predicted_mean_loss: [shown.best.mean, ...shown.expected] };
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)], { type: "application/json" }));

@@ -1,166 +1,148 @@
 "use strict";
-/* The planner's arithmetic (splitlaw.planner) in the browser: the loss of a split, the best split of a
-   budget, the baselines. Amounts are in tokens, losses in nats per token. A test compares the results
-   with those of the Python package. */
+/* The planner in the browser: the best split of a budget, the losses of given splits, the baselines.
+   Amounts are in tokens, losses in nats per token. The losses are those of law.js; the search reads
+   them from tables at fixed N. A test compares the results with those of the Python package. */
 const planner = (() => {
-  /* As in splitlaw/planner/allocate.py. */
-  const ROUNDS = 14, TAIL = 1.5, ZOOM = 7;
+  /* Nodes of a table in D and in D'. They are evenly spaced in log(1 + x / scale), where scale is the
+     largest x divided by SPAN: between them, losses are interpolated with an error of about 1e-6. */
+  const NODES = 41, SPAN = 3000;
+  /* Values of D in the first search for the optimal one, and in each of the following rounds. */
+  const FRACTIONS = 33, ZOOM = 7;
+  /* Halvings in the search for the price of a token, on a scale of about 15. */
+  const HALVINGS = 36;
+  /* Worth below which worths are interpolated linearly, relative to the highest. */
+  const KNEE = 1e-6;
+  /* Loss in nats per token above which no split is of interest; a law may grow without end. */
+  const MOST = 1e3;
 
-  /* Each law at fixed N and D, as a function of D' = s:
-     constant + sum of c * (floor + (shift + s + k * s^g)^-p)^q, with terms [c, shift, p, k, g] and,
-     where they are not 0 and 1, floor and q. */
-  const LAWS = {
-    two_skills: (v, n, d) => [
-      [v.F, d, v.phi, 0, 1], [v.B, v.kappa * d ** v.gamma, v.beta, 0, 1]],
-    effective_tokens: (v, n, d) => [[v.B, v.kappa * d ** v.gamma * n ** (v.delta || 0), v.beta, 0, 1]],
-    chinchilla: (v, n, d) => [[v.B, d, v.beta, 0, 1]],
-    additive: (v, n, d) => [[v.F * d ** -v.phi, 1, 0, 0, 1], [v.B, 0, v.beta, 0, 1]],
-    multiplicative: (v, n, d) => [[v.B * d ** -v.phi, 0, v.beta, 0, 1]],
-    transfer_gap: (v, n, d) => [[v.F * d ** -v.phi + v.G, 0, v.beta, 0, 1]],
-    interaction: (v, n, d) => [[v.B * d ** -v.phi, 0, v.beta - v.gamma * Math.log(d), 0, 1]],
-    transferred_data: (v, n, d) => [
-      [v.B, 0, v.beta, v.kappa * d ** v.phi * n ** (v.delta || 0), v.gamma]],
-    coupled: (v, n, d) => {
-      const gap = d ** -v.phi + v.G;
-      return [[v.B * gap ** v.gamma, 0, v.beta, 0, 1, v.rho * n ** -v.alpha / gap, v.gamma]];
-    },
-  };
-  const NEEDS_GENERAL = new Set(["additive", "multiplicative", "transfer_gap", "interaction", "coupled"]);
-  const NEEDS_DOMAIN = new Set([...NEEDS_GENERAL, "transferred_data"]);
-
-  /* Unique tokens equivalent to t tokens of which u are unique (Muennighoff et al. 2023), and the
-     derivative with respect to t. */
-  const effective = (t, u, r) => (t > u ? u * (1 - r * Math.expm1(-(t / u - 1) / r)) : t);
-  const marginal = (t, u, r) => (t > u ? Math.exp(-(t / u - 1) / r) : 1);
-
-  /* A surface is a list of [share, law, parameters] for every planned domain. */
-  function pointSurface(fit, names) {
-    const total = fit.members.reduce((sum, m) => sum + m.weight, 0);
-    return names.map((name) => fit.members.map((m) => [m.weight / total, m.law, m.parameters[name]]));
-  }
-  function drawnSurfaces(fit, names) {
-    return fit.members.flatMap((m) => Array.from({ length: m.draws }, (_, i) => names.map((name) => {
-      const values = {};
-      for (const key in m.drawn[name]) values[key] = m.drawn[name][key][i];
-      return [[1, m.law, values]];
-    })));
+  function makeAxis(limit) {
+    const scale = limit / SPAN, step = Math.log1p(SPAN) / (NODES - 1);
+    const nodes = Float64Array.from({ length: NODES }, (_, i) => scale * Math.expm1(i * step));
+    /* A law may be infinite at 0, where no optimum is then. */
+    nodes[0] = 1e-3 * nodes[1];
+    return {
+      nodes, position: (x) => Math.log1p(Math.max(x, 0) / scale) / step,
+      value: (position) => scale * Math.expm1(position * step),
+    };
   }
 
-  /* For every domain, the loss at fixed D as a function of D', and its negative derivative. */
-  function atGeneral(surface, task, general) {
-    const d = effective(general, task.uniqueGeneral, task.repetitions);
-    return surface.map((parts, k) => {
-      const unique = task.unique[k];
-      let constant = 0, finite = true, needsDomain = false;
-      const terms = [];
-      for (const [share, law, v] of parts) {
-        if (NEEDS_GENERAL.has(law) && !(d > 0)) finite = false;
-        needsDomain = needsDomain || NEEDS_DOMAIN.has(law);
-        constant += share * (v.E + (v.A ? v.A * task.params ** -v.alpha : 0));
-        for (const [c, ...rest] of LAWS[law](v, task.params, d)) terms.push([share * c, ...rest]);
-      }
-      const loss = (special) => {
-        const s = effective(special, unique, task.repetitions);
-        if (!finite || (needsDomain && !(s > 0)) || !(d + s > 0)) return Infinity;
-        let sum = constant;
-        for (const [c, shift, p, extra, g, floor = 0, q = 1] of terms)
-          sum += c * (floor + (shift + (p ? s : 0) + (extra ? extra * s ** g : 0)) ** -p) ** q;
-        return sum;
-      };
-      const worth = (special) => {
-        const s = effective(special, unique, task.repetitions);
-        let sum = 0;
-        for (const [c, shift, p, extra, g, floor = 0, q = 1] of terms) {
-          if (!p) continue;
-          const tokens = shift + s + (extra ? extra * s ** g : 0);
-          const rate = extra ? 1 + extra * g * s ** (g - 1) : 1;
-          sum += c * p * rate * tokens ** (-p - 1) * q * (floor + tokens ** -p) ** (q - 1);
-        }
-        sum *= task.weights[k] * marginal(special, unique, task.repetitions);
-        return Math.min(Math.max(Number.isFinite(sum) ? sum : sum > 0 ? 1e200 : 0, 1e-200), 1e200);
-      };
-      return { loss, worth };
-    });
+  /* Values between the nodes, which are `step` apart in the array, by the cubic polynomial through the
+     four nodes around a position. Where it is below both neighbours, as it is beside a steep rise, the
+     value is on the straight line between them. */
+  function between(values, position, start = 0, step = 1) {
+    const first = Math.min(Math.max(Math.floor(position) - 1, 0), NODES - 4), u = position - first;
+    const at = (i) => values[start + i * step], j = Math.min(Math.floor(position), NODES - 2);
+    const value = -(u - 1) * (u - 2) * (u - 3) / 6 * at(first) + u * (u - 2) * (u - 3) / 2 * at(first + 1) -
+      u * (u - 1) * (u - 3) / 2 * at(first + 2) + u * (u - 1) * (u - 2) / 6 * at(first + 3);
+    return value >= Math.min(at(j), at(j + 1)) ? value : at(j) + (position - j) * (at(j + 1) - at(j));
   }
 
-  const meanOf = (curves, special, weights) =>
-    curves.reduce((sum, curve, k) => sum + weights[k] * curve.loss(special[k]), 0);
+  /* Losses of the planned domains at the nodes of D and D', of the mean (draw -1) or of a draw. */
+  function makeSurface(law, task, draw) {
+    task.axes ??= [makeAxis(task.tokens / task.trunks), makeAxis(task.tokens)];
+    const [pretrain, specialize] = task.axes;
+    const tables = task.names.map((_, k) =>
+      law.table(task, k, pretrain.nodes, specialize.nodes, draw).map((loss) => Math.min(loss, MOST)));
+    return { pretrain, specialize, tables };
+  }
 
-  /* max(0, a + b v) with v such that the domains sum to `total`. */
-  function fill(a, b, total) {
-    const active = a.map(() => true);
-    for (;;) {
-      let room = total, rate = 0;
-      a.forEach((x, k) => { if (active[k]) { room -= x; rate += b[k]; } });
-      const level = room / (rate > 0 ? rate : 1);
-      let below = false;
-      const filled = a.map((x, k) => {
-        if (!active[k]) return 0;
-        const value = x + b[k] * level;
-        if (value < 0) { active[k] = false; below = true; return 0; }
-        return value;
-      });
-      if (!below) return filled;
+  /* Losses of every domain at a D and the nodes of D'. */
+  function rowsAt(surface, pretrain) {
+    const position = surface.pretrain.position(pretrain);
+    return surface.tables.map((table) =>
+      Float64Array.from({ length: NODES }, (_, j) => between(table, position, j, NODES)));
+  }
+
+  /* The fall of the weighted loss per token, between neighbouring nodes. Where the loss is not convex it
+     is that of the convex hull: neighbours between which the fall grows are pooled. */
+  function worthOf(row, axis, weight) {
+    const pools = [], worth = new Float64Array(NODES - 1);
+    for (let j = 0; j < NODES - 1; j++) {
+      let pool = { fall: weight * (row[j] - row[j + 1]), size: axis.nodes[j + 1] - axis.nodes[j], count: 1 };
+      for (let last; (last = pools[pools.length - 1]) && last.fall / last.size < pool.fall / pool.size; pools.pop())
+        pool = { fall: last.fall + pool.fall, size: last.size + pool.size, count: last.count + pool.count };
+      pools.push(pool);
     }
+    let j = 0;
+    for (const { fall, size, count } of pools) worth.fill(fall / size, j, j += count);
+    return worth;
   }
 
-  /* Divide `total` domain tokens optimally: marginal gains are equalized iteratively. */
-  function allocate(curves, total, weights, shares, tolerance) {
-    const span = Math.max(total, 1e-9);
-    let special = curves.map((_, k) => Math.max(total * (shares ? shares[k] : 1 / curves.length), 1e-9 * span));
-    for (let round = 0; round < ROUNDS; round++) {
-      const worth = curves.map((curve, k) => curve.worth(special[k]));
-      const top = Math.max(...worth);
-      const reach = curves.map((curve, k) => {
-        const nudge = 1e-4 * (special[k] + 1e-4 * span);
-        const fall = Math.log(worth[k] / curve.worth(special[k] + nudge)) / nudge;
-        return TAIL / Math.max(fall, 1e-12 / span);
-      });
-      const a = special.map((s, k) => s - reach[k]);
-      const b = reach.map((r, k) => r * (worth[k] / top) ** (1 / TAIL));
-      const moved = fill(a, b, total);
-      const done = moved.every((s, k) => Math.abs(s - special[k]) <= tolerance * span);
-      special = moved.map((s, k) => Math.max(s, 1e-3 * special[k]));
-      const sum = special.reduce((x, y) => x + y, 0);
-      special = special.map((s) => s * total / sum);
-      if (done) break;
+  /* Position in D' at which the worth of a token falls to a price. */
+  function positionAt(worth, price) {
+    const last = NODES - 2, first = 1.5 * worth[0] - 0.5 * worth[1];
+    if (first <= price) return 0;
+    if (worth[last] > price) return NODES - 1;
+    if (worth[0] <= price) return 0.5 * (first - price) / (first - worth[0]);
+    let low = 0, high = last;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (worth[middle] > price) low = middle; else high = middle;
     }
-    const kept = special.map((s) => (s <= 1e-4 * total ? 0 : s));
-    const sum = kept.reduce((x, y) => x + y, 0);
-    if (sum > 0 && sum < total) {
-      const put = kept.map((s) => s * total / sum);
-      if (meanOf(curves, put, weights) <= meanOf(curves, special, weights)) return put;
-    }
-    return special;
+    return low + 0.5 + (worth[low] - price) / (worth[low] - worth[high]);
   }
 
-  function atShare(surface, task, general, shares, tolerance) {
-    const total = Math.max(0, task.tokens - task.trunks * general);
-    const curves = atGeneral(surface, task, general);
-    const special = allocate(curves, total, task.weights, shares, tolerance);
-    return { general, special, mean: meanOf(curves, special, task.weights) };
+  /* Divide at most `total` domain tokens: a further token has the same worth for every domain, its
+     price. Tokens that lower no loss are left over. Worths are interpolated as their logarithms, and
+     linearly around 0. */
+  function allocate(worths, axis, total) {
+    const knee = KNEE * Math.max(...worths.map((worth) => worth[0]), 1e-300);
+    const scaled = worths.map((worth) => worth.map((value) => Math.asinh(value / knee)));
+    const wanted = (price) => scaled.map((worth) => axis.value(positionAt(worth, price)));
+    const sum = (values) => values.reduce((x, y) => x + y, 0);
+    let low = 0, high = Math.max(0, ...scaled.map((worth) => 1.5 * worth[0] - 0.5 * worth[1]));
+    for (let i = 0; i < HALVINGS; i++) {
+      const middle = (low + high) / 2;
+      if (sum(wanted(middle)) > total) low = middle; else high = middle;
+    }
+    /* Where the worth is constant the two ends differ; the budget is then met between them. */
+    const more = wanted(low), less = wanted(high), gap = sum(more) - sum(less);
+    const share = gap > 0 ? Math.min(Math.max((total - sum(less)) / gap, 0), 1) : 0;
+    return more.map((s, k) => less[k] + share * (s - less[k]));
+  }
+
+  /* The best split at a D, with its mean loss from the tables. */
+  function splitAt(surface, task, pretrain) {
+    const rows = rowsAt(surface, pretrain), axis = surface.specialize;
+    const worths = rows.map((row, k) => worthOf(row, axis, task.weights[k]));
+    const specialize = allocate(worths, axis, Math.max(0, task.tokens - task.trunks * pretrain));
+    const mean = rows.reduce((sum, row, k) => sum + task.weights[k] * between(row, axis.position(specialize[k])), 0);
+    return { pretrain, specialize, mean };
+  }
+
+  /* Mean loss of a split from the tables of a surface. */
+  function meanAt(surface, task, split) {
+    const axis = surface.specialize, rows = rowsAt(surface, split.pretrain);
+    return rows.reduce((sum, row, k) => sum + task.weights[k] * between(row, axis.position(split.specialize[k])), 0);
   }
 
   /* The optimal D and D'_k, by a search over a grid of D that is refined around its minimum. */
-  function bestSplit(surface, task, { fractions = 33, rounds = 12, tolerance = 1e-9 } = {}) {
-    const most = task.tokens / task.trunks;
-    let grid = Array.from({ length: fractions }, (_, i) => most * i / (fractions - 1));
-    let best = null, shares = null;
+  function bestSplit(surface, task, { fractions = FRACTIONS, rounds = 8 } = {}) {
+    const most = task.tokens / task.trunks, line = (low, high, count) =>
+      Array.from({ length: count }, (_, i) => low + (high - low) * i / (count - 1));
+    let grid = line(0, most, fractions), best = null;
     for (let round = 0; round <= rounds; round++) {
-      const found = grid.map((general) => atShare(surface, task, general, shares, tolerance));
+      const found = grid.map((pretrain) => splitAt(surface, task, pretrain));
       let at = 0;
       found.forEach((split, i) => { if (split.mean < found[at].mean) at = i; });
       if (!best || found[at].mean < best.mean) best = found[at];
-      const low = grid[Math.max(at - 1, 0)], high = grid[Math.min(at + 1, grid.length - 1)];
-      grid = Array.from({ length: ZOOM }, (_, i) => low + (high - low) * i / (ZOOM - 1));
-      const total = best.special.reduce((x, y) => x + y, 0);
-      shares = best.special.map((s) => (total > 0 ? s / total : 1 / best.special.length));
+      grid = line(grid[Math.max(at - 1, 0)], grid[Math.min(at + 1, grid.length - 1)], ZOOM);
     }
     return best;
   }
 
-  const meanAt = (surface, task, general, special) =>
-    meanOf(atGeneral(surface, task, general), special, task.weights);
+  /* Mean loss of each split under the mean, and under every draw: { mean: [splits], drawn: [draws][splits] }. */
+  function meanLosses(law, task, splits) {
+    const pretrain = Float64Array.from(splits, (split) => split.pretrain);
+    const mean = new Float64Array(splits.length);
+    const drawn = Array.from({ length: law.draws }, () => new Float64Array(splits.length));
+    task.names.forEach((_, k) => {
+      const losses = law.losses(task, k, pretrain, Float64Array.from(splits, (split) => split.specialize[k]));
+      losses.mean.forEach((loss, i) => { mean[i] += task.weights[k] * loss; });
+      losses.drawn.forEach((values, d) => values.forEach((loss, i) => { drawn[d][i] += task.weights[k] * loss; }));
+    });
+    return { mean, drawn };
+  }
 
   /* The 90% interval of values by numpy's quantiles; the value itself if there are none. */
   function interval(values, value) {
@@ -191,9 +173,9 @@ const planner = (() => {
   function makeTask(fit, { flops, params, names, weights, unique, uniqueGeneral, trunk, perToken }) {
     const sum = weights.reduce((x, y) => x + y, 0);
     return {
-      params, names, weights: weights.map((w) => w / sum),
+      params, names, columns: names.map((name) => fit.domains.indexOf(name)), weights: weights.map((w) => w / sum),
       unique: unique || names.map(() => Infinity), uniqueGeneral: uniqueGeneral ?? Infinity,
-      repetitions: fit.repetitions, trunks: trunk === "independent" ? names.length : 1,
+      trunks: trunk === "independent" ? names.length : 1,
       tokens: flops / (perToken || flopsPerToken(fit.flopsPerToken, params)),
     };
   }
@@ -208,11 +190,11 @@ const planner = (() => {
   }
 
   const fraction = (task, split) => {
-    const special = split.special.reduce((x, y) => x + y, 0);
-    return task.trunks * split.general / Math.max(task.trunks * split.general + special, 1e-300);
+    const specialize = split.specialize.reduce((x, y) => x + y, 0);
+    return task.trunks * split.pretrain / Math.max(task.trunks * split.pretrain + specialize, 1e-300);
   };
 
-  return { pointSurface, drawnSurfaces, bestSplit, atShare, meanAt, interval, flopsPerToken, makeTask,
-    baselines, fraction };
+  return { makeSurface, bestSplit, splitAt, meanAt, meanLosses, interval, flopsPerToken, makeTask, baselines,
+    fraction };
 })();
 if (typeof module !== "undefined") module.exports = planner;
