@@ -22,8 +22,10 @@ RATE = Prior(0.3, 1.5)
 """Domain tokens that a general token is worth, times a ratio of units: wider than a term."""
 CURVATURE = Prior(0.7, 0.3)
 """Power of D in what general tokens are worth: below 1, since the first ones teach most."""
-OFFSET = Prior(0.1, 1.0)
-"""Tokens added to D or D', in units of their middle: about half the smallest amount of a grid."""
+OFFSET = Prior(0.1, 0.5)
+"""Tokens added to D or D', in units of their middle: about half the smallest amount of a grid, and
+a fifth to twice it at two standard deviations. A wider prior lets the rows at D' = 0 bend the
+dependence on D' beyond the grid."""
 SIGNED = Prior(0.0, 0.3, log=False)
 """Powers that may have either sign, and interactions."""
 
