@@ -30,17 +30,19 @@ OURS, THEIRS = "#de8f05", "#0173b2"
 WIDTH = 4.7
 """Inches; on the screen of a phone, text of 9 points is still legible at this width."""
 
-MANY = 1500
-"""Figures with more points are rasterized within the SVG: as paths they take over 1 MB."""
+MANY = 500
+"""Points of a kind above which they are rasterized within the SVG: as paths, the points of the three
+panels of residuals would take 0.4 MB or more."""
 
 GRID_LEVELS = 8
 """Columns with more values are drawn as continuous."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#949494"
-"""Colour of zero tokens and of rejected forms."""
+"""Colour of zero tokens."""
 DPI = 160
-"""Resolution of PNG files: at `WIDTH` they are 752 pixels wide, the width of a text column."""
+"""Resolution of PNG files and of rasterized points: at `WIDTH`, figures are 752 pixels wide, the width
+of a text column."""
 
 
 def set_theme() -> None:
@@ -166,6 +168,6 @@ def log_tokens_axis(axis: Axes) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as SVG and PNG; the same figure gives identical bytes."""
-    for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": DPI})):
+    for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {})):
         with atomic_path(folder / f"{name}.{suffix}") as temporary:
-            figure.savefig(temporary, format=suffix, facecolor=PAPER, **options)
+            figure.savefig(temporary, format=suffix, dpi=DPI, facecolor=PAPER, **options)
