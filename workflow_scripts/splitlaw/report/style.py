@@ -31,7 +31,7 @@ WIDTH = 4.7
 """Inches; on the screen of a phone, text of 9 points is still legible at this width."""
 
 MANY = 500
-"""Points of a kind above which they are rasterized within the SVG: as paths, the points of the three
+"""Points of a kind above which they are rasterized within the SVG: as paths, those of the three
 panels of residuals would take 0.4 MB or more."""
 
 GRID_LEVELS = 8
@@ -41,8 +41,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#949494"
 """Colour of zero tokens."""
 DPI = 160
-"""Resolution of PNG files and of rasterized points: at `WIDTH`, figures are 752 pixels wide, the width
-of a text column."""
+"""Resolution of PNG files and of rasterized points: at `WIDTH`, figures are 752 pixels wide, the
+width of a text column."""
 
 
 def set_theme() -> None:
@@ -168,6 +168,7 @@ def log_tokens_axis(axis: Axes) -> None:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as SVG and PNG; the same figure gives identical bytes."""
-    for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {})):
+    for suffix in ("svg", "png"):
+        about: dict[str, Any] = {"metadata": {"Date": None}} if suffix == "svg" else {}
         with atomic_path(folder / f"{name}.{suffix}") as temporary:
-            figure.savefig(temporary, format=suffix, dpi=DPI, facecolor=PAPER, **options)
+            figure.savefig(temporary, format=suffix, dpi=DPI, facecolor=PAPER, **about)
