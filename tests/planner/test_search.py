@@ -106,7 +106,7 @@ def test_tokens_that_would_raise_every_loss_are_left_over():
     best, _ = best_split(problem)
     grid = np.linspace(1e6, 2e9, 100_001)
     for k in range(2):
-        losses = problem.surface.loss(k, np.array(1e9), grid, drawn=False)
+        losses = problem.surface.fit.losses(MIDDLE.params, 1e9, grid, k)
         assert best.specialize[k] == pytest.approx(grid[np.argmin(losses)], rel=1e-2)
     assert best.specialize.sum() < 0.2 * constraint.tokens
 

@@ -77,16 +77,21 @@ class Member:
         """
         vectors = self.vectors if drawn else self.vector[None]
         out = np.empty((len(vectors), len(domain)))
+        before, values = (np.zeros((0, 0)), np.zeros(0)), np.zeros((0, 0))
         for k in np.unique(domain):
             rows = np.flatnonzero(domain == k)
             mixtures = self.drawn[:, k] if drawn else self.weights[None, k]
             step = max(1, CHUNK // max(1, len(vectors), mixtures.shape[1]))
             for first in range(0, len(rows), step):
                 part = rows[first : first + step]
-                out[:, part] = self.mean.evaluate(vectors, x.take(part), domain[part])
+                # One set of parameters for all points of the domain.
+                out[:, part] = self.mean.evaluate(vectors, x.take(part), np.full(1, k))
                 if mixtures.shape[1]:
                     at = coordinates[part], zero[part]
-                    values = basis(self.kernel, self.features, *at, self.sites, self.zero)
+                    # The basis does not depend on the domain: tables have the same points for all.
+                    if not all(map(np.array_equal, before, at)):
+                        values = basis(self.kernel, self.features, *at, self.sites, self.zero)
+                        before = at
                     out[:, part] += mixtures @ values.T
         return out
 

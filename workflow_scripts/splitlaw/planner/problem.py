@@ -94,8 +94,6 @@ class Problem:
 
     def table(self, pretrain: Array, specialize: Array, *, drawn: bool) -> Array:
         """Weighted losses [(draws,) g, k, j] at D [g] and D'_k [g, k, j]."""
-        parts = [
-            weight * self.surface.loss(k, pretrain[:, None], specialize[:, k], drawn=drawn)
-            for k, weight in enumerate(self.surface.setting.weights)
-        ]
-        return np.stack(parts, axis=-2)
+        law = self.surface.drawn_losses if drawn else self.surface.losses
+        losses = law(pretrain[:, None], np.moveaxis(specialize, 1, -1))
+        return np.moveaxis(losses * self.surface.setting.weights, -1, -2)

@@ -1,5 +1,6 @@
 """The loss of each domain at one model size, as a function of the split."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,27 +42,13 @@ class Surface:
             return self
         return replace(self, fit=self.fit.first(draws))
 
-    def loss(self, domain: int, pretrain: Array, specialize: Array, *, drawn: bool) -> Array:
-        """Loss of one domain, of the k of the plan, at D and D'_k that are broadcast together.
-
-        With `drawn` the first axis is that of the draws.
-        """
-        s = self.setting
-        pretrain, specialize = np.broadcast_arrays(pretrain, specialize)
-        unique = {
-            "unique_pretrain": _unique(pretrain, s.unique_pretrain),
-            "unique_specialize": _unique(specialize, s.unique[domain]),
-        }
-        law = self.fit.drawn_losses if drawn else self.fit.losses
-        return np.asarray(law(self.params, pretrain, specialize, s.columns[domain], **unique))
-
     def losses(self, pretrain: Array, specialize: Array) -> Array:
         """Loss of each domain [..., k]; infinite where the law is."""
-        return self._stack(pretrain, specialize, drawn=False)
+        return self._evaluated(self.fit.losses, pretrain, specialize)
 
     def drawn_losses(self, pretrain: Array, specialize: Array) -> Array:
         """The same under every draw [draws, ..., k]."""
-        return self._stack(pretrain, specialize, drawn=True)
+        return self._evaluated(self.fit.drawn_losses, pretrain, specialize)
 
     def mean(self, pretrain: Array, specialize: Array) -> Array:
         """Weighted mean loss over domains [...]."""
@@ -71,12 +58,16 @@ class Surface:
         """The same under every draw [draws, ...]."""
         return np.asarray(self.drawn_losses(pretrain, specialize) @ self.setting.weights)
 
-    def _stack(self, pretrain: Array, specialize: Array, *, drawn: bool) -> Array:
-        pretrain, count = np.asarray(pretrain, dtype=float), len(self.setting.columns)
-        parts = [self.loss(k, pretrain, specialize[..., k], drawn=drawn) for k in range(count)]
-        return np.stack(parts, axis=-1)
+    def _evaluated(self, law: Callable[..., Array], pretrain: Array, specialize: Array) -> Array:
+        s = self.setting
+        general = np.asarray(pretrain, dtype=float)[..., None]
+        unique = {
+            "unique_pretrain": _unique(general, np.array(s.unique_pretrain)),
+            "unique_specialize": _unique(specialize, s.unique),
+        }
+        return law(self.params, general, specialize, np.array(s.columns), **unique)
 
 
-def _unique(tokens: Array, limit: float) -> Array | None:
+def _unique(tokens: Array, limit: Array) -> Array | None:
     """Different tokens among `tokens`; None where there is no limit."""
-    return np.minimum(tokens, limit) if np.isfinite(limit) else None
+    return np.minimum(tokens, limit) if np.isfinite(limit).any() else None
