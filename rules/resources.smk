@@ -1,6 +1,6 @@
 # Resources that jobs request from a scheduler. The profile describes the site: see slurm/profile.yaml.
 
-from splitlaw.scheduling import devices
+from splitlaw.scheduling import devices, slurm
 from splitlaw.scheduling.requests import JobRequests
 
 CALIBRATION = f"{RESULTS}/calibration.json"
@@ -20,12 +20,13 @@ def read_site():
         partition=profile_value(of_each_job, "slurm_partition"),
         gpu_partition=profile_value(of_each_job, "gpu_partition"),
         gpu_type=profile_value(of_each_job, "gpu_type"),
-        max_minutes=float(profile_value(of_each_job, "max_runtime") or "inf"),
+        slurm_extra=profile_value(of_each_job, "slurm_extra"),
+        max_minutes=slurm.read_max_runtime(profile_value(of_each_job, "max_runtime")),
         local_gpus=int(profile_value(settings.resources, "gpu") or 0),
     )
 
 
-SITE = read_site()
+SITE = startup.value_or_exit(read_site, leave=os._exit)
 REQUESTS = JobRequests(
     config=EXPERIMENT,
     site=SITE,
@@ -60,6 +61,11 @@ def gres(wildcards):
     return training_devices(wildcards).gres
 
 
+def slurm_extra(wildcards):
+    """The options of the profile, unless the GPUs require another one."""
+    return training_devices(wildcards).slurm_extra or SITE.slurm_extra
+
+
 def partition(wildcards):
     return training_devices(wildcards).partition
 
@@ -70,6 +76,10 @@ def inference_gpus(wildcards):
 
 def inference_gres(wildcards):
     return devices.inference_devices(EXPERIMENT, SITE).gres
+
+
+def inference_slurm_extra(wildcards):
+    return devices.inference_devices(EXPERIMENT, SITE).slurm_extra or SITE.slurm_extra
 
 
 def inference_partition(wildcards):
@@ -118,6 +128,7 @@ TRAINING_DEVICES = {
     "gpu": gpus,
     "gres": gres,
     "mem_mb": memory,
+    "slurm_extra": slurm_extra,
     "slurm_partition": partition,
 }
 TRAINING = {**TRAINING_DEVICES, "execution": execution, "runs": 1}
@@ -125,5 +136,6 @@ INFERENCE = {
     "execution": execution,
     "gpu": inference_gpus,
     "gres": inference_gres,
+    "slurm_extra": inference_slurm_extra,
     "slurm_partition": inference_partition,
 }

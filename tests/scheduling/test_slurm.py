@@ -31,6 +31,57 @@ def test_time_limits(limit, minutes):
     assert slurm.read_minutes(limit) == minutes
 
 
+@pytest.mark.parametrize(
+    ("value", "minutes"),
+    [
+        (2880, 2880), ("2880", 2880), ("2d", 2880), ("36h", 2160), ("2d 12h", 3600), ("90m", 90),
+        ("1.5h", 90), ("2-12:00:00", 3600), ("12:00:00", 720), ("UNLIMITED", math.inf),
+        (None, math.inf),
+    ],
+)  # fmt: skip
+def test_max_runtime_is_written_as_snakemake_and_slurm_write_times(value, minutes):
+    """Slurm plugin issue 378: `2d` was a traceback."""
+    assert slurm.read_max_runtime(value) == minutes
+
+
+@pytest.mark.parametrize("value", ["two days", "2x", "1.2.3h", "-"])
+def test_another_max_runtime_is_one_line(value):
+    with pytest.raises(UserError, match=f"max_runtime is {value}; give minutes, or a time like"):
+        slurm.read_max_runtime(value)
+
+
+@pytest.mark.parametrize(
+    ("resources", "count", "types"),
+    [
+        # Slurm plugin issue 173: types that begin with a digit or contain a hyphen
+        ("gpu:3090:4(S:0-1)", 4, {"3090"}),
+        ("gpu:2080ti:2", 2, {"2080ti"}),
+        ("gpu:a100-sxm4-80gb:8(S:0,2-3)", 8, {"a100-sxm4-80gb"}),
+        ("gpu:1g.10gb:7,gpu:a100_3g.20gb:2", 9, {"1g.10gb", "a100_3g.20gb"}),
+        ("shard:40,gpu:4,nvme:1000", 4, set()),
+        ("gpu:tesla", 1, {"tesla"}),
+        ("gpu", 1, set()),
+        ("(null)", 0, set()),
+        ("", 0, set()),
+    ],
+)
+def test_gpus_of_every_type_are_counted(resources, count, types):
+    assert slurm.read_gpus(resources) == (count, types)
+
+
+def test_the_queue_is_asked_as_old_versions_of_slurm_understand(tmp_path, monkeypatch):
+    """Slurm plugin issue 326: squeue before version 20.02 has no option --me."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text(
+        '#!/bin/sh\ncase "$*" in *--me*) echo "unrecognized option --me" >&2; exit 1;; esac\n'
+        'echo "12|RUNNING|/a b|rule_pretrain_size_w16"\necho "13|PENDING|/other|rule_x"\n'
+    )
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (job,) = slurm.queued_jobs("/a b")
+    assert (job.identifier, job.state, job.name) == ("12", "RUNNING", "pretrain_size_w16")
+
+
 def test_a_request_has_the_resources_of_a_job():
     wanted = slurm.request(
         "pretrain_size",

@@ -244,7 +244,7 @@ def test_tokenizing_leaves_no_working_copies(made: Path) -> None:
 
 
 def test_sigterm_ends_the_training_of_a_tokenizer_at_once(tmp_path: Path) -> None:
-    """Also while the library trains, which takes about ten seconds here: executorlib issue 1049."""
+    """Also while the library trains, which takes some seconds here: executorlib issue 1049."""
     random = np.random.default_rng(0)
     words = ["".join(map(chr, 97 + random.integers(0, 26, 9))) for _ in range(60_000)]
     text = " ".join(words).encode()

@@ -1,14 +1,12 @@
-"""The record of a training, its trackers, and the detection of divergence."""
+"""The record of a training, and the detection of divergence."""
 
 import math
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import TRAIN_LOG
-from splitlaw.training.log import DivergenceMonitor, TrainLog, logged_losses, open_trackers
+from splitlaw.training.log import DivergenceMonitor, TrainLog, logged_losses
 
 
 def add(log, *steps):
@@ -55,34 +53,6 @@ def test_a_spike_that_does_not_recover_has_diverged_in_a_resumed_run_too():
     assert diverged.index(True) == 129
     monitor = DivergenceMonitor(losses[:115])
     assert [monitor.diverged(loss) for loss in losses[115:]].index(True) == 129 - 115
-
-
-def test_tensorboard_receives_the_numbers_of_the_log(tmp_path):
-    (tracker,) = open_trackers(["tensorboard"], tmp_path, name="w16/seed0", before=0)
-    tracker.add(1024, {"loss": 3.5, "learning_rate": 1e-3})
-    tracker.add(2048, {"loss": 3.25, "learning_rate": 1e-3})
-    tracker.close()
-    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert [(event.step, event.value) for event in events.Scalars("loss")] == [
-        (1024, 3.5),
-        (2048, 3.25),
-    ]
-
-
-def test_weights_and_biases_receives_them_too(tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    (tracker,) = open_trackers(["wandb"], tmp_path, name="w16/seed0", before=0)
-    tracker.add(1024, {"loss": 3.5})
-    tracker.close()
-    (record,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    assert record.stat().st_size > 0
-
-
-def test_a_tracker_that_is_not_installed_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "wandb", None)
-    with pytest.raises(UserError, match=r"execution\.trackers names wandb, which is not installed"):
-        open_trackers(["wandb"], tmp_path, name="a", before=0)
 
 
 def test_the_rise_is_a_doubled_perplexity():

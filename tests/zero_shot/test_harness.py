@@ -104,3 +104,14 @@ def test_a_task_that_requires_the_hub_is_named_offline(tmp_path, monkeypatch):
     manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
     with pytest.raises(UserError, match="far: requires the hub, which does not respond"):
         harness._load(manager, "far", "far")
+
+
+def test_a_task_whose_data_set_has_a_loading_script_is_named(tmp_path):
+    """lm-eval issue 3171."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/far.py").write_text("import datasets\n")
+    task = f"task: far\ndataset_path: {tmp_path}/far\noutput_type: multiple_choice"
+    (tmp_path / "far.yaml").write_text(task)
+    manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    with pytest.raises(UserError, match=r"far: cannot be opened \(its data set has a loading scr"):
+        harness._load(manager, "far", "far")

@@ -28,6 +28,7 @@ from splitlaw.corpus.documents import (
 from splitlaw.corpus.domains.router import make_router
 from splitlaw.corpus.placement import CUT, DROP_REASONS, Placement, place_documents
 from splitlaw.corpus.sources.availability import check_shared_files
+from splitlaw.corpus.sources.hub import check_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import batch_documents, read_source
 from splitlaw.corpus.splitting import SPLITS, sort_by_key
@@ -59,6 +60,8 @@ def prepare_corpus(config: CorpusConfig, out: Path, *, workers: int = 1) -> None
     """
     sources = [(name, source) for name, listed in config.sources.items() for source in listed]
     check_shared_files(sources)
+    for _, source in sources:
+        check_dataset(source)
     out.mkdir(parents=True, exist_ok=True)
     near = config.cleaning.near_duplicates
     with (

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from splitlaw.experiment.config import RunsConfig
+from splitlaw.scheduling.slurm import GPUS_PER_NODE
 
+ACCEPTED_TYPE = re.compile(r"[a-zA-Z0-9_.]+")
+"""Types of GPUs that Snakemake's Slurm plugin accepts in `gres`; names such as `a100-sxm4-80gb` are
+refused."""
 CPUS_PER_GPU = 4
 """CPUs of a process that trains on a GPU: itself and three that keep the GPU supplied."""
 
@@ -19,8 +24,10 @@ class Site:
     """Default partition."""
     gpu_partition: str | None = None
     """Partition of jobs that train or evaluate models; None where they run on CPUs."""
-    gpu_type: str | None = None
-    """Type of GPU to request; None accepts any."""
+    gpu_type: str | int | None = None
+    """Type of GPU to request, such as `a100` or 3090; None accepts any."""
+    slurm_extra: str | None = None
+    """Further options of `sbatch` for every job."""
     max_minutes: float = math.inf
     """Longest runtime that a job may request."""
     local_gpus: int = 0
@@ -59,10 +66,19 @@ class Devices:
 
         Jobs of a group must request the same. The group requests it once and they share it.
         """
-        if not self.gpu or not self.site.gpu_partition:
+        if not self.gpu or not self.site.gpu_partition or self.slurm_extra:
             return None
         gpu_type = f":{self.site.gpu_type}" if self.site.gpu_type else ""
         return f"gpu{gpu_type}:{self.processes}"
+
+    @property
+    def slurm_extra(self) -> str | None:
+        """Options of `sbatch` for GPUs whose type is no name for Snakemake, with the site's own."""
+        named = self.gpu and self.site.gpu_partition and self.site.gpu_type
+        if not named or ACCEPTED_TYPE.fullmatch(str(self.site.gpu_type)):
+            return None
+        option = f"{GPUS_PER_NODE}={self.site.gpu_type}:{self.processes}"
+        return f"{self.site.slurm_extra or ''} {option}".strip()
 
     @property
     def partition(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,10 @@ from dataclasses import dataclass, replace
 from splitlaw.common.errors import UserError
 
 PROFILE = "slurm/profile.yaml"
+UNITS = {"": 1, "s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440, "w": 10080}
+"""Minutes in each unit of `max_runtime`, which are those of Snakemake's `runtime`."""
+GPUS_PER_NODE = "--gpus-per-node"
+"""Option that requests GPUs of a type whose name Snakemake refuses in `gres`."""
 ANSWER_SECONDS = 60
 """Time limit of a Slurm command; a busy controller may take some tens of seconds."""
 
@@ -107,9 +112,26 @@ def read_partitions(text: str) -> dict[str, Partition]:
     return found
 
 
+def read_max_runtime(value: object) -> float:
+    """Minutes of `max_runtime` in a profile: a number, `2d`, `36h`, `2d 12h`, or as in `sinfo`.
+
+    Raises `UserError` for other values; no value is infinite.
+    """
+    text = str(value or "infinite").strip()
+    parts = re.findall(r"([0-9.]+)\s*([a-z]*)", text.lower())
+    try:
+        if re.fullmatch(r"(?:[0-9.]+\s*[a-z]*\s*)+", text.lower()):
+            return sum(float(number) * UNITS[unit] for number, unit in parts)
+        return read_minutes(text)
+    except (KeyError, ValueError):
+        raise UserError(
+            f"{PROFILE}: max_runtime is {text}; give minutes, or a time like 2d, 36h, 2-12:00:00"
+        ) from None
+
+
 def read_minutes(limit: str) -> float:
     """Minutes of a time limit such as `infinite`, `30:00`, `1:00:00` or `2-00:00:00`."""
-    if limit in ("infinite", "UNLIMITED", "n/a"):
+    if limit.lower() in ("infinite", "unlimited", "n/a"):
         return math.inf
     days, _, clock = limit.rpartition("-")
     parts = [int(part) for part in clock.split(":")]
@@ -118,15 +140,24 @@ def read_minutes(limit: str) -> float:
 
 
 def read_gpus(resources: str) -> tuple[int, frozenset[str]]:
-    """Number and types of GPUs from resources such as `gpu:4`, `gpu:a100:4(S:0-1)` or `(null)`."""
-    entries = re.findall(r"gpu(?::([A-Za-z][\w.-]*))?:(\d+)", resources)
-    gpu_types = frozenset(gpu_type for gpu_type, _ in entries if gpu_type)
-    return sum(int(count) for _, count in entries), gpu_types
+    """Number and types of GPUs from resources such as `gpu:4`, `gpu:3090:4(S:0-1)` or `(null)`."""
+    count, gpu_types = 0, set()
+    for entry in re.sub(r"\([^)]*\)", "", resources).split(","):
+        name, *rest = entry.strip().split(":")
+        if name != "gpu":
+            continue
+        number = rest.pop() if rest else "1"
+        if not number.isdecimal():  # a type without a number is one GPU
+            rest, number = [number], "1"
+        count += int(number)
+        gpu_types |= {gpu_type for gpu_type in rest if gpu_type != "(null)"}
+    return count, frozenset(gpu_types)
 
 
 def request(job: str, resources: Mapping[str, object]) -> Request:
     """The request of a Snakemake job, from its resources."""
-    gpus, gpu_types = read_gpus(str(resources.get("gres") or ""))
+    extra = re.search(rf"{GPUS_PER_NODE}=(\S+)", str(resources.get("slurm_extra") or ""))
+    gpus, gpu_types = read_gpus(f"gpu:{extra[1]}" if extra else str(resources.get("gres") or ""))
     return Request(
         job=job,
         partition=str(resources.get("slurm_partition") or ""),
@@ -208,7 +239,8 @@ class QueuedJob:
 
 def queued_jobs(folder: str) -> list[QueuedJob]:
     """The user's jobs that Snakemake submitted from `folder` and that have not ended."""
-    listing = run_command("squeue", "--me", "--noheader", "--format", "%i|%T|%Z|%k")
+    own = str(os.getuid())  # Slurm before version 20.02 has no option --me
+    listing = run_command("squeue", "--user", own, "--noheader", "--format", "%i|%T|%Z|%k")
     rows = [line.split("|", 3) for line in listing.splitlines() if line.count("|") >= 3]
     return [
         QueuedJob(identifier=identifier, state=state, name=comment.split("_", 1)[1])

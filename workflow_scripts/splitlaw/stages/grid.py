@@ -258,7 +258,7 @@ def describe_run(
         "tokens_per_second": trainer.tokens_per_second,
         "trained_tokens_of_this_process": trained,
         "device": str(trainer.device),
-        "compiled": trainer.compiled,
+        "compiled": trainer.gradients.compiled,
         "compile_seconds": trainer.usage.compile_seconds,
         "microbatch": trainer.gradients.microbatch,
         "world_size": trainer.world.size,

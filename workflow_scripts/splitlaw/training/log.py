@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
-from splitlaw.common.errors import Diverged, UserError
+from splitlaw.common.errors import Diverged
 from splitlaw.common.files import write_text
 from splitlaw.common.progress import Progress
 from splitlaw.experiment.columns import TRAIN_LOG
 from splitlaw.experiment.lineage import Lineage
 from splitlaw.training.states import Store
+from splitlaw.training.trackers import Tracker, open_trackers
 
 NUMBERS = ("learning_rate", "loss", "gradient_norm")
 """Columns of `train_log.csv` that trackers receive too."""
@@ -131,7 +130,7 @@ def record_steps(
             log = stack.enter_context(closing(TrainLog(file, before=begin)))
             name = str(folder.relative_to(store.root.parents[2]))  # size, seed, identity, segments
             before = begin * batch_tokens
-            opened = open_trackers(trackers, folder, name=name, before=before)
+            opened = open_trackers(trackers, folder, name=name, before=before, say=progress.say)
             for tracker in opened:
                 stack.callback(tracker.close)
 
@@ -145,71 +144,3 @@ def record_steps(
                 tracker.add(tokens, numbers)
 
         yield record
-
-
-class Tracker(Protocol):
-    """A service or file format in which users follow the numbers of a run."""
-
-    def add(self, tokens: int, numbers: Mapping[str, float]) -> None:
-        """Add the numbers after `tokens` tokens."""
-
-    def close(self) -> None:
-        """Finish the run."""
-
-
-class TensorBoard:
-    """Event files beside the log, for `tensorboard --logdir results/...`."""
-
-    def __init__(self, folder: Path, *, name: str, before: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=before)
-
-    def add(self, tokens: int, numbers: Mapping[str, float]) -> None:
-        """Write the numbers; TensorBoard's step is the number of tokens."""
-        for name, value in numbers.items():
-            self.writer.add_scalar(name, value, tokens)
-
-    def close(self) -> None:
-        """Write what is buffered and close the file."""
-        self.writer.close()
-
-
-class WeightsAndBiases:
-    """A run of Weights & Biases; its environment variables set project, entity and mode."""
-
-    def __init__(self, folder: Path, *, name: str, before: int) -> None:
-        import wandb
-
-        self.run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "splitlaw"),
-            id=name.replace("/", "-"),
-            name=name,
-            dir=folder,
-            resume="allow",
-        )
-
-    def add(self, tokens: int, numbers: Mapping[str, float]) -> None:
-        """Send the numbers."""
-        self.run.log({"tokens": tokens, **numbers})
-
-    def close(self) -> None:
-        """Finish the run."""
-        self.run.finish()
-
-
-TRACKERS: dict[str, Any] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
-
-
-def open_trackers(names: Sequence[str], folder: Path, *, name: str, before: int) -> list[Tracker]:
-    """The trackers `names`, as in `execution.trackers`; `name` identifies the run in a project."""
-    trackers = []
-    for tracker in names:
-        try:
-            trackers.append(TRACKERS[tracker](folder, name=name, before=before))
-        except ImportError:
-            raise UserError(
-                f"execution.trackers names {tracker}, which is not installed; "
-                f"run pip install {tracker}, or remove it from the list"
-            ) from None
-    return trackers

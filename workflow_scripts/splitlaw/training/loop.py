@@ -86,15 +86,17 @@ class Trainer:
         self.model = build_model(shape, seed=self.seed)
         initial = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.model.to(device=self.device)  # type: ignore[call-arg, arg-type]
-        self.compiled = execution.compile and can_compile(self.device)
-        module = shard_model(self.model, self.world, shard=execution.shard, compile=self.compiled)
+        compile = execution.compile and can_compile(self.device)
+        if execution.compile and not compile:
+            self.progress.say("no C++ compiler is found: training without torch.compile")
+        module = shard_model(self.model, self.world, shard=execution.shard, compile=compile)
         self.optimizer = build_optimizer(self.model, config)
         self.gradients = GradientAccumulator(
             module,
             self.world,
             windows=self.windows.stop - self.windows.start,
             context=shape.context,
-            compile=self.compiled,
+            compile=compile,
         )
         self.store = open_store(
             self.checkpoints, shape, config, self.seed, self.sidecars, self.mixtures
@@ -121,6 +123,11 @@ class Trainer:
             began = time.perf_counter()
             self.gradients.find_microbatch(self.optimizer, limit=self.execution.microbatch)
             self.usage.compile_seconds = time.perf_counter() - began
+            if self.gradients.compile_problem is not None:
+                self.progress.say(
+                    f"torch.compile cannot be used ({self.gradients.compile_problem}): training "
+                    "without it"
+                )
             done = self.states.restore(lineage)
         for length in range(1, len(lineage) + 1):
             prefix = lineage[:length]

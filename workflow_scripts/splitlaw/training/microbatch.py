@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch.distributed.fsdp import FSDPModule
 
 from splitlaw.common.errors import UserError
+from splitlaw.training.device_errors import first_telling_line, is_out_of_memory
 from splitlaw.training.processes import World, set_gradient_sync
 
 
@@ -25,6 +26,10 @@ class GradientAccumulator:
         self.context = context
         self.microbatch = 0
         """Windows of one forward pass; 0 until `find_microbatch` has found it."""
+        self.compiled = compile
+        """Whether steps are compiled."""
+        self.compile_problem: str | None = None
+        """Why they are not although `compile` is set."""
         # The layers of a sharded model are compiled one by one, when they are sharded.
         whole_step = compile and not isinstance(module, FSDPModule)
         self._compiled_loss = torch.compile(self._loss, dynamic=False) if whole_step else self._loss
@@ -53,28 +58,48 @@ class GradientAccumulator:
         """Halve the microbatch until a step fits in the memory of every process.
 
         The search begins with `limit` windows, or with all windows. Its steps change weights and
-        moments, so the caller must restore them. Raises `UserError` if one window does not fit.
+        moments, so the caller must restore them. If the first step cannot be compiled, all
+        processes continue without compilation. Raises `UserError` if one window does not fit.
         """
         self.microbatch = min(limit or self.windows, self.windows)
-        while any(self.world.any(not self.fits(optimizer))):
-            if self.microbatch == 1:
+        while True:
+            problem = self.try_step(optimizer)
+            memory = problem is not None and is_out_of_memory(problem)
+            too_large, other = self.world.any(memory, problem is not None and not memory)
+            if other:
+                if not self.compiled:
+                    raise problem or RuntimeError("a step failed in another process")
+                self._use_eager(problem)
+            elif not too_large:
+                return
+            elif self.microbatch == 1:
+                reason = first_telling_line(problem) if problem else "in another process"
                 raise UserError(
                     f"one window of {self.context} tokens does not fit in the memory of "
-                    f"{self.world.device}; set execution.shard, or choose a smaller model"
+                    f"{self.world.device} ({reason}); set execution.shard, or choose a smaller "
+                    "model"
                 )
-            self.microbatch = (self.microbatch + 1) // 2
+            else:
+                self.microbatch = (self.microbatch + 1) // 2
 
-    def fits(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Whether a step with the current microbatch fits in the memory of this process."""
+    def try_step(self, optimizer: torch.optim.Optimizer) -> Exception | None:
+        """The error of a step with the current microbatch, or None."""
         try:
             self.accumulate(np.zeros((self.windows, self.context + 1), dtype=np.int64))
             optimizer.step()
-        except RuntimeError as error:
-            # The CPU's allocator raises a plain RuntimeError.
-            out_of_memory = isinstance(error, torch.OutOfMemoryError)
-            if not out_of_memory and "allocate memory" not in str(error):
-                raise
-            return False
+        except Exception as error:  # compilers and libraries raise errors of many types
+            # The frames of a step that does not fit hold its tensors.
+            return error.with_traceback(None) if is_out_of_memory(error) else error
         finally:
             optimizer.zero_grad(set_to_none=True)
-        return True
+            if self.world.device.type == "cuda":
+                torch.cuda.empty_cache()  # cuBLAS and cuDNN cannot use what torch has cached
+        return None
+
+    def _use_eager(self, problem: Exception | None) -> None:
+        """Continue without compilation, which gave the error `problem`."""
+        self.compiled = False
+        self._compiled_loss = self._loss
+        for part in self.module.modules():
+            part._compiled_call_impl = None
+        self.compile_problem = first_telling_line(problem) if problem else "in another process"

@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from splitlaw.common.errors import UserError
+from splitlaw.training.device_errors import check_gpu
 from splitlaw.training.gpus import given_gpus
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ def join_world(device: torch.device) -> World:
         check_gpu_count(torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
+        check_gpu(device)
     if size > 1 and not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
     return World(rank=rank, size=size, device=device)

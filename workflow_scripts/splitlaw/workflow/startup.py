@@ -12,7 +12,7 @@ from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.experiment.config import REQUIRED, ExperimentConfig
 from splitlaw.scheduling import slurm
 from splitlaw.tokens.existing import check_tokenizer
-from splitlaw.workflow import manifest, results, session
+from splitlaw.workflow import late_stages, manifest, results, session
 
 DEFAULT = "config.yaml"
 """The configuration that the Snakefile names."""
@@ -54,6 +54,7 @@ def read_experiment(
     experiment = ExperimentConfig.read(config, where=" with ".join(files))
     check_sources_exist(experiment.corpus)
     check_tokenizer(experiment.tokenizer)
+    late_stages.check_named(experiment)
     return experiment
 
 
@@ -67,7 +68,7 @@ def text_folder(value: Any, arguments: Sequence[str]) -> str:
 
 
 def begin(config: ExperimentConfig, folder: Path, workflow: Any, arguments: Sequence[str]) -> None:
-    """Check the results folder and the cluster, and record the session.
+    """Check the results folder, the cluster and the tasks, and record the session.
 
     `workflow` is Snakemake's, and `arguments` those of its command line.
     """
@@ -75,6 +76,8 @@ def begin(config: ExperimentConfig, folder: Path, workflow: Any, arguments: Sequ
     if workflow.executor_plugin.name == "slurm":
         session.check_orphans(arguments)
         slurm.check(job_requests(workflow.dag), slurm.partitions())
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    late_stages.check_foreign_tasks(config.benchmarks.tasks, rules)
     session.begin(["snakemake", *arguments])
 
 

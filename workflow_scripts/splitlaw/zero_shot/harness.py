@@ -114,6 +114,11 @@ def _load(manager: TaskManager, name: str, spec: Any) -> dict[str, Any]:
             f"{name}: item 1 has no right answer (gold is not one of its choices); correct or "
             "remove the item"
         ) from None
+    except (RuntimeError, ValueError) as cause:
+        reason = " ".join(str(cause).split())[:200]
+        if "script" in reason:
+            reason = f"its data set has a loading script, which `datasets` does not run: {reason}"
+        raise UserError(f"{name}: cannot be opened ({reason}); choose another task") from None
     except OSError as cause:  # raised by the libraries of the hub when it does not respond
         reason = str(cause).splitlines()[0]
         raise UserError(

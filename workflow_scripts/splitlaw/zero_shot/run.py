@@ -23,6 +23,7 @@ from splitlaw.experiment.base import Distinct, Positive, Settings
 from splitlaw.experiment.columns import BENCHMARK_GAINS, BENCHMARKS
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.experiment.strategies import JOINT, NO_SPLIT
+from splitlaw.training.device_errors import check_gpu
 from splitlaw.training.evaluation import DocumentLosses, load_documents
 from splitlaw.training.processes import resolve_device
 from splitlaw.zero_shot import harness, page, tables
@@ -101,6 +102,7 @@ def benchmark(
     check_folders(recipes, results / "tokenizer")
     weights = open_weights(router, results / "corpus", domains)
     device = resolve_device((execution or ExecutionConfig()).device)
+    check_gpu(device)
     paths = _Paths(results=results, router=router, items=items, tasks=tasks, device=device)
     evaluation = _prepare(config, paths, weights, recipes[0].models[0])
     measured = {

@@ -75,6 +75,8 @@ def check_sources_exist(config: CorpusConfig) -> None:
                 )
             if source.package:
                 _check_package(source.package, key)
+            if source.dataset:
+                _check_dataset(Path(source.dataset), key)
 
 
 def _brackets(source: Source) -> str:
@@ -93,6 +95,20 @@ def _check_package(package: str, key: str) -> None:
         raise UserError(f"{key}: {cause}") from None
     if first is None:
         raise UserError(f"{key}: package {package} has no documents; install it again")
+
+
+def _check_dataset(folder: Path, key: str) -> None:
+    """Refuse a local data set that is missing, or that is only the script that would make it."""
+    if not folder.exists() and str(folder).startswith(("/", ".", "~")):
+        raise UserError(f"{key}: {folder} does not exist; give the folder of a data set")
+    files = [folder] if folder.is_file() else list(folder.rglob("*")) if folder.is_dir() else []
+    names = [file.name for file in files if file.stem.lower() not in ("readme", "dataset_infos")]
+    scripts = [name for name in names if name.endswith(".py")]
+    if scripts and not any(name.endswith(".arrow") or _SUFFIXES.search(name) for name in names):
+        raise UserError(
+            f"{key}: {folder} has a loading script, which `datasets` does not run, and no data; "
+            "convert it to Parquet"
+        )
 
 
 def check_shared_files(sources: list[tuple[str, Source]]) -> None:

@@ -53,6 +53,16 @@ def read_dataset(source: Source, errors: InputErrors) -> Iterator[Located]:
                 )
 
 
+def check_dataset(source: Source) -> None:
+    """Raise `UserError` if a data set cannot be opened, before the documents of others are read."""
+    if source.dataset is None or Path(source.dataset).exists():
+        return
+    from datasets import load_dataset_builder
+
+    with _silenced_loggers(), _explained(source):
+        load_dataset_builder(source.dataset, source.config, revision=source.revision)
+
+
 def _local_files(source: Source) -> list[Path]:
     """Return the files of the split, for a folder of files in known formats; else nothing.
 
@@ -125,6 +135,13 @@ def _explained(source: Source) -> Iterator[None]:
         raise UserError(
             f"dataset {source.dataset}: {_reason(cause.__cause__ or cause)}; if its files have "
             "different columns, download them and use files or the folder as the source"
+        ) from None
+    except RuntimeError as cause:
+        if "script" not in str(cause):
+            raise
+        raise UserError(
+            f"dataset {source.dataset}: has a loading script, which `datasets` does not run "
+            f"({_reason(cause)}); convert it to Parquet, or use files as the source"
         ) from None
     except (OSError, ValueError, KeyError) as cause:
         raise UserError(
