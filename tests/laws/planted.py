@@ -1,19 +1,22 @@
 """Laws that are known, and tables drawn from them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
-from splitlaw.laws.repetition import REPETITIONS
 
-from splitlaw.laws import FORMS, FitResult, Member
+from splitlaw.laws import FORMS, FitResult
 from splitlaw.laws.points import Units
 
-MIDDLE = Units(params=3e7, tokens=1e9)
+MIDDLE = Units(params=3e7, pretrain=1e9, specialize=1e9, tokens=1e9)
 SIZES = (1e7, 2e7, 4e7, 8e7)
 GENERAL = (2.5e8, 5e8, 1e9, 2e9, 4e9)
 SPECIAL = (0.0, 6.25e7, 2.5e8, 5e8, 1e9)
 COLUMNS = ["params", "pretrain_tokens", "specialize_tokens", "domain"]
+RANGE = {
+    "params": (1e7, 8e7),
+    "pretrain_tokens": (0.0, 4e9),
+    "specialize_tokens": (0.0, 1e9),
+    "loss": (1.0, 9.0),
+}
 
 AT_MIDDLE = {
     "E": 1.7,
@@ -24,65 +27,56 @@ AT_MIDDLE = {
     "alpha": 0.35,
     "phi": 0.3,
     "beta": 0.35,
-    "kappa": np.log(0.4),
-    "rho": np.log(0.6),
+    "kappa": 0.2,
+    "rho": 0.6,
     "gamma": 0.75,
     "delta": 0.1,
+    "d0": 0.05,
+    "s0": 0.05,
 }
 """A law defined by the values of its terms at the middle of the grid."""
 
 
-def law(form: str, domains: int = 2, **changes: float) -> FitResult:
-    """A law without draws: domains differ by a few percent in every parameter."""
-    rows = []
-    for k in range(domains):
-        values = {**AT_MIDDLE, **({"gamma": 0.03} if form == "interaction" else {}), **changes}
-        values = {
-            n: np.array(v * (1 + 0.04 * ((k * 7 + i) % 5 - 2)))
-            for i, (n, v) in enumerate(values.items())
-            if n in FORMS[form].names
-        }
-        told = FORMS[form].rescale(values, MIDDLE)
-        told |= {name: np.log(told[name]) for name in FORMS[form].logs & set(told)}
-        rows.append([float(told[name]) for name in FORMS[form].names])
-    member = Member(
-        law=form,
-        sharing="none",
-        weight=1.0,
-        values=np.array(rows),
-        draws=np.zeros((0, *np.shape(rows))),
-    )
-    return FitResult(
-        domains=tuple("abcdefghijklmnopqrstuvwxyz"[k] for k in range(domains))
-        if domains <= 26
-        else tuple(f"domain{k:02}" for k in range(domains)),
-        members=(member,),
-        others=(),
-        stand_ins=(),
-        counts=(0,) * domains,
-        objective=0.0,
-        converged=True,
-        warnings=(),
-        holdout=(),
-        candidates=(),
-        reference={},
-        flops_per_token={},
-        range={
-            "params": (SIZES[0], SIZES[-1]),
-            "pretrain_tokens": (GENERAL[0], GENERAL[-1]),
-            "specialize_tokens": (SPECIAL[0], SPECIAL[-1]),
-        },
-        repetitions=REPETITIONS,
-        seed=0,
+def law(
+    form: str, domains: int = 2, *, draws: int = 0, spread: float = 0.01, **changes: float
+) -> FitResult:
+    """A known law: domains differ by a few percent, draws by `spread`, in every parameter."""
+    rng = np.random.default_rng(0)
+    names = [f"{'abcdefghijklmnopqrstuvwxyz'[k % 26]}{k // 26 or ''}" for k in range(domains)]
+    own = [values_of(form, k, changes) for k in range(domains)]
+    scattered = [[_scattered(values, spread, rng) for values in own] for _ in range(draws)]
+    return FitResult.of_parameters(
+        form,
+        dict(zip(names, (in_tokens(form, values) for values in own), strict=True)),
+        drawn=[
+            dict(zip(names, (in_tokens(form, values) for values in draw), strict=True))
+            for draw in scattered
+        ],
+        range=RANGE,
     )
 
 
-def with_draws(fit: FitResult, draws: int, spread: float = 0.01, seed: int = 0) -> FitResult:
-    """The same law with draws scattered around it."""
-    rng = np.random.default_rng(seed)
-    member = fit.members[0]
-    factor = 1 + spread * rng.normal(size=(draws, *member.values.shape))
-    return replace(fit, members=(replace(member, draws=member.values * factor),))
+def values_of(form: str, domain: int, changes: dict[str, float]) -> dict[str, float]:
+    """Parameters of a form in units of `MIDDLE`."""
+    values = {**AT_MIDDLE, **({"gamma": 0.03} if form == "interaction" else {}), **changes}
+    return {
+        name: value * (1 + 0.04 * ((domain * 7 + i) % 5 - 2))
+        for i, (name, value) in enumerate(values.items())
+        if name in FORMS[form].names
+    }
+
+
+def _scattered(
+    values: dict[str, float], spread: float, rng: np.random.Generator
+) -> dict[str, float]:
+    return {name: value * (1 + spread * rng.normal()) for name, value in values.items()}
+
+
+def in_tokens(form: str, values: dict[str, float]) -> dict[str, float]:
+    """Parameters in the user's scale, from those in units of `MIDDLE`."""
+    known = FORMS[form]
+    found = known.user_values(known.coordinates(values), MIDDLE)
+    return {name: float(value) for name, value in found.items()}
 
 
 def cells(
@@ -91,10 +85,8 @@ def cells(
     pretrain: tuple[float, ...] = GENERAL,
     specialize: tuple[float, ...] = SPECIAL,
 ) -> pd.DataFrame:
-    index = pd.MultiIndex.from_product(
-        [sizes, pretrain, specialize, domains],
-        names=["params", "pretrain_tokens", "specialize_tokens", "domain"],
-    )
+    """The points of a grid."""
+    index = pd.MultiIndex.from_product([sizes, pretrain, specialize, domains], names=COLUMNS)
     frame = index.to_frame(index=False)
     return frame[frame["pretrain_tokens"] + frame["specialize_tokens"] > 0]
 

@@ -46,13 +46,29 @@ def test_a_fit_a_plan_and_predictions(fitted, tmp_path):
     where = ["--points", str(points), "--out", str(tmp_path / "predictions.csv")]
     assert main(["predict_loss", "--law", str(fitted), *where]) == 0
     predicted = pd.read_csv(tmp_path / "predictions.csv")
-    assert list(predicted.columns[-3:]) == ["loss", "loss_low", "loss_high"]
+    assert list(predicted.columns[-5:]) == [
+        "loss",
+        "loss_low",
+        "loss_high",
+        "mean_low",
+        "mean_high",
+    ]
+    assert predicted.notna().all().all()
 
 
 def test_both_print_a_summary(losses, fitted, tmp_path, capsys):
-    fast = ["--law", "chinchilla", "--draws", "0", "--out", str(tmp_path / "fit.json")]
+    fast = [
+        "--law",
+        "chinchilla",
+        "--discrepancy",
+        "none",
+        "--draws",
+        "0",
+        "--out",
+        str(tmp_path / "fit.json"),
+    ]
     assert main(["fit_law", "--losses", str(losses), *fast]) == 0
-    assert "held out" in capsys.readouterr().out
+    assert "L = E + A N^-alpha" in capsys.readouterr().out
     out = tmp_path / "plan.json"
     budget = ["--params", "3e7", "--flops", "5e17"]
     assert main(["choose_split", "--law", str(fitted), "--out", str(out), *budget]) == 0
@@ -81,8 +97,7 @@ def test_a_plan_for_a_target_loss(fitted, tmp_path):
     [
         (["--losses", "none.csv"], "none.csv: no such file"),
         (["--losses", "LOSSES", "--bootstrap", "-1"], "draws is -1"),
-        (["--losses", "LOSSES", "--law", "best"], "law 'best' is unknown; give auto or one of"),
-        (["--losses", "LOSSES", "--share", "all"], "share 'all' is unknown; give auto or one of"),
+        (["--losses", "LOSSES", "--law", "best"], "law 'best' is unknown; choose from auto"),
         (["--losses", "LOSSES", "--min-tokens-per-param", "1e9"], "no rows are left"),
     ],
 )

@@ -1,105 +1,176 @@
+"""The forms: gradients, units, where they are finite, and their source in JavaScript."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
-from splitlaw.laws.fit import evaluate
-from splitlaw.laws.leading import TwoSkills
 
-from laws.planted import AT_MIDDLE
-from splitlaw.laws import FORMS, fit_table, register
+from laws.planted import in_tokens, law, table, values_of
+from splitlaw.laws import FORMS, Form, fit_table, form, register
+from splitlaw.laws.dual import Dual
+from splitlaw.laws.mean import REPETITION, Mean, javascript, log_loss
 from splitlaw.laws.points import Points, Units
+from splitlaw.laws.result import plain_frame
 
-N = np.array([0.4, 1.0, 3.0, 1.0, 2.0])
-D = np.array([0.3, 1.0, 2.0, 4.0, 0.7])
-S = np.array([1.5, 0.2, 1.0, 0.05, 3.0])
+EVERY = [*FORMS.values(), *form.ONE_STAGE.values()]
+UNITS = Units(params=2e7, pretrain=3e9, specialize=4e8, tokens=2e9, loss=2.5)
+
+N = np.array([4e7, 1e7, 3e7, 2e7, 2e7])
+D = np.array([3e9, 1e10, 0.0, 6e9, 2e9])
+S = np.array([6e8, 8e7, 4e8, 0.0, 1.2e9])
 
 
-def theta_of(name):
-    values = {**AT_MIDDLE, "gamma": 0.03} if name == "interaction" else AT_MIDDLE
-    return {n: np.array(values[n]) for n in FORMS[name].nonlinear}
+def identify(one: Form) -> str:
+    return f"{one.name}-{one.stages}"
+
+
+def some_coordinates(one: Form) -> np.ndarray:
+    """Coordinates near the prior's centre, different in every point."""
+    rng = np.random.default_rng(1)
+    return one.centre + 0.3 * one.spread * rng.standard_normal((len(N), len(one.names)))
 
 
 def test_the_nine_forms_are_registered_by_name():
-    leading = ["two_skills", "effective_tokens"]
+    assert list(FORMS)[:2] == ["two_skills", "coupled"]
     others = {"additive", "multiplicative", "transfer_gap", "interaction", "transferred_data"}
-    assert list(FORMS)[:2] == leading
-    assert set(FORMS) >= others | {"coupled", "chinchilla"}
+    assert set(FORMS) == others | {"two_skills", "coupled", "effective_tokens", "chinchilla"}
+    assert list(form.ONE_STAGE) == ["coupled"]
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_gradients_agree_with_finite_differences(name):
-    form, theta, x = FORMS[name], theta_of(name), Points.of(N, D, S)
-    analytic = form.gradients(theta, x, form.terms(theta, x))
-    for by in form.nonlinear:
-        up = form.terms({**theta, by: theta[by] + 1e-6}, x)
-        down = form.terms({**theta, by: theta[by] - 1e-6}, x)
-        for j, linear in enumerate(form.linear):
-            numeric = (up[j] - down[j]) / 2e-6
-            np.testing.assert_allclose(analytic.get((linear, by), 0 * D), numeric, atol=1e-8)
+@pytest.mark.parametrize("one", EVERY, ids=identify)
+def test_gradients_agree_with_finite_differences_also_at_zero_tokens(one):
+    where = one.usable(D, S)
+    assert where[:2].all() and (one.finite == where.all())
+    x = Points.of(UNITS, N[where], D[where], S[where])
+    coordinates = some_coordinates(one)[where]
+    value = one.loss(one.duals(coordinates), x)
+    np.testing.assert_allclose(value.value, one.evaluate(coordinates, x), rtol=1e-14)
+    for j, name in enumerate(one.names):
+        step = np.zeros(len(one.names))
+        step[j] = 1e-5
+        up, down = (one.evaluate(coordinates + s, x) for s in (step, -step))
+        np.testing.assert_allclose(value.parts[name], (up - down) / 2e-5, rtol=1e-6, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_slopes_agree_with_finite_differences(name):
-    form, theta = FORMS[name], theta_of(name)
-    x = Points.of(N, D, S)
-    by_pretrain, by_domain = form.slopes(theta, x, form.terms(theta, x))
-    h = 1e-6
-    for j, linear in enumerate(form.linear):
-        up, down = (form.terms(theta, Points.of(N, D + e, S))[j] for e in (h, -h))
-        analytic = by_pretrain.get((linear, "D"), 0 * D)
-        np.testing.assert_allclose(analytic, (up - down) / (2 * h), rtol=1e-5, atol=1e-8)
-        up, down = (form.terms(theta, Points.of(N, D, S + e))[j] for e in (h, -h))
-        analytic = by_domain.get((linear, "D'"), 0 * D)
-        np.testing.assert_allclose(analytic, (up - down) / (2 * h), rtol=1e-5, atol=1e-8)
+@pytest.mark.parametrize("one", EVERY, ids=identify)
+def test_parameters_in_tokens_give_the_same_losses(one):
+    coordinates = some_coordinates(one)
+    inner = one.evaluate(coordinates, Points.of(UNITS, N, D, S)) * UNITS.loss
+    outer = one.coordinates(one.user_values(coordinates, UNITS))
+    np.testing.assert_allclose(one.evaluate(outer, Points.of(Units(), N, D, S)), inner, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_rescaling_keeps_every_loss(name):
-    form, units = FORMS[name], Units(params=2e7, tokens=3e9, loss=2.5)
-    inner = {**{n: np.array(AT_MIDDLE[n]) for n in form.linear}, **theta_of(name)}
-    outer = form.rescale(inner, units)
-    outer |= {name: np.log(outer[name]) for name in form.logs & set(outer)}
-    there = Points.of(N * 2e7, D * 3e9, S * 3e9)
-    as_array = [np.array([float(v[n]) for n in form.names]) for v in (inner, outer)]
-    expected = evaluate(form, as_array[0], Points.of(N, D, S)) * 2.5
-    np.testing.assert_allclose(evaluate(form, as_array[1], there), expected, rtol=1e-9)
+@pytest.mark.parametrize("one", EVERY, ids=identify)
+def test_a_form_is_finite_exactly_where_it_is_declared_finite(one):
+    losses = one.evaluate(one.centre, Points.of(UNITS, N, D, S))
+    np.testing.assert_array_equal(np.isfinite(losses), one.usable(D, S))
+    assert (losses > 0).all()
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_form_is_finite_exactly_where_it_is_declared_finite(name):
-    form, theta = FORMS[name], theta_of(name)
-    values = np.array([AT_MIDDLE.get(n, 0) for n in form.linear] + [theta[n] for n in theta])
-    pretrain, domain = np.array([0.0, 1.0, 1.0]), np.array([1.0, 0.0, 1.0])
-    losses = evaluate(form, values, Points.of(1.0, pretrain, domain))
-    np.testing.assert_array_equal(np.isfinite(losses), form.usable(pretrain, domain))
-
-
-def test_two_skills_is_the_formula_of_the_documentation():
-    values = np.array([2.0, 5.0, 7.0, 9.0, 0.3, 0.4, 0.5, np.log(3.0), 0.8])
-    loss = evaluate(FORMS["two_skills"], values, Points.of(1e6, 2e6, 3e5))
+def test_the_default_forms_are_the_formulas_of_the_documentation():
+    point = Points.of(Units(), 1e6, 2e6, 3e5)
+    two = {"E": 2.0, "A": 5.0, "alpha": 0.3, "F": 7.0, "phi": 0.4, "B": 9.0, "beta": 0.5}
+    two |= {"kappa": 3.0, "gamma": 0.8}
+    found = FORMS["two_skills"].evaluate(FORMS["two_skills"].coordinates(two), point)
     expected = 2 + 5 * 1e6**-0.3 + 7 * 2.3e6**-0.4 + 9 * (3e5 + 3 * 2e6**0.8) ** -0.5
-    assert loss == pytest.approx(expected, rel=1e-12)
+    assert found == pytest.approx(expected, rel=1e-12)
+    one = {"E": 2.0, "B": 9.0, "rho": 4.0, "alpha": 0.3, "d0": 1e5, "phi": 0.4, "G": 0.05}
+    one |= {"s0": 2e4, "beta": 0.35, "gamma": 0.8}
+    found = FORMS["coupled"].evaluate(FORMS["coupled"].coordinates(one), point)
+    gap = (2.1e6**-0.4 + 0.05) * 3.2e5**-0.35
+    assert found == pytest.approx(2 + 9 * (4 * 1e6**-0.3 + gap) ** 0.8, rel=1e-12)
 
 
-def test_coupled_at_a_power_of_one_is_transfer_gap():
-    values = np.array([2.0, 9.0, np.log(4.0), 0.3, 0.4, np.log(0.05), 0.35, 1.0])
-    loss = evaluate(FORMS["coupled"], values, Points.of(N, D, S))
-    same = np.array([2.0, 36.0, 9.0, 0.45, 0.3, 0.4, 0.35])
-    np.testing.assert_allclose(loss, evaluate(FORMS["transfer_gap"], same, Points.of(N, D, S)))
+def test_coupled_at_a_power_of_one_and_without_offsets_is_transfer_gap():
+    same = {"E": 2.0, "A": 36.0, "alpha": 0.3, "F": 9.0, "phi": 0.4, "G": 0.45, "beta": 0.35}
+    coupled = {"E": 2.0, "B": 9.0, "rho": 4.0, "alpha": 0.3, "phi": 0.4, "G": 0.05, "beta": 0.35}
+    coupled |= {"gamma": 1.0, "d0": 1e-9, "s0": 1e-9}
+    x = Points.of(Units(), N[:2], D[:2], S[:2])
+    np.testing.assert_allclose(
+        *(
+            FORMS[n].evaluate(FORMS[n].coordinates(v), x)
+            for n, v in (("coupled", coupled), ("transfer_gap", same))
+        ),
+        rtol=1e-12,
+    )
+
+
+def test_a_number_with_derivatives_divides_and_subtracts():
+    a, b = (Dual(np.array([v]), {n: np.ones(1)}) for n, v in (("a", 3.0), ("b", 2.0)))
+    ratio = 1 - a / b
+    assert ratio.value == pytest.approx(-0.5)
+    assert ratio.parts["a"] == pytest.approx(-0.5) and ratio.parts["b"] == pytest.approx(0.75)
+    assert (1 / b).parts["b"] == pytest.approx(-0.25)
+    assert (2.0**b).parts["b"] == pytest.approx(4 * np.log(2))
+
+
+def test_a_repeated_text_is_worth_less_and_finally_harms():
+    mean = Mean(FORMS["two_skills"], plain_frame(2), 1)
+    own = in_tokens("two_skills", values_of("two_skills", 0, {}))
+    vector = np.concatenate([mean.form.coordinates(own), np.log([15.4, 0.003, 1.0, 0.3])])
+    passes = np.array([1.0, 2.0, 4.0, 16.0, 64.0, 400.0])
+    unique = 1e8
+    x = Points.of(Units(), 3e7, 0.0 * passes, passes * unique, None, np.full(6, unique))
+    domain = np.zeros(6, dtype=int)
+    losses = mean.evaluate(vector, x, domain)
+    fresh = mean.evaluate(vector, Points.of(Units(), 3e7, 0.0 * passes, passes * unique), domain)
+    assert losses[0] == fresh[0] and (losses[1:] > fresh[1:]).all()
+    assert losses[2] < losses[1] < losses[0] and losses[-1] > losses.min()
+    value, jacobian = mean.jacobian(vector, x, domain)
+    np.testing.assert_allclose(value, losses, rtol=1e-14)
+    for j in range(mean.size):
+        step = np.zeros(mean.size)
+        step[j] = 1e-5
+        up, down = (mean.evaluate(vector + s, x, domain) for s in (step, -step))
+        np.testing.assert_allclose(jacobian[:, j], (up - down) / 2e-5, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="requires node")
+def test_the_javascript_source_gives_the_same_losses():
+    frame = replace(plain_frame(2), units=UNITS)
+    common = {name: prior.median for name, prior in REPETITION.items()}
+    x = Points.of(UNITS, N, D, S, D / 3, S / 2)
+    expressions, expected = [], []
+    for one in EVERY:
+        parameters = one.values(one.centre)
+        at = {"p": {n: float(v) for n, v in parameters.items()}, "c": common}
+        points = [
+            dict(zip(("N", "D", "S", "T", "PD", "PS"), map(float, values), strict=True))
+            for values in zip(*vars(x).values(), strict=True)
+        ]
+        names = "p, c, N, D, S, T, PD, PS"
+        call = f"(({names}) => {javascript(one, frame)})"
+        plain = f"(({names}) => {one.javascript()})"
+        given = json.dumps([{**at, **point} for point in points])
+        arguments = "q.p, q.c, q.N, q.D, q.S, q.T, q.PD, q.PS"
+        expressions += [f"{given}.map(q => {f}({arguments}))" for f in (call, plain)]
+        with np.errstate(divide="ignore"):
+            mean = Mean(one, frame, 1)
+            vector = np.concatenate([one.centre, np.log(list(common.values()))])
+            expected += [mean.evaluate(vector, x, np.zeros(len(N), dtype=int))]
+            expected += [one.evaluate(one.centre, x)]
+    script = f"console.log(JSON.stringify([{','.join(expressions)}]))"
+    ran = subprocess.run(["node"], input=script, capture_output=True, text=True, check=True)
+    found = [np.array(v, dtype=float) for v in json.loads(ran.stdout)]
+    for values, right in zip(found, expected, strict=True):
+        # JSON has null for infinity and for NaN.
+        np.testing.assert_array_equal(np.isnan(values), ~np.isfinite(right))
+        np.testing.assert_allclose(values[~np.isnan(values)], right[np.isfinite(right)], rtol=1e-12)
+
+
+def test_repetition_takes_part_only_where_a_text_is_repeated():
+    one, frame = FORMS["two_skills"], plain_frame(2)
+    values = one.duals(one.centre[None])
+    x = Points.of(Units(), 1.0, 1.0, 1.0)
+    assert set(log_loss(one, values, None, x, frame).parts) == set(one.names)
 
 
 def test_adding_a_form_takes_one_object():
-    class Mine(TwoSkills):
-        name = "mine"
-
-    register(Mine())
+    register(replace(FORMS["two_skills"], name="mine"))
     try:
-        rng = np.random.default_rng(0)
-        d = np.repeat([1e6, 2e6, 4e6, 8e6], 5)
-        s = np.tile([1e5, 2e5, 4e5, 8e5, 1.6e6], 4)
-        loss = 2 + (d + s) ** -0.1 + (s + 0.3 * d**0.9) ** -0.2 + 0.001 * rng.normal(size=20)
-        table = pd.DataFrame(
-            {"params": 1e6, "pretrain_tokens": d, "specialize_tokens": s, "loss": loss}
-        ).assign(domain="a")
-        assert fit_table(table, law="mine", bootstrap=0).law == "mine"
+        assert fit_table(table(law("two_skills", 1)), law="mine", draws=0).law == "mine"
     finally:
         del FORMS["mine"]

@@ -186,7 +186,7 @@ def test_rows_that_cannot_be_used_are_counted_and_dropped_on_request(frame):
     reading = read_table(bad, drop_invalid=True)
     assert len(reading.fit) == len(frame) - 4
     assert f"4 of {len(frame)} rows with a value that cannot be used" in reading.notes[0]
-    fitted = fit_table(bad, law="two_skills", bootstrap=0, drop_invalid=True)
+    fitted = fit_table(bad, law="two_skills", draws=0, drop_invalid=True)
     assert any("4 of" in warning for warning in fitted.warnings)
     with pytest.raises(UserError, match="no row can be used"):
         read_table(bad.assign(loss=np.nan), drop_invalid=True)
@@ -206,9 +206,9 @@ def test_every_row_left_out_is_counted(frame):
 
 def test_the_summary_counts_rows_left_out(frame):
     both = pd.concat([frame, frame.head(5).assign(domain="general")], ignore_index=True)
-    fitted = fit_table(both, law="two_skills", bootstrap=0)
+    fitted = fit_table(both, law="two_skills", draws=0)
     assert "note: 5 of" in fitted.summary()
-    assert "left_out" not in fitted.to_json()
+    assert "left_out" not in fitted.described()
 
 
 def test_nothing_left_is_explained(frame):

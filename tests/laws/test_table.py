@@ -1,11 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from splitlaw.laws.repetition import effective_tokens, marginal_worth
 
 from laws.planted import law, table
 from splitlaw.common.errors import UserError
-from splitlaw.laws import fit_table
 from splitlaw.laws.read import read_table
 
 
@@ -75,19 +73,6 @@ def test_rows_of_general_and_of_other_domains_are_excluded(frame):
     assert len(read_table(both).fit) == len(frame) + 5
 
 
-def test_holdout_rows_never_enter_parameters(frame):
-    apart = frame[frame["params"] == frame["params"].max()].assign(split="holdout")
-    rest = frame[frame["params"] < frame["params"].max()].assign(split="fit")
-    one = fit_table(pd.concat([rest, apart]), law="two_skills", share="none", bootstrap=0)
-    apart = apart.assign(loss=apart["loss"] * 1.2)
-    other = fit_table(pd.concat([rest, apart]), law="two_skills", share="none", bootstrap=0)
-    pd.testing.assert_frame_equal(one.params, other.params)
-    entries = [h for h in other.holdout if h["kind"] == "params"]
-    assert len(entries) == 2 and all(h["source"] == "split column" for h in entries)
-    assert all(h["bias"] < -0.1 for h in entries)
-    assert any("too low on average" in w for w in other.warnings)
-
-
 def test_rows_are_left_out_only_on_request_and_counted(frame):
     assert len(read_table(frame).fit) == len(frame)
     reading = read_table(frame, min_tokens_per_param=20)
@@ -108,31 +93,12 @@ def test_one_size_is_reported(frame):
     assert any("fitted without N" in note for note in notes)
 
 
-def test_clusters_are_checkpoints_of_a_trunk(frame):
-    fit = read_table(frame.assign(seed=0)).fit
-    assert len(np.unique(fit.cluster)) == 4 * 5
-    keys = set(zip(fit.cluster.tolist(), fit.params, fit.pretrain, strict=True))
-    assert len(keys) == 4 * 5
-
-
-def test_repeated_tokens_are_worth_less_and_less():
-    assert effective_tokens(100.0, 100.0, 15.0) == 100
-    assert effective_tokens(50.0, 100.0, 15.0) == 50
-    assert 360 < effective_tokens(400.0, 100.0, 15.0) < 400
-    assert effective_tokens(1e9, 100.0, 15.0) == pytest.approx(1600)
-    step = (effective_tokens(401.0, 100.0, 15.0) - effective_tokens(399.0, 100.0, 15.0)) / 2
-    assert marginal_worth(400.0, 100.0, 15.0) == pytest.approx(step, rel=1e-3)
-
-
-def test_repetition_is_fitted_from_the_table():
-    truth = law("effective_tokens", 1)
-    frame = table(truth)
-    short = frame[frame["specialize_tokens"] > 2e8]
-    unique = 6.25e7
-    worth = effective_tokens(short["specialize_tokens"], unique, 5.0)
-    loss = truth.predict(short.assign(specialize_tokens=worth))["loss"].to_numpy()
-    repeated = short.assign(loss=loss, unique_specialize_tokens=unique)
-    fit = fit_table(pd.concat([frame, repeated]), law="effective_tokens", bootstrap=0)
-    assert fit.repetitions == pytest.approx(5.0, rel=0.1)
-    points = repeated.drop(columns="loss")
-    np.testing.assert_allclose(fit.predict(points)["loss"], loss, rtol=2e-3)
+def test_trunks_are_runs_of_a_size_and_seed(frame):
+    fit = read_table(frame).fit
+    assert len(np.unique(fit.trunk)) == 4
+    seeded = pd.concat([frame.assign(seed=0), frame.assign(seed=1)])
+    assert len(np.unique(read_table(seeded).fit.trunk)) == 8
+    named = frame.assign(trunk=frame["params"].astype(str) + frame["pretrain_tokens"].astype(str))
+    assert len(np.unique(read_table(named).fit.trunk)) == 20
+    scratch = frame.assign(pretrain_tokens=0.0).query("specialize_tokens > 0")
+    assert (read_table(scratch).fit.trunk == -1).all()

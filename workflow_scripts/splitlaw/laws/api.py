@@ -12,6 +12,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.laws.classical import Estimate, fit_classical, huber
+from splitlaw.laws.draw import draw_member
 from splitlaw.laws.form import FORMS, Form, form_for
 from splitlaw.laws.holdout import (
     KINDS,
@@ -26,7 +27,7 @@ from splitlaw.laws.holdout import (
 )
 from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array
-from splitlaw.laws.posterior import Posterior, draw_member, fit_posterior
+from splitlaw.laws.posterior import Posterior, fit_posterior
 from splitlaw.laws.read import read_table
 from splitlaw.laws.result import FitResult, plain_member
 from splitlaw.laws.rows import Rows, make_frame, make_rows

@@ -26,6 +26,8 @@ OFFSET = Prior(0.1, 0.5)
 """Tokens added to D or D', in units of their middle: about half the smallest amount of a grid, and
 a fifth to twice it at two standard deviations. A wider prior lets the rows at D' = 0 bend the
 dependence on D' beyond the grid."""
+LOCAL_EXPONENT = Prior(0.3, 0.2, log=False)
+"""Exponent at one value of the other variable: in other units of tokens it may be negative."""
 SIGNED = Prior(0.0, 0.3, log=False)
 """Powers that may have either sign, and interactions."""
 
@@ -314,8 +316,8 @@ register(
             "A": TERM,
             "alpha": EXPONENT,
             "B": FLOOR,
-            "phi": EXPONENT,
-            "beta": EXPONENT,
+            "phi": LOCAL_EXPONENT,
+            "beta": LOCAL_EXPONENT,
             "gamma": Prior(0.0, 0.1, log=False),
         },
         loss=_interaction,

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from splitlaw.laws.draw import draw_member
 from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array, Indices, Mask
-from splitlaw.laws.posterior import Posterior, draw_member, fit_posterior
+from splitlaw.laws.posterior import Posterior, fit_posterior
 from splitlaw.laws.rows import make_rows
 from splitlaw.laws.table import Table
 
@@ -27,7 +28,7 @@ CORNER_SHARE = 0.4
 """The corner is where both D and D' are among this share of their highest levels."""
 
 MIN_LEVELS = 3
-DRAWS = 200
+DRAWS = 40
 """Draws of the forms together for the coverage of left-out rows: its error is far below that of
 some dozens of rows."""
 

@@ -105,20 +105,37 @@ class Mean:
             **{name: np.exp(vector[..., first + j, None]) for j, name in enumerate(REPETITION)}
         )
 
-    def jacobian(self, vector: Array, x: Points, domain: Indices) -> tuple[Array, Array]:
-        """log f [n] and its derivatives [n, size] at points [n]."""
-        p = self.form.duals(self.by_domain(vector)[domain])
-        common = self._common(vector)
+    def slopes(self, vectors: Array, x: Points, domain: Indices) -> tuple[Array, Array]:
+        """log f [..., n] for vectors [..., size], and its derivatives [..., n, p + c].
+
+        The derivatives are by the parameters of the point's domain and by those of `REPETITION`,
+        whose places in a vector are `positions(domain)`.
+        """
+        p = self.form.duals(self.by_domain(vectors)[..., domain, :])
+        common = self._common(vectors)
         duals = SimpleNamespace(**{n: Dual(v, {n: v}) for n, v in vars(common).items()})
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             value = log_loss(self.form, p, duals, x, self.frame)
-        n, names = len(domain), self.form.names
-        matrix = np.zeros((n, self.size))
+        names = (*self.form.names, *REPETITION)
+        slopes = np.zeros((*value.value.shape, len(names)))
         for j, name in enumerate(names):
-            matrix[np.arange(n), domain * len(names) + j] = value.parts.get(name, 0.0)
-        for j, name in enumerate(REPETITION, start=self.domains * len(names)):
-            matrix[:, j] = value.parts.get(name, 0.0)
-        return value.value, np.nan_to_num(matrix, posinf=0.0, neginf=0.0)
+            slopes[..., j] = value.parts.get(name, 0.0)
+        return value.value, np.nan_to_num(slopes, copy=False, posinf=0.0, neginf=0.0)
+
+    def positions(self, domain: int) -> Indices:
+        """Places in a vector of the parameters of a domain and of `REPETITION` [p + c]."""
+        p = len(self.form.names)
+        common = np.arange(self.size - len(REPETITION), self.size)
+        return np.concatenate([np.arange(domain * p, (domain + 1) * p), common])
+
+    def jacobian(self, vector: Array, x: Points, domain: Indices) -> tuple[Array, Array]:
+        """log f [n] and its derivatives [n, size] at points [n]."""
+        value, slopes = self.slopes(vector, x, domain)
+        matrix = np.zeros((len(domain), self.size))
+        for k in np.unique(domain):
+            rows = np.flatnonzero(domain == k)
+            matrix[rows[:, None], self.positions(k)] = slopes[rows]
+        return value, matrix
 
 
 def log_loss(form: Form, p: Any, common: Any, x: Points, frame: Frame) -> Number:

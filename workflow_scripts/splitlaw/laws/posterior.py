@@ -1,4 +1,4 @@
-"""The fit of one form: parameters, hyperparameters, and functions drawn from the posterior."""
+"""The fit of one form: parameters and hyperparameters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 from splitlaw.laws.covariance import Covariance
 from splitlaw.laws.form import Form
 from splitlaw.laws.hyper import Distances, Hyper, Likelihood, start_hyper, trunk_covariance
-from splitlaw.laws.kernel import Features, basis, prior_weights, section_weights
 from splitlaw.laws.mean import Mean
-from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array
 from splitlaw.laws.rows import Rows
 
@@ -59,6 +57,12 @@ class Posterior:
         same = rows is None
         rows = self.rows if rows is None else rows
         return linearised(self.mean, rows, self.vector, self.distances if same else Distances(rows))
+
+    def drawn_noise(self, draws: int, rng: np.random.Generator) -> Array:
+        """Drawn effects of the trunks and of the rows [draws, n]."""
+        trunk = self.hyper["trunk"] * rng.standard_normal((draws, self.rows.trunks))
+        own = np.sqrt(self.hyper.noise(self.rows)) * rng.standard_normal((draws, len(self.rows)))
+        return np.asarray(own + trunk @ self.rows.trunk_matrix.T)
 
     def parameter_sd(self) -> tuple[Array, Array]:
         """Covariance [size, size] of the parameters, and the prior standard deviations [size]."""
@@ -174,59 +178,3 @@ def _weigh(mean: Mean, rows: Rows, vector: Array, hyper: Hyper, distances: Dista
         # The row's noise is so large that its error becomes that of an ordinary row.
         weight[worst] = 1 / error[worst] ** 2
     return replace(rows, weight=weight)
-
-
-def draw_member(
-    posterior: Posterior, weight: float, draws: int, rng: np.random.Generator
-) -> Member:
-    """The fitted form as functions: its mean, and `draws` functions of the posterior."""
-    mean, rows, hyper = posterior.mean, posterior.rows, posterior.hyper
-    kernel, covariance = hyper.kernel(rows), posterior.covariance
-    sites, zero = rows.sites
-    features = Features.draw(sites.shape[1], rng)
-    parameters, _ = posterior.parameter_sd()
-    root = np.linalg.cholesky(_symmetric(parameters))
-    vectors = posterior.vector + rng.standard_normal((draws, mean.size)) @ root.T
-    first = rows.y - mean.evaluate(posterior.vector, rows.x, rows.domain)
-    residuals = rows.y - mean.evaluate(vectors, rows.x, rows.domain)
-    residuals[~np.isfinite(residuals)] = 0.0
-    prior = prior_weights(kernel, features, sites, zero, (draws, rows.domains), rng)
-    values = basis(kernel, features, sites, zero, sites, zero)
-    for k, own in enumerate(rows.row_slices):
-        residuals[:, own] -= (prior[:, k] @ values.T)[:, rows.site[own]]
-    residuals -= _noise(rows, hyper, draws, rng)
-    solved = covariance.solve(np.c_[first, residuals.T])
-    sections = np.zeros((draws + 1, rows.domains, len(sites)))
-    group_site, group_domain = rows.groups
-    sections[:, group_domain, group_site] = rows.sum_by_group(solved).T
-    weights = section_weights(kernel, features, sites, zero, sections)
-    return Member(
-        mean=mean,
-        weight=weight,
-        vector=posterior.vector,
-        vectors=vectors,
-        kernel=kernel,
-        features=features,
-        sites=sites,
-        zero=zero,
-        weights=weights[0],
-        drawn=weights[1:] + prior,
-        trunk_sd=hyper["trunk"],
-        row_sd=hyper["row"],
-        unsplit_row_sd=float(np.sqrt(hyper.noise_at(np.array(True))))
-        if rows.frame.unsplit
-        else hyper["row"],
-    )
-
-
-def _noise(rows: Rows, hyper: Hyper, draws: int, rng: np.random.Generator) -> Array:
-    """Drawn effects of the trunks and of the rows [draws, n]."""
-    trunk = hyper["trunk"] * rng.standard_normal((draws, rows.trunks))
-    own = np.sqrt(hyper.noise(rows)) * rng.standard_normal((draws, len(rows)))
-    return np.asarray(own + trunk @ rows.trunk_matrix.T)
-
-
-def _symmetric(matrix: Array) -> Array:
-    """The matrix with a ridge of rounding size, so that its Cholesky factor exists."""
-    ridge = 1e-12 * float(np.diag(matrix).max())
-    return 0.5 * (matrix + matrix.T) + ridge * np.eye(len(matrix))

@@ -254,7 +254,8 @@ class FitResult:
 
         `points` has params, pretrain_tokens, specialize_tokens, domain, and unique tokens where
         they repeat. `loss` is the expectation over seeds in nats per token and `mean_low`,
-        `mean_high` its 90% interval; `loss_low`, `loss_high` is that of the loss of a new run.
+        `mean_high` its 90% interval; `loss_low`, `loss_high` is that of the loss of a new run. Both
+        are NaN without draws.
         """
         d, s = (points[c].to_numpy(dtype=float) for c in ("pretrain_tokens", "specialize_tokens"))
         unique = {
@@ -269,10 +270,10 @@ class FitResult:
         # Draws of a wide posterior may all be above its mean, or below.
         return points.assign(
             loss=value,
-            loss_low=np.fmin(low, value),
-            loss_high=np.fmax(high, value),
-            mean_low=np.fmin(mean_low, value),
-            mean_high=np.fmax(mean_high, value),
+            loss_low=np.minimum(low, value),
+            loss_high=np.maximum(high, value),
+            mean_low=np.minimum(mean_low, value),
+            mean_high=np.maximum(mean_high, value),
         )
 
     def _with_noise(self, drawn: Array, sd: Array) -> Array:

@@ -1,0 +1,155 @@
+"""Functions drawn from the posterior of a form.
+
+A draw is the best fit of a perturbed problem: parameters are drawn from the prior, discrepancy and
+noise too, the drawn noise is taken from the data, and the parameters move to the minimum of the
+squared error about the drawn prior (randomized maximum likelihood; Oliver, He and Reynolds 1996).
+The draws are exact where the form is linear, and agree with the data where it is not, unlike normal
+draws about the estimate (Laplace): in directions that the data do not determine, these are wrong by
+many times the noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from splitlaw.laws.covariance import Covariance
+from splitlaw.laws.kernel import Features, basis, prior_weights, section_weights
+from splitlaw.laws.mean import REPETITION, Mean
+from splitlaw.laws.member import Member
+from splitlaw.laws.points import Array, Indices
+from splitlaw.laws.posterior import Posterior
+from splitlaw.laws.rows import Rows
+
+STEPS = 6
+"""Most steps of the search of a draw; most end after 3 to 5."""
+
+NEAR = 0.5
+"""Decrease of twice the log density below which a step is the last: the parameters are then within
+a third of a standard deviation of the minimum."""
+
+DAMPING = 1e-3
+"""First damping of Levenberg's method, relative to the diagonal."""
+
+CHUNK = 8_000_000
+"""Derivatives computed at once: 64 MB."""
+
+
+def draw_member(
+    posterior: Posterior, weight: float, draws: int, rng: np.random.Generator
+) -> Member:
+    """The fitted form as functions: its mean, and `draws` functions of the posterior."""
+    mean, rows, hyper = posterior.mean, posterior.rows, posterior.hyper
+    kernel, covariance = hyper.kernel(rows), posterior.covariance
+    sites, zero = rows.sites
+    features = Features.draw(sites.shape[1], rng)
+    prior = prior_weights(kernel, features, sites, zero, (draws, rows.domains), rng)
+    values = basis(kernel, features, sites, zero, sites, zero)
+    target = rows.y - posterior.drawn_noise(draws, rng)
+    for k, own in enumerate(rows.row_slices):
+        target[:, own] -= (prior[:, k] @ values.T)[:, rows.site[own]]
+    about = mean.centre + rng.standard_normal((draws, mean.size)) @ mean.prior_root.T
+    vectors = perturbed_estimates(mean, rows, covariance, posterior.vector, target, about)
+    target -= mean.evaluate(vectors, rows.x, rows.domain)
+    first = rows.y - mean.evaluate(posterior.vector, rows.x, rows.domain)
+    solved = covariance.solve(np.c_[first, target.T])
+    sections = np.zeros((draws + 1, rows.domains, len(sites)))
+    group_site, group_domain = rows.groups
+    sections[:, group_domain, group_site] = rows.sum_by_group(solved).T
+    weights = section_weights(kernel, features, sites, zero, sections)
+    return Member(
+        mean=mean,
+        weight=weight,
+        vector=posterior.vector,
+        vectors=vectors,
+        kernel=kernel,
+        features=features,
+        sites=sites,
+        zero=zero,
+        weights=weights[0],
+        drawn=weights[1:] + prior,
+        trunk_sd=hyper["trunk"],
+        row_sd=hyper["row"],
+        unsplit_row_sd=float(np.sqrt(hyper.noise_at(np.array(True))))
+        if rows.frame.unsplit
+        else hyper["row"],
+    )
+
+
+def perturbed_estimates(
+    mean: Mean, rows: Rows, covariance: Covariance, start: Array, target: Array, about: Array
+) -> Array:
+    """The parameters [draws, size] nearest to `target` [draws, n] and `about` [draws, size]."""
+    step = max(1, CHUNK // (len(rows) * (len(mean.form.names) + len(REPETITION))))
+    found = np.empty_like(about)
+    for first in range(0, len(target), step):
+        part = slice(first, first + step)
+        problem = _Problem(mean, rows, covariance, target[part], about[part])
+        found[part] = problem.search(start)
+    return found
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Weighted squares of errors, and of distances from the drawn prior, for several draws."""
+
+    mean: Mean
+    rows: Rows
+    covariance: Covariance
+    target: Array
+    about: Array
+
+    def search(self, start: Array) -> Array:
+        """Levenberg's method for all draws at once [draws, size]."""
+        vectors = np.tile(start, (len(self.target), 1))
+        value, damping = self.objective(vectors), np.full(len(vectors), DAMPING)
+        left = np.arange(len(vectors))
+        for _ in range(STEPS):
+            problem = self.take(left)
+            hessian, pull = problem.quadratic(vectors[left])
+            diagonal = np.einsum("dii->di", hessian)
+            diagonal *= 1 + damping[left, None]
+            trial = vectors[left] + np.linalg.solve(hessian, pull[..., None])[..., 0]
+            reached = problem.objective(trial)
+            better = reached < value[left]
+            near = better & (value[left] - reached < NEAR)
+            vectors[left[better]], value[left[better]] = trial[better], reached[better]
+            damping[left] *= np.where(better, 0.1, 10.0)
+            left = left[~near]
+            if not left.size:
+                break
+        return vectors
+
+    def take(self, draws: Indices) -> _Problem:
+        """The problem of some draws."""
+        return replace(self, target=self.target[draws], about=self.about[draws])
+
+    def objective(self, vectors: Array) -> Array:
+        """The sum of squares of each draw [draws]; NaN where the form is infinite."""
+        residual = self.target - self.mean.evaluate(vectors, self.rows.x, self.rows.domain)
+        away = vectors - self.about
+        own = np.einsum("di,di->d", away @ self.mean.prior_precision, away)
+        with np.errstate(invalid="ignore"):
+            return own + np.einsum("dn,nd->d", residual, self.covariance.solve(residual.T))
+
+    def quadratic(self, vectors: Array) -> tuple[Array, Array]:
+        """Gauss and Newton's matrix [draws, size, size], and half the descent [draws, size]."""
+        mean, rows = self.mean, self.rows
+        value, slopes = mean.slopes(vectors, rows.x, rows.domain)
+        draws, n, q = slopes.shape
+        columns = np.ascontiguousarray(slopes.transpose(1, 0, 2))
+        solved = self.covariance.blocks.solve(columns.reshape(n, -1)).reshape(n, draws, q)
+        weights = self.covariance.solve((self.target - value).T)
+        away = (self.about - vectors) @ mean.prior_precision
+        hessian = np.tile(mean.prior_precision, (draws, 1, 1))
+        shared = np.zeros((draws, self.covariance.u.shape[1], mean.size))
+        for k, part in enumerate(rows.row_slices):
+            at = mean.positions(k)
+            own, by_draw = columns[part], slopes[:, part]
+            inner = by_draw.transpose(0, 2, 1) @ solved[part].transpose(1, 0, 2)
+            hessian[:, at[:, None], at[None]] += inner
+            low = self.covariance.downdate[part].T @ own.reshape(len(own), -1)
+            shared[:, :, at] += low.reshape(-1, draws, q).transpose(1, 0, 2)
+            away[:, at] += np.einsum("ndq,nd->dq", own, weights[part])
+        return hessian - shared.transpose(0, 2, 1) @ shared, away
