@@ -127,17 +127,11 @@ def _cell(
 
 
 def _curve(axis: Axes, rows: pd.DataFrame, fit: FitResult, colour: object) -> None:
-    special = rows["specialize_tokens"]
+    special, first = rows["specialize_tokens"], rows.iloc[0]
     path = np.geomspace(special.min(), special.max(), CURVE_POINTS)
-    points = pd.DataFrame(
-        {
-            "params": rows["params"].iloc[0],
-            "pretrain_tokens": rows["pretrain_tokens"].iloc[0],
-            "specialize_tokens": path,
-            "domain": rows["domain"].iloc[0],
-        }
-    )
-    axis.plot(path, fit.predict(points)["loss"], color=colour, lw=1.2)
+    domain = fit.domains.index(first["domain"])
+    losses = fit.losses(first["params"], first["pretrain_tokens"], path, domain)
+    axis.plot(path, losses, color=colour, lw=1.2)
 
 
 def predicted_measured(inputs: Inputs) -> Figure | None:
