@@ -12,8 +12,8 @@ from laws.planted import in_tokens, law, table, values_of
 from splitlaw.laws import FORMS, Form, fit_table, form, register
 from splitlaw.laws.dual import Dual
 from splitlaw.laws.mean import REPETITION, Mean, javascript, log_loss
+from splitlaw.laws.plain import plain_frame
 from splitlaw.laws.points import Points, Units
-from splitlaw.laws.result import plain_frame
 
 EVERY = [*FORMS.values(), *form.ONE_STAGE.values()]
 UNITS = Units(params=2e7, pretrain=3e9, specialize=4e8, tokens=2e9, loss=2.5)

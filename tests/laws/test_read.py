@@ -9,7 +9,7 @@ import pytest
 from laws.planted import cells, law, table
 from splitlaw.cli import main
 from splitlaw.common.errors import UserError
-from splitlaw.laws import fit_table
+from splitlaw.laws import fit_table, store
 from splitlaw.laws.read import read_points, read_table
 
 HEADER = "params,pretrain_tokens,specialize_tokens,domain,loss"
@@ -208,7 +208,7 @@ def test_the_summary_counts_rows_left_out(frame):
     both = pd.concat([frame, frame.head(5).assign(domain="general")], ignore_index=True)
     fitted = fit_table(both, law="two_skills", draws=0)
     assert "note: 5 of" in fitted.summary()
-    assert "left_out" not in fitted.described()
+    assert "left_out" not in store.described(fitted)
 
 
 def test_nothing_left_is_explained(frame):

@@ -8,7 +8,7 @@ import pytest
 
 from laws.planted import cells, law, table
 from splitlaw.common.errors import UserError
-from splitlaw.laws import FitResult, fit_table
+from splitlaw.laws import FitResult, fit_table, store
 
 INTERVALS = ["loss", "loss_low", "loss_high", "mean_low", "mean_high"]
 
@@ -74,10 +74,11 @@ def test_a_file_gives_back_the_fit(fit, tmp_path):
     pd.testing.assert_frame_equal(fit.predict(points), again.predict(points), rtol=1e-5)
     pd.testing.assert_frame_equal(fit.params, again.params)
     pd.testing.assert_frame_equal(fit.conf_int(), again.conf_int())
-    assert again.described() == fit.described()
+    assert store.described(again) == store.described(fit)
     again.save(tmp_path / "again.json")
     assert (
-        json.loads((tmp_path / "again.json").read_text())["domains"] == fit.described()["domains"]
+        json.loads((tmp_path / "again.json").read_text())["domains"]
+        == store.described(fit)["domains"]
     )
 
 

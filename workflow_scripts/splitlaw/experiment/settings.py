@@ -169,9 +169,9 @@ class LawConfig(Settings):
         "coupled",
         "chinchilla",
     ]
-    """Form of the law; `auto` averages the default forms by how well they predict left-out rows."""
+    """Form of the law; `auto` averages the default forms by their density of left-out rows."""
     discrepancy: Literal["on", "none"] = "on"
-    """Smooth correction of the form, with the noise of general runs; `none` is the classical fit."""
+    """Smooth correction of the form, with the noise of runs; `none` is the classical fit."""
     draws: Natural = 300
     """Number of draws of the posterior that the intervals are computed from."""
     seed: int

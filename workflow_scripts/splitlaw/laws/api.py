@@ -26,10 +26,11 @@ from splitlaw.laws.holdout import (
     stacking_weights,
 )
 from splitlaw.laws.member import Member
+from splitlaw.laws.plain import plain_member
 from splitlaw.laws.points import Array
 from splitlaw.laws.posterior import Posterior, fit_posterior
 from splitlaw.laws.read import read_table
-from splitlaw.laws.result import FitResult, plain_member
+from splitlaw.laws.result import FitResult
 from splitlaw.laws.rows import Rows, make_frame, make_rows
 from splitlaw.laws.table import Table
 from splitlaw.laws.warn import bias_warnings, fit_warnings, table_warnings

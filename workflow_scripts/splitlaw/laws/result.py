@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from splitlaw.common.errors import UserError
 from splitlaw.laws import store
 from splitlaw.laws.form import form_for
-from splitlaw.laws.kernel import Features, Kernel
+from splitlaw.laws.functions import Functions
 from splitlaw.laws.mean import REPETITION, Mean
 from splitlaw.laws.member import Member
-from splitlaw.laws.points import Array, Indices, Points, Units
-from splitlaw.laws.rows import Frame
+from splitlaw.laws.plain import plain_frame, plain_member
+from splitlaw.laws.points import Array, Indices
 from splitlaw.laws.summary import summarise, to_html
 
 LEVEL = (5.0, 95.0)
@@ -41,7 +40,7 @@ def interval(draws: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class FitResult:
+class FitResult(Functions):
     """A fitted law: forms averaged by their weights, with functions drawn from the posterior.
 
     Predictions are the weighted mean of the members; intervals are those of all draws, of which
@@ -57,12 +56,6 @@ class FitResult:
     ['low', 'high']
 
     """
-
-    domains: tuple[str, ...]
-    """Names of the domains, in alphabetical order."""
-
-    members: tuple[Member, ...]
-    """The forms that predictions average, by decreasing weight."""
 
     counts: tuple[int, ...]
     """Rows of each domain."""
@@ -102,132 +95,17 @@ class FitResult:
         """Name of the form with the largest weight."""
         return self.members[0].law
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight of each form."""
-        return {member.law: member.weight for member in self.members}
-
-    @property
-    def n_draws(self) -> int:
-        """Number of draws of all members together."""
-        return sum(member.draws for member in self.members)
-
-    @property
-    def draw_members(self) -> Indices:
-        """Number of the member of each draw [draws]."""
-        return np.repeat(np.arange(len(self.members)), [m.draws for m in self.members])
-
-    @property
-    def frame(self) -> Frame:
-        """How points become arguments of the fit."""
-        return self.members[0].mean.frame
-
-    @property
-    def stages(self) -> int:
-        """2 for a law of D and D', 1 for a law of their sum."""
-        return min(self.frame.stages, max(member.form.stages for member in self.members))
-
-    @property
-    def repetitions(self) -> float:
-        """Repetitions of a text after which another pass is worth 1/e of the first."""
-        name = list(REPETITION).index("repetitions")
-        return float(
-            np.exp(self.members[0].vector[len(self.members[0].vector) - len(REPETITION) + name])
-        )
-
-    def losses(
-        self,
-        params: ArrayLike,
-        pretrain: ArrayLike,
-        specialize: ArrayLike,
-        domain: ArrayLike,
-        *,
-        unique_pretrain: ArrayLike | None = None,
-        unique_specialize: ArrayLike | None = None,
-    ) -> Array:
-        """Expected loss over seeds, in nats per token, at points of the broadcast shape [...].
-
-        N in parameters; D, D' and how many of them differ in tokens; `domain` numbers in
-        `domains`. Infinite where a form is.
-        """
-        at, shape = self._at(
-            params, pretrain, specialize, domain, unique_pretrain, unique_specialize
-        )
-        parts = [m.weight * np.exp(m.log_losses(*at, drawn=False)[0]) for m in self.members]
-        total = sum(member.weight for member in self.members)
-        return np.asarray(sum(parts) / total * self.frame.units.loss).reshape(shape)
-
-    def drawn_losses(
-        self,
-        params: ArrayLike,
-        pretrain: ArrayLike,
-        specialize: ArrayLike,
-        domain: ArrayLike,
-        *,
-        unique_pretrain: ArrayLike | None = None,
-        unique_specialize: ArrayLike | None = None,
-    ) -> Array:
-        """The same under every draw [draws, ...]."""
-        at, shape = self._at(
-            params, pretrain, specialize, domain, unique_pretrain, unique_specialize
-        )
-        parts = [np.exp(m.log_losses(*at, drawn=True)) for m in self.members]
-        return (np.concatenate(parts) * self.frame.units.loss).reshape(-1, *shape)
-
-    def _at(
-        self,
-        params: ArrayLike,
-        pretrain: ArrayLike,
-        specialize: ArrayLike,
-        domain: ArrayLike,
-        unique_pretrain: ArrayLike | None,
-        unique_specialize: ArrayLike | None,
-    ) -> tuple[tuple[Array, Array, Points, Indices], tuple[int, ...]]:
-        """Arguments of `Member.log_losses` for points of any shape, and that shape."""
-        given = [params, pretrain, specialize, domain]
-        unique = [pretrain if unique_pretrain is None else unique_pretrain]
-        unique += [specialize if unique_specialize is None else unique_specialize]
-        arrays = np.broadcast_arrays(*given, *unique)
-        n, d, s, _, ud, us = (np.asarray(a, dtype=float).ravel() for a in arrays)
-        x = Points.of(self.frame.units, n, d, s, ud, us)
-        coordinates = self.frame.coordinates(n, d, s, x)
-        numbers = arrays[3].ravel().astype(np.intp)
-        return (coordinates, self.frame.unsplit_share(s), x, numbers), arrays[0].shape
-
-    def noise_sd(self, pretrain: ArrayLike = 1.0, specialize: ArrayLike = 1.0) -> Array:
-        """Standard deviation of log loss of a new run about its expectation, of trunk and row."""
-        d, s = np.asarray(pretrain, dtype=float), np.asarray(specialize, dtype=float)
-        return self.members[0].noise_sd(d, s)
-
-    def only(self, law: str) -> FitResult:
-        """The fit with one of its forms alone."""
-        member = next(m for m in self.members if m.law == law)
-        return replace(self, members=(replace(member, weight=1.0),))
-
-    def first(self, draws: int) -> FitResult:
-        """The fit with about `draws` draws, the members' shares kept."""
-        if draws >= self.n_draws:
-            return self
-        share = draws / self.n_draws
-        few = [
-            m.take(np.arange(max(1, round(share * m.draws)))) if m.draws else m
-            for m in self.members
-        ]
-        return replace(self, members=tuple(few))
-
     @cached_property
     def params(self) -> pd.DataFrame:
         """Parameters of `law`, a row per domain; N in parameters, tokens in tokens."""
-        return pd.DataFrame(self._user_values(self.members[0].vector), index=list(self.domains))
-
-    def _user_values(self, vectors: Array) -> dict[str, Array]:
-        mean = self.members[0].mean
-        return mean.form.user_values(mean.by_domain(vectors), mean.frame.units)
+        return pd.DataFrame(
+            _user_values(self.members[0], self.members[0].vector), index=list(self.domains)
+        )
 
     def conf_int(self) -> pd.DataFrame:
         """The 90% interval of each parameter: index (domain, parameter), columns low, high."""
         first, rows = self.members[0], {}
-        drawn = self._user_values(first.vectors)
+        drawn = _user_values(first, first.vectors)
         for name, values in drawn.items():
             low, high = interval(values)
             for k, domain in enumerate(self.domains):
@@ -266,7 +144,7 @@ class FitResult:
         value = self.losses(*at, **unique)
         drawn = self.drawn_losses(*at, **unique)
         mean_low, mean_high = interval(drawn)
-        low, high = interval(self._with_noise(drawn, self.noise_sd(d, s)))
+        low, high = interval(_with_noise(drawn, self.noise_sd(d, s), self.seed))
         # Draws of a wide posterior may all be above its mean, or below.
         return points.assign(
             loss=value,
@@ -276,25 +154,15 @@ class FitResult:
             mean_high=np.maximum(mean_high, value),
         )
 
-    def _with_noise(self, drawn: Array, sd: Array) -> Array:
-        """Losses of new runs: normal quantiles of the noise for each draw, in a fixed order."""
-        rng = np.random.default_rng(self.seed)
-        noise = rng.standard_normal((NOISE_DRAWS if len(drawn) else 0, len(drawn), 1))
-        return (drawn * np.exp(noise * sd)).reshape(-1, drawn.shape[1])
-
     def summary(self) -> str:
         """The parameters, the left-out errors, the forms and the warnings, as plain text."""
-        return summarise({**self.described(), "left_out": self.left_out})
+        return summarise({**store.described(self), "left_out": self.left_out})
 
     def __repr__(self) -> str:
         return f"FitResult(law={self.law!r}, domains={self.domains}, draws={self.n_draws})"
 
     def _repr_html_(self) -> str:
-        return to_html(self.described())
-
-    def described(self) -> dict[str, Any]:
-        """The content of fit.json without the posterior."""
-        return store.described(self)
+        return to_html(store.described(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write fit.json and beside it {stem}.posterior.npz."""
@@ -355,43 +223,17 @@ class FitResult:
         )
 
 
-def plain_frame(stages: int) -> Frame:
-    """The frame of a law in the user's scale."""
-    return Frame(
-        units=Units(),
-        stages=stages,
-        tau_pretrain=1.0,
-        tau_specialize=1.0,
-        repeats=(False, False),
-        unsplit=False,
-        centre=np.zeros(3 if stages == 2 else 2),
-    )
+def _user_values(member: Member, vectors: Array) -> dict[str, Array]:
+    """Parameters by name in the user's scale [..., domains] of vectors [..., size]."""
+    mean = member.mean
+    return mean.form.user_values(mean.by_domain(vectors), mean.frame.units)
 
 
-def plain_member(mean: Mean, vector: Array, vectors: Array, *, row_sd: float = 0.0) -> Member:
-    """A form without a discrepancy, with draws of its parameters."""
-    dimensions, nothing = len(mean.frame.centre), np.zeros(0)
-    features = Features(
-        frequency=np.zeros((0, dimensions)),
-        phase=nothing,
-        unsplit_frequency=np.zeros((0, 2)),
-        unsplit_phase=nothing,
-    )
-    return Member(
-        mean=mean,
-        weight=1.0,
-        vector=vector,
-        vectors=vectors,
-        kernel=Kernel(amplitude=0.0, lengths=np.ones(dimensions), slope=0.0),
-        features=features,
-        sites=np.zeros((0, dimensions)),
-        zero=nothing,
-        weights=np.zeros((mean.domains, 0)),
-        drawn=np.zeros((len(vectors), mean.domains, 0)),
-        trunk_sd=0.0,
-        row_sd=row_sd,
-        unsplit_row_sd=row_sd,
-    )
+def _with_noise(drawn: Array, sd: Array, seed: int) -> Array:
+    """Losses of new runs [draws, n]: drawn expectations with drawn noise, the same each time."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((NOISE_DRAWS if len(drawn) else 0, len(drawn), 1))
+    return (drawn * np.exp(noise * sd)).reshape(-1, drawn.shape[1])
 
 
 def _filled(points: pd.DataFrame, column: str, seen: Array) -> Array:

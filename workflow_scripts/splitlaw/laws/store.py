@@ -1,4 +1,4 @@
-"""fit.json, and the posterior beside it."""
+"""fit.json, and the posterior beside it, of a `FitResult` (which imports this module)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from splitlaw.laws.mean import REPETITION, Mean
 from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array, Units
 from splitlaw.laws.rows import Frame
-
-if TYPE_CHECKING:
-    from splitlaw.laws.result import FitResult
 
 KERNEL = ("amplitude", "slope", "unsplit")
 
@@ -40,7 +37,7 @@ UNITS = {
 }
 
 
-def described(fit: FitResult) -> dict[str, Any]:
+def described(fit: Any) -> dict[str, Any]:
     """The content of fit.json without the posterior."""
     first, frame, bounds = fit.members[0], fit.frame, fit.conf_int()
     domains = {
@@ -84,7 +81,7 @@ def described(fit: FitResult) -> dict[str, Any]:
     }
 
 
-def save(fit: FitResult, path: str | os.PathLike[str]) -> None:
+def save(fit: Any, path: str | os.PathLike[str]) -> None:
     """Write the posterior first, so that no fit.json is without one."""
     target = Path(path)
     posterior = target.with_name(f"{target.stem}.posterior.npz")
@@ -96,7 +93,7 @@ def save(fit: FitResult, path: str | os.PathLike[str]) -> None:
         "draws": fit.n_draws,
         "seed": fit.seed,
     }
-    write_json(target, {**fit.described(), "posterior": about, "frame": _frame_json(fit.frame)})
+    write_json(target, {**described(fit), "posterior": about, "frame": _frame_json(fit.frame)})
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -146,7 +143,7 @@ def _read_archive(path: Path, about: Mapping[str, Any]) -> Mapping[str, Array]:
         return dict(archive)
 
 
-def _archive(fit: FitResult) -> bytes:
+def _archive(fit: Any) -> bytes:
     """The members as arrays of an npz file; mixtures of draws in single precision."""
     arrays: dict[str, Any] = {}
     for i, member in enumerate(fit.members):
