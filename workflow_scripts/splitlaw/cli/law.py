@@ -48,11 +48,16 @@ def add_fit_law(parser: ArgumentParser) -> None:
 
 def run_fit_law(args: Namespace) -> None:
     """Fit a scaling law to a table of losses: losses.csv in, fit.json out."""
-    from splitlaw.api import fit_law
+    from splitlaw.common.step_line import StepLine
+    from splitlaw.laws import fit_table
 
     options = dict(vars(args))
     out = options.pop("out")
-    law = fit_law(options.pop("losses"), **options)
+    steps = StepLine("fit_law")
+    try:
+        law = fit_table(options.pop("losses"), report=steps, **options)
+    finally:
+        steps.close()
     law.save(out)
     print(law.summary())
 

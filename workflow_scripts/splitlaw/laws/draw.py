@@ -23,14 +23,19 @@ from splitlaw.laws.posterior import Posterior
 from splitlaw.laws.rows import Rows
 
 STEPS = 6
-"""Most steps of the search of a draw; most end after 3 to 5."""
+"""Most steps of the search of a draw; most end after 1 to 4."""
 
 NEAR = 0.5
-"""Decrease of twice the log density below which a step is the last: the parameters are then within
-a third of a standard deviation of the minimum."""
+"""Decrease of the objective below which a step is the last, and difference between the objective
+and its quadratic model below which it is: the form is then linear over the step. In units of twice
+the log density, so that the parameters are a part of a standard deviation from the minimum."""
 
-DAMPING = 1e-3
-"""First damping of Levenberg's method, relative to the diagonal."""
+SMALL = 1e-8
+"""Damping of Levenberg's method, relative to the diagonal, that changes no step. More of it would
+stop the steps along the valleys in which two parameters compensate each other."""
+
+LARGE = 1e-4
+"""Damping after the first step that fails; then ten times more or less."""
 
 CHUNK = 8_000_000
 """Derivatives computed at once: 64 MB."""
@@ -103,19 +108,23 @@ class _Problem:
     def search(self, start: Array) -> Array:
         """Levenberg's method for all draws at once [draws, size]."""
         vectors = np.tile(start, (len(self.target), 1))
-        value, damping = self.objective(vectors), np.full(len(vectors), DAMPING)
+        value, damping = self.objective(vectors), np.full(len(vectors), SMALL)
         left = np.arange(len(vectors))
-        for _ in range(STEPS):
+        for number in range(STEPS):
             problem = self.take(left)
-            hessian, pull = problem.quadratic(vectors[left])
-            diagonal = np.einsum("dii->di", hessian)
-            diagonal *= 1 + damping[left, None]
-            trial = vectors[left] + np.linalg.solve(hessian, pull[..., None])[..., 0]
+            hessian, pull = problem.quadratic(vectors[left] if number else start[None])
+            damped = np.tile(hessian, (len(left) // len(hessian), 1, 1))
+            np.einsum("dii->di", damped)[...] *= 1 + damping[left, None]
+            step = np.linalg.solve(damped, pull[..., None])[..., 0]
+            trial = vectors[left] + step
             reached = problem.objective(trial)
+            decrease = np.einsum("di,di->d", step, 2 * pull - (damped @ step[..., None])[..., 0])
             better = reached < value[left]
-            near = better & (value[left] - reached < NEAR)
+            linear = np.abs(value[left] - decrease - reached) < NEAR
+            near = better & (linear & (damping[left] <= SMALL) | (value[left] - reached < NEAR))
             vectors[left[better]], value[left[better]] = trial[better], reached[better]
             damping[left] *= np.where(better, 0.1, 10.0)
+            damping[left[~better]] = np.maximum(damping[left[~better]], LARGE)
             left = left[~near]
             if not left.size:
                 break
@@ -134,22 +143,24 @@ class _Problem:
             return own + np.einsum("dn,nd->d", residual, self.covariance.solve(residual.T))
 
     def quadratic(self, vectors: Array) -> tuple[Array, Array]:
-        """Gauss and Newton's matrix [draws, size, size], and half the descent [draws, size]."""
+        """Gauss and Newton's matrix [v, size, size], and half the descent [draws, size].
+
+        At `vectors` [v, size], of which there may be one for all draws.
+        """
         mean, rows = self.mean, self.rows
         value, slopes = mean.slopes(vectors, rows.x, rows.domain)
-        draws, n, q = slopes.shape
+        v, n, q = slopes.shape
         columns = np.ascontiguousarray(slopes.transpose(1, 0, 2))
-        solved = self.covariance.blocks.solve(columns.reshape(n, -1)).reshape(n, draws, q)
+        solved = self.covariance.blocks.solve(columns.reshape(n, -1)).reshape(n, v, q)
         weights = self.covariance.solve((self.target - value).T)
-        away = (self.about - vectors) @ mean.prior_precision
-        hessian = np.tile(mean.prior_precision, (draws, 1, 1))
-        shared = np.zeros((draws, self.covariance.u.shape[1], mean.size))
+        descent = (self.about - vectors) @ mean.prior_precision
+        hessian = np.tile(mean.prior_precision, (v, 1, 1))
+        shared = np.zeros((v, self.covariance.u.shape[1], mean.size))
         for k, part in enumerate(rows.row_slices):
             at = mean.positions(k)
-            own, by_draw = columns[part], slopes[:, part]
-            inner = by_draw.transpose(0, 2, 1) @ solved[part].transpose(1, 0, 2)
-            hessian[:, at[:, None], at[None]] += inner
+            own, by_vector = columns[part], slopes[:, part].transpose(0, 2, 1)
+            hessian[:, at[:, None], at[None]] += by_vector @ solved[part].transpose(1, 0, 2)
             low = self.covariance.downdate[part].T @ own.reshape(len(own), -1)
-            shared[:, :, at] += low.reshape(-1, draws, q).transpose(1, 0, 2)
-            away[:, at] += np.einsum("ndq,nd->dq", own, weights[part])
-        return hessian - shared.transpose(0, 2, 1) @ shared, away
+            shared[:, :, at] += low.reshape(-1, v, q).transpose(1, 0, 2)
+            descent[:, at] += (by_vector @ weights[part].T[..., None])[..., 0]
+        return hessian - shared.transpose(0, 2, 1) @ shared, descent

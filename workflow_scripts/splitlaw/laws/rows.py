@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from splitlaw.laws.points import Array, Indices, Mask, Points, Units
 from splitlaw.laws.table import Table
@@ -181,14 +182,13 @@ class Rows:
 
     def sum_by_group(self, values: Array) -> Array:
         """Sums of rows [n, m] by group [g, m]."""
-        order, starts = self._group_order
-        return np.asarray(np.add.reduceat(values[order], starts, axis=0))
+        return np.asarray(self._group_matrix @ values)
 
     @cached_property
-    def _group_order(self) -> tuple[Indices, Indices]:
-        """Rows ordered by group, and where each group starts."""
-        order = np.argsort(self.group, kind="stable")
-        return order, np.searchsorted(self.group[order], np.arange(len(self.groups[0])))
+    def _group_matrix(self) -> csr_array:
+        """0/1 matrix of groups by rows [g, n]."""
+        entries = np.ones(len(self)), (self.group, np.arange(len(self)))
+        return csr_array(entries, shape=(len(self.groups[0]), len(self)))
 
     @cached_property
     def row_slices(self) -> list[slice]:
