@@ -75,13 +75,15 @@ def _no_split(task: Task, flops: float, size: float, constraint: Constraint) -> 
     pays = f"flops {flops:g} pay for {constraint.tokens:g} tokens at {size:g} parameters"
     domains = len(task.setting.domains)
     least = max(constraint.specialize or 0.0, constraint.min_tokens)
+    if constraint.specialize is not None:
+        return (
+            f"{pays}, too few for {least:g} domain tokens in each of {domains} domains, the only "
+            "number that the table has; raise the budget"
+        )
     if least > 0:
         return (
-            f"{pays}, too few for {least:g} tokens per model in {domains} domains; raise the "
-            "budget or lower the minimum"
-            if constraint.specialize is None
-            else f"{pays}, too few for {least:g} domain tokens in each of {domains} domains, the "
-            "only number that the table has; raise the budget"
+            f"{pays}, too few for {least:g} tokens per model in {domains} domains; "
+            "raise the budget or lower the minimum"
         )
     return f"{pays}, where the law has no value; raise the budget, or choose another size"
 
