@@ -31,7 +31,13 @@ DOMAINS = list(EXPERIMENT.domain_names)
 SIZES = list(EXPERIMENT.sizes)
 SEEDS = list(EXPERIMENT.grid.all_seeds)
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
-PACKAGE = "workflow_scripts/splitlaw"
+
+# From another folder (snakemake -s, --directory), results are written there. In the checkout, paths
+# are relative: absolute ones would be other inputs, and every job would run again.
+HOME = "" if Path(workflow.basedir).samefile(".") else f"{workflow.basedir}/"
+SCRIPTS = f"{HOME}workflow_scripts"
+PACKAGE = f"{SCRIPTS}/splitlaw"
+TASKS = f"{HOME}tasks"
 CELLS = expand("{size}/{budget}", size=EXPERIMENT.compare.sizes, budget=EXPERIMENT.compare.budgets)
 LOCAL_TASKS = [task for task in EXPERIMENT.benchmarks.tasks if task.startswith("local_")]
 LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]

@@ -24,7 +24,7 @@ rule prepare_corpus:
     group:
         "text"
     shell:
-        "python workflow_scripts/prepare_corpus.py --config {params.config:q} --out {params.out}"
+        "python {SCRIPTS:q}/prepare_corpus.py --config {params.config:q} --out {params.out}"
         " --workers {threads}"
         " 2> {log}"
 
@@ -51,7 +51,7 @@ rule train_tokenizer:
     group:
         "text"
     shell:
-        "python workflow_scripts/train_tokenizer.py --config {params.config:q}"
+        "python {SCRIPTS:q}/train_tokenizer.py --config {params.config:q}"
         " --corpus {params.corpus} --out {params.out} 2> {log}"
 
 
@@ -81,7 +81,7 @@ rule tokenize_domain:
     group:
         "text"
     shell:
-        "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
+        "python {SCRIPTS:q}/tokenize_corpus.py --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"
         " --out {params.out} --workers {threads} --needed {resources.needed} 2> {log}"
 

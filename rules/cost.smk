@@ -18,7 +18,7 @@ rule calibrate:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/calibrate.py --config {params.config:q} --out {output.throughput}"
+        "python {SCRIPTS:q}/calibrate.py --config {params.config:q} --out {output.throughput}"
         " {resources.device} 2> {log}"
 
 
@@ -38,5 +38,5 @@ rule cost:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/cost.py --config {params.config:q} --calibration {input.throughput}"
+        "python {SCRIPTS:q}/cost.py --config {params.config:q} --calibration {input.throughput}"
         " --plan {params.plan} {params.device} --out {params.table} > {log} 2>&1"

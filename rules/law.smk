@@ -21,7 +21,7 @@ rule fit_law:
     group:
         "law"
     shell:
-        "python workflow_scripts/fit_law.py --losses {input.losses} --out {output.fit}"
+        "python {SCRIPTS:q}/fit_law.py --losses {input.losses} --out {output.fit}"
         " --law {params.law} --bootstrap {params.bootstrap} --seed {params.seed}"
         " > {log} 2>&1"
 
@@ -48,7 +48,7 @@ rule choose_split:
     group:
         "law"
     shell:
-        "python workflow_scripts/choose_split.py --law {input.fit} --flops {params.flops}"
+        "python {SCRIPTS:q}/choose_split.py --law {input.fit} --flops {params.flops}"
         " --params {params.params} --flops-per-token {params.per_token}"
         " --domains {params.domains} --trunk {params.trunk} --out {output.plan}"
         " > {log} 2>&1"

@@ -18,5 +18,5 @@ rule new_experiment:
         "../envs/train.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/new_experiment.py --text={params.text:q} --out {output.config:q}"
+        "python {SCRIPTS:q}/new_experiment.py --text={params.text:q} --out {output.config:q}"
         " > {log} 2>&1"
