@@ -14,7 +14,7 @@ from splitlaw.experiment.lineage import GENERAL
 
 TEXT_SUFFIXES = (".txt", ".md")
 """Suffixes of files that are one document, compared without case like all suffixes."""
-SUFFIXES = (*TEXT_SUFFIXES, ".jsonl", ".ndjson", ".json", ".parquet", ".csv")
+SUFFIXES = (*TEXT_SUFFIXES, ".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv")
 """Suffixes of files that are read as text."""
 COMPRESSED = ("", ".gz", ".zst")
 """Suffixes of compressed files, which may follow; such files are decompressed."""
