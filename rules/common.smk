@@ -22,7 +22,8 @@ TEXT = startup.text_folder(config.pop("text", ""), sys.argv)
 def read_experiment():
     settings = workflow.config_settings
     files = [os.path.relpath(file) for file in settings.configfiles]
-    return startup.read_experiment(config, settings.overwrite_config, files)
+    unlocking = "--unlock" in sys.argv
+    return startup.read_experiment(config, settings.overwrite_config, files, only_keys=unlocking)
 
 
 EXPERIMENT = startup.value_or_exit(read_experiment, leave=os._exit)

@@ -76,6 +76,27 @@ def test_ids_with_gaps_count_up_to_the_largest(tmp_path):
         copy(folder, tmp_path / "small", vocabulary=300)
 
 
+@pytest.mark.parametrize(("last", "bits"), [(65535, 16), (65536, 32), (70000, 32)])
+def test_token_files_have_enough_bits_for_every_id(tmp_path, last, bits):
+    """Dolma issues 142 and 152, LLM-Shearing issue 65, transformers issue 2825: ids overflowed."""
+    content = json.loads(byte_level("<eos>").to_str())
+    token = max(content["model"]["vocab"], key=content["model"]["vocab"].get)
+    content["model"]["vocab"][token] = last
+    folder = save(tmp_path / "own", Tokenizer.from_str(json.dumps(content)), {"eos_token": "<eos>"})
+    assert copy(folder, tmp_path / "out", vocabulary=last + 1).dtype.itemsize == bits // 8
+
+
+def test_a_file_of_a_newer_library_is_one_line(tmp_path):
+    """OLMo issue 741: the library raises a bare exception."""
+    content = json.loads(byte_level("<eos>").to_str())
+    content["model"]["type"] = "OfTheFuture"
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"cannot be opened \(data did not match any variant"):
+        copy(folder, tmp_path / "out")
+
+
 def test_lower_case_is_kept_and_a_warning_says_so(tmp_path, capsys):
     tokenizer = byte_level("<eos>")
     tokenizer.normalizer = normalizers.Lowercase()

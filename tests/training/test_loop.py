@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -15,6 +16,7 @@ from splitlaw.common.progress import Progress
 from splitlaw.experiment.lineage import GENERAL, Run, Segment
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
+from splitlaw.training.evaluation import cut_windows
 from splitlaw.training.loop import Trainer
 from splitlaw.training.signals import Stopped
 
@@ -307,3 +309,35 @@ def test_a_stored_state_that_is_not_finite_is_not_resumed_from(tokens, monkeypat
         sound.states.save_resume((Segment(domain=GENERAL, total=None, stop=25),))
     again = trainer(tokens)
     assert again.states.restore(lineage) == 20
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_damaged_token_files_are_named(tokens, split):
+    """OLMo-core pull request 619: a device-side assert, far from its cause."""
+    file = tokens / f"tokens/law/{split}.bin"
+    ids = np.fromfile(file, "<u2")
+    ids[::3] = 60000
+    ids.tofile(file)
+    sidecar = tokens / "tokens/law/tokens.json"
+    with pytest.raises(UserError, match=r"tokens\.json: a token file beside it has the token 6000"):
+        if split == "train":
+            trainer(tokens).reach(RUNS[1].lineage(0.2))
+        else:
+            cut_windows(sidecar, context=8, limit=100)
+
+
+def test_the_learning_rate_continues_where_it_was(tokens):
+    """Transformers issues 23099 and 34053, litgpt pull request 1160: it began again."""
+    run = Run(domain=GENERAL, pretrain_steps=60, specialize_steps=0)
+    whole, parts = trainer(tokens, store="whole"), trainer(tokens)
+    whole.reach(run.lineage(0.2))
+    for stop in (25, 48):
+        parts.reach((Segment(domain=GENERAL, total=None, stop=stop),))
+    trainer(tokens).reach(run.lineage(0.2))
+    rates = [[row[:4] for row in rows_of(tokens / store)] for store in ("whole", "checkpoints")]
+    assert {row[0]: row[3] for row in rates[0]}.items() <= {r[0]: r[3] for r in rates[1]}.items()
+
+
+def rows_of(folder):
+    files = sorted(folder.rglob("train_log.csv"))
+    return [line.split(",") for file in files for line in file.read_text().splitlines()[1:]]

@@ -49,6 +49,24 @@ def test_the_folder_of_text_is_taken_as_it_was_typed(name):
     assert startup.text_folder(True, ["snakemake", "--config", f"text={name}"]) == name
 
 
+def test_a_workflow_can_be_unlocked_while_its_text_is_missing(config):
+    """ncov issue 578 and pling issue 51: `--unlock` required all input files."""
+    config["corpus"]["domains"]["law"] = {"sources": [{"files": "gone/*.txt"}]}
+    with pytest.raises(UserError, match="matches no file"):
+        startup.read_experiment(copy.deepcopy(config), {}, [])
+    assert startup.read_experiment(config, {}, [], only_keys=True).experiment == "default"
+
+
+def test_a_key_that_is_given_twice_is_refused(config, tmp_path, monkeypatch):
+    """lm-eval issue 2234: YAML takes the last one, and the first is lost without a message."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("law: {form: auto}\nfinal: {size: a}\nlaw: {seed: 1}\n")
+    (tmp_path / "own.json").write_text('{"law": {"seed": 1, "seed": 2}}')
+    for file, key, files in (("config.yaml", "law", []), ("own.json", "seed", ["own.json"])):
+        with pytest.raises(UserError, match=rf"^{file}: cannot be read as .* key {key} occurs tw"):
+            startup.read_experiment(config, {}, files)
+
+
 class Graph:
     """Jobs of Snakemake's graph, of which two share a group."""
 
