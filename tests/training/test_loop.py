@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from planted_tokens import write_tokens
 
 from splitlaw.common.errors import Diverged, UserError, exit_status
 from splitlaw.common.progress import Progress
@@ -284,7 +285,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tokens):
 def test_a_state_that_is_not_finite_is_never_stored(tokens, rate):
     """A resume state is due after every step, and the loss is read after every tenth.
 
-    kyutai-labs/pocket-tts issue 262.
+    kyutai-labs/pocket-tts issue 262; torchtitan pull request 3863.
     """
     config = CONFIG.model_copy(update={"learning_rate": rate})
     broken = trainer(tokens, config=config, checkpoint_seconds=1e-9)
@@ -324,6 +325,16 @@ def test_damaged_token_files_are_named(tokens, split):
             trainer(tokens).reach(RUNS[1].lineage(0.2))
         else:
             cut_windows(sidecar, context=8, limit=100)
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_text_that_is_shorter_than_one_window_is_refused(tokens, repeat):
+    """nanoGPT pull request 379 and RWKV-PEFT issue 52: `ValueError: high <= 0`."""
+    write_tokens(tokens / "short" / "law", train=5, documents=[9], seed=0)
+    small = trainer(tokens, repeat=repeat)
+    small.streams.sidecars["law"] = tokens / "short" / "law" / "tokens.json"
+    with pytest.raises(UserError, match="5 training tokens are fewer than one window of 8"):
+        small.reach(RUNS[1].lineage(0.2))
 
 
 def test_the_learning_rate_continues_where_it_was(tokens):

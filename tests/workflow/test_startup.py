@@ -44,8 +44,9 @@ def test_a_mistake_names_the_files(config):
         startup.read_experiment(config, {"law": {"bootstrap": -1}}, ["own.yaml"])
 
 
-@pytest.mark.parametrize("name", ["no", "1e3", "007", "a b", "{x}", "[1, 2]", ""])
+@pytest.mark.parametrize("name", ["no", "1e3", "007", "1_2", "a b", "{x}", "[1, 2]", ""])
 def test_the_folder_of_text_is_taken_as_it_was_typed(name):
+    """Snakemake issue 3650: `123_456` becomes a number, and quotes do not help."""
     assert startup.text_folder(True, ["snakemake", "--config", f"text={name}"]) == name
 
 
