@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_workflow import Project
+from tiny_project import Project
 
 from splitlaw.cli import checkout, main
 from splitlaw.workflow import session
