@@ -27,7 +27,8 @@ rule benchmark_items:
     conda:
         "../envs/train.yaml"
     shell:
-        "python {SCRIPTS:q}/benchmark_items.py --tasks {params.tasks} --cap {params.cap}"
+        f"python {SCRIPTS}/benchmark_items.py"
+        " --tasks {params.tasks} --cap {params.cap}"
         " --words {params.words} --context {params.context} --seed {params.seed}"
         " --corpus {params.corpus} --domains {params.domains} --tokenizer {params.tokenizer}"
         " --out {params.out} 2> {log}"
@@ -59,6 +60,7 @@ rule benchmark:
     conda:
         "../envs/train.yaml"
     shell:
-        "python {SCRIPTS:q}/benchmark.py --config {params.config:q} --tables {input.tables}"
+        f"python {SCRIPTS}/benchmark.py"
+        " --config {params.config:q} --tables {input.tables}"
         " --results {params.results} --items {params.folder} --out {output.table}"
-        " --execution {resources.execution:q} --tasks {TASKS:q} 2> {log}"
+        " --execution {resources.execution:q} 2> {log}"

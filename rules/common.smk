@@ -1,6 +1,7 @@
 # Definitions that the rules share: the configuration, and the files and parameters of jobs.
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -36,8 +37,8 @@ FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
 # From another folder (snakemake -s, --directory), results are written there. In the checkout, paths
 # are relative: absolute ones would be other inputs, and every job would run again.
 HOME = "" if Path(workflow.basedir).samefile(".") else f"{workflow.basedir}/"
-SCRIPTS = f"{HOME}workflow_scripts"
-PACKAGE = f"{SCRIPTS}/splitlaw"
+PACKAGE = f"{HOME}workflow_scripts/splitlaw"
+SCRIPTS = shlex.quote(f"{HOME}workflow_scripts").replace("{", "{{").replace("}", "}}")
 TASKS = f"{HOME}tasks"
 CELLS = expand("{size}/{budget}", size=EXPERIMENT.compare.sizes, budget=EXPERIMENT.compare.budgets)
 LOCAL_TASKS = [task for task in EXPERIMENT.benchmarks.tasks if task.startswith("local_")]
@@ -65,6 +66,10 @@ shown = terminal.follow(workflow, results=Path(RESULTS), work=job_work)
 def package_code(part):
     """The modules of a part of the package; Snakemake compares them by content."""
     return [str(file) for file in sorted(Path(PACKAGE, part).rglob("*.py"))]
+
+
+def text_folder(wildcards):
+    return TEXT  # as a parameter, it would be taken for a pattern where it has braces
 
 
 def results_folder(wildcards):

@@ -57,6 +57,7 @@ rule compare:
     conda:
         "../envs/train.yaml"
     shell:
-        "python {SCRIPTS:q}/compare.py --results {params.results} --fit {input.fit}"
+        f"python {SCRIPTS}/compare.py"
+        " --results {params.results} --fit {input.fit}"
         " --cells {params.cells} --plans {input.plans} --seeds {params.seeds}"
         " --out {output.table} 2> {log}"

@@ -21,7 +21,8 @@ rule fit_law:
     group:
         "law"
     shell:
-        "python {SCRIPTS:q}/fit_law.py --losses {input.losses} --out {output.fit}"
+        f"python {SCRIPTS}/fit_law.py"
+        " --losses {input.losses} --out {output.fit}"
         " --law {params.law} --bootstrap {params.bootstrap} --seed {params.seed}"
         " > {log} 2>&1"
 
@@ -48,7 +49,8 @@ rule choose_split:
     group:
         "law"
     shell:
-        "python {SCRIPTS:q}/choose_split.py --law {input.fit} --flops {params.flops}"
+        f"python {SCRIPTS}/choose_split.py"
+        " --law {input.fit} --flops {params.flops}"
         " --params {params.params} --flops-per-token {params.per_token}"
         " --domains {params.domains} --trunk {params.trunk} --out {output.plan}"
         " > {log} 2>&1"

@@ -37,5 +37,6 @@ rule report:
     conda:
         "../envs/train.yaml"
     shell:
-        "python {SCRIPTS:q}/report.py --results {params.results} --out {output.page}"
+        f"python {SCRIPTS}/report.py"
+        " --results {params.results} --out {output.page}"
         " > {output.summary} 2> {log}"
