@@ -33,8 +33,9 @@ seeds: setup
 	@$(SNAKEMAKE) seeds
 	@$(SNAKEMAKE) --forcerun report
 
+# A file's tests are run by one worker, because they share what the first of them has made.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile rules

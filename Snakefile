@@ -1,8 +1,10 @@
 # From corpora to a grid of small models, a scaling law, the optimal split, and models that test it.
 # Every stage is a target: snakemake fit_law, snakemake train_final, ...
 
+import os
 
-configfile: "config.yaml"
+
+configfile: "config.yaml" if os.path.exists("config.yaml") else f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"

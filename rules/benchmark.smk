@@ -27,7 +27,8 @@ rule benchmark_items:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/benchmark_items.py --tasks {params.tasks} --cap {params.cap}"
+        f"python {SCRIPTS}/benchmark_items.py"
+        " --tasks {params.tasks} --cap {params.cap}"
         " --words {params.words} --context {params.context} --seed {params.seed}"
         " --corpus {params.corpus} --domains {params.domains} --tokenizer {params.tokenizer}"
         " --out {params.out} 2> {log}"
@@ -38,7 +39,7 @@ rule benchmark:
         tables=rules.train_final.input.tables,
         router=rules.prepare_corpus.output.router,
         questions=rules.benchmark_items.output.questions,
-        tasks=list(map(str, sorted(Path("tasks").glob("*.yaml")))),
+        tasks=list(map(str, sorted(Path(TASKS).glob("*.yaml")))),
         code=package_code("zero_shot"),
     output:
         table=f"{RESULTS}/benchmarks.csv",
@@ -59,6 +60,7 @@ rule benchmark:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/benchmark.py --config {params.config:q} --tables {input.tables}"
+        f"python {SCRIPTS}/benchmark.py"
+        " --config {params.config:q} --tables {input.tables}"
         " --results {params.results} --items {params.folder} --out {output.table}"
         " --execution {resources.execution:q} 2> {log}"

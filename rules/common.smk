@@ -1,6 +1,7 @@
 # Definitions that the rules share: the configuration, and the files and parameters of jobs.
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -22,7 +23,8 @@ TEXT = startup.text_folder(config.pop("text", ""), sys.argv)
 def read_experiment():
     settings = workflow.config_settings
     files = [os.path.relpath(file) for file in settings.configfiles]
-    return startup.read_experiment(config, settings.overwrite_config, files)
+    unlocking = "--unlock" in sys.argv
+    return startup.read_experiment(config, settings.overwrite_config, files, only_keys=unlocking)
 
 
 EXPERIMENT = startup.value_or_exit(read_experiment, leave=os._exit)
@@ -31,7 +33,13 @@ DOMAINS = list(EXPERIMENT.domain_names)
 SIZES = list(EXPERIMENT.sizes)
 SEEDS = list(EXPERIMENT.grid.all_seeds)
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
-PACKAGE = "workflow_scripts/splitlaw"
+
+# From another folder (snakemake -s, --directory), results are written there. In the checkout, paths
+# are relative: absolute ones would be other inputs, and every job would run again.
+HOME = "" if Path(workflow.basedir).samefile(".") else f"{workflow.basedir}/"
+PACKAGE = f"{HOME}workflow_scripts/splitlaw"
+SCRIPTS = shlex.quote(f"{HOME}workflow_scripts").replace("{", "{{").replace("}", "}}")
+TASKS = f"{HOME}tasks"
 CELLS = expand("{size}/{budget}", size=EXPERIMENT.compare.sizes, budget=EXPERIMENT.compare.budgets)
 LOCAL_TASKS = [task for task in EXPERIMENT.benchmarks.tasks if task.startswith("local_")]
 LOCAL_ITEMS = [f"{RESULTS}/benchmarks/items/{task}.jsonl" for task in LOCAL_TASKS]
@@ -58,6 +66,10 @@ shown = terminal.follow(workflow, results=Path(RESULTS), work=job_work)
 def package_code(part):
     """The modules of a part of the package; Snakemake compares them by content."""
     return [str(file) for file in sorted(Path(PACKAGE, part).rglob("*.py"))]
+
+
+def text_folder(wildcards):
+    return TEXT  # as a parameter, it would be taken for a pattern where it has braces
 
 
 def results_folder(wildcards):

@@ -16,7 +16,7 @@ use rule benchmark as benchmark_at with:
         tables=expand(f"{FINAL}/{{strategy}}/losses.csv", strategy=STRATEGIES, allow_missing=True),
         router=rules.prepare_corpus.output.router,
         questions=rules.benchmark_items.output.questions,
-        tasks=list(map(str, sorted(Path("tasks").glob("*.yaml")))),
+        tasks=list(map(str, sorted(Path(TASKS).glob("*.yaml")))),
         code=package_code("zero_shot"),
     output:
         table=f"{FINAL}/benchmarks.csv",
@@ -57,6 +57,7 @@ rule compare:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/compare.py --results {params.results} --fit {input.fit}"
+        f"python {SCRIPTS}/compare.py"
+        " --results {params.results} --fit {input.fit}"
         " --cells {params.cells} --plans {input.plans} --seeds {params.seeds}"
         " --out {output.table} 2> {log}"

@@ -24,7 +24,8 @@ rule prepare_corpus:
     group:
         "text"
     shell:
-        "python workflow_scripts/prepare_corpus.py --config {params.config:q} --out {params.out}"
+        f"python {SCRIPTS}/prepare_corpus.py"
+        " --config {params.config:q} --out {params.out}"
         " --workers {threads}"
         " 2> {log}"
 
@@ -51,7 +52,8 @@ rule train_tokenizer:
     group:
         "text"
     shell:
-        "python workflow_scripts/train_tokenizer.py --config {params.config:q}"
+        f"python {SCRIPTS}/train_tokenizer.py"
+        " --config {params.config:q}"
         " --corpus {params.corpus} --out {params.out} 2> {log}"
 
 
@@ -81,7 +83,8 @@ rule tokenize_domain:
     group:
         "text"
     shell:
-        "python workflow_scripts/tokenize_corpus.py --config {params.config:q}"
+        f"python {SCRIPTS}/tokenize_corpus.py"
+        " --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"
         " --out {params.out} --workers {threads} --needed {resources.needed} 2> {log}"
 

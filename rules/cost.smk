@@ -18,7 +18,8 @@ rule calibrate:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/calibrate.py --config {params.config:q} --out {output.throughput}"
+        f"python {SCRIPTS}/calibrate.py"
+        " --config {params.config:q} --out {output.throughput}"
         " {resources.device} 2> {log}"
 
 
@@ -38,5 +39,6 @@ rule cost:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/cost.py --config {params.config:q} --calibration {input.throughput}"
+        f"python {SCRIPTS}/cost.py"
+        " --config {params.config:q} --calibration {input.throughput}"
         " --plan {params.plan} {params.device} --out {params.table} > {log} 2>&1"

@@ -25,7 +25,8 @@ rule final_trunk:
     group:
         final_group
     shell:
-        "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
+        f"python {SCRIPTS}/train_final.py"
+        " --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
         " --plan {input.plan} --budget {wildcards.budget} --strategy trunk {params.domain}"
         " --out {output.run} 2> {log}"
@@ -68,7 +69,8 @@ rule final_strategy:
     group:
         final_group
     shell:
-        "python workflow_scripts/train_final.py --config {params.config:q} --size {wildcards.size}"
+        f"python {SCRIPTS}/train_final.py"
+        " --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
         " --plan {input.plan} --budget {wildcards.budget} --strategy {wildcards.strategy}"
         " --out {output.losses} 2> {log}"
@@ -88,7 +90,8 @@ rule train_final:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/gather_final.py --tables {input.tables} --out {output.comparison}"
+        f"python {SCRIPTS}/gather_final.py"
+        " --tables {input.tables} --out {output.comparison}"
         " 2> {log}"
 
 
@@ -106,5 +109,6 @@ rule seeds:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/gather_final.py --tables {input.tables} --out {output.comparison}"
+        f"python {SCRIPTS}/gather_final.py"
+        " --tables {input.tables} --out {output.comparison}"
         " --spread > {log} 2>&1"

@@ -24,7 +24,8 @@ rule frontier_seed:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/train_frontier.py --config {params.config:q} --size {wildcards.size}"
+        f"python {SCRIPTS}/train_frontier.py"
+        " --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
         " --law {input.fit} --plan {input.plan} --budget {wildcards.budget}"
         " --fractions {params.fractions} --out {output.losses} 2> {log}"
@@ -53,5 +54,6 @@ rule frontier:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/frontier.py --tables {input.tables} --law {input.fit}"
+        f"python {SCRIPTS}/frontier.py"
+        " --tables {input.tables} --law {input.fit}"
         " --plan {input.plan} --out {output.table} > {log} 2>&1"

@@ -24,7 +24,8 @@ rule pretrain_size:
     group:
         grid_group
     shell:
-        "python workflow_scripts/pretrain.py --config {params.config:q} --size {wildcards.size}"
+        f"python {SCRIPTS}/pretrain.py"
+        " --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
         " --out {output.run} 2> {log}"
 
@@ -52,7 +53,8 @@ rule specialize_domain:
     group:
         grid_group
     shell:
-        "python workflow_scripts/specialize.py --config {params.config:q} --size {wildcards.size}"
+        f"python {SCRIPTS}/specialize.py"
+        " --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --domain {wildcards.domain} --domains {params.domains}"
         " --results {params.results} --execution {resources.execution:q} --out {output.losses}"
         " 2> {log}"
@@ -92,6 +94,7 @@ rule evaluate:
         "../envs/law.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/evaluate_models.py --losses {input.losses} --out {output.losses}"
+        f"python {SCRIPTS}/evaluate_models.py"
+        " --losses {input.losses} --out {output.losses}"
         " --cost {output.cost} --cooldown-fraction {params.cooldown} --batch-tokens {params.batch}"
         " 2> {log}"

@@ -23,7 +23,7 @@ rule fit_law:
     group:
         "law"
     shell:
-        "python workflow_scripts/fit_law.py --losses {input.losses} --out {output.fit}"
+        f"python {SCRIPTS}/fit_law.py --losses {{input.losses}} --out {{output.fit}}"
         " --law {params.law} --discrepancy {params.discrepancy} --draws {params.draws}"
         " --seed {params.seed}"
         " > {log} 2>&1"
@@ -76,7 +76,8 @@ rule choose_split:
     group:
         "law"
     shell:
-        "python workflow_scripts/choose_split.py --law {input.fit} --flops {params.flops}"
+        f"python {SCRIPTS}/choose_split.py"
+        " --law {input.fit} --flops {params.flops}"
         " --params {params.params} --flops-per-token {params.per_token}"
         " --domains {params.domains} --trunk {params.trunk} --out {output.plan}"
         " > {log} 2>&1"

@@ -22,7 +22,8 @@ rule sweep_learning_rate:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/sweep_learning_rate.py --config {params.config:q}"
+        f"python {SCRIPTS}/sweep_learning_rate.py"
+        " --config {params.config:q}"
         " --size {wildcards.size} --results {params.results} --execution {resources.execution:q}"
         " --rates {params.rates} --tokens {params.tokens} --out {output.losses} 2> {log}"
 
@@ -45,5 +46,6 @@ rule tune_learning_rate:
     conda:
         "../envs/law.yaml"
     shell:
-        "python workflow_scripts/tune_learning_rate.py --tables {input.tables}"
+        f"python {SCRIPTS}/tune_learning_rate.py"
+        " --tables {input.tables}"
         " --reference-params {params.reference} --out {output.rule} > {output.settings} 2> {log}"

@@ -2,10 +2,6 @@
 # No other rule depends on it, so that the file is never overwritten after the user has edited it.
 
 
-def text_folder(wildcards):
-    return TEXT  # not the value itself, in which Snakemake would fill in parts in braces
-
-
 rule new_experiment:
     output:
         config=f"{plain(Path(TEXT).name) if TEXT else 'experiment'}.yaml",
@@ -18,5 +14,6 @@ rule new_experiment:
         "../envs/train.yaml"
     localrule: True
     shell:
-        "python workflow_scripts/new_experiment.py --text={params.text:q} --out {output.config:q}"
+        f"python {SCRIPTS}/new_experiment.py"
+        " --text={params.text:q} --out {output.config:q}"
         " > {log} 2>&1"

@@ -11,4 +11,4 @@ rule check_provenance:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/check_provenance.py --results {params.results}" " > {log} 2>&1"
+        f"python {SCRIPTS}/check_provenance.py" " --results {params.results}" " > {log} 2>&1"

@@ -20,7 +20,7 @@ rule report:
         figures=[
             report(
                 f"{RESULTS}/figures/{caption.stem}.svg",
-                caption=f"../{caption}",
+                caption=str(caption) if HOME else f"../{caption}",
                 category="Figures",
                 labels={"figure": caption.stem.replace("_", " ")},
             )
@@ -37,5 +37,6 @@ rule report:
     conda:
         "../envs/train.yaml"
     shell:
-        "python workflow_scripts/report.py --results {params.results} --out {output.page}"
+        f"python {SCRIPTS}/report.py"
+        " --results {params.results} --out {output.page}"
         " > {output.summary} 2> {log}"

@@ -6,19 +6,56 @@ from pathlib import Path
 
 # Models of a few thousand parameters lose more to threads than they gain.
 os.environ["OMP_NUM_THREADS"] = "1"
+# The jobs of a workflow are processes, which would otherwise compile the package one after another.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 import yaml
+from filelock import FileLock
 from planted_tokens import write_tokens
+from tiny_project import Project
 
 from splitlaw.experiment.config import ExperimentConfig
 
 ROOT = Path(__file__).parent.parent
 
+LONGEST_FIRST = [
+    "test_workflow.py",
+    "slurm/test_workflow_on_slurm.py",
+    "test_golden.py",
+    "training/test_processes.py",
+    "cli/test_wheel.py",
+]
+"""Files that take a minute or more, by their time. Files are divided among the workers in this
+order, so that no worker begins one of these when the others have nothing left to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of `LONGEST_FIRST` first; the others keep their order."""
+    place = {ROOT / "tests" / file: number for number, file in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def evaluated(root, tmp_path_factory) -> Path:
+    """The folder of a project after the target `evaluate`, which all workers share.
+
+    Tests must not change it: they copy `results` and `.snakemake` into a project of their own.
+    """
+    own = tmp_path_factory.getbasetemp()
+    base = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = base / "evaluated"
+    with FileLock(base / "evaluated.lock"):
+        if not (folder / "results/tiny/losses.csv").exists():
+            folder.mkdir(exist_ok=True)
+            done = Project(root, folder).run("evaluate")
+            assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_every_pin_is_exact():
 def test_every_rule_that_runs_a_script_names_an_environment():
     for file in (ENVS.parent / "rules").glob("*.smk"):
         for rule in re.split(r"^rule ", file.read_text(), flags=re.M)[1:]:
-            if "python workflow_scripts/" in rule:
+            if "python {SCRIPTS}/" in rule:
                 assert "conda:" in rule, f"{file.name}: {rule.split(':')[0]}"
 
 

@@ -16,6 +16,8 @@ PACKAGE = ROOT / "workflow_scripts" / "splitlaw"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 INDIRECT = {"snakemake", "tensorboard"}
 """Started as a program, and imported by torch."""
+DISTRIBUTIONS = importlib.metadata.packages_distributions()
+"""Distributions by the module that they install; finding them takes a second."""
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -41,7 +43,6 @@ DECLARED = {extra: names(part) for extra, part in PROJECT["optional-dependencies
 
 def imported(part: Path) -> dict[str, str]:
     """Distributions that a module, or those below a folder, import anywhere, with one of them."""
-    distributions = importlib.metadata.packages_distributions()
     found = {}
     for file in part.rglob("*.py") if part.is_dir() else [part]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -56,7 +57,7 @@ def imported(part: Path) -> dict[str, str]:
                 if top == "splitlaw" or top in sys.stdlib_module_names:
                     continue
                 # Several distributions may share a namespace such as `ruamel`.
-                candidates = distributions.get(top, [top])
+                candidates = DISTRIBUTIONS.get(top, [top])
                 wanted = normal(".".join(module.split(".")[:2]))
                 exact = [name for name in candidates if normal(name) == wanted]
                 found[normal((exact or candidates)[0])] = str(file.relative_to(PACKAGE))
@@ -95,11 +96,10 @@ def test_a_part_requires_only_its_extra(part, extras):
 
 
 def test_an_advised_extra_provides_the_package():
-    distributions = importlib.metadata.packages_distributions()
     advised = {}
     for extra, packages in EXTRAS.items():
         for package in packages:
-            candidates = {normal(name) for name in distributions.get(package, [package])}
+            candidates = {normal(name) for name in DISTRIBUTIONS.get(package, [package])}
             assert candidates & DECLARED[extra], f"{extra} does not provide {package}"
             advised |= dict.fromkeys(candidates)
     assert set().union(*DECLARED.values()) <= set(advised), "packages without advice"

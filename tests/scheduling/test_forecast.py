@@ -19,7 +19,7 @@ def test_the_table_has_every_stage_and_the_savings_of_sharing(config):
     table = forecast.forecast(config, dict.fromkeys(config.sizes, THROUGHPUT))
     assert list(table["stage"].unique()) == ["pretrain", "specialize", "train_final"]
     grid = table[table["stage"] != "train_final"]
-    assert (grid.groupby("size")["tokens"].sum() > 1e7).all()
+    assert (grid.groupby("size")["tokens"].sum() > 2e6).all()
     text = forecast.describe(table, config, source="given", gpu=True, planned=False)
     assert "GPU-hours" in text and "Sharing trunks saves " in text and "3.44M tokens" in text
     assert "an assumed split (25%)" in text

@@ -75,11 +75,14 @@ def test_the_queue_is_asked_as_old_versions_of_slurm_understand(tmp_path, monkey
     squeue.write_text(
         '#!/bin/sh\ncase "$*" in *--me*) echo "unrecognized option --me" >&2; exit 1;; esac\n'
         'echo "12|RUNNING|/a b|rule_pretrain_size_w16"\necho "13|PENDING|/other|rule_x"\n'
+        'echo "1043074_[3-9%2]|PENDING|/a b|group_w16|seed0"\necho "a line of a prologue"\n'
     )
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    (job,) = slurm.queued_jobs("/a b")
+    job, array = slurm.queued_jobs("/a b")
     assert (job.identifier, job.state, job.name) == ("12", "RUNNING", "pretrain_size_w16")
+    # Snakemake pull request 2036: identifiers of array jobs
+    assert (array.identifier, array.name) == ("1043074_[3-9%2]", "w16|seed0")
 
 
 def test_a_request_has_the_resources_of_a_job():

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import tiny_project
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -27,24 +28,14 @@ POLL_SECONDS = 5
 
 
 def tiny(**changes) -> dict:
-    """The smoke configuration with two domains, two sizes and few documents."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    smoke = yaml.safe_load((ROOT / "tests/smoke.yaml").read_text())
-    for key, value in {**smoke, "experiment": "tiny", **changes}.items():
-        config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
-    domains = {name: config["corpus"]["domains"][name] for name in ("law", "medicine")}
-    for domain in domains.values():
-        domain["sources"] = [{**domain["sources"][0], "max_documents": 400}]
-    config["corpus"]["domains"] = domains
-    config["corpus"]["general"] = {
-        "sources": [{"package": "bbc_news", "max_documents": 400}],
-        "slices": dict.fromkeys(domains, 0.15),
-    }
+    """The experiment of `tiny_project` with two sizes, which are both fitted."""
+    config = tiny_project.tiny(ROOT)
     config["sizes"] = {name: config["sizes"][name] for name in ("w16", "w24")}
-    config["holdout_sizes"] = ["w24"]
+    config["holdout_sizes"] = []
     config["final"]["size"] = "w24"
-    for target in ("tune_learning_rate", "compare"):  # they name other sizes
-        del config[target]
+    del config["compare"]  # it names another size
+    for key, value in changes.items():
+        config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
     return config
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from test_workflow import Project
+from tiny_project import Project
 
 from splitlaw.cli import main
 from splitlaw.corpus.sources.availability import check_sources_exist, matching_paths

@@ -4,7 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.settings import TokenizerConfig
@@ -74,6 +82,39 @@ def test_ids_with_gaps_count_up_to_the_largest(tmp_path):
     assert copy(folder, tmp_path / "out").vocabulary == 351
     with pytest.raises(UserError, match=r"has 351 tokens, .* to at least 351$"):
         copy(folder, tmp_path / "small", vocabulary=300)
+
+
+@pytest.mark.parametrize(("last", "bits"), [(65535, 16), (65536, 32), (70000, 32)])
+def test_token_files_have_enough_bits_for_every_id(tmp_path, last, bits):
+    """Dolma issues 142 and 152, LLM-Shearing issue 65, transformers issue 2825: ids overflowed."""
+    content = json.loads(byte_level("<eos>").to_str())
+    token = max(content["model"]["vocab"], key=content["model"]["vocab"].get)
+    content["model"]["vocab"][token] = last
+    folder = save(tmp_path / "own", Tokenizer.from_str(json.dumps(content)), {"eos_token": "<eos>"})
+    assert copy(folder, tmp_path / "out", vocabulary=last + 1).dtype.itemsize == bits // 8
+
+
+def test_a_token_that_the_tokenizer_puts_before_every_text_is_left_out(tmp_path):
+    """lm-eval issue 368: OPT's tokenizer begins every text with a token of its own."""
+    tokenizer = byte_level("<eos>", "<s>")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A <eos>", special_tokens=[("<s>", 1), ("<eos>", 0)]
+    )
+    encoder = copy(save(tmp_path / "own", tokenizer, {"eos_token": "<eos>"}), tmp_path / "out")
+    ids, _ = encoder.encode(["words of a text"])
+    assert ids[0] == 0 and not set(ids[1:].tolist()) & {0, 1}
+    assert restores(encoder)
+
+
+def test_a_file_of_a_newer_library_is_one_line(tmp_path):
+    """OLMo issue 741: the library raises a bare exception."""
+    content = json.loads(byte_level("<eos>").to_str())
+    content["model"]["type"] = "OfTheFuture"
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"cannot be opened \(data did not match any variant"):
+        copy(folder, tmp_path / "out")
 
 
 def test_lower_case_is_kept_and_a_warning_says_so(tmp_path, capsys):

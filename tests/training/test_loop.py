@@ -6,15 +6,18 @@ import subprocess
 import sys
 from contextlib import suppress
 
+import numpy as np
 import psutil
 import pytest
 import torch
+from planted_tokens import write_tokens
 
 from splitlaw.common.errors import Diverged, UserError, exit_status
 from splitlaw.common.progress import Progress
 from splitlaw.experiment.lineage import GENERAL, Run, Segment
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
+from splitlaw.training.evaluation import cut_windows
 from splitlaw.training.loop import Trainer
 from splitlaw.training.signals import Stopped
 
@@ -282,7 +285,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tokens):
 def test_a_state_that_is_not_finite_is_never_stored(tokens, rate):
     """A resume state is due after every step, and the loss is read after every tenth.
 
-    kyutai-labs/pocket-tts issue 262.
+    kyutai-labs/pocket-tts issue 262; torchtitan pull request 3863.
     """
     config = CONFIG.model_copy(update={"learning_rate": rate})
     broken = trainer(tokens, config=config, checkpoint_seconds=1e-9)
@@ -307,3 +310,45 @@ def test_a_stored_state_that_is_not_finite_is_not_resumed_from(tokens, monkeypat
         sound.states.save_resume((Segment(domain=GENERAL, total=None, stop=25),))
     again = trainer(tokens)
     assert again.states.restore(lineage) == 20
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_damaged_token_files_are_named(tokens, split):
+    """OLMo-core pull request 619: a device-side assert, far from its cause."""
+    file = tokens / f"tokens/law/{split}.bin"
+    ids = np.fromfile(file, "<u2")
+    ids[::3] = 60000
+    ids.tofile(file)
+    sidecar = tokens / "tokens/law/tokens.json"
+    with pytest.raises(UserError, match=r"tokens\.json: a token file beside it has the token 6000"):
+        if split == "train":
+            trainer(tokens).reach(RUNS[1].lineage(0.2))
+        else:
+            cut_windows(sidecar, context=8, limit=100)
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_text_that_is_shorter_than_one_window_is_refused(tokens, repeat):
+    """nanoGPT pull request 379 and RWKV-PEFT issue 52: `ValueError: high <= 0`."""
+    write_tokens(tokens / "short" / "law", train=5, documents=[9], seed=0)
+    small = trainer(tokens, repeat=repeat)
+    small.streams.sidecars["law"] = tokens / "short" / "law" / "tokens.json"
+    with pytest.raises(UserError, match="5 training tokens are fewer than one window of 8"):
+        small.reach(RUNS[1].lineage(0.2))
+
+
+def test_the_learning_rate_continues_where_it_was(tokens):
+    """Transformers issues 23099 and 34053, litgpt pull request 1160: it began again."""
+    run = Run(domain=GENERAL, pretrain_steps=60, specialize_steps=0)
+    whole, parts = trainer(tokens, store="whole"), trainer(tokens)
+    whole.reach(run.lineage(0.2))
+    for stop in (25, 48):
+        parts.reach((Segment(domain=GENERAL, total=None, stop=stop),))
+    trainer(tokens).reach(run.lineage(0.2))
+    rates = [[row[:4] for row in rows_of(tokens / store)] for store in ("whole", "checkpoints")]
+    assert {row[0]: row[3] for row in rates[0]}.items() <= {r[0]: r[3] for r in rates[1]}.items()
+
+
+def rows_of(folder):
+    files = sorted(folder.rglob("train_log.csv"))
+    return [line.split(",") for file in files for line in file.read_text().splitlines()[1:]]

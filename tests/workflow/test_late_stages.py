@@ -31,7 +31,7 @@ def test_tasks_of_lm_eval_are_opened_only_for_the_stage_that_uses_them(
     lm-eval takes 20 seconds to list its tasks; this program answers in its place.
     """
     program = tmp_path / "python"
-    lines = ["#!/bin/sh", "echo warning >&2", 'echo "error: $4 has a script" >&2', "exit 2", ""]
+    lines = ["#!/bin/sh", "echo warning >&2", 'echo "error: $5 has a script" >&2', "exit 2", ""]
     program.write_text("\n".join(lines))
     program.chmod(0o755)
     monkeypatch.setattr(late_stages.sys, "executable", str(program))

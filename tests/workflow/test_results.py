@@ -44,6 +44,17 @@ def test_the_identity_has_what_results_depend_on(config):
     config["law"]["bootstrap"] += 1
     config["grid"]["seeds"] = [0, 1]
     assert identity(ExperimentConfig.read(config)) == before
+    config["corpus"]["domains"]["faith"] = {"sources": [{"package": "king_james"}]}
+    found = first_difference(before, identity(ExperimentConfig.read(config)))
+    assert found.startswith("corpus.general.domains was "), "they are part of the general text"
+    del config["corpus"]["domains"]["faith"]
+    config["corpus"]["general"] = {"sources": [{"package": "king_james"}]}
+    apart = identity(ExperimentConfig.read(config))
+    assert apart["corpus"]["general"] == [{"package": "king_james"}]
+    config["corpus"]["domains"]["more"] = {"sources": [{"package": "maths"}]}
+    assert not first_difference(apart, identity(ExperimentConfig.read(config)))
+    del config["corpus"]["domains"]["more"]
+    config["corpus"]["general"] = {"includes_domains": True}
     config["corpus"]["seed"] = 7
     found = first_difference(before, identity(ExperimentConfig.read(config)))
     assert found == "corpus.seed was 0, is 7"

@@ -44,9 +44,28 @@ def test_a_mistake_names_the_files(config):
         startup.read_experiment(config, {"law": {"bootstrap": -1}}, ["own.yaml"])
 
 
-@pytest.mark.parametrize("name", ["no", "1e3", "007", "a b", "{x}", "[1, 2]", ""])
+@pytest.mark.parametrize("name", ["no", "1e3", "007", "1_2", "a b", "{x}", "[1, 2]", ""])
 def test_the_folder_of_text_is_taken_as_it_was_typed(name):
+    """Snakemake issue 3650: `123_456` becomes a number, and quotes do not help."""
     assert startup.text_folder(True, ["snakemake", "--config", f"text={name}"]) == name
+
+
+def test_a_workflow_can_be_unlocked_while_its_text_is_missing(config):
+    """ncov issue 578 and pling issue 51: `--unlock` required all input files."""
+    config["corpus"]["domains"]["law"] = {"sources": [{"files": "gone/*.txt"}]}
+    with pytest.raises(UserError, match="matches no file"):
+        startup.read_experiment(copy.deepcopy(config), {}, [])
+    assert startup.read_experiment(config, {}, [], only_keys=True).experiment == "default"
+
+
+def test_a_key_that_is_given_twice_is_refused(config, tmp_path, monkeypatch):
+    """lm-eval issue 2234: YAML takes the last one, and the first is lost without a message."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("law: {form: auto}\nfinal: {size: a}\nlaw: {seed: 1}\n")
+    (tmp_path / "own.json").write_text('{"law": {"seed": 1, "seed": 2}}')
+    for file, key, files in (("config.yaml", "law", []), ("own.json", "seed", ["own.json"])):
+        with pytest.raises(UserError, match=rf"^{file}: cannot be read as .* key {key} occurs tw"):
+            startup.read_experiment(config, {}, files)
 
 
 class Graph:

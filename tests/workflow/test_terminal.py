@@ -416,3 +416,21 @@ def test_durations():
         "1:00 h",
         "3:04 h",
     ]
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        ("reprot", "error: no rule makes reprot; did you mean report?"),
+        ("results/x/a.csv", "error: no rule makes results/x/a.csv; docs/stages.md lists the tar"),
+    ],
+)
+def test_a_target_that_does_not_exist_is_one_line(shown, target, line):
+    """The messages before it are not printed: they are on a run that has not begun."""
+    shown.rules = lambda: ["report", "fit_law", "pretrain_size"]
+    send(shown, message="Building DAG of jobs...")
+    words = "(if you use input functions make sure that they don't raise unexpected exceptions)."
+    message = f"MissingRuleException:\nNo rule to produce {target} {words}"
+    send(shown, level=logging.ERROR, message=message)
+    shown.close()
+    assert text(shown).startswith(line) and text(shown).count("\n") == 1

@@ -107,7 +107,7 @@ def add_benchmark(parser: ArgumentParser) -> None:
     parser.add_argument("--router", type=Path, help="folder of the router (that of the corpus)")
     parser.add_argument("--items", type=Path, required=True, help="folder of the local items")
     parser.add_argument(
-        "--tasks", type=Path, default=Path("tasks"), help="folder of task files (%(default)s)"
+        "--tasks", type=Path, help="folder of task files (tasks, or that of the checkout)"
     )
     parser.add_argument("--execution", default="{}", help="device, as for training: JSON or a file")
     parser.add_argument("--out", type=output_file, required=True, help="benchmarks.csv to write")
@@ -124,10 +124,18 @@ def run_benchmark(args: Namespace) -> None:
         results=args.results,
         router=args.router or args.results / "corpus" / "router",
         items=args.items,
-        tasks=args.tasks,
+        tasks=args.tasks or _tasks_folder(),
         out=args.out,
         execution=ExecutionConfig.load(args.execution, option="--execution"),
     )
+
+
+def _tasks_folder() -> Path:
+    """The folder of task files: that of the current folder, or of the checkout."""
+    from splitlaw.cli.checkout import find_checkout
+
+    here = Path("tasks")
+    return here if here.is_dir() else find_checkout() / here
 
 
 def add_compare(parser: ArgumentParser) -> None:

@@ -41,7 +41,7 @@ def add_run(parser: ArgumentParser) -> None:
 
 def run_run(args: Namespace) -> None:
     """Run the workflow with Snakemake, from any folder of a checkout."""
-    arguments = list(args.for_snakemake)
+    arguments = _config_last(args.for_snakemake)
     files = [str(_configuration(file)) for file in args.configfile]
     if files:
         _check_targets(arguments)
@@ -100,7 +100,8 @@ def run_resume(args: Namespace) -> None:
     """Resume a workflow that was killed: stop its jobs, remove its lock, and start it again."""
     from splitlaw.workflow import session
 
-    os.chdir(find_checkout())
+    if not session.RECORDS.is_dir():  # else the workflow was started here, with snakemake -s
+        os.chdir(find_checkout())
     _require_snakemake()
     for line in session.resume(ignore_provenance=args.ignore_provenance):
         print(line, file=sys.stderr)
@@ -111,6 +112,27 @@ def _pass_others_on(parser: ArgumentParser) -> None:
     # An abbreviation of an option here may be an option of Snakemake.
     parser.allow_abbrev = False
     parser.set_defaults(for_snakemake=[])
+
+
+def _config_last(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--config KEY=VALUE ...` at the end.
+
+    Snakemake reads every argument after `--config` as one of its values, also a target.
+    """
+    values: list[str] = []
+    others: list[str] = []
+    inside = False
+    for argument in arguments:
+        name, separator, value = argument.partition("=")
+        if name in ("--config", "-C"):
+            inside = True
+            values += [value] if separator else []
+        elif inside and separator and not argument.startswith("-"):
+            values.append(argument)
+        else:
+            inside = False
+            others.append(argument)
+    return [*others, "--config", *values] if values else others
 
 
 def _configuration(name: str) -> Path:

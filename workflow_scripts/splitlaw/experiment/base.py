@@ -62,6 +62,29 @@ def is_inline(source: str) -> bool:
     return source.lstrip().startswith("{")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises `ValueError` for a key that occurs twice."""
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"the key {twice} occurs twice")
+    return dict(pairs)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A loader that refuses a key which occurs twice; by default the last one counts."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag == "tag:yaml.org,2002:str":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value} occurs twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def load_config(source: str, section: str = "", *, option: str = "--config") -> dict[str, Any]:
     """Read inline JSON, or a JSON or YAML file; return only the value of `section` if it has one.
 
@@ -71,7 +94,11 @@ def load_config(source: str, section: str = "", *, option: str = "--config") -> 
     where, kind = (option, "JSON") if inline else (source, "YAML")
     try:
         text = source if inline else Path(source).read_text(encoding="utf-8")
-        content = json.loads(text) if inline else yaml.safe_load(text)
+        content = (
+            json.loads(text, object_pairs_hook=_unique)
+            if inline or source.endswith(".json")
+            else yaml.load(text, Loader=_UniqueKeys)
+        )
     except OSError as cause:
         raise UserError(f"{where}: cannot be read ({cause.strerror}); correct the path") from None
     except (ValueError, yaml.YAMLError) as cause:

@@ -30,6 +30,8 @@ The experiment {name}, to start from. Models, grid and budget are those of the d
 small enough for two cores without a GPU. docs/tutorial.md describes what to change, and
 docs/configuration.md every key."""
 """First comment of the file."""
+PROSE = "prose"
+"""The default domain of everyday text, which is general text where a folder has none."""
 SLICES = "Share of a domain's training documents that go to the general mixture instead."
 REPEAT = """
 Runs read up to {tokens:.2f}M tokens of a domain, and {names} {have} less. Text is therefore read
@@ -84,7 +86,7 @@ def starting_config(
     content.yaml_set_start_comment(HEAD.format(name=name))
     content["experiment"] = name
     corpus = content["corpus"]
-    corpus["general"] = _general(domains, corpus["general"]["sources"], recoded)
+    corpus["general"] = _general(domains, corpus["domains"][PROSE]["sources"], recoded)
     corpus["domains"] = _domains(own, recoded)
     config = ExperimentConfig.read(yaml.safe_load(_text(content)), where=file)
     longest = _longest(config)
@@ -116,7 +118,7 @@ def _text(content: CommentedMap) -> str:
 def _general(
     domains: list[Domain], default: list[dict[str, Any]], recoded: Mapping[str, Collection[str]]
 ) -> CommentedMap:
-    """The section `corpus.general`, with the default sources if the folder has no general text."""
+    """The section `corpus.general`, with `default` sources if the folder has no general text."""
     found = next((domain for domain in domains if domain.name == GENERAL), None)
     sources = _sources(found, recoded[GENERAL]) if found else [dict(source) for source in default]
     general = CommentedMap(sources=sources)

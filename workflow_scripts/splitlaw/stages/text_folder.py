@@ -14,7 +14,7 @@ from splitlaw.experiment.lineage import GENERAL
 
 TEXT_SUFFIXES = (".txt", ".md")
 """Suffixes of files that are one document, compared without case like all suffixes."""
-SUFFIXES = (*TEXT_SUFFIXES, ".jsonl", ".ndjson", ".json", ".parquet", ".csv")
+SUFFIXES = (*TEXT_SUFFIXES, ".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv")
 """Suffixes of files that are read as text."""
 COMPRESSED = ("", ".gz", ".zst")
 """Suffixes of compressed files, which may follow; such files are decompressed."""
@@ -96,7 +96,10 @@ def _plain_folder(folder: Path) -> bool:
 
 
 def _files(folder: Path, *, deep: bool) -> Iterator[Path]:
-    for file in sorted(folder.rglob("*") if deep else folder.iterdir()):
+    # Linked folders are followed, as they are when a pattern is read.
+    pattern = f"{glob.escape(str(folder))}/**/*"
+    found = map(Path, glob.iglob(pattern, recursive=True)) if deep else folder.iterdir()  # noqa: PTH207
+    for file in sorted(found):
         if file.is_file() and not file.name.startswith(".") and _kind(file) and file.stat().st_size:
             yield file
 

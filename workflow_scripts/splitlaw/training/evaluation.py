@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import atomic_path
+from splitlaw.common.files import atomic_path, read_json
 from splitlaw.common.statistics import ratio_stderr
 from splitlaw.tokens import open_documents
+from splitlaw.training.stream import check_ids
 
 Array = npt.NDArray[np.float64]
 
@@ -107,8 +108,10 @@ def cut_windows(sidecar: Path, *, context: int, limit: int, split: str = "test")
         counted.append(len(document) - 1)
     if not rows:
         raise UserError(f"{sidecar}: the {split} split has no text; give the domain more documents")
+    inputs = np.stack([row[0] for row in rows])
+    check_ids(inputs, read_json(sidecar)["vocabulary"], sidecar)
     return Windows(
-        inputs=np.stack([row[0] for row in rows]),
+        inputs=inputs,
         targets=np.stack([row[1] for row in rows]),
         document=np.array([row[2] for row in rows]),
         tokens=np.array(counted, dtype=float),

@@ -30,6 +30,7 @@ class TokenStream:
         self, sidecar: Path, *, vocabulary: int, context: int, batch: int, seed: int
     ) -> None:
         """`sidecar` is the `tokens.json` of the domain; `batch` is in windows."""
+        self.sidecar, self.vocabulary = sidecar, vocabulary
         self.tokens = open_tokens(sidecar, "train")
         check_vocabulary(sidecar, vocabulary)
         self.context = context
@@ -52,7 +53,9 @@ class TokenStream:
     def read(self, step: int, rows: slice = slice(None)) -> npt.NDArray[np.int64]:
         """Those rows of the batch of `step`, counted from 0: (rows, context + 1) token ids."""
         positions = range(step * self.batch, (step + 1) * self.batch)[rows]
-        return np.stack([self.window(position) for position in positions]).astype(np.int64)
+        batch = np.stack([self.window(position) for position in positions]).astype(np.int64)
+        check_ids(batch, self.vocabulary, self.sidecar)
+        return batch
 
     def window(self, number: int) -> npt.NDArray[np.integer]:
         """Window `number` of the stream, counted from 0: (context + 1,) token ids."""
@@ -188,6 +191,15 @@ def windows_of_batch(config: TrainingConfig, shape: Shape) -> int:
             f"which is {shape.context}"
         )
     return windows
+
+
+def check_ids(ids: npt.NDArray[np.int64], vocabulary: int, sidecar: Path) -> None:
+    """Raise `UserError` for a token id outside of the vocabulary, on which a GPU would fail."""
+    if ids.size and ids.max() >= vocabulary:
+        raise UserError(
+            f"{sidecar}: a token file beside it has the token {ids.max()}, but the model has "
+            f"{vocabulary}; it is damaged: tokenize again"
+        )
 
 
 def check_vocabulary(sidecar: Path, vocabulary: int) -> None:

@@ -15,7 +15,7 @@ from splitlaw.experiment.config import ExperimentConfig
 
 LOCAL = "local_"
 """Beginning of the names of tasks that are files of the project."""
-TASKS = Path("tasks")
+TASKS = Path(__file__).parents[3] / "tasks"
 """Folder of these files."""
 
 
@@ -49,7 +49,7 @@ def check_foreign_tasks(tasks: Sequence[str], rules: Collection[str]) -> None:
     print(f"checking {', '.join(foreign)}, before anything is trained", file=sys.stderr, flush=True)
     package = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-m", "splitlaw.zero_shot.check", *foreign],
+        [sys.executable, "-m", "splitlaw.zero_shot.check", str(TASKS), *foreign],
         env={**os.environ, "PYTHONPATH": package},
         stderr=subprocess.PIPE,
         text=True,

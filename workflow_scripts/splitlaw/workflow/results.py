@@ -17,14 +17,17 @@ RATE_KEYS = ("learning_rate", "reference_params", "learning_rate_exponent")
 def identity(config: ExperimentConfig) -> dict[str, Any]:
     """The part of the configuration that identifies the results of an experiment.
 
-    A changed value would give other results under the same names. Domains, sizes and tokens can be
-    added.
+    A changed value would give other results under the same names. Sizes and tokens can be added,
+    and domains unless general text includes them.
     """
     corpus = config.as_written("corpus")["corpus"]
+    general = corpus["general"].get("sources", [])
+    if config.corpus.general.includes_domains:
+        general = {"sources": general, "domains": sorted(config.domain_names)}
     return {
         "corpus": {
             "seed": config.corpus.seed,
-            "general": corpus["general"]["sources"],
+            "general": general,
             "domains": corpus["domains"],
         },
         **config.as_written("sizes", "tokenizer", "model", "training"),

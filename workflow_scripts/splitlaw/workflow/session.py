@@ -211,7 +211,9 @@ def resume_command(arguments: Sequence[str]) -> str:
     """The command that resumes, with the project's own Python where it has one."""
     own, here = Path(sys.executable), Path.cwd()
     python = str(own.relative_to(here)) if own.is_relative_to(here) else "python"
-    return shlex.join([python, SCRIPT, *arguments])
+    named = any(word == "-s" or word.startswith("--snakefile") for word in arguments)
+    script = str(Path(__file__).parents[2] / Path(SCRIPT).name) if named else SCRIPT
+    return shlex.join([python, script, *arguments])
 
 
 def snakemake_runs_here() -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from splitlaw.common.errors import exit_status
 from splitlaw.corpus.sources.availability import check_sources_exist
+from splitlaw.experiment.base import load_config
 from splitlaw.experiment.config import REQUIRED, ExperimentConfig
 from splitlaw.scheduling import slurm
 from splitlaw.tokens.existing import check_tokenizer
@@ -37,14 +38,21 @@ def value_or_exit(
 
 
 def read_experiment(
-    config: dict[str, Any], overrides: Mapping[str, Any], files: Sequence[str]
+    config: dict[str, Any],
+    overrides: Mapping[str, Any],
+    files: Sequence[str],
+    *,
+    only_keys: bool = False,
 ) -> ExperimentConfig:
     """Check Snakemake's configuration, and the sources and the tokenizer that it names.
 
     `overrides` are the contents of `--configfile` and `--config`, which are merged into `config`
     already, and `files` the names of the former. Where they have every section, they replace
-    `config` instead.
+    `config` instead. With `only_keys`, nothing that they name is checked.
     """
+    for file in dict.fromkeys([*files, DEFAULT]):
+        if Path(file).is_file():
+            load_config(file)  # refuses a key that is given twice; Snakemake takes the last
     own = {key: value for key, value in overrides.items() if key != "text"}
     if all(key in own for key in REQUIRED):
         config.clear()
@@ -52,9 +60,10 @@ def read_experiment(
     elif DEFAULT not in files:
         files = [DEFAULT, *files]
     experiment = ExperimentConfig.read(config, where=" with ".join(files))
-    check_sources_exist(experiment.corpus)
-    check_tokenizer(experiment.tokenizer)
-    late_stages.check_named(experiment)
+    if not only_keys:
+        check_sources_exist(experiment.corpus)
+        check_tokenizer(experiment.tokenizer)
+        late_stages.check_named(experiment)
     return experiment
 
 

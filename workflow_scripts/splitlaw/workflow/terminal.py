@@ -6,9 +6,11 @@ lines are redrawn in place; in a log, one line is written for each stage when it
 
 from __future__ import annotations
 
+import difflib
 import logging
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,9 @@ AFTER_FAILURE = (
     "WorkflowError:\nAt least one job did not complete successfully",
 )
 """Beginnings of messages that are printed beside the more specific one of the failed job."""
+
+NO_RULE = re.compile(r"MissingRuleException:\nNo rule to produce (.+) \(if you use input functions")
+"""Beginning of the message on a target that does not exist."""
 
 IGNORED = {
     "job_started",
@@ -93,6 +98,8 @@ class StageHandler(logging.Handler):
         self.before, self.work = before, work
         self.console = console or Console(stderr=True, highlight=False)
         self.statuses = JobStatuses(results)
+        self.rules: Callable[[], Sequence[str]] = list
+        """Names of the rules, which are known when the Snakefile has been read."""
         self.stages: dict[str, Stage] = {}
         self.jobs: dict[int, Job] = {}
         self.printed: set[str] = set()
@@ -126,6 +133,8 @@ class StageHandler(logging.Handler):
         if self.before is None or not self.before.filter(record):
             return
         text = self.before.format(record)
+        if unknown := NO_RULE.match(text):
+            text, self.held = wrong_target(unknown[1], self.rules()), None
         failed = any(stage.failed for stage in self.stages.values())
         repeats = text.startswith(JOB_EXCEPTION) or (failed and text.startswith(AFTER_FAILURE))
         if text and text not in self.printed and not repeats:
@@ -250,6 +259,13 @@ class StageHandler(logging.Handler):
         super().close()
 
 
+def wrong_target(target: str, rules: Sequence[str]) -> str:
+    """The message on a target that does not exist, with rules of similar names."""
+    close = difflib.get_close_matches(target, rules, n=2)
+    hint = f"did you mean {' or '.join(close)}?" if close else "docs/stages.md lists the targets"
+    return f"error: no rule makes {target}; {hint}"
+
+
 def follow(workflow: Any, *, results: Path, work: Work) -> StageHandler | None:
     """Show a run of `workflow` by stage; None for a dry run and for jobs within a run.
 
@@ -265,6 +281,7 @@ def follow(workflow: Any, *, results: Path, work: Work) -> StageHandler | None:
     logger = logging.getLogger(LOGGER)
     before = next((handler for handler in logger.handlers if handler.name == DEFAULT), None)
     handler = StageHandler(None if other else before, results=results, work=work)
+    handler.rules = lambda: [rule.name for rule in workflow.rules]
     if handler.before is not None:
         logger.removeHandler(handler.before)
     logger.addHandler(handler)

@@ -22,7 +22,7 @@ def matching_paths(pattern: str) -> list[Path]:
     return sorted(map(Path, _glob(pattern)))
 
 
-_SUFFIXES = re.compile(r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|gz|zst))+$", re.IGNORECASE)
+_SUFFIXES = re.compile(r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|tsv|gz|zst))+$", re.IGNORECASE)
 
 
 def _existing_names(pattern: str) -> str:

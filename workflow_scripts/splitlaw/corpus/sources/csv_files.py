@@ -28,11 +28,18 @@ _OVER_LIMIT = "field larger than field limit"
 """Beginning of the message of the `csv` module about a cell over its limit."""
 
 
-def read_csv(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
+def read_tsv(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
+    """Yield the cells of the column `field` of a file in which tabs separate cells."""
+    yield from read_csv(stream, path, field, errors, separator="\t")
+
+
+def read_csv(
+    stream: BinaryIO, path: Path, field: str, errors: InputErrors, *, separator: str = ","
+) -> Iterator[Located]:
     """Yield the cells of the column `field`; each location is the line where the row begins."""
     csv.field_size_limit(MAX_DOCUMENT_BYTES)
     lines = _Lines(stream)
-    rows = csv.reader(lines, strict=True)
+    rows = csv.reader(lines, strict=True, delimiter=separator)
     header: list[str] | None = None
     begin = 1
     try:
@@ -48,7 +55,7 @@ def read_csv(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> I
                     return
                 continue
             text = row[header.index(field)] if len(row) == len(header) else ""
-            if problem := _row_problem(row, len(header), raw, text):
+            if problem := _row_problem(row, len(header), raw, text, separator):
                 errors.report(location, problem)
             else:
                 yield location, text
@@ -56,12 +63,13 @@ def read_csv(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> I
         errors.report(f"{path}:{begin}", f"{_reason(cause)}; the rest of the file is not read")
 
 
-def _row_problem(row: list[str], columns: int, raw: str, text: str) -> str | None:
+def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: str) -> str | None:
     """Return why a row is refused; None if its text is certain."""
     if len(row) > columns:
+        sign = "a tab" if separator == "\t" else "a comma"
         return (
             f"more cells than the header ({len(row)} instead of {columns}); put quotes around text "
-            "that contains a comma, and write a quote within it twice"
+            f"that contains {sign}, and write a quote within it twice"
         )
     if len(row) < columns:
         return (

@@ -4,6 +4,7 @@ Files are read as streams. An unreadable document is reported with its file and 
 continues after it if the format allows that.
 """
 
+import glob
 import gzip
 import io
 import zlib
@@ -25,6 +26,10 @@ from splitlaw.corpus.sources.located import (
     first_line,
 )
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""Beginning of the text file that Git LFS leaves where a file was not downloaded."""
+_COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+"""Beginnings of compressed files; neither is text in UTF-8."""
 _BUFFER_BYTES = 1 << 18
 """Larger than Python's default of 8 KB, for fewer system calls."""
 
@@ -46,7 +51,8 @@ def read_files(
 def _read_folder(folder: Path, errors: InputErrors, encoding: str) -> Iterator[Located]:
     """Yield one document: the text files below `folder`, joined in the order of their paths."""
     parts, size = [], 0
-    for path in sorted(folder.rglob("*")):
+    # As in patterns, linked folders are followed, and hidden files are left out.
+    for path in matching_paths(f"{glob.escape(str(folder))}/**/*"):
         if path.is_file() and is_text_file(path):
             for _, text in read_file(path, "", errors, encoding=encoding):
                 parts.append(text)
@@ -82,6 +88,9 @@ def _parse_file(
     try:
         if path.stat().st_size == 0:
             return
+        if problem := _wrong_content(path):
+            errors.report(str(path), problem)
+            return
         if file_format(path) in BINARY:
             encoding = UTF_8
         elif encoding == AUTO:
@@ -98,6 +107,18 @@ def _parse_file(
         errors.report(str(path), f"invalid {cause.encoding} (byte {cause.start})")
     except (OSError, EOFError, zlib.error, pa.ArrowException) as cause:
         errors.report(str(path), f"truncated or damaged ({first_line(cause)})")
+
+
+def _wrong_content(path: Path) -> str | None:
+    """Why the first bytes of a file show that it does not hold what its name says."""
+    with path.open("rb") as stream:
+        head = stream.read(len(_POINTER))
+    if head == _POINTER:
+        return "is a pointer of Git LFS, not the file; run git lfs pull"
+    compressed = next((suffix for mark, suffix in _COMPRESSED.items() if head.startswith(mark)), "")
+    if compressed and path.suffix.lower() != compressed:
+        return f"is compressed; add {compressed} to its name"
+    return None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from splitlaw.corpus.sources.csv_files import read_csv
+from splitlaw.corpus.sources.csv_files import read_csv, read_tsv
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import (
     COMPRESSED,
@@ -148,6 +148,7 @@ FORMATS: dict[str, Callable[[BinaryIO, Path, str, InputErrors], Iterator[Located
     ".json": _json,
     ".parquet": read_parquet,
     ".csv": read_csv,
+    ".tsv": read_tsv,
     ".txt": _plain_text,
     ".md": _plain_text,
 }

@@ -85,6 +85,12 @@ def _local_files(source: Source) -> list[Path]:
     except EmptyDatasetError:
         return []
     files = [Path(name) for name in found.get(source.split, ())]
+    linked = next((path for path in sorted(folder.rglob("*")) if _is_linked_folder(path)), None)
+    if linked is not None:
+        raise UserError(
+            f"dataset {source.dataset}: {linked.name} is a link to a folder, which `datasets` does "
+            f"not follow; use files: {source.dataset}/**/* as the source"
+        )
     known = [path for path in files if file_format(path) in FORMATS]
     if known and len(known) < len(files):
         other = next(path.name for path in files if path not in known)
@@ -94,6 +100,10 @@ def _local_files(source: Source) -> list[Path]:
             file=sys.stderr,
         )
     return known
+
+
+def _is_linked_folder(path: Path) -> bool:
+    return path.is_symlink() and path.is_dir() and not path.name.startswith(".")
 
 
 def _open_dataset(source: Source) -> Iterable[dict[str, Any]]:
