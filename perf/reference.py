@@ -35,6 +35,10 @@ from splitlaw.planner import plan, splits_at
 from splitlaw.report import style
 
 DRAWS = 1000
+"""Draws of trunks for the interval of an error."""
+
+FIT_DRAWS = 300
+"""Draws of a law: the usual number."""
 
 FRACTIONS = np.arange(0.02, 0.9, 0.001)
 """General fractions at which a surface is searched for its lowest point."""
@@ -75,7 +79,7 @@ def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
 
 
 def forms(table: pd.DataFrame, out: Path | None) -> None:
-    """Print the mean relative error, its 90% interval and the bias by form and question."""
+    """Print error, its 90% interval, bias, coverage, width and score by form and question."""
     questions = hold_outs(table)
     counts = {name: (int(a.sum()), int(b.sum())) for name, (a, b) in questions.items()}
     print(f"rows fitted and predicted: {counts}\n")
@@ -112,35 +116,42 @@ def errors_figure(found: pd.DataFrame) -> Figure:
     return figure
 
 
-def measured(
-    table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series, *, share: str = "auto"
-) -> dict[str, Any]:
+def measured(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> dict[str, Any]:
     """Fit a law to the rows `seen` and measure its errors on those `asked`, relative to the loss.
 
-    Returns the mean relative error, its 90% interval over trunks, and the bias; the form that was
-    chosen, the parameters that its domains share, and the objective of its fit.
+    Returns the mean relative error, its 90% interval over trunks, and the bias; the coverage of the
+    90% intervals of new runs, their mean width and their mean interval score (Gneiting and Raftery
+    2007), both relative to the loss.
     """
-    fit = fit_table(table[seen], law=law, share=share, bootstrap=0)
-    error = fit.predict(table[asked])["loss"] / table.loc[asked, "loss"] - 1
+    fit = fit_table(table[seen], law=law, draws=FIT_DRAWS)
+    loss = table.loc[asked, "loss"]
+    predicted = fit.predict(table[asked].drop(columns="loss"))
+    error = predicted["loss"] / loss - 1
     by_trunk = error.abs().groupby(table.loc[asked, "trunk"]).agg(["sum", "size"]).to_numpy()
     rng = np.random.default_rng(0)
     drawn = by_trunk[rng.integers(len(by_trunk), size=(DRAWS, len(by_trunk)))].sum(axis=1)
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.05, 0.95])
+    below, above = predicted["loss_low"], predicted["loss_high"]
+    width = (above - below) / loss
+    missed = ((below - loss).clip(lower=0) + (loss - above).clip(lower=0)) / loss
     return {
         "rows": len(error),
         "mre": error.abs().mean(),
         "low": low,
         "high": high,
         "bias": error.mean(),
-        "law": fit.members[0].law,
-        "sharing": fit.members[0].sharing,
+        "coverage": loss.between(below, above).mean(),
+        "width": width.mean(),
+        "score": (width + 2 / 0.1 * missed).mean(),
+        "law": fit.law,
         "objective": fit.objective,
     }
 
 
 def format_cell(cell: dict[str, Any]) -> str:
     """Return the text of a cell of the table."""
-    return f"{cell['mre']:.2%} ({cell['low']:.2%} to {cell['high']:.2%}; {cell['bias']:+.2%})"
+    error = f"{cell['mre']:.2%} ({cell['low']:.2%} to {cell['high']:.2%}; {cell['bias']:+.2%})"
+    return f"{error}, {cell['coverage']:.0%} of {cell['width']:.1%}, {cell['score']:.1%}"
 
 
 # ---- how few runs are enough ----------------------------------------------------------------
@@ -148,7 +159,7 @@ def format_cell(cell: dict[str, Any]) -> str:
 
 def subsets(table: pd.DataFrame, *, size: float, budget: float, seeds: int) -> None:
     """Print the regret of plans made from a part of the runs, under the law of all runs."""
-    whole = fit_table(table, bootstrap=0)
+    whole = fit_table(table, draws=0)
     per_token = per_token_at(table, size)
     about = {"flops": budget * per_token, "params": size, "flops_per_token": per_token}
     print(
@@ -179,7 +190,7 @@ def regret_of(
 ) -> tuple[float, float] | None:
     """Return the relative regret of a part's plan under the law of the whole, and its fraction."""
     try:
-        made = plan(fit_table(part, bootstrap=0), **about)
+        made = plan(fit_table(part, draws=0), **about)
     except UserError:
         return None
     best = plan(whole, **about)
@@ -235,7 +246,7 @@ def at_random(table: pd.DataFrame, seeds: int) -> Iterator[tuple[str, list[pd.Da
 
 def optimum(table: pd.DataFrame, *, budgets: list[float]) -> None:
     """Print the optimal general fraction by size, budget, number of domains and unique tokens."""
-    fit = fit_table(table, bootstrap=100)
+    fit = fit_table(table, draws=100)
     sizes = np.sort(table["params"].unique())
     print("Optimal general fraction (90% interval), by size and budget in tokens\n")
     print("| parameters | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
