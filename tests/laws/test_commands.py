@@ -56,6 +56,22 @@ def test_a_fit_a_plan_and_predictions(fitted, tmp_path):
     assert predicted.notna().all().all()
 
 
+def test_points_outside_the_range_are_named_with_their_factor(fitted, tmp_path, capsys):
+    points = tmp_path / "points.csv"
+    cells(("a",), sizes=(1e7, 2.8e9), pretrain=(0.0, 1e9), specialize=(1e8,)).to_csv(points)
+    out = ["--points", str(points), "--out", str(tmp_path / "out.csv")]
+    assert main(["predict_loss", "--law", str(fitted), *out]) == 0
+    error = capsys.readouterr().err
+    assert (
+        "2 of 4 points have params outside the table's 1e+07 to 8e+07, by up to 35 times" in error
+    )
+    assert "2 of 4 points have pretrain_tokens outside the table's 2.5e+08 to 4e+09;" in error
+    predicted = pd.read_csv(tmp_path / "out.csv")
+    width = (predicted["mean_high"] - predicted["mean_low"]) / predicted["loss"]
+    inside = (predicted["params"] < 1e9) & (predicted["pretrain_tokens"] > 0)
+    assert (width > 0).all() and width[~inside].min() > 1.5 * width[inside].max()
+
+
 def test_both_print_a_summary(losses, fitted, tmp_path, capsys):
     fast = [
         "--law",

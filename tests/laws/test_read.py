@@ -310,7 +310,7 @@ def test_points_are_read_as_strictly(tmp_path):
         read_points(path)
 
 
-@pytest.mark.parametrize("column", ["loss", "loss_low", "loss_high"])
+@pytest.mark.parametrize("column", ["loss", "loss_low", "loss_high", "mean_low", "mean_high"])
 def test_points_with_a_column_of_a_prediction_are_refused(column):
     with pytest.raises(UserError, match=f"column {column}, which predictions are written to"):
         read_points(cells(("a",)).assign(**{column: 1.0}))

@@ -200,11 +200,17 @@ def add_predict_loss(parser: ArgumentParser) -> None:
 
 def run_predict_loss(args: Namespace) -> None:
     """Predict losses under a fitted law: fit.json and points.csv in, a table out."""
+    import sys
+
     from splitlaw.api import load_law, predict_loss
     from splitlaw.common.files import write_text
+    from splitlaw.laws.warn import range_warnings
 
-    predicted = predict_loss(load_law(args.law), args.points)
+    law = load_law(args.law)
+    predicted = predict_loss(law, args.points)
     write_text(args.out, predicted.to_csv(index=False))
+    for warning in range_warnings(predicted, law.range):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def pairs(given: Sequence[str], flag: str) -> dict[str, float]:

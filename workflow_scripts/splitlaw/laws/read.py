@@ -24,7 +24,7 @@ from splitlaw.laws.table_checks import (
 POINT = ("params", "pretrain_tokens", "specialize_tokens", "domain")
 REQUIRED = (*POINT, "loss")
 UNIQUE = ("unique_pretrain_tokens", "unique_specialize_tokens")
-PREDICTED = ("loss", "loss_low", "loss_high")
+PREDICTED = ("loss", "loss_low", "loss_high", "mean_low", "mean_high")
 """The columns that a prediction adds to a table of points."""
 
 

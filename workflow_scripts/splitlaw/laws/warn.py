@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,35 @@ def _undetermined(posterior: Posterior, domains: tuple[str, ...]) -> list[str]:
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:MOST_NAMED])
     return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
+
+
+def range_warnings(
+    points: Mapping[str, Array], bounds: Mapping[str, tuple[float, float]]
+) -> list[str]:
+    """A sentence for each column of which points are outside the range of the fit.
+
+    A run without tokens of a stage is no extrapolation of it if the table has such runs.
+    """
+    notes = []
+    for column in RANGED:
+        values, (low, high) = np.asarray(points[column], dtype=float), bounds[column]
+        above, below = values > high * (1 + ROUNDING), values < low * (1 - ROUNDING)
+        if not (above | below).any():
+            continue
+        factors = [values[above].max() / high] if above.any() and high > 0 else []
+        factors += [low / values[below].min()] if below.any() and values[below].min() > 0 else []
+        most = f", by up to {max(factors):.3g} times" if factors else ""
+        count = int((above | below).sum())
+        notes.append(
+            f"{count} of {len(values)} points {'has' if count == 1 else 'have'} {column} outside "
+            f"the table's {low:g} to {high:g}{most}; their intervals are wider."
+        )
+    return notes
+
+
+RANGED = ("params", "pretrain_tokens", "specialize_tokens")
+ROUNDING = 1e-6
+"""A point that equals an end of the range to six digits is inside."""
 
 
 def bias_warnings(holdout: Sequence[dict[str, Any]]) -> list[str]:
