@@ -49,7 +49,7 @@ rule next_runs:
     conda:
         "../envs/law.yaml"
     shell:
-        "python workflow_scripts/next_runs.py --law {input.fit} --losses {input.losses}"
+        f"python {SCRIPTS}/next_runs.py --law {{input.fit}} --losses {{input.losses}}"
         " --flops {params.flops} --params {params.params} --domains {params.domains}"
         " --trunk {params.trunk} --out {output.runs} > {log} 2>&1"
 
