@@ -38,7 +38,7 @@ LARGE = 1e-4
 """Damping after the first step that fails; then ten times more or less."""
 
 CHUNK = 8_000_000
-"""Derivatives computed at once: 64 MB."""
+"""Derivatives, or entries of matrices of the parameters, that are computed at once: 64 MB."""
 
 
 def draw_member(
@@ -86,7 +86,8 @@ def perturbed_estimates(
     mean: Mean, rows: Rows, covariance: Covariance, start: Array, target: Array, about: Array
 ) -> Array:
     """The parameters [draws, size] nearest to `target` [draws, n] and `about` [draws, size]."""
-    step = max(1, CHUNK // (len(rows) * (len(mean.form.names) + len(REPETITION))))
+    slopes = len(rows) * (len(mean.form.names) + len(REPETITION))
+    step = max(1, CHUNK // max(slopes, mean.size**2))
     found = np.empty_like(about)
     for first in range(0, len(target), step):
         part = slice(first, first + step)
