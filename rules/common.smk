@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from splitlaw.corpus.sources.availability import files_digest
-from splitlaw.experiment import identity
+from splitlaw.experiment import identity, rounds
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import JOINT, NO_SPLIT, SCRATCH, STRATEGIES
 from splitlaw.scheduling import resources
@@ -32,6 +32,10 @@ RESULTS = f"results/{EXPERIMENT.experiment}"
 DOMAINS = list(EXPERIMENT.domain_names)
 SIZES = list(EXPERIMENT.sizes)
 SEEDS = list(EXPERIMENT.grid.all_seeds)
+ADAPTIVE = EXPERIMENT.grid.adaptive is not None
+# Sizes whose whole grid is trained: all of them unless the grid is adaptive, then the held-out ones.
+WHOLE = [size for size in SIZES if not ADAPTIVE or EXPERIMENT.split_of(size) == "holdout"]
+ROUNDS = f"{RESULTS}/rounds"
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
 
 # From another folder (snakemake -s, --directory), results are written there. In the checkout, paths
@@ -51,11 +55,12 @@ wildcard_constraints:
     strategy="|".join(STRATEGIES),
     seed=r"\d+",
     budget=r"\d+",
+    round=r"\d+",
 
 
 def job_work(name, wildcards):
     """Work of a job relative to the mean over the jobs of its rule."""
-    if name in ("pretrain_size", "specialize_domain"):
+    if name in ("pretrain_size", "specialize_domain", "pretrain_round", "specialize_round"):
         return resources.relative_flops(EXPERIMENT, wildcards["size"])
     return 1.0
 
@@ -103,6 +108,83 @@ def tokenizer_config(wildcards):
 
 def grid_config(wildcards):
     return identity.grid_json(EXPERIMENT, wildcards.size, int(wildcards.seed))
+
+
+def rounds_config(wildcards):
+    return identity.rounds_json(EXPERIMENT)
+
+
+def round_runs(number, file):
+    """The runs of a round; `file` is next_runs.csv of the round before."""
+    return rounds.read_runs(Path(file), EXPERIMENT) if number else rounds.start_runs(EXPERIMENT)
+
+
+def runs_of_job(wildcards):
+    """The runs of a job's round, which are known where the job exists."""
+    number = int(wildcards.round)
+    return round_runs(number, f"{ROUNDS}/{number - 1}/next_runs.csv")
+
+
+def round_trunk_config(wildcards):
+    size, seed = wildcards.size, int(wildcards.seed)
+    return rounds.trunk_json(EXPERIMENT, runs_of_job(wildcards), size=size, seed=seed)
+
+
+def round_branch_config(wildcards):
+    size, seed, domain = wildcards.size, int(wildcards.seed), wildcards.domain
+    chosen = runs_of_job(wildcards)
+    return rounds.branch_json(EXPERIMENT, chosen, size=size, seed=seed, domain=domain)
+
+
+def chosen_runs(number):
+    """The runs of a round, once the round before has ended; none after the last round."""
+    ended = checkpoints.end_round.get(round=number - 1).output.runs if number else None
+    return round_runs(number, ended)
+
+
+def last_round():
+    """The number of the last round, once it has ended."""
+    number = 0
+    while chosen_runs(number + 1):
+        number += 1
+    return number
+
+
+def trained_in(last, file):
+    """A file of every job of the grid up to a round; `file` is its path with {size} and so on."""
+    whole = expand(f"{RESULTS}/runs/{file}", size=WHOLE, seed=SEEDS, domain=[GENERAL, *DOMAINS])
+    files = [
+        f"{ROUNDS}/{number}/runs/" + file.format(size=r.size, seed=r.seed, domain=r.run.domain)
+        for number in range(last + 1)
+        for r in chosen_runs(number)
+    ]
+    return list(dict.fromkeys(whole + files))
+
+
+def grid_trunks(wildcards):
+    """The trunks of the grid; those of an adaptive one are known after its last round."""
+    return trained_in(last_round() if ADAPTIVE else -1, "{size}/seed{seed}/trunk.json")
+
+
+def grid_tables(wildcards):
+    """The loss tables of the grid; those of an adaptive one are known after its last round."""
+    last = last_round() if ADAPTIVE else -1
+    return trained_in(last, "{size}/seed{seed}/{domain}/losses.csv")
+
+
+def round_tables(wildcards):
+    """The loss tables of a round and those before."""
+    return trained_in(int(wildcards.round), "{size}/seed{seed}/{domain}/losses.csv")
+
+
+def remaining_pool(wildcards):
+    """The runs of an adaptive grid that are not trained, unless there are none."""
+    file = checkpoints.end_round.get(round=last_round()).output.pool if ADAPTIVE else None
+    return file if file and len(Path(file).read_text().splitlines()) > 1 else []
+
+
+def pool_option(wildcards, input):
+    return f"--pool {input.pool}" if input.pool else ""
 
 
 def final_config(wildcards):

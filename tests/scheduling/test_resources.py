@@ -73,7 +73,7 @@ def test_predicted_work_matches_the_jobs(config, tokens):
     trunk = resources.trunk_work(config, "s")
     assert read_json(out)["trained_tokens_of_this_process"] == trunk.steps * batch
     for domain in (GENERAL, *config.domain_names):
-        folder = tokens / "runs" / domain
+        folder = tokens / "runs/s/seed0" / domain
         losses = folder / "losses.csv"
         stage.specialize(job, domain, config.domain_names, execution=execution, out=losses)
         trained = [read_json(file) for file in folder.glob("*/run.json")]

@@ -72,6 +72,23 @@ def test_a_log_gets_one_line_a_stage(shown):
     assert shown.last.outputs == ["3.json"]
 
 
+def test_jobs_of_later_rounds_are_counted_when_they_begin(shown):
+    send(shown, event="run_info", stats={"pretrain_size": 1, "evaluate": 1, "total": 2})
+    begin(shown, 1)
+    send(shown, event="job_finished", job_id=1)
+    begin(shown, 2, rule="pretrain_round")
+    begin(shown, 3, rule="fit_law_round")
+    assert shown.stages["pretrain"].total == 2
+    assert not shown.stages["pretrain"].ended
+    for number in (2, 3):
+        send(shown, event="job_finished", job_id=number)
+    assert text(shown).splitlines() == [
+        "pretrain: 1 job, 0 s",
+        "pretrain: 2 jobs, 0 s",
+        "fit_law: 1 job, 0 s",
+    ]
+
+
 def test_dropped_text_is_shown_when_the_corpus_is_prepared(shown, tmp_path):
     dropped = {"blank": {"documents": 10, "bytes": 10_000}}
     splits = {"train": {"documents": 90, "bytes": 90_000}}

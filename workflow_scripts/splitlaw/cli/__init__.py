@@ -32,6 +32,7 @@ COMMANDS = {
     },
     "results": {
         "evaluate": "gather the losses of the grid into losses.csv and cost.csv",
+        "end_round": "choose the runs of the next round of an adaptive grid",
         "tune_learning_rate": "fit the learning rate as a function of size",
         "gather_final": "gather the losses of the final models into comparison.csv",
         "benchmark_items": "write the items of the local zero-shot tasks",

@@ -32,6 +32,32 @@ def run_evaluate(args: Namespace) -> None:
     )
 
 
+def add_end_round(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--config", required=True, help="the experiment: inline JSON or a file")
+    parser.add_argument("--round", type=int, required=True, help="number of the round")
+    parser.add_argument("--losses", type=Path, required=True, help="losses.csv of the round")
+    parser.add_argument("--law", type=Path, required=True, help="fit.json of the round")
+    parser.add_argument("--out", type=output_file, required=True, help="next_runs.csv to write")
+
+
+def run_end_round(args: Namespace) -> None:
+    """Choose the runs of the next round of an adaptive grid, or end its rounds."""
+    from splitlaw.experiment.config import load_runs
+    from splitlaw.stages.rounds import end_round
+
+    print(
+        end_round(
+            load_runs(args.config),
+            number=args.round,
+            losses=args.losses,
+            law=args.law,
+            out=args.out,
+            folder=args.out.parent,
+        )
+    )
+
+
 def add_tune_learning_rate(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="tables of the sweep")

@@ -8,18 +8,20 @@ ORDER = (
     "specialize",
     "evaluate",
     "fit_law",
+    "end_round",
     "choose_split",
     "train_final",
     "benchmark",
     "report",
 )
-"""The stages of the main workflow, in the order of the data."""
+"""The stages of the main workflow, in the order of the data; only an adaptive grid has rounds."""
 
 _PARTS = {
     "tokenize": ("tokenize_domain", "tokenize_corpus"),
-    "pretrain": ("pretrain_size",),
-    "specialize": ("specialize_domain",),
-    "evaluate": ("evaluate_models",),
+    "pretrain": ("pretrain_size", "pretrain_round"),
+    "specialize": ("specialize_domain", "specialize_round"),
+    "evaluate": ("evaluate_models", "evaluate_round"),
+    "fit_law": ("fit_law_round",),
     "choose_split": ("choose_split_at",),
     "train_final": ("final_trunk", "final_trunk_of_domain", "final_strategy", "gather_final"),
     "benchmark": ("benchmark_items", "benchmark_at"),

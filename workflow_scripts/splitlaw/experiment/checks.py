@@ -5,10 +5,18 @@ Each raises `ValueError` with the full keys, the problem and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
-from splitlaw.experiment.settings import GridConfig
+from splitlaw.experiment.grid import Grid
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.settings import GridConfig, LawConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
+from splitlaw.experiment.start import design_steps, least_start, start_design
+
+LEAST_DRAWS = 20
+"""Draws of the law below which expected regrets say little: their standard error is then more than
+a fifth of the spread of the draws."""
 
 
 def check_shapes(shapes: Mapping[str, Shape]) -> None:
@@ -58,6 +66,51 @@ def check_repeat(grid: GridConfig) -> None:
                 f"grid.repeat.pretrain_tokens has a value that grid.{key}.pretrain_tokens lacks; "
                 f"choose among {known}"
             )
+
+
+def check_adaptive(
+    grid: GridConfig, training: TrainingConfig, grids: Mapping[str, Grid], domains: Sequence[str]
+) -> None:
+    """Refuse a start of an adaptive grid that lacks a size, D or D', or exceeds the tokens.
+
+    `grids` has the grid of every size that the law is fitted to.
+    """
+    if grid.adaptive is None:
+        return
+    if not grids:
+        raise ValueError("grid.adaptive: all sizes are in holdout_sizes; leave one out of it")
+    start, seed, most = grid.adaptive.start, grid.seeds[0], grid.adaptive.max_tokens
+    needed = max(least_start(grids, domain=name, seed=seed) for name in domains)
+    if start < needed:
+        raise ValueError(
+            f"grid.adaptive.start is {start}; give at least {needed}, so that every domain starts "
+            "with each size, D and D'"
+        )
+    designs = [
+        start_design(grids, domain=name, runs=start, seed=seed) for name in (GENERAL, *domains)
+    ]
+    tokens = training.batch_tokens * design_steps(chain(*designs), training.cooldown_fraction)
+    if most is not None and most < tokens:
+        raise ValueError(
+            f"grid.adaptive.max_tokens is {most}, but the start takes {tokens}; raise it, or lower "
+            "grid.adaptive.start"
+        )
+
+
+def check_draws(grid: GridConfig, law: LawConfig) -> None:
+    """Refuse an adaptive grid whose law has too few draws to compare runs."""
+    if grid.adaptive is None:
+        return
+    if law.discrepancy == "none":
+        raise ValueError(
+            "law.discrepancy is none, but an adaptive grid chooses runs by the uncertainty of the "
+            "law; give on, or remove grid.adaptive"
+        )
+    if law.draws < LEAST_DRAWS:
+        raise ValueError(
+            f"law.draws is {law.draws}; an adaptive grid chooses runs by the draws of the law: "
+            f"give at least {LEAST_DRAWS}"
+        )
 
 
 def check_batch(batch_tokens: int, context: int) -> None:

@@ -95,6 +95,8 @@ class RunsConfig(Settings):
             for seed in self.grid.all_seeds:
                 self.grid_of(size, seed)
         checks.check_batch(self.training.batch_tokens, self.model.context)
+        fit = {size: self.grid_of(size) for size in self.sizes if self.split_of(size) == "fit"}
+        checks.check_adaptive(self.grid, self.training, fit, self.domain_names)
         return self
 
     def shape_of(self, size: str) -> Shape:
@@ -209,6 +211,7 @@ class ExperimentConfig(RunsConfig):
         checks.check_size_names("compare.sizes", self.compare.sizes, self.sizes)
         checks.check_size_names("frontier.size", [self.frontier.size], self.sizes)
         checks.check_size_names("tune_learning_rate.sizes", sweep.sizes, self.sizes)
+        checks.check_draws(self.grid, self.law)
         return self
 
     @property

@@ -11,6 +11,18 @@ from typing import Any
 from splitlaw.common.files import canonical_json
 from splitlaw.experiment.config import ExperimentConfig, RunsConfig
 
+RUNS_SECTIONS = (
+    "sizes",
+    "holdout_sizes",
+    "model",
+    "tokenizer",
+    "grid",
+    "training",
+    "evaluation",
+    "final",
+)
+"""The sections of `RunsConfig`, except where and how its runs are computed."""
+
 
 def corpus_json(config: ExperimentConfig, files: str = "") -> str:
     """Everything that determines the corpus; `files` is a digest of the files of its sources."""
@@ -68,18 +80,17 @@ def benchmark_json(config: ExperimentConfig) -> str:
 
 def forecast_json(config: RunsConfig) -> str:
     """The part that a forecast and a calibration depend on: a `ForecastConfig`."""
-    sections = config.as_written(
-        "sizes",
-        "holdout_sizes",
-        "model",
-        "tokenizer",
-        "grid",
-        "training",
-        "evaluation",
-        "final",
-        "execution",
-    )
-    return canonical_json({**sections, "corpus": {"domains": dict.fromkeys(config.domain_names)}})
+    return _forecast_json(config, *RUNS_SECTIONS, "execution")
+
+
+def rounds_json(config: RunsConfig) -> str:
+    """The part that the choice of the runs of a round depends on: a `ForecastConfig`."""
+    return _forecast_json(config, *RUNS_SECTIONS)
+
+
+def _forecast_json(config: RunsConfig, *names: str) -> str:
+    domains = dict.fromkeys(config.domain_names)
+    return canonical_json({**config.as_written(*names), "corpus": {"domains": domains}})
 
 
 def execution_json(config: RunsConfig, size: str | None = None, *, gpu: bool = False) -> str:

@@ -82,6 +82,29 @@ class RepeatConfig(Settings):
     totals."""
 
 
+class AdaptiveConfig(Settings):
+    """Rounds of runs, each chosen by the law that is fitted to those before.
+
+    The runs of the sizes that the law is fitted to are then a pool: round 0 trains a start of them,
+    and every further round those that would reduce the expected regret of the plan for `final` most
+    per FLOP.
+    """
+
+    start: Positive
+    """Branches of each domain in round 0, and unsplit runs. They have every size, D and D' that the
+    domain has in the grid."""
+    rounds: Positive
+    """Largest number of rounds after round 0."""
+    runs: Positive | None = None
+    """Runs of a round; by default one for each domain."""
+    stop_regret: Annotated[Number, Field(ge=0, lt=1)]
+    """No run is chosen when the expected regret of the plan, relative to its predicted mean loss,
+    is at most this."""
+    max_tokens: Positive | None = None
+    """Largest number of tokens of all rounds, where a trunk that several runs share counts once;
+    without it there is no limit. Runs of `holdout_sizes` are not counted."""
+
+
 class GridConfig(Settings):
     """The runs that the law is fitted to."""
 
@@ -97,6 +120,8 @@ class GridConfig(Settings):
     """Runs of `holdout_sizes`, with the same keys as `fit`."""
     repeat: RepeatConfig | None = None
     """Additional seeds that train a part of the grid; by default none."""
+    adaptive: AdaptiveConfig | None = None
+    """Train the grid in rounds, as far as the plan needs it; by default all of it is trained."""
 
     @property
     def all_seeds(self) -> tuple[int, ...]:

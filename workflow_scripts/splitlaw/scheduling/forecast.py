@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from splitlaw.common.files import atomic_path
+from splitlaw.experiment import rounds
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import STRATEGIES
@@ -131,9 +132,33 @@ def describe(
             f"Final training: {len(STRATEGIES)} recipes of {si(budget)} tokens ({flops:.2e} FLOPs) "
             f"each, {size}, with {split}; the grid takes {grid['flops'].sum() / flops:.1f} times "
             "the FLOPs of one recipe.",
+            *adaptive_limits(table, config, unit),
             f"Throughput: {source}.",
         ]
     )
+
+
+def adaptive_limits(table: pd.DataFrame, config: RunsConfig, unit: str) -> list[str]:
+    """A sentence on how much of an adaptive grid is trained; none for other grids."""
+    adaptive = config.grid.adaptive
+    if adaptive is None:
+        return []
+    start = rounds.start_runs(config)
+    fitted = table["size"].isin(list(rounds.fit_grids(config)))
+    pool = table[(table["stage"] != "train_final") & fitted]
+    tokens, hours = int(pool["tokens"].sum()), float(pool["hours"].sum())
+    count = adaptive.runs or len(config.domain_names)
+    if adaptive.max_tokens is not None and adaptive.max_tokens < tokens:
+        by_size = pool.groupby("size")[["hours", "tokens"]].sum()
+        slowest = float((by_size["hours"] / by_size["tokens"]).max())
+        tokens, hours = adaptive.max_tokens, min(hours, adaptive.max_tokens * slowest)
+    return [
+        "The grid is adaptive: the rows of the sizes that the law is fitted to are those of its "
+        f"whole pool, an upper bound. It starts with {len(start)} runs of "
+        f"{si(rounds.trained_tokens(config, start))} tokens, ends after {adaptive.rounds} rounds "
+        f"of {count} runs or at an expected regret of {adaptive.stop_regret:.2%}, and takes at "
+        f"most {si(tokens)} tokens ({hours:.3g} {unit})."
+    ]
 
 
 def si(number: float) -> str:

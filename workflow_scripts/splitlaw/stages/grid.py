@@ -110,6 +110,11 @@ class Job:
         """Name of a run's folder, from its tokens."""
         return f"D{self.tokens(run.pretrain_steps)}-S{self.tokens(run.specialize_steps)}"
 
+    def folder(self, run: Run) -> Path:
+        """Folder of a run of the grid."""
+        runs = self.results / "runs" / self.size / f"seed{self.seed}"
+        return runs / run.domain / self.folder_name(run)
+
 
 def pretrain(job: Job, *, execution: ExecutionConfig, out: Path) -> None:
     """Train the general text that the runs of the grid share."""
@@ -148,7 +153,7 @@ def specialize(
     rows = []
     for lineage in in_training_order(runs):
         run = runs[lineage]
-        losses = train_and_evaluate(job, trainer, run, windows, out.parent / job.folder_name(run))
+        losses = train_and_evaluate(job, trainer, run, windows, job.folder(run))
         rows += [losses_row(job, trainer, run, name, loss) for name, loss in losses.items()]
     trainer.world.on_main(lambda: write_table(out, rows, LOSSES))
     finish(trainer)

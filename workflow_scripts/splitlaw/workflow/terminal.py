@@ -157,9 +157,10 @@ class StageHandler(logging.Handler):
 
     def _job_info(self, record: logging.LogRecord) -> None:
         about: Any = record
-        stage = self.stages.get(stage_of(about.rule_name))
-        if stage is None:
+        if about.rule_name == "all":
             return
+        name = stage_of(about.rule_name)
+        stage = self.stages.setdefault(name, Stage(name=name))
         wildcards = dict(about.wildcards or {})
         outputs = [str(file) for file in about.output or []]
         stage.outputs += outputs
@@ -176,6 +177,8 @@ class StageHandler(logging.Handler):
         )
         self.jobs[about.jobid] = job
         stage.enter(about.jobid, job)
+        # Jobs of later rounds of an adaptive grid are unknown when the run begins.
+        stage.total = max(stage.total, stage.done + len(stage.running))
 
     def _job_finished(self, record: logging.LogRecord) -> None:
         number = record.job_id  # type: ignore[attr-defined]
