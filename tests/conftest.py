@@ -23,7 +23,10 @@ LONGEST_FIRST = [
     "test_workflow.py",
     "slurm/test_workflow_on_slurm.py",
     "test_golden.py",
+    "laws/test_reference.py",
     "training/test_processes.py",
+    "workflow/test_status.py",
+    "training/test_loop.py",
     "cli/test_wheel.py",
 ]
 """Files that take a minute or more, by their time. Files are divided among the workers in this

@@ -8,7 +8,8 @@ from splitlaw.cli import main
 from splitlaw.corpus.sources.availability import check_sources_exist, matching_paths
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.corpus_settings import CorpusConfig
-from splitlaw.stages.text_folder import plain
+from splitlaw.stages.new_experiment import starting_config
+from splitlaw.stages.text_folder import find_domains, plain
 
 
 def write(folder, files=3, size=2_000, suffix=".txt"):
@@ -81,6 +82,17 @@ def test_comments_and_numbers_stay_as_they_are(tmp_path, root):
     assert text.partition("\n  splits:")[2].startswith(default.partition("\n  splits:")[2])
     assert 'law: {sources: [{files: "' in text
     assert "# 3 files, 0.01 MB, about 0.00M tokens\n" in text
+
+
+def test_a_changed_default_configuration_still_gives_general_text(tmp_path, config):
+    domains = find_domains(write(tmp_path / "law", files=50))
+    prose = config["corpus"]["domains"].pop("prose")
+    for general in (prose, {"includes_domains": True}):
+        config["corpus"]["general"] = general
+        text = starting_config(
+            domains, defaults=yaml.safe_dump(config), name="made", file="x", recoded={"law": ()}
+        )
+        assert yaml.safe_load(text)["corpus"]["general"]["sources"] == prose["sources"]
 
 
 def test_enough_text_is_not_repeated(tmp_path):

@@ -30,7 +30,7 @@ GERMAN = "Die Klausel sagt, dass der Käufer die Ware nicht mit dem Rest und zu 
         ("", "unknown"),
     ],
 )
-def test_languages_are_told_by_letters_and_frequent_words(text, language):
+def test_languages_are_recognised_by_letters_and_frequent_words(text, language):
     assert language_of(text) == language
 
 

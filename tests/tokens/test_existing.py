@@ -1,4 +1,4 @@
-"""One's own tokenizer, as people save it: llm-foundry issue 443 and similar."""
+"""Tokenizers as users save them: llm-foundry issue 443 and similar."""
 
 import json
 from pathlib import Path

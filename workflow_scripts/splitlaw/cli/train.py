@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from splitlaw.cli.outputs import output_file
 
@@ -158,26 +158,33 @@ def _run_job(args: Namespace, train: Callable[[Job, ExecutionConfig], object]) -
     exit status of the first that fails.
     """
     from splitlaw.common.status_file import current
-    from splitlaw.training import gpus, processes
-    from splitlaw.training.stream import windows_of_batch
+    from splitlaw.experiment.base import load_config
+    from splitlaw.experiment.settings import ExecutionConfig
+    from splitlaw.training import gpus, launcher
 
-    job, execution = _read(args)
+    config = load_config(args.config)
+    execution = ExecutionConfig.load(args.execution, option="--execution")
+    several = execution.processes > 1 and not launcher.is_launched()
+    if several:
+        launcher.batch_slice(_windows_of_batch(config), execution.processes)
     if execution.device != "cpu":
         gpus.claim(execution.processes)
-    if execution.processes > 1 and not processes.is_launched():
-        processes.batch_slice(windows_of_batch(job.training, job.shape), execution.processes)
+    if several:
         if (status := current()) is not None:
             status.hand_over()
-        sys.exit(processes.launch(execution.processes))
+        sys.exit(launcher.launch(execution.processes))
+    # Imports torch and transformers, which takes seconds that a launcher need not spend.
+    from splitlaw.stages.grid import Job
+
+    job = Job.from_config(config, size=args.size, seed=args.seed, results=args.results)
     train(job, execution)
 
 
-def _read(args: Namespace) -> tuple[Job, ExecutionConfig]:
-    from splitlaw.experiment.base import load_config
-    from splitlaw.experiment.settings import ExecutionConfig
-    from splitlaw.stages.grid import Job
+def _windows_of_batch(config: Mapping[str, Any]) -> int:
+    """Windows in a batch of a job."""
+    from splitlaw.experiment.settings import TrainingConfig
+    from splitlaw.experiment.shape import Shape
+    from splitlaw.training.stream import windows_of_batch
 
-    job = Job.from_config(
-        load_config(args.config), size=args.size, seed=args.seed, results=args.results
-    )
-    return job, ExecutionConfig.load(args.execution, option="--execution")
+    training = TrainingConfig.read(config["training"], where="--config", section="training")
+    return windows_of_batch(training, Shape(**config["shape"]))

@@ -68,6 +68,7 @@ def write_card(
     long: int,
     includes_domains: bool,
     encodings: Mapping[str, int],
+    skipped: list[str],
 ) -> None:
     """Write `card.json` of a domain: its sources, what was dropped and why, counts and samples.
 
@@ -75,9 +76,9 @@ def write_card(
     by passage, of which the files contain the parts. `long` is the number of documents that were
     longer than `max_characters` and therefore cut; it is only written if there are any, and
     `includes_domains`, whether these are the documents of all domains, only if it is true.
-    `encodings` are the numbers of files by the encoding that was detected, where it was. The card
-    depends only on this domain's documents, so that a rule that reads it does not run again when
-    another domain changes.
+    `encodings` are the numbers of files by the encoding that was detected, where it was, and
+    `skipped` the steps of cleaning that the configuration turns off. The card depends only on this
+    domain's documents, so that a rule that reads it does not run again when another domain changes.
     """
     write_json(
         corpus / domain / "card.json",
@@ -89,6 +90,7 @@ def write_card(
             **({"long_documents_cut": long} if long else {}),
             **({"includes_domains": True} if includes_domains else {}),
             **({"encodings": dict(sorted(encodings.items()))} if encodings else {}),
+            **({"steps_skipped": skipped} if skipped else {}),
             "dropped": {
                 reason: {"documents": count, "bytes": size}
                 for reason, (count, size) in sorted(dropped.items())

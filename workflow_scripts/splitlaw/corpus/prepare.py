@@ -193,6 +193,7 @@ def _write(
             long=reading.long[name],
             encodings=reading.errors[name].encodings,
             includes_domains=includes,
+            skipped=config.cleaning.skipped_steps,
         )
 
 

@@ -31,7 +31,7 @@ def _check_encoding(name: str) -> str:
 
 
 class Source(Settings):
-    """A source of documents, which has exactly one of `package`, `files` and `dataset`."""
+    """A source of documents: exactly one of `package`, `files`, `dataset` and `token_files`."""
 
     package: str | None = None
     """A built-in corpus, read from an installed Python package."""
@@ -39,6 +39,16 @@ class Source(Settings):
     """A glob pattern of files, relative to the working directory."""
     dataset: str | None = None
     """Name of a data set on the Hugging Face Hub, or a folder that `datasets` can open."""
+    token_files: str | None = None
+    """A glob pattern of tokenised files: Megatron's `.bin` with its `.idx`, `.npy`, or files of
+    nothing but integers."""
+    tokenizer: str | None = None
+    """Folder or name on the Hub of the tokenizer that made the ids of `token_files`."""
+    token_type: Literal["uint16", "uint32"] | None = None
+    """Type of the ids in token files without a header; by default `uint16` if the ids of the
+    tokenizer fit into it."""
+    end_of_text: Natural | None = None
+    """Id between two documents of token files; by default the end of text of the tokenizer."""
     text_field: str = "text"
     """Field or column that holds the text."""
     encoding: Annotated[str, AfterValidator(_check_encoding)] = "utf-8"
@@ -49,7 +59,7 @@ class Source(Settings):
     split: str = "train"
     """Split of the data set."""
     revision: str | None = None
-    """Commit of the data set. Without it, the corpus changes when the data set does."""
+    """Commit of the data set or of the tokenizer. Without it, the corpus changes when they do."""
     streaming: bool = False
     """Read a data set of the Hub without downloading all of it."""
     max_documents: Positive | None = None
@@ -61,18 +71,36 @@ class Source(Settings):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        named = [kind for kind in ("package", "files", "dataset") if getattr(self, kind)]
+        kinds = ("package", "files", "dataset", "token_files")
+        named = [kind for kind in kinds if getattr(self, kind)]
         if len(named) != 1:
             raise ValueError(
-                "a source has exactly one of package, files and dataset, and this one has "
-                f"{' and '.join(named) or 'none'}; give one"
+                "a source has exactly one of package, files, dataset and token_files, and this "
+                f"one has {' and '.join(named) or 'none'}; give one"
             )
         return self
+
+    @model_validator(mode="after")
+    def _has_a_tokenizer_for_token_files(self) -> Self:
+        if self.token_files and not self.tokenizer:
+            raise ValueError(
+                f"token_files {self.token_files} has no tokenizer; give the folder or the name of "
+                "the one that made the ids"
+            )
+        for key in ("tokenizer", "token_type", "end_of_text"):
+            if not self.token_files and getattr(self, key) is not None:
+                raise ValueError(f"{key} describes token_files, which are not given; remove it")
+        return self
+
+    @property
+    def pattern(self) -> str | None:
+        """The glob pattern of the source's files; None if it has none."""
+        return self.files or self.token_files
 
     @property
     def label(self) -> str:
         """Short name under which the source's documents are counted."""
-        return self.package or self.files or str(self.dataset)
+        return self.package or self.pattern or str(self.dataset)
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -107,6 +135,12 @@ class Cleaning(Settings):
     benchmark."""
     on_bad_input: Literal["stop", "skip"] = "stop"
     """`stop` at the first unreadable document, or `skip` it and count it in the data card."""
+
+    @property
+    def skipped_steps(self) -> list[str]:
+        """The steps that are turned off, as named in the data card."""
+        wanted = {"near_duplicates": self.near_duplicates, "benchmarks": self.benchmarks}
+        return [step for step, setting in wanted.items() if not setting]
 
     @model_validator(mode="after")
     def _keeps_something(self) -> Self:

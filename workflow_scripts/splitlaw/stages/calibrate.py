@@ -74,9 +74,7 @@ def measure(
     the epoch. With `gpu`, a CPU is refused unless the configuration names it. Returns the exit
     status.
     """
-    from splitlaw.training.evaluation import cut_windows, evaluate
-    from splitlaw.training.loop import Trainer
-    from splitlaw.training.processes import is_launched, launch
+    from splitlaw.training.launcher import is_launched, launch
 
     execution = config.execution_of(size).model_copy(update={"repeat": True, "trackers": ()})
     if gpu and execution.device == "auto":
@@ -88,6 +86,9 @@ def measure(
         write_random_tokens(sidecar, vocabulary=shape.vocabulary)
         if execution.processes > 1:
             return launch(execution.processes)
+    from splitlaw.training.evaluation import cut_windows, evaluate
+    from splitlaw.training.loop import Trainer
+
     trainer = Trainer(
         shape=shape,
         config=config.training,

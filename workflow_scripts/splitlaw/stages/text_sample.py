@@ -1,4 +1,4 @@
-"""What the files of a domain contain: sizes, encodings, near-empty files, languages."""
+"""A description of the files of a domain: sizes, encodings, near-empty files, languages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SCRIPTS = {
     "Hindi": "\u0900-\u097f",
     "Thai": "\u0e00-\u0e7f",
 }
-"""Letters that only one language of this list uses; Japanese has Chinese ones as well."""
+"""Letters that only one language of this list uses; Japanese uses Chinese letters as well."""
 LANGUAGE_CHARACTERS = 20_000
 """Characters of a text that its language is determined from."""
 UNKNOWN = "unknown"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.sources.saved_tokenizer import local_tokenizer, open_tokenizer
 from splitlaw.experiment.settings import TokenizerConfig
 
 _PROBE = "Zażółć gęślą jaźń — 深層学習 🧪 ∀ε>0 \u200b\U0010fffd\n"
@@ -59,7 +60,8 @@ def copy_tokenizer(config: TokenizerConfig, out: Path) -> None:
     It must have an end-of-text token, encode any text, and fit the models' vocabulary.
     """
     check_tokenizer(config)
-    tokenizer = _open(config)
+    assert config.path is not None
+    tokenizer = open_tokenizer(config.path, config.revision, key="tokenizer.path")
     if tokenizer.eos_token_id is None:
         vocabulary = tokenizer.get_vocab()
         tokenizer.eos_token = next((name for name in _ENDS if name in vocabulary), None)
@@ -71,28 +73,6 @@ def copy_tokenizer(config: TokenizerConfig, out: Path) -> None:
     _check_size(config, max(tokenizer.get_vocab().values()) + 1)
     _check_probe(tokenizer, config)
     tokenizer.save_pretrained(out)
-
-
-def _open(config: TokenizerConfig) -> Any:
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast  # takes seconds to import
-
-    path = _local_path(config)
-    try:
-        if path is not None and path.is_file():
-            return PreTrainedTokenizerFast(tokenizer_file=str(path))
-        return AutoTokenizer.from_pretrained(
-            config.path if path is None else path,
-            revision=config.revision,
-            use_fast=True,
-            trust_remote_code=False,  # otherwise it asks, and a job has no terminal
-        )
-    except Exception as cause:  # the libraries raise bare exceptions for damaged files
-        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-        reason = (lines or [type(cause).__name__])[0].rstrip(".")
-        raise UserError(
-            f"tokenizer.path {config.path}: cannot be opened ({reason}); give a folder with "
-            "tokenizer.json, or, without a network, set HF_HUB_OFFLINE=1 and use a cached tokenizer"
-        ) from None
 
 
 def _check_size(config: TokenizerConfig, tokens: int) -> None:
@@ -140,9 +120,4 @@ def _tokens_of(file: Path, config: TokenizerConfig) -> int:
 
 
 def _local_path(config: TokenizerConfig) -> Path | None:
-    """The folder or file that `path` names; None for a name on the Hub, or without a path."""
-    if config.path is None:
-        return None
-    path = Path(config.path).expanduser()
-    written_as_path = config.path.startswith(("/", ".", "~")) or config.path.count("/") > 1
-    return path if path.exists() or written_as_path else None
+    return None if config.path is None else local_tokenizer(config.path)

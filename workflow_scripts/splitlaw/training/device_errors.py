@@ -1,4 +1,4 @@
-"""Errors of a device or a compiler, told apart by the messages of torch."""
+"""Errors of a device or a compiler, distinguished by the messages of torch."""
 
 from __future__ import annotations
 

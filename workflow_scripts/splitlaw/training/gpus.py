@@ -1,4 +1,4 @@
-"""GPUs of a machine: which ones a training was given, and which of them it locks for itself.
+"""GPUs of a machine: those that a training may use, and those of them that it locks for itself.
 
 Where several trainings run on one machine, each takes its own GPUs and waits until they are free.
 """
@@ -49,7 +49,7 @@ def visible_gpus() -> list[str] | None:
 
 
 def given_gpus() -> str | None:
-    """What says that this process may use a GPU, in words for a message; None if nothing does."""
+    """The reason to expect a GPU, in words for a message; None if there is none."""
     visible = visible_gpus()
     if visible is not None:
         return f"{VISIBLE} is {','.join(visible)}" if visible else None

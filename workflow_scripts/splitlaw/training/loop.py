@@ -22,11 +22,11 @@ from splitlaw.experiment.lineage import Lineage, cut_at, last_segment_start, las
 from splitlaw.experiment.schedule import learning_rate_factor
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
+from splitlaw.training.launcher import batch_slice
 from splitlaw.training.log import LOG_EVERY, record_steps
 from splitlaw.training.microbatch import GradientAccumulator
 from splitlaw.training.model import build_model, build_optimizer, can_compile
 from splitlaw.training.processes import (
-    batch_slice,
     gather_full,
     join_world,
     resolve_device,

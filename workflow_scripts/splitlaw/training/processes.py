@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -116,20 +113,6 @@ def _cuda_problem() -> str:
     return "no device is visible"
 
 
-def batch_slice(windows: int, size: int, rank: int = 0) -> slice:
-    """The windows of a batch that process `rank` of `size` trains on.
-
-    Raises `UserError` if `size` does not divide `windows`.
-    """
-    each, remainder = divmod(windows, size)
-    if remainder or not each:
-        raise UserError(
-            f"execution.processes is {size}, which does not divide the {windows} windows of a "
-            "batch (training.batch_tokens / model.context); give a divisor of that number"
-        )
-    return slice(rank * each, (rank + 1) * each)
-
-
 def check_gpu_count(gpus: int, processes: int) -> None:
     """Refuse more processes than there are GPUs."""
     if processes > gpus:
@@ -195,38 +178,3 @@ def shard_like(full: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         return full
     # Every process has read the full tensor, so none has to send it.
     return distribute_tensor(full, like.device_mesh, like.placements, src_data_rank=None)
-
-
-def is_launched() -> bool:
-    """Whether `launch` or torchrun has started this process."""
-    return "WORLD_SIZE" in os.environ
-
-
-def launch(processes: int) -> int:
-    """Run the command of this process in `processes` processes and return the exit status.
-
-    A signal to this process is passed on to all of them.
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        run_id=uuid.uuid4().hex,
-        max_restarts=0,
-        signals_to_handle="SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
-    )
-    try:
-        elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
-    except SignalException as signalled:
-        return 128 + int(signalled.sigval)  # as a shell reports a signal
-    except ChildFailedError as failed:
-        _, first = failed.get_first_failure()
-        return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
-    return 0

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.sources.located import index_path
 from splitlaw.corpus.sources.packages import read_package
+from splitlaw.corpus.sources.saved_tokenizer import local_tokenizer
 from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 from splitlaw.experiment.lineage import GENERAL
 
@@ -22,7 +24,9 @@ def matching_paths(pattern: str) -> list[Path]:
     return sorted(map(Path, _glob(pattern)))
 
 
-_SUFFIXES = re.compile(r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|tsv|gz|zst))+$", re.IGNORECASE)
+_SUFFIXES = re.compile(
+    r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|tsv|gz|zst|npy|bin))+$", re.IGNORECASE
+)
 
 
 def _existing_names(pattern: str) -> str:
@@ -70,22 +74,24 @@ def check_sources_exist(config: CorpusConfig) -> None:
         for source in sources:
             if not skip and not _has_files(source):
                 raise UserError(
-                    f"{key}: {source.files} matches no file; fix the pattern"
+                    f"{key}: {source.pattern} matches no file; fix the pattern"
                     f"{_brackets(source)}, or add the files"
                 )
             if source.package:
                 _check_package(source.package, key)
             if source.dataset:
                 _check_dataset(Path(source.dataset), key)
+            if source.tokenizer:
+                _check_tokenizer_exists(source.tokenizer, key)
 
 
 def _brackets(source: Source) -> str:
     """A hint for a pattern with brackets, which match one character of those in them."""
-    return " (of a [ in a name, write [[])" if "[" in str(source.files) else ""
+    return " (of a [ in a name, write [[])" if "[" in str(source.pattern) else ""
 
 
 def _has_files(source: Source) -> bool:
-    return not source.files or any(_glob(source.files))
+    return not source.pattern or any(_glob(source.pattern))
 
 
 def _check_package(package: str, key: str) -> None:
@@ -111,11 +117,17 @@ def _check_dataset(folder: Path, key: str) -> None:
         )
 
 
+def _check_tokenizer_exists(name: str, key: str) -> None:
+    path = local_tokenizer(name)
+    if path is not None and not path.exists():
+        raise UserError(f"{key}: {path} does not exist; give the folder of a tokenizer")
+
+
 def check_shared_files(sources: list[tuple[str, Source]]) -> None:
     """Raise `UserError` for a file that two domains use; `sources` are (domain, source) pairs."""
     owners: dict[str, str] = {}
     for domain, source in sources:
-        for path in matching_paths(source.files) if source.files else []:
+        for path in matching_paths(source.pattern) if source.pattern else []:
             owner = owners.setdefault(os.path.realpath(path), domain)
             if owner != domain:
                 raise UserError(
@@ -127,16 +139,17 @@ def check_shared_files(sources: list[tuple[str, Source]]) -> None:
 def files_digest(config: CorpusConfig) -> str:
     """Return a digest of the names and sizes of all source files; empty if there are none.
 
+    Of token files, these are also the indices beside them and the file of a local tokenizer.
     The digest changes if a file is added, removed or changes its size, but not if only its
     modification time changes.
     """
-    patterns = {
-        source.files for sources in config.sources.values() for source in sources if source.files
+    sources = [source for listed in config.sources.values() for source in listed]
+    patterns = {source.pattern for source in sources if source.pattern}
+    files = {file for pattern in patterns for file in _glob(pattern)}
+    files |= {str(index_path(Path(file))) for file in files}
+    tokenizers = [local_tokenizer(source.tokenizer) for source in sources if source.tokenizer]
+    files |= {
+        str(path if path.is_file() else path / "tokenizer.json") for path in tokenizers if path
     }
-    found = {
-        (file, Path(file).stat().st_size)
-        for pattern in patterns
-        for file in _glob(pattern)
-        if Path(file).is_file()
-    }
+    found = {(file, Path(file).stat().st_size) for file in files if Path(file).is_file()}
     return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16] if patterns else ""

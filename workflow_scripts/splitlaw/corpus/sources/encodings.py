@@ -22,7 +22,7 @@ _SAMPLE_BYTES = 1 << 18
 """Bytes that an encoding is detected from: enough for a page of names, and a second of work."""
 _LATIN = ("cp1252", "cp1250", "iso8859-2", "cp1254", "cp1257", "mac-roman", "cp850", "cp437")
 """Encodings of Latin letters, the most frequent first. They differ in a few letters only, which
-`charset-normalizer` does not tell apart in short or mostly English text."""
+`charset-normalizer` does not distinguish in short or mostly English text."""
 _ALPHABETS = (
     "äöüß", "àâæçéèêëîïôœùûüÿ", "áéíñóúü", "áàâãçéêíóôõúü", "àèéìòù", "åäöæøéü", "áðéíóúýþæö",
     "éëïóöüèê", "ąćęłńóśźż", "áčďéěíňóřšťúůýžäĺľŕô", "áéíóöőúüű", "ăâîșțşţ", "čćđšž", "çğıöşüâîi̇",

@@ -1,5 +1,6 @@
 """Definitions that the parsers of all file formats share."""
 
+from pathlib import Path
 from typing import Any
 
 Located = tuple[str, str]
@@ -11,6 +12,11 @@ MAX_DOCUMENT_BYTES = 64 << 20
 DOCUMENT_TOO_LARGE = f"document over {MAX_DOCUMENT_BYTES >> 20} MB"
 
 _MAX_NAMES_SHOWN = 8  # keeps a message that lists fields or columns on one line
+
+
+def index_path(path: Path) -> Path:
+    """Return the path of Megatron's index of a token file; there need not be one."""
+    return path.with_suffix(".idx")
 
 
 def first_line(cause: BaseException) -> str:

@@ -7,6 +7,7 @@ from splitlaw.corpus.sources.hub import read_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import DOCUMENT_TOO_LARGE, MAX_DOCUMENT_BYTES, Located
 from splitlaw.corpus.sources.packages import read_package
+from splitlaw.corpus.sources.token_files import read_token_files
 from splitlaw.experiment.corpus_settings import Source
 
 BATCH_CHARACTERS = 2_000_000
@@ -39,6 +40,8 @@ def _located(source: Source, errors: InputErrors) -> Iterator[Located]:
         yield from read_files(source.files, source.text_field, errors, encoding=source.encoding)
     elif source.dataset:
         yield from read_dataset(source, errors)
+    elif source.token_files:
+        yield from read_token_files(source, errors)
     else:
         for number, text in enumerate(read_package(str(source.package)), start=1):
             yield f"package {source.package}: document {number}", text

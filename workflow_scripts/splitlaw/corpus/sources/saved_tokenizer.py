@@ -1,0 +1,40 @@
+"""Opening of a saved tokenizer: a folder, a `tokenizer.json`, or a name on the Hub."""
+
+from pathlib import Path
+from typing import Any
+
+from splitlaw.common.errors import UserError
+
+
+def local_tokenizer(name: str) -> Path | None:
+    """Return the folder or file that `name` names; None for a name on the Hub."""
+    path = Path(name).expanduser()
+    written_as_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
+    return path if path.exists() or written_as_path else None
+
+
+def open_tokenizer(name: str, revision: str | None, *, key: str) -> Any:
+    """Return the tokenizer of `transformers`.
+
+    `key` is the key of the configuration whose value is `name`, for the `UserError` if there is no
+    such tokenizer.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast  # takes seconds to import
+
+    path = local_tokenizer(name)
+    try:
+        if path is not None and path.is_file():
+            return PreTrainedTokenizerFast(tokenizer_file=str(path))
+        return AutoTokenizer.from_pretrained(
+            name if path is None else path,
+            revision=revision,
+            use_fast=True,
+            trust_remote_code=False,  # otherwise it asks, and a job has no terminal
+        )
+    except Exception as cause:  # the libraries raise bare exceptions for damaged files
+        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        reason = (lines or [type(cause).__name__])[0].rstrip(".")
+        raise UserError(
+            f"{key} {name}: cannot be opened ({reason}); give a folder with "
+            "tokenizer.json, or, without a network, set HF_HUB_OFFLINE=1 and use a cached tokenizer"
+        ) from None
