@@ -157,7 +157,7 @@ def test_keys_of_the_plan(fitted):
     plan = json.loads((fitted / "plan.json").read_text())
     assert set(PLAN) <= set(plan)
     assert {"pretrain_tokens", "fraction_general"} <= set(plan["interval"])
-    assert set(plan["specialize_tokens"]) == {"law", "medicine", "science", "code"}
+    assert set(plan["specialize_tokens"]) == {"law", "medicine", "science", "code", "prose"}
     assert len(plan["predicted_loss"]["law"]) == 3
     keys = {"strategy", "pretrain_tokens", "specialize_tokens", "predicted_loss"}
     assert keys | {"probability_worse"} <= set(plan["baselines"][0])

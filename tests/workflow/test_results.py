@@ -41,7 +41,7 @@ def test_a_results_folder_that_is_not_writable_is_refused(tmp_path):
 def test_the_identity_has_what_results_depend_on(config):
     before = identity(ExperimentConfig.read(config))
     assert set(before) == {"corpus", "sizes", "tokenizer", "model", "training"}
-    config["law"]["bootstrap"] += 1
+    config["law"]["draws"] += 1
     config["grid"]["seeds"] = [0, 1]
     assert identity(ExperimentConfig.read(config)) == before
     config["corpus"]["domains"]["faith"] = {"sources": [{"package": "king_james"}]}

@@ -21,10 +21,10 @@ def test_a_mistake_ends_the_process_with_status_2(capsys):
 
 
 def test_some_sections_change_the_configuration(config):
-    config["law"] |= {"bootstrap": 7}
+    config["law"] |= {"draws": 7}
     written = copy.deepcopy(config)
-    experiment = startup.read_experiment(config, {"law": {"bootstrap": 7}, "text": "folder"}, [])
-    assert experiment.law.bootstrap == 7
+    experiment = startup.read_experiment(config, {"law": {"draws": 7}, "text": "folder"}, [])
+    assert experiment.law.draws == 7
     assert config == written
 
 
@@ -39,9 +39,9 @@ def test_a_whole_configuration_replaces_the_default(config):
 
 
 def test_a_mistake_names_the_files(config):
-    config["law"]["bootstrap"] = -1
-    with pytest.raises(UserError, match=r"^config\.yaml with own\.yaml: law\.bootstrap is -1"):
-        startup.read_experiment(config, {"law": {"bootstrap": -1}}, ["own.yaml"])
+    config["law"]["draws"] = -1
+    with pytest.raises(UserError, match=r"^config\.yaml with own\.yaml: law\.draws is -1"):
+        startup.read_experiment(config, {"law": {"draws": -1}}, ["own.yaml"])
 
 
 @pytest.mark.parametrize("name", ["no", "1e3", "007", "1_2", "a b", "{x}", "[1, 2]", ""])
