@@ -152,6 +152,9 @@ def system_rows(gains: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """
     ours = gains[gains["strategy"].isin([OPTIMAL, JOINT])]
     ours = ours.assign(system=ours["system"].where(ours["strategy"] == OPTIMAL, JOINT))
+    # The mean loss of `joint` over all domains is one of the rows of `loss_rows`.
+    repeated = (ours["system"] == JOINT) & (ours["task"] == ALL_DOMAINS) & (ours["metric"] == LOSS)
+    ours = ours[~repeated]
     keys = ["system", "against", "task", "metric"]
     for (system, against, task, metric), part in ours.groupby(keys, sort=False):
         sign = 1 if metric in HIGHER_IS_BETTER else -1
