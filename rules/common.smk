@@ -154,7 +154,7 @@ def trained_in(last, file):
     """A file of every job of the grid up to a round; `file` is its path with {size} and so on."""
     whole = expand(f"{RESULTS}/runs/{file}", size=WHOLE, seed=SEEDS, domain=[GENERAL, *DOMAINS])
     files = [
-        f"{ROUNDS}/{number}/runs/" + file.format(size=r.size, seed=r.seed, domain=r.run.domain)
+        f"{ROUNDS}/{number}/runs/{file}".format(size=r.size, seed=r.seed, domain=r.run.domain)
         for number in range(last + 1)
         for r in chosen_runs(number)
     ]
