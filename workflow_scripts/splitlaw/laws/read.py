@@ -279,8 +279,10 @@ def _reasons(sentences: list[str], data: pd.DataFrame, keep: Mask) -> str:
 
 def _notes(fit: Table) -> list[str]:
     notes = []
-    cells = pd.DataFrame({name: getattr(fit, name) for name in ("domain", *NUMBERS[:-1])})
-    copies = int(cells.duplicated().sum())
+    cells = pd.DataFrame({name: getattr(fit, name) for name in ("domain", "trunk", *NUMBERS[:-1])})
+    # Runs at D = 0 have no trunk whose seed would tell them apart.
+    seeded = fit.trunk >= 0
+    copies = int((cells.duplicated() & (seeded | ~seeded.any())).sum())
     if copies:
         notes.append(f"{copies} rows repeat the cell of another row; they are kept as replicates.")
     if len(fit.sizes) == 1:

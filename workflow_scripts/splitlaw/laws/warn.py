@@ -32,7 +32,7 @@ def table_warnings(table: Table, rows: Rows) -> list[str]:
     early = int((table.pretrain + table.specialize < FEW_TOKENS * table.params).sum())
     if early:
         notes.append(
-            f"{early} of {len(table)} rows have fewer than {FEW_TOKENS:g} tokens per parameter; "
+            f"Rows with fewer than {FEW_TOKENS:g} tokens per parameter: {early} of {len(table)}; "
             f"such runs bias every law (--min-tokens-per-param {FEW_TOKENS:g} leaves them out)."
         )
     if len(table.sizes) == 2:
@@ -159,6 +159,15 @@ ROUNDING = 1e-6
 """A point that equals an end of the range to six digits is inside."""
 
 
+BLOCKS = {
+    "params": "largest sizes",
+    "pretrain_tokens": "largest D",
+    "specialize_tokens": "largest D'",
+    "corner": "corner of large D and D'",
+}
+"""Names of the kinds of blocks in sentences."""
+
+
 def bias_warnings(holdout: Sequence[dict[str, Any]]) -> list[str]:
     """A sentence for each kind of left-out rows that errs in one direction, over all domains."""
     notes = []
@@ -168,6 +177,7 @@ def bias_warnings(holdout: Sequence[dict[str, Any]]) -> list[str]:
         if abs(bias) > BIAS:
             direction = "high" if bias > 0 else "low"
             notes.append(
-                f"Left-out {kind}: predictions are {abs(bias):.1%} too {direction} on average."
+                f"Left-out rows of the {BLOCKS[kind]}: predictions are {abs(bias):.1%} too "
+                f"{direction} on average."
             )
     return notes
