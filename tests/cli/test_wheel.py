@@ -103,7 +103,7 @@ def test_the_wheel_fits_plans_and_predicts_without_torch(programs, tmp_path):
     splitlaw = programs / "splitlaw"
     options = ["--law", "effective_tokens", "--draws", "20"]
     fitted = ["--losses", "losses.csv", "--out", "fit.json", *options]
-    assert "held out" in run(splitlaw, "fit_law", *fitted, folder=tmp_path)
+    assert "left out" in run(splitlaw, "fit_law", *fitted, folder=tmp_path)
     planned = ["--law", "fit.json", "--params", "3e7", "--flops", "5e17", "--out", "plan.json"]
     assert "this split" in run(splitlaw, "choose_split", *planned, folder=tmp_path)
     assert 0 < json.loads((tmp_path / "plan.json").read_text())["fraction_general"] < 1
