@@ -28,9 +28,13 @@ a fifth to twice it at two standard deviations. A wider prior lets the rows at D
 dependence on D' beyond the grid."""
 
 
-def size_coefficient(p: Any, units: Units) -> Any:
-    """A of A N^-alpha."""
-    return p.A * units.params**p.alpha * units.loss
+SIZE_PRIORS = {"E": FLOOR, "A": TERM, "alpha": EXPONENT}
+"""Priors of E + A N^-alpha, with which most forms begin."""
+
+
+def size_values(p: Any, units: Units) -> dict[str, Any]:
+    """E and A of E + A N^-alpha in the user's scale."""
+    return {"E": p.E * units.loss, "A": p.A * units.params**p.alpha * units.loss}
 
 
 def _two_skills(p: Any, x: Points) -> Number:
@@ -40,8 +44,7 @@ def _two_skills(p: Any, x: Points) -> Number:
 
 def _two_skills_units(p: Any, u: Units) -> Mapping[str, Any]:
     return {
-        "E": p.E * u.loss,
-        "A": size_coefficient(p, u),
+        **size_values(p, u),
         "F": p.F * u.tokens**p.phi * u.loss,
         "B": p.B * u.specialize**p.beta * u.loss,
         "kappa": p.kappa * u.specialize / u.pretrain**p.gamma,
@@ -54,9 +57,7 @@ register(
         formula="E + A N^-alpha + F (D + D')^-phi + B (D' + kappa D^gamma)^-beta",
         source="splitlaw",
         priors={
-            "E": FLOOR,
-            "A": TERM,
-            "alpha": EXPONENT,
+            **SIZE_PRIORS,
             "F": TERM,
             "phi": EXPONENT,
             "B": FLOOR,
@@ -150,7 +151,7 @@ def _chinchilla(p: Any, x: Points) -> Number:
 
 
 def _chinchilla_units(p: Any, u: Units) -> Mapping[str, Any]:
-    return {"E": p.E * u.loss, "A": size_coefficient(p, u), "B": p.B * u.tokens**p.beta * u.loss}
+    return {**size_values(p, u), "B": p.B * u.tokens**p.beta * u.loss}
 
 
 register(

@@ -7,7 +7,7 @@ from typing import Any
 
 from splitlaw.laws.dual import Number, log
 from splitlaw.laws.form import Form, Prior, register
-from splitlaw.laws.forms import CURVATURE, EXPONENT, FLOOR, RATE, TERM, size_coefficient
+from splitlaw.laws.forms import CURVATURE, EXPONENT, FLOOR, RATE, SIZE_PRIORS, TERM, size_values
 from splitlaw.laws.points import Points, Units
 
 LOCAL_EXPONENT = Prior(0.3, 0.2, log=False)
@@ -23,8 +23,7 @@ def _effective_tokens(p: Any, x: Points) -> Number:
 
 def _effective_tokens_units(p: Any, u: Units) -> Mapping[str, Any]:
     return {
-        "E": p.E * u.loss,
-        "A": size_coefficient(p, u),
+        **size_values(p, u),
         "B": p.B * u.specialize**p.beta * u.loss,
         "kappa": p.kappa * u.specialize / u.pretrain**p.gamma / u.params**p.delta,
     }
@@ -36,9 +35,7 @@ register(
         formula="E + A N^-alpha + B (D' + kappa D^gamma N^delta)^-beta",
         source="splitlaw; after Hernandez et al. 2021, arXiv:2102.01293",
         priors={
-            "E": FLOOR,
-            "A": TERM,
-            "alpha": EXPONENT,
+            **SIZE_PRIORS,
             "B": FLOOR,
             "beta": EXPONENT,
             "kappa": RATE,
@@ -57,8 +54,7 @@ def _additive(p: Any, x: Points) -> Number:
 
 def _additive_units(p: Any, u: Units) -> Mapping[str, Any]:
     return {
-        "E": p.E * u.loss,
-        "A": size_coefficient(p, u),
+        **size_values(p, u),
         "F": p.F * u.pretrain**p.phi * u.loss,
         "B": p.B * u.specialize**p.beta * u.loss,
     }
@@ -70,9 +66,7 @@ register(
         formula="E + A N^-alpha + F D^-phi + B D'^-beta",
         source="Hoffmann et al. 2022, arXiv:2203.15556, with a term for each stage",
         priors={
-            "E": FLOOR,
-            "A": TERM,
-            "alpha": EXPONENT,
+            **SIZE_PRIORS,
             "F": TERM,
             "phi": EXPONENT,
             "B": TERM,
@@ -92,8 +86,7 @@ def _multiplicative(p: Any, x: Points) -> Number:
 
 def _multiplicative_units(p: Any, u: Units) -> Mapping[str, Any]:
     return {
-        "E": p.E * u.loss,
-        "A": size_coefficient(p, u),
+        **size_values(p, u),
         "B": p.B * u.pretrain**p.phi * u.specialize**p.beta * u.loss,
     }
 
@@ -104,9 +97,7 @@ register(
         formula="E + A N^-alpha + B D^-phi D'^-beta",
         source="Zhang et al. 2024, arXiv:2402.17193; the term of N is added",
         priors={
-            "E": FLOOR,
-            "A": TERM,
-            "alpha": EXPONENT,
+            **SIZE_PRIORS,
             "B": FLOOR,
             "phi": EXPONENT,
             "beta": EXPONENT,
@@ -126,8 +117,7 @@ def _transfer_gap(p: Any, x: Points) -> Number:
 def _transfer_gap_units(p: Any, u: Units) -> Mapping[str, Any]:
     gap = u.specialize**p.beta * u.loss
     return {
-        "E": p.E * u.loss,
-        "A": size_coefficient(p, u),
+        **size_values(p, u),
         "F": p.F * u.pretrain**p.phi * gap,
         "G": p.G * gap,
     }
@@ -139,9 +129,7 @@ register(
         formula="E + A N^-alpha + (F D^-phi + G) D'^-beta",
         source="Barnett 2024, arXiv:2408.16947; the term of N is added",
         priors={
-            "E": FLOOR,
-            "A": TERM,
-            "alpha": EXPONENT,
+            **SIZE_PRIORS,
             "F": TERM,
             "phi": EXPONENT,
             "G": TERM,
@@ -165,8 +153,7 @@ def _interaction_units(p: Any, u: Units) -> Mapping[str, Any]:
     log_d, log_s = log(u.pretrain), log(u.specialize)
     constant = u.pretrain**p.phi * u.specialize ** (p.beta + p.gamma * log_d)
     return {
-        "E": p.E * u.loss,
-        "A": size_coefficient(p, u),
+        **size_values(p, u),
         "B": p.B * constant * u.loss,
         "phi": p.phi + p.gamma * log_s,
         "beta": p.beta + p.gamma * log_d,
@@ -179,9 +166,7 @@ register(
         formula="E + A N^-alpha + B D^-phi D'^(-beta + gamma ln D)",
         source="Liew and Kato 2025, arXiv:2510.06548; the term of N is added",
         priors={
-            "E": FLOOR,
-            "A": TERM,
-            "alpha": EXPONENT,
+            **SIZE_PRIORS,
             "B": FLOOR,
             "phi": LOCAL_EXPONENT,
             "beta": LOCAL_EXPONENT,
@@ -203,8 +188,7 @@ def _transferred_data(p: Any, x: Points) -> Number:
 def _transferred_data_units(p: Any, u: Units) -> Mapping[str, Any]:
     worth = u.specialize ** (1 - p.gamma) / u.pretrain**p.phi / u.params**p.delta
     return {
-        "E": p.E * u.loss,
-        "A": size_coefficient(p, u),
+        **size_values(p, u),
         "B": p.B * u.specialize**p.beta * u.loss,
         "kappa": p.kappa * worth,
     }
@@ -216,9 +200,7 @@ register(
         formula="E + A N^-alpha + B (D' + kappa D'^gamma D^phi N^delta)^-beta",
         source="Hernandez et al. 2021, arXiv:2102.01293, equation 1.2; the power of D is added",
         priors={
-            "E": FLOOR,
-            "A": TERM,
-            "alpha": EXPONENT,
+            **SIZE_PRIORS,
             "B": FLOOR,
             "beta": EXPONENT,
             "kappa": RATE,

@@ -280,7 +280,7 @@ def _reasons(sentences: list[str], data: pd.DataFrame, keep: Mask) -> str:
 def _notes(fit: Table) -> list[str]:
     notes = []
     cells = pd.DataFrame({name: getattr(fit, name) for name in ("domain", "trunk", *NUMBERS[:-1])})
-    # Runs at D = 0 have no trunk whose seed would tell them apart.
+    # Runs at D = 0 have no trunk, so that second seeds look like repeated cells there.
     seeded = fit.trunk >= 0
     copies = int((cells.duplicated() & (seeded | ~seeded.any())).sum())
     if copies:

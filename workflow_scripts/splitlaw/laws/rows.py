@@ -233,7 +233,7 @@ def make_rows(table: Table, frame: Frame) -> Rows:
 def _shared_trunks(table: Table) -> tuple[Indices, bool]:
     """Trunks with two rows or more, numbered; and whether a size has several of them.
 
-    The effect of a trunk with a single row cannot be told from the noise of that row.
+    The effect of a trunk with a single row and the noise of that row cannot be separated.
     """
     if (table.trunk < 0).all():
         return np.full(len(table), -1, dtype=np.intp), False
