@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 ENVS = Path(__file__).parent.parent / "envs"
-LAW = ("numpy", "pandas", "pydantic", "PyYAML", "ruamel.yaml", "scipy")
+LAW = ("numpy", "pandas", "pydantic", "PyYAML", "ruamel.yaml", "scipy", "threadpoolctl")
 TRAIN_HEAD = """\
 # For --sdm conda: the pins of requirements.lock, which `make` uses; tests/test_envs.py writes this
 # file. train.post-deploy.sh adds what does not fit its own metadata.

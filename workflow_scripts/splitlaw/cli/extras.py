@@ -9,7 +9,6 @@ EXTRAS = {
         "pydantic",
         "rensa",
         "sklearn",
-        "threadpoolctl",
         "tokenizers",
         "tqdm",
         "yaml",

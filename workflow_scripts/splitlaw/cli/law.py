@@ -1,8 +1,7 @@
-"""Commands that require only numpy, pandas and scipy: the law, the plan, predictions."""
+"""Commands that require neither torch nor a checkout: the law, the plan, predictions."""
 
 from __future__ import annotations
 
-import os
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Sequence
 
@@ -49,9 +48,6 @@ def add_fit_law(parser: ArgumentParser) -> None:
 
 def run_fit_law(args: Namespace) -> None:
     """Fit a scaling law to a table of losses: losses.csv in, fit.json out."""
-    # The matrices of a fit are small: BLAS with two threads takes twice as long as with one. The
-    # variable is read when numpy is first imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from splitlaw.common.step_line import StepLine
     from splitlaw.laws import fit_table
 
