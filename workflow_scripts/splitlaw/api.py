@@ -1,7 +1,8 @@
 """The Python interface: from a table of losses to a law, from a law to a plan.
 
 The same functions are at the top of the package: `splitlaw.fit_law`, `splitlaw.plan`,
-`splitlaw.predict_loss`, `splitlaw.load_law`. They need numpy, pandas, scipy and threadpoolctl, not torch.
+`splitlaw.predict_loss`, `splitlaw.load_law`. They need numpy, pandas, scipy and threadpoolctl, not
+torch.
 """
 
 from __future__ import annotations
