@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from splitlaw.experiment.grid import Grid
     from splitlaw.stages.grid import Job
 
 JOB = {
@@ -36,8 +37,11 @@ JOB = {
 }
 
 
-def job_of(results: Path, split: str) -> "Job":
-    """A job that trains models of one layer on the planted tokens in `results`."""
+def job_of(results: Path, split: str, *, grid: "Grid | None" = None) -> "Job":
+    """A job that trains models of one layer on the planted tokens in `results`.
+
+    Without `grid` it has no runs of a grid.
+    """
     from splitlaw.experiment.grid import Grid
     from splitlaw.experiment.settings import TrainingConfig
     from splitlaw.experiment.shape import Shape
@@ -59,7 +63,7 @@ def job_of(results: Path, split: str) -> "Job":
             betas=(0.9, 0.95),
             clip=1.0,
         ),
-        grid=Grid(batch_tokens=64, cells=(), unsplit=()),
+        grid=grid or Grid(batch_tokens=64, cells=(), unsplit=()),
         results=results,
         test_tokens=10**6,
     )

@@ -94,6 +94,7 @@ def change(config, path, value):
         ),
         ("grid.repeat", {"seeds": [0], "pretrain_tokens": [983040]}, "which grid.seeds has too"),
         ("grid.repeat", {"seeds": [1], "pretrain_tokens": [7]}, "grid.fit.pretrain_tokens lacks"),
+        ("grid.replay", [0, 1], "grid.replay[1] is 1; give a number below 1"),
         ("training.batch_tokens", 2000, "give a multiple of model.context"),
         ("grid.adaptive", {"start": 6, "rounds": 2}, "grid.adaptive has no stop_regret; add it"),
         ("grid.adaptive", {**ADAPTIVE, "start": 2}, "grid.adaptive.start is 2; give at least 3"),

@@ -78,3 +78,19 @@ def test_the_general_prefix_is_shared_by_all_domains():
 def test_a_run_with_impossible_steps_is_refused(run):
     with pytest.raises(UserError):
         Run(domain=run[0], pretrain_steps=run[1], specialize_steps=run[2])
+
+
+def test_replay_changes_the_stream_of_the_branch_alone():
+    run = Run(domain="law", pretrain_steps=50, specialize_steps=50, replay=0.1)
+    plain = lineage_of("law", 50, 50)
+    assert [segment.stop for segment in run.lineage(0.2)] == [segment.stop for segment in plain]
+    streams = [segment.domain for segment in run.lineage(0.2)]
+    assert streams == [GENERAL, "law-replay-0.1", "law-replay-0.1"]
+    assert run.mixture == {GENERAL: 1, "law": 9}
+
+
+@pytest.mark.parametrize(("domain", "replay"), [("law", 1.0), ("law", -0.1), (GENERAL, 0.5)])
+def test_an_impossible_share_of_replay_is_refused(domain, replay):
+    steps = {"pretrain_steps": 5, "specialize_steps": 5 if domain == "law" else 0}
+    with pytest.raises(UserError, match="give a share from 0 to below 1"):
+        Run(domain=domain, replay=replay, **steps)

@@ -140,6 +140,8 @@ Positive = Annotated[Count, Field(ge=1)]
 """A whole number of at least 1."""
 Fraction = Annotated[Number, Field(gt=0, lt=1)]
 """A number between 0 and 1, both excluded."""
+Share = Annotated[Number, Field(ge=0, lt=1)]
+"""A number of at least 0 and below 1."""
 Values = Annotated[tuple[Item, ...], Field(strict=False)]
 """A list, which is kept as a tuple."""
 Distinct = Annotated[

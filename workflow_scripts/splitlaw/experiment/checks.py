@@ -77,6 +77,8 @@ def check_adaptive(
     """
     if grid.adaptive is None:
         return
+    if any(grid.replay):
+        raise ValueError("grid.adaptive: chooses no shares of grid.replay; remove one of the two")
     if not grids:
         raise ValueError("grid.adaptive: all sizes are in holdout_sizes; leave one out of it")
     start, seed, most = grid.adaptive.start, grid.seeds[0], grid.adaptive.max_tokens

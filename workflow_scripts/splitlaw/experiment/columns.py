@@ -10,6 +10,8 @@ seed""".split()
     + LOSS_COLUMNS
 )
 """`losses.csv`: one row per cooled-down grid model and evaluated domain."""
+REPLAY = ["replay", "replay_tokens"]
+"""Further columns of `losses.csv`, where a grid has branches with replay."""
 COMPARISON = (
     """strategy seed size budget domain params flops pretrain_tokens specialize_tokens
 predicted_loss""".split()

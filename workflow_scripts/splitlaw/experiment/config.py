@@ -7,6 +7,7 @@ Configuration flows one way: `config.yaml`, the models here, canonical JSON in a
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -141,8 +142,12 @@ class RunsConfig(Settings):
         """Training tokens of a domain that the longest run reads; 0 where text may be repeated."""
         longest = 0
         for size in self.sizes:
-            runs = self.grid_of(size).runs(domain)
-            steps = [r.pretrain_steps if domain == GENERAL else r.specialize_steps for r in runs]
+            grid = self.grid_of(size)
+            if domain == GENERAL:
+                most = max(grid.replay)
+                steps = [*grid.unsplit, *(math.ceil(d + most * s) for d, s in grid.cells)]
+            else:
+                steps = [math.ceil((1 - min(grid.replay)) * s) for _, s in grid.cells]
             if not self.execution_of(size).repeat:
                 longest = max(longest, *steps)
         return longest * self.training.batch_tokens

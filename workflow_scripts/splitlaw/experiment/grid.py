@@ -15,9 +15,11 @@ class Grid:
     batch_tokens: int
     """Tokens in a step."""
     cells: tuple[tuple[int, int], ...]
-    """(D, D') in steps of every branch, the same for each domain."""
+    """Steps of trunk and branch of every branch, the same for each domain."""
     unsplit: tuple[int, ...]
     """Totals in steps of the runs on general text alone."""
+    replay: tuple[float, ...] = (0,)
+    """Shares of general text in branches; every cell has a branch with each."""
 
     def runs(self, domain: str) -> list[Run]:
         """The runs on a domain, or the unsplit ones of `general`."""
@@ -27,8 +29,14 @@ class Grid:
                 for total in self.unsplit
             ]
         return [
-            Run(domain=domain, pretrain_steps=pretrain, specialize_steps=specialize)
+            Run(
+                domain=domain,
+                pretrain_steps=pretrain,
+                specialize_steps=specialize,
+                replay=replay,
+            )
             for pretrain, specialize in self.cells
+            for replay in self.replay
         ]
 
 
@@ -57,4 +65,9 @@ def make_grid(part: CellsConfig, config: GridConfig, *, batch_tokens: int, param
     totals |= {round(tokens / batch_tokens) for tokens in part.unsplit_tokens}
     longest = round(config.trunk_tokens / batch_tokens)
     unsplit = sorted(total for total in totals if total <= longest)
-    return Grid(batch_tokens=batch_tokens, cells=tuple(cells), unsplit=tuple(unsplit))
+    return Grid(
+        batch_tokens=batch_tokens,
+        cells=tuple(cells),
+        unsplit=tuple(unsplit),
+        replay=config.replay,
+    )

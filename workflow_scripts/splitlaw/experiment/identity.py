@@ -55,7 +55,10 @@ def grid_json(config: RunsConfig, size: str, seed: int) -> str:
     """The runs of the grid of a size and seed."""
     grid = config.grid_of(size, seed)
     split = config.split_of(size)
-    return runs_json(config, size, split=split, cells=grid.cells, unsplit=grid.unsplit)
+    runs = {"cells": grid.cells, "unsplit": grid.unsplit}
+    if any(grid.replay):
+        runs["replay"] = grid.replay
+    return runs_json(config, size, split=split, **runs)
 
 
 def planned_json(config: RunsConfig, size: str, split: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 
 from splitlaw.common.errors import UserError
@@ -18,6 +19,8 @@ from splitlaw.experiment.schedule import cooldown_start
 
 GENERAL = "general"
 """The domain of general text."""
+LARGEST_PERIOD = 1000
+"""Windows over which a branch has exactly its share of replay: shares have three decimals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,7 @@ Lineage = tuple[Segment, ...]
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Run:
-    """One cooled-down model: D general steps, then D' steps on a domain.
+    """One cooled-down model: D general steps, then a branch on a domain.
 
     An unsplit run has the domain `general` and no specialisation steps.
     """
@@ -47,7 +50,9 @@ class Run:
     pretrain_steps: int
     """D in steps."""
     specialize_steps: int
-    """D' in steps."""
+    """Steps of the branch: D' in steps, where no general text is replayed."""
+    replay: float = 0.0
+    """Share of the branch's windows that are general text, mixed with those of the domain."""
 
     def __post_init__(self) -> None:
         if self.pretrain_steps < 0 or self.specialize_steps < 0 or not self.total:
@@ -60,11 +65,30 @@ class Run:
                 f"a run on {self.domain} with {self.specialize_steps} specialisation steps; "
                 "runs on general have none, and runs on a domain have at least 1"
             )
+        if not 0 <= self.replay < 1 or (self.replay and self.domain == GENERAL):
+            raise UserError(
+                f"a run on {self.domain} with a replay of {self.replay}; give a share from 0 to "
+                "below 1, and 0 on general"
+            )
 
     @property
     def total(self) -> int:
-        """D + D' in steps."""
+        """Steps of the trunk and the branch."""
         return self.pretrain_steps + self.specialize_steps
+
+    @property
+    def stream(self) -> str:
+        """The stream that the branch reads. No domain has such a name: theirs have no hyphen."""
+        return f"{self.domain}-replay-{self.replay:g}" if self.replay else self.domain
+
+    @property
+    def mixture(self) -> dict[str, int]:
+        """Weights of general and domain windows in the branch's stream; empty without replay."""
+        if not self.replay:
+            return {}
+        share = Fraction(self.replay).limit_denominator(LARGEST_PERIOD)
+        general = max(1, share.numerator)
+        return {GENERAL: general, self.domain: max(1, share.denominator - general)}
 
     def lineage(self, cooldown_fraction: float) -> Lineage:
         """The segments of the run, in order; neighbours differ in stream or in schedule."""
@@ -72,7 +96,7 @@ class Run:
         cuts = sorted({0, self.pretrain_steps, cooldown, self.total})
         return tuple(
             Segment(
-                domain=GENERAL if begin < self.pretrain_steps else self.domain,
+                domain=GENERAL if begin < self.pretrain_steps else self.stream,
                 total=None if begin < cooldown else self.total,
                 stop=end,
             )

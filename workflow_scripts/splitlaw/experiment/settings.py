@@ -16,6 +16,7 @@ from splitlaw.experiment.base import (
     Positive,
     Seeds,
     Settings,
+    Share,
     Values,
 )
 
@@ -118,6 +119,10 @@ class GridConfig(Settings):
     """Runs of the sizes that the law is fitted to."""
     holdout: CellsConfig
     """Runs of `holdout_sizes`, with the same keys as `fit`."""
+    replay: Annotated[Distinct[Share], Field(min_length=1)] = (0,)
+    """Shares of general text that is mixed into the batches of a branch. Every cell has a branch
+    with each share, of the same number of tokens; a share above 0 adds the loss of every branch on
+    general text to the table."""
     repeat: RepeatConfig | None = None
     """Additional seeds that train a part of the grid; by default none."""
     adaptive: AdaptiveConfig | None = None

@@ -226,14 +226,17 @@ def trunk_work(config: RunsConfig, size: str, seed: int | None = None) -> Work:
 def branch_work(config: RunsConfig, size: str, domain: str, seed: int | None = None) -> Work:
     """The work of the `specialize` job of a size, domain and seed.
 
-    For `general` these are the unsplit runs, which are evaluated on every domain.
+    For `general` these are the unsplit runs, which are evaluated on every domain. Branches are
+    evaluated on general text too where the grid has replay.
     """
+    grid = config.grid_of(size, seed)
+    of_branch = 2 if any(grid.replay) else 1
     return runs_work(
         config,
         size,
-        config.grid_of(size, seed).runs(domain),
+        grid.runs(domain),
         shared_with=grid_runs(config, size, seed),
-        evaluated=1 + len(config.domain_names) if domain == GENERAL else 1,
+        evaluated=1 + len(config.domain_names) if domain == GENERAL else of_branch,
     )
 
 

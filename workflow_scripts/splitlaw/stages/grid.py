@@ -13,7 +13,7 @@ import pandas as pd
 from splitlaw.common import provenance
 from splitlaw.common.files import atomic_path, read_json, write_json
 from splitlaw.common.progress import Progress
-from splitlaw.experiment.columns import BRANCH, LOSS_COLUMNS, LOSSES, UNSPLIT
+from splitlaw.experiment.columns import BRANCH, LOSS_COLUMNS, LOSSES, REPLAY, UNSPLIT
 from splitlaw.experiment.grid import Grid
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, in_training_order, trunk_prefix
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
@@ -57,6 +57,7 @@ class Job:
                 batch_tokens=training.batch_tokens,
                 cells=tuple((int(d), int(s)) for d, s in config["cells"]),
                 unsplit=tuple(config["unsplit"]),
+                replay=tuple(config.get("replay", (0,))),
             ),
             results=results,
             test_tokens=config["test_tokens"],
@@ -98,6 +99,22 @@ class Job:
             for domain in domains
         }
 
+    def evaluated(self, domain: str, domains: Sequence[str]) -> list[str]:
+        """The domains, of `domains` and `general`, that the runs on `domain` are evaluated on."""
+        if domain == GENERAL:
+            return [GENERAL, *domains]
+        return [domain, GENERAL] if self.with_replay else [domain]
+
+    @property
+    def with_replay(self) -> bool:
+        """Whether branches replay general text and are evaluated on it."""
+        return any(self.grid.replay)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the job's table of losses."""
+        return [*LOSSES, *REPLAY] if self.with_replay else LOSSES
+
     def lineage(self, run: Run) -> Lineage:
         """The lineage of a run with this job's schedule."""
         return run.lineage(self.training.cooldown_fraction)
@@ -108,7 +125,8 @@ class Job:
 
     def folder_name(self, run: Run) -> str:
         """Name of a run's folder, from its tokens."""
-        return f"D{self.tokens(run.pretrain_steps)}-S{self.tokens(run.specialize_steps)}"
+        name = f"D{self.tokens(run.pretrain_steps)}-S{self.tokens(run.specialize_steps)}"
+        return f"{name}-r{run.replay:g}" if run.replay else name
 
     def folder(self, run: Run) -> Path:
         """Folder of a run of the grid."""
@@ -144,18 +162,20 @@ def specialize(
 ) -> None:
     """Train and evaluate the branches on a domain, or the unsplit runs if it is `general`.
 
-    A branch is evaluated on its own domain, an unsplit run on `general` and all `domains`.
+    A branch is evaluated on its own domain, and on `general` where the grid has replay. An unsplit
+    run is evaluated on `general` and all `domains`.
     """
-    trainer = job.trainer(sorted({GENERAL, domain}), execution, domain)
-    windows = job.windows([GENERAL, *domains] if domain == GENERAL else [domain])
     runs = {job.lineage(run): run for run in job.grid.runs(domain)}
+    mixtures = {run.stream: run.mixture for run in runs.values() if run.replay}
+    trainer = job.trainer(sorted({GENERAL, domain}), execution, domain, mixtures)
+    windows = job.windows(job.evaluated(domain, domains))
     trainer.expect(list(runs))
     rows = []
     for lineage in in_training_order(runs):
         run = runs[lineage]
         losses = train_and_evaluate(job, trainer, run, windows, job.folder(run))
         rows += [losses_row(job, trainer, run, name, loss) for name, loss in losses.items()]
-    trainer.world.on_main(lambda: write_table(out, rows, LOSSES))
+    trainer.world.on_main(lambda: write_table(out, rows, job.columns))
     finish(trainer)
 
 
@@ -226,7 +246,7 @@ def losses_row(
     job: Job, trainer: Trainer, run: Run, domain: str, losses: Mapping[str, float]
 ) -> dict[str, Any]:
     """A row of `losses.csv`."""
-    row = table_row(job, run, domain, losses)
+    row = table_row(job, run, domain, losses) | replay_columns(job, trainer, run)
     unique = {name: trainer.streams[name].unique_tokens for name in (GENERAL, run.domain)}
     return {
         **row,
@@ -239,6 +259,18 @@ def losses_row(
         "unique_pretrain_tokens": min(row["pretrain_tokens"], unique[GENERAL]),
         "unique_specialize_tokens": min(row["specialize_tokens"], unique[run.domain]),
         "trunk": f"{job.size}-seed{job.seed}-D{row['pretrain_tokens']}",
+    }
+
+
+def replay_columns(job: Job, trainer: Trainer, run: Run) -> dict[str, Any]:
+    """The share and the tokens of replay of a run, and its tokens of the domain alone."""
+    if not run.replay:
+        return {"replay": 0.0, "replay_tokens": 0}
+    windows = trainer.streams.windows_read(run.stream, run.specialize_steps)
+    return {
+        "specialize_tokens": windows[run.domain] * job.shape.context,
+        "replay": run.replay,
+        "replay_tokens": windows[GENERAL] * job.shape.context,
     }
 
 

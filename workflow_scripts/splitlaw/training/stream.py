@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import digest, read_json
-from splitlaw.experiment.lineage import Lineage, last_stream_start
+from splitlaw.experiment.lineage import GENERAL, Lineage, last_stream_start
 from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.tokens import open_tokens
@@ -77,13 +77,22 @@ class MixedStream:
     """
 
     def __init__(
-        self, sources: Mapping[str, TokenStream], weights: Mapping[str, int], *, seed: int
+        self,
+        sources: Mapping[str, TokenStream],
+        weights: Mapping[str, int],
+        *,
+        seed: int,
+        begin: Mapping[str, int] | None = None,
     ) -> None:
-        """`weights` has the same keys as `sources`."""
+        """`weights` has the same keys as `sources`.
+
+        `begin` is the first window that is read of a source; by default 0.
+        """
         self.names = sorted(weights)  # so that the order of the configuration changes nothing
         self.sources = [sources[name] for name in self.names]
         self.batch = self.sources[0].batch
         self._weights = np.array([weights[name] for name in self.names])
+        self._begin = [(begin or {}).get(name, 0) for name in self.names]
         self._entropy = [seed, *(crc32(name.encode()) for name in self.names)]
         self._period = -1
         self._source: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -106,7 +115,7 @@ class MixedStream:
         period, place = divmod(number, int(self._weights.sum()))
         self._draw(period)
         source = self._source[place]
-        before = period * int(self._weights[source])
+        before = self._begin[source] + period * int(self._weights[source])
         return self.sources[source].window(before + int(self._rank[place]))
 
     def _draw(self, period: int) -> None:
@@ -163,13 +172,22 @@ class Streams:
         if last.domain not in self.mixtures:
             self._check_length(last.domain, steps * self.batch)
             return self[last.domain]
-        mixed = self._mixed(self.mixtures[last.domain])
+        # General text continues where the trunk stopped, so that replayed text is new as long as
+        # there is any.
+        begin = {GENERAL: last_stream_start(lineage) * self.batch}
+        mixed = self._mixed(last.domain, begin)
         for domain, windows in mixed.windows_read(steps).items():
-            self._check_length(domain, windows)
+            self._check_length(domain, begin.get(domain, 0) + windows)
         return mixed
 
-    def _mixed(self, weights: Mapping[str, int]) -> MixedStream:
-        return MixedStream({domain: self[domain] for domain in weights}, weights, seed=self.seed)
+    def windows_read(self, mixture: str, steps: int) -> dict[str, int]:
+        """Number of windows of each domain in the first `steps` batches of a mixture."""
+        return self._mixed(mixture).windows_read(steps)
+
+    def _mixed(self, name: str, begin: Mapping[str, int] | None = None) -> MixedStream:
+        weights = self.mixtures[name]
+        sources = {domain: self[domain] for domain in weights}
+        return MixedStream(sources, weights, seed=self.seed, begin=begin)
 
     def _check_length(self, domain: str, windows: int) -> None:
         """Refuse to read more windows of a domain than an epoch has, unless `repeat` is true."""
