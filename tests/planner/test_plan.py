@@ -39,7 +39,8 @@ def test_the_file_holds_what_the_contract_names(fit):
     assert set(content) >= {"expected_regret", "expected_regret_relative"}
     assert set(content["interval"]) == {"pretrain_tokens", "fraction_general"}
     for entry in content["baselines"]:
-        keys = "strategy pretrain_tokens specialize_tokens predicted_loss probability_worse"
+        keys = "strategy pretrain_tokens specialize_tokens predicted_loss probability_worse "
+        keys += "compute_multiplier"
         assert set(entry) >= set(keys.split())
     for entry in content["candidates"]:
         assert set(entry) >= {"law", "weight", "fraction_general", "regret"}
@@ -72,6 +73,36 @@ def test_joint_training_has_no_prediction(fit):
     assert set(map(tuple, joint["predicted_loss"].values())) == {(None, None, None)}
     assert joint["probability_worse"] is None
     assert "joint              no prediction" in made.summary()
+
+
+def test_a_baseline_reaches_the_plans_loss_with_its_multiple_of_the_flops(fit):
+    made = plan(fit, flops=C, params=N)
+    target, names = made.predicted_mean_loss[0], list(fit.domains)
+    share = {"two_stage_90": 0.9, "half": 0.5, "scratch": 0.0}
+    found = {entry.strategy: entry.compute_multiplier for entry in made.baselines}
+    for strategy, general in share.items():
+        value, low, high = found[strategy]
+        assert 1 < low <= value <= high
+        tokens = value * made.tokens
+        point = {
+            "params": N,
+            "pretrain_tokens": general * tokens,
+            "specialize_tokens": (1 - general) * tokens / 3,
+        }
+        losses = fit.predict(pd.DataFrame([{**point, "domain": name} for name in names]))["loss"]
+        # The multiplier errs by at most 1%, and losses fall as a power of at most 0.5.
+        assert losses.mean() == pytest.approx(target, rel=5e-3)
+    assert found["joint"] is None
+    assert Plan.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_no_budget_may_reach_the_loss_of_the_plan():
+    # General text alone leaves a loss that grows with G, at any D.
+    made = plan(law("coupled", 2, draws=4, G=1.0), flops=C, params=N)
+    found = {entry.strategy: entry.compute_multiplier for entry in made.baselines}
+    assert found["no_split"] == (None, None, None)
+    assert "×>1000" in made.summary()
+    json.dumps(made.to_json(), allow_nan=False)
 
 
 def test_no_baseline_is_predicted_to_be_better(fit):

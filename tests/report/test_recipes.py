@@ -8,9 +8,10 @@ from planted_results import plant_finals
 
 from splitlaw.common.statistics import NORMAL_90, ratio_stderr
 from splitlaw.experiment.strategies import OPTIMAL
+from splitlaw.planner import multipliers_of_gains
 from splitlaw.report import tables_plan
 from splitlaw.report.inputs import read_inputs, read_recipes
-from splitlaw.stages.final_results import rows_of_plan
+from splitlaw.stages.final_results import plan_options, rows_of_plan
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,17 @@ def test_a_recipe_that_the_law_does_not_cover_has_no_predicted_gain(planted):
     recipes = read_recipes(dataclasses.replace(inputs, plan=plan))
     known = {recipe.strategy: recipe.predicted_gain is not None for recipe in recipes[1:]}
     assert {name for name, predicted in known.items() if not predicted} == {"two_stage_90", "joint"}
+
+
+def test_the_multiplier_of_a_gain_that_was_measured_as_predicted_is_the_predicted_one(planted):
+    inputs = read_inputs(planted)
+    half = next(r for r in read_recipes(inputs) if r.strategy == "half")
+    gain = {"half": (half.predicted_gain[0], 0.0, 2 * half.predicted_gain[0])}
+    value, low, high = multipliers_of_gains(inputs.fit, gain, **plan_options(inputs.plan))["half"]
+    assert value == pytest.approx(half.multiplier[0], rel=1e-3)
+    assert low == pytest.approx(1.0)
+    assert high is None or high > value
+    assert half.measured_multiplier[1] < half.measured_multiplier[0]
 
 
 def test_verdicts(recipes):

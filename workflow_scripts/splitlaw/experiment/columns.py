@@ -38,8 +38,12 @@ BENCHMARK_GAINS = (
 
 `against` is the strategy of that model: `no_split` or `joint`."""
 GAINS = """size params budget flops fraction_general seeds system against task metric gain stderr
-seed_spread predicted predicted_low predicted_high verdict""".split()
-"""`compare/gains.csv`: one row per size, budget, system, strategy, task and metric."""
+seed_spread predicted predicted_low predicted_high multiplier multiplier_low multiplier_high
+verdict""".split()
+"""`compare/gains.csv`: one row per size, budget, system, strategy, task and metric.
+
+`multiplier`: how many times the FLOPs the strategy needs for the measured gain, under the law;
+`inf` where no budget up to 1,000 times suffices."""
 LEARNING_RATES = "size params learning_rate tokens loss loss_stderr".split()
 """`rates.csv`: one row per size and peak learning rate."""
 TRAIN_LOG = "step tokens domain learning_rate loss gradient_norm".split()

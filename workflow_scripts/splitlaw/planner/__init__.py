@@ -6,8 +6,18 @@
 
 from splitlaw.planner.frontier import frontier, splits_at
 from splitlaw.planner.inverse import least_compute
+from splitlaw.planner.multiplier import multipliers_of_gains
 from splitlaw.planner.next_runs import next_runs
 from splitlaw.planner.plan import plan
 from splitlaw.planner.result import Baseline, Plan
 
-__all__ = ["Baseline", "Plan", "frontier", "least_compute", "next_runs", "plan", "splits_at"]
+__all__ = [
+    "Baseline",
+    "Plan",
+    "frontier",
+    "least_compute",
+    "multipliers_of_gains",
+    "next_runs",
+    "plan",
+    "splits_at",
+]

@@ -20,6 +20,11 @@ LEAST_DRAWS = 100
 has five of them below it."""
 
 
+def most_draws(domains: int) -> int:
+    """Draws that an interval of a plan of so many domains uses."""
+    return max(LEAST_DRAWS, WORK_OF_DRAWS // domains)
+
+
 @dataclass(frozen=True)
 class DrawnPlan:
     """The optima of the draws, and the expected regret of a plan."""
@@ -52,8 +57,7 @@ def drawn_plan(problem: Problem, split: Split, *, draws: int | None = None) -> D
     a draw is the best of all optima, those of other draws and the split itself included, under it.
     At most `draws` are used, by default as many as an interval needs.
     """
-    most = draws or max(LEAST_DRAWS, WORK_OF_DRAWS // problem.domains)
-    few = problem.surface.first(most)
+    few = problem.surface.first(draws or most_draws(problem.domains))
     if few.fit.n_draws == 0:
         return DrawnPlan(np.zeros(0), np.zeros(0), np.zeros((0, 1)))
     optima = tabulated_optima(Problem(few, problem.constraint), drawn=True)

@@ -9,9 +9,10 @@ from splitlaw.common.errors import UserError
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array, Constraint, Split, fraction
 from splitlaw.planner.draws import Points, drawn_plan, ends
+from splitlaw.planner.multiplier import BudgetCurves
 from splitlaw.planner.optima import tabulated_optima
 from splitlaw.planner.problem import Problem
-from splitlaw.planner.result import NO_LOSS, Baseline, Candidate, Plan
+from splitlaw.planner.result import NO_LOSS, Baseline, Candidate, Multiplier, Plan
 from splitlaw.planner.search import best_split
 from splitlaw.planner.sizes import best_size
 from splitlaw.planner.strategies import WHOLE, Recipe, recipes
@@ -99,6 +100,7 @@ def _plan(task: Task, flops: float, problem: Problem, split: Split, gap: float) 
     constraint = problem.constraint
     baselines = recipes(constraint, int(split.pretrain), [int(s) for s in split.specialize])
     points = Points.of(problem.surface, split, baselines)
+    multipliers = BudgetCurves.around(problem.surface, constraint).for_split(split)
     drawn = drawn_plan(problem, split)
     pretrain, share = float(split.pretrain), float(_fraction(split, constraint))
     regret = drawn.expected_regret
@@ -120,7 +122,8 @@ def _plan(task: Task, flops: float, problem: Problem, split: Split, gap: float) 
         expected_regret=regret,
         expected_regret_relative=None if regret is None else regret / float(split.mean),
         baselines=tuple(
-            _baseline(recipe, points, number) for number, recipe in enumerate(baselines, start=1)
+            _baseline(recipe, points, number, multipliers.get(recipe.strategy))
+            for number, recipe in enumerate(baselines, start=1)
         ),
         candidates=_candidates(task, problem, split),
         weights=dict(zip(names, task.setting.weights.tolist(), strict=True)),
@@ -135,7 +138,9 @@ def _fraction(split: Split, constraint: Constraint) -> Array:
     return fraction(split.pretrain, split.specialize, constraint.trunks)
 
 
-def _baseline(recipe: Recipe, points: Points, number: int) -> Baseline:
+def _baseline(
+    recipe: Recipe, points: Points, number: int, multiplier: Multiplier | None
+) -> Baseline:
     """A baseline, without a loss where no law covers it or the law is infinite."""
     names, members = points.surface.setting.domains, points.surface.fit.members
     mean = points.mean(number) if recipe.predictable else NO_LOSS
@@ -149,6 +154,7 @@ def _baseline(recipe: Recipe, points: Points, number: int) -> Baseline:
         predicted_mean_loss=mean,
         law=law if known else None,
         probability_worse=points.probability_worse(number) if known else None,
+        compute_multiplier=multiplier if known else None,
     )
 
 

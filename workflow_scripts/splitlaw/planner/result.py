@@ -12,6 +12,8 @@ from splitlaw.planner.summary import summarise, to_html
 Loss: TypeAlias = tuple[float, float, float] | tuple[None, None, None]
 """A loss and its 90% interval, in nats per token; None where the law has no finite value."""
 NO_LOSS: Loss = (None, None, None)
+Multiplier: TypeAlias = tuple[float | None, float | None, float | None]
+"""A multiple of a budget and its 90% interval; None where no budget up to 1,000 times suffices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,10 @@ class Baseline:
     probability_worse: float | None
     """Share of the draws in which the mean loss exceeds the plan's; None without draws, and where
     there is no predicted loss."""
+    compute_multiplier: Multiplier | None = None
+    """How many times the plan's FLOPs this recipe needs to reach the plan's predicted loss, with
+    its 90% interval. An entry is None where no budget does; None where no law covers the
+    strategy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +158,7 @@ class Plan:
                     **entry,
                     "predicted_loss": _tuples(entry["predicted_loss"]),
                     "predicted_mean_loss": tuple(entry["predicted_mean_loss"]),
+                    "compute_multiplier": _tuple(entry.get("compute_multiplier")),
                 }
             )
             for entry in plan["baselines"]
@@ -166,6 +173,10 @@ class Plan:
 
 def _tuples(lists: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(values) for name, values in lists.items()}
+
+
+def _tuple(values: Any) -> Any:
+    return None if values is None else tuple(values)
 
 
 def _to_json(value: Any) -> Any:

@@ -5,6 +5,12 @@ from typing import Any
 
 from splitlaw.common.display import section, table
 
+FLOPS_HEAD = "FLOPs for this loss"
+"""Head of the column of compute multipliers."""
+
+NO_BUDGET = ">1000"
+"""Text of a multiplier where no budget up to 1,000 times the plan's reaches its loss."""
+
 
 def summarise(plan: Mapping[str, Any]) -> str:
     """The split, the expected losses beside those of the baselines, and the warnings."""
@@ -13,13 +19,10 @@ def summarise(plan: Mapping[str, Any]) -> str:
         f"{'':<22}{'tokens':>10}{'share':>8}",
         *_split(plan),
         "",
-        f"{'':<22}{'mean loss':>10}{'90%':>18}{'worse in':>10}",
-        _row("this split", plan["predicted_mean_loss"], None),
+        f"{'':<22}{'mean loss':>10}{'90%':>18}{'worse in':>10}{FLOPS_HEAD:>24}",
+        _row(_cells("this split", plan["predicted_mean_loss"])),
     ]
-    lines += [
-        _row(entry["strategy"], entry["predicted_mean_loss"], entry["probability_worse"])
-        for entry in plan["baselines"]
-    ]
+    lines += [_row(_baseline(entry)) for entry in plan["baselines"]]
     if plan["expected_regret"] is not None:
         lines.append(
             f"expected regret {plan['expected_regret']:.2g} nats per token "
@@ -32,17 +35,14 @@ def summarise(plan: Mapping[str, Any]) -> str:
 def to_html(plan: Mapping[str, Any]) -> str:
     """Two tables: tokens by domain, and mean losses of the split and of the baselines."""
     tokens = [[name, f"{count:,.0f}", f"{share:.1%}"] for name, count, share in _shares(plan)]
-    losses = [_cells("this split", plan["predicted_mean_loss"], None)]
-    losses += [
-        _cells(entry["strategy"], entry["predicted_mean_loss"], entry["probability_worse"])
-        for entry in plan["baselines"]
-    ]
+    losses = [_cells("this split", plan["predicted_mean_loss"])]
+    losses += [_baseline(entry) for entry in plan["baselines"]]
     low, high = plan["interval"]["fraction_general"]
     title = (
         f"{plan['flops']:.3g} FLOPs, {plan['params']:.3g} parameters, {plan['trunk']} trunk: "
         f"{plan['fraction_general']:.1%} general (90%: {low:.1%} to {high:.1%})"
     )
-    heads = ["", "tokens", "share"], ["", "mean loss", "90%", "worse in"]
+    heads = ["", "tokens", "share"], ["", "mean loss", "90%", "worse in", FLOPS_HEAD]
     return section(title, [table(heads[0], tokens), table(heads[1], losses)], plan["warnings"])
 
 
@@ -65,15 +65,39 @@ def _split(plan: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _row(name: str, loss: Sequence[float | None], worse: float | None) -> str:
-    name, value, interval, share = _cells(name, loss, worse)
-    return f"{name:<19}{value:>13}{interval:>18}{share:>10}".rstrip()
+def _row(cells: Sequence[str]) -> str:
+    name, value, interval, share, multiplier = cells
+    return f"{name:<19}{value:>13}{interval:>18}{share:>10}{multiplier:>24}".rstrip()
 
 
-def _cells(name: str, loss: Sequence[float | None], worse: float | None) -> list[str]:
-    """A row of the losses: name, value, interval, probability of being worse."""
+def _baseline(entry: Mapping[str, Any]) -> list[str]:
+    """The row of a baseline; plans of earlier versions have no multiplier."""
+    multiplier = multiplier_text(entry.get("compute_multiplier"))
+    return _cells(
+        entry["strategy"], entry["predicted_mean_loss"], entry["probability_worse"], multiplier
+    )
+
+
+def _cells(
+    name: str, loss: Sequence[float | None], worse: float | None = None, multiplier: str = ""
+) -> list[str]:
+    """A row of the losses: name, value, interval, probability of being worse, multiplier."""
     value, low, high = loss
     if value is None:
-        return [name, "no prediction", "", ""]
+        return [name, "no prediction", "", "", ""]
     interval = "" if low is None or high is None or low == high else f"{low:.4f} to {high:.4f}"
-    return [name, f"{value:.4f}", interval, "" if worse is None else f"{worse:.0%}"]
+    return [name, f"{value:.4f}", interval, "" if worse is None else f"{worse:.0%}", multiplier]
+
+
+def multiplier_text(multiplier: Sequence[float | None] | None) -> str:
+    """A compute multiplier with its interval: 5.82 (4.07 to 9.19), or >1000 without a budget."""
+    if multiplier is None:
+        return ""
+    value, low, high = (_times(number) for number in multiplier)
+    return f"×{value}" if low == high else f"×{value} ({low} to {high})"
+
+
+def _times(number: float | None) -> str:
+    if number is None:
+        return NO_BUDGET
+    return f"{number:.2f}" if number < 10 else f"{number:.0f}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -19,7 +17,7 @@ from splitlaw.planner import splits_at
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import percent
-from splitlaw.stages.final_results import Json, plan_weights
+from splitlaw.stages.final_results import Json, plan_options
 from splitlaw.stages.recipe_results import RecipeResult, predicted_means
 
 LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
@@ -38,7 +36,7 @@ def frontier_table(
     fit: FitResult, plan: Json, fractions: npt.NDArray[np.float64] | int = FRACTIONS
 ) -> pd.DataFrame:
     """Mean loss at each general fraction at the plan's budget, by law."""
-    return planned_frontier(fit, fractions=fractions, **_of_plan(plan))
+    return planned_frontier(fit, fractions=fractions, **plan_options(plan))
 
 
 def above_plan(fit: FitResult, plan: Json) -> pd.DataFrame:
@@ -47,7 +45,7 @@ def above_plan(fit: FitResult, plan: Json) -> pd.DataFrame:
     Columns `fraction_general`, `loss`, and `low`, `high`, the 90% interval, in which both losses
     are of the same draw.
     """
-    splits = splits_at(fit, fractions=np.linspace(0, 1, FRACTIONS), **_of_plan(plan))
+    splits = splits_at(fit, fractions=np.linspace(0, 1, FRACTIONS), **plan_options(plan))
     entries = [
         {
             "pretrain_tokens": part["pretrain_tokens"].iloc[0],
@@ -60,19 +58,6 @@ def above_plan(fit: FitResult, plan: Json) -> pd.DataFrame:
     table = pd.DataFrame({"loss": values[1:] - values[0], "low": low, "high": high})
     table = table.assign(fraction_general=splits["fraction_general"].unique())
     return table[np.isfinite(table["loss"])]
-
-
-def _of_plan(plan: Json) -> dict[str, Any]:
-    """The planner's options for the budget and the domains of a plan."""
-    shares = plan_weights(plan)
-    return {
-        "flops": plan["flops"],
-        "params": plan["params"],
-        "domains": tuple(shares),
-        "trunk": plan.get("trunk", "shared"),
-        "weights": shares,
-        "flops_per_token": plan.get("flops_per_token") or plan["flops"] / plan["tokens"],
-    }
 
 
 def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:

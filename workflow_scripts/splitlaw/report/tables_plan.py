@@ -3,6 +3,7 @@
 import pandas as pd
 
 from splitlaw.experiment.strategies import NAMES, OPTIMAL
+from splitlaw.planner.summary import NO_BUDGET, multiplier_text
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import NBSP, bounds, error, loss, percent
 from splitlaw.report.table import Table
@@ -25,11 +26,13 @@ def recipes_table(recipes: list[RecipeResult]) -> Table | None:
                 loss(recipe.measured),
                 _bounds(recipe.predicted_gain, 4),
                 _measured_gain(recipe),
+                _multipliers(recipe),
                 recipe.verdict,
             ]
         )
     head = ["Recipe", "General tokens", "Predicted loss (90%)", "Measured loss"]
-    head += ["Predicted gain (90%)", "Measured gain ± s.e.", "Verdict"]
+    head += ["Predicted gain (90%)", "Measured gain ± s.e."]
+    head += ["FLOPs for the plan’s loss: predicted / measured", "Verdict"]
     return Table(
         title="The recipes at equal compute",
         head=head,
@@ -49,11 +52,25 @@ def _measured_gain(recipe: RecipeResult) -> str:
     return error(recipe.gain, recipe.gain_stderr) + spread
 
 
+def _multipliers(recipe: RecipeResult) -> str:
+    """The compute multiplier that is predicted, and that of the measured gain."""
+    found = (recipe.multiplier, recipe.measured_multiplier)
+    if recipe.multiplier is None:
+        return "–"
+    return f"{NBSP}/ ".join(multiplier_text(value) or "–" for value in found)
+
+
 def _recipes_note(recipes: list[RecipeResult]) -> str:
     note = (
         "Losses are means over the domains in nats per token. A gain is the loss of the recipe "
         "minus that of the optimal split. "
     )
+    if any(recipe.multiplier for recipe in recipes):
+        note += (
+            "FLOPs for the plan’s loss: how many times the budget the recipe needs to reach the "
+            "loss of the optimal split under the law, and to gain what was measured (90% "
+            f"intervals; {NO_BUDGET}: no budget up to 1,000 times reaches it). "
+        )
     compared = [recipe for recipe in recipes if recipe.gain is not None]
     if any(recipe.paired for recipe in compared):
         note += "Standard errors are paired by held-out document. "

@@ -138,8 +138,18 @@ def loss_rows(recipes: Sequence[RecipeResult]) -> Iterator[dict[str, Any]]:
             "predicted": predicted,
             "predicted_low": low,
             "predicted_high": high,
+            **_multiplier(recipe),
             "verdict": verdict(recipe.gain, recipe.gain_stderr),
         }
+
+
+def _multiplier(recipe: RecipeResult) -> dict[str, float]:
+    """Columns of the compute multiplier of the measured gain; empty where it is not defined."""
+    if recipe.measured_multiplier is None:
+        return {}
+    names = ("multiplier", "multiplier_low", "multiplier_high")
+    known = (np.inf if value is None else value for value in recipe.measured_multiplier)
+    return dict(zip(names, known, strict=True))
 
 
 def system_rows(gains: pd.DataFrame) -> Iterator[dict[str, Any]]:

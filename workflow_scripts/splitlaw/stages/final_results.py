@@ -82,6 +82,21 @@ def plan_weights(plan: Json) -> dict[str, float]:
     return {domain: given[domain] / total for domain in domains}
 
 
+def plan_options(plan: Json) -> dict[str, Any]:
+    """The planner's options for the budget, the domains and the base of a plan."""
+    shares = plan_weights(plan)
+    base = None if plan.get("pretrain_tokens_paid", True) else plan["pretrain_tokens"]
+    return {
+        "flops": plan["flops"],
+        "params": plan["params"],
+        "domains": tuple(shares),
+        "trunk": plan.get("trunk", "shared"),
+        "weights": shares,
+        "flops_per_token": plan.get("flops_per_token") or plan["flops"] / plan["tokens"],
+        "pretrain_tokens": base,
+    }
+
+
 def rows_of_plan(table: pd.DataFrame, plan: Json) -> pd.DataFrame:
     """Select the rows of the planned size and budget from a table that may hold several."""
     if "params" in table and (table["params"] == plan["params"]).any():

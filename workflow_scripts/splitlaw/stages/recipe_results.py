@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.strategies import JOINT, NAMES, OPTIMAL, PROSE
 from splitlaw.laws import FitResult
 from splitlaw.laws.result import interval
-from splitlaw.stages.final_results import FinalLosses, FinalModel, plan_weights
+from splitlaw.planner import multipliers_of_gains
+from splitlaw.planner.result import Multiplier
+from splitlaw.stages.final_results import FinalLosses, FinalModel, plan_options, plan_weights
 
 Array = npt.NDArray[np.float64]
 Json = Mapping[str, Any]
@@ -69,6 +72,11 @@ class RecipeResult:
     alone. Its `gain` is the rest of the gain of the optimal split over no split."""
     data_gain_stderr: float | None = None
     """Standard error of `data_gain`."""
+    multiplier: Multiplier | None = None
+    """How many times the plan's FLOPs the recipe needs for the plan's loss, by the law."""
+    measured_multiplier: Multiplier | None = None
+    """The same for the measured gain: how many times the FLOPs lower the recipe's loss by the gain,
+    by the law. The interval is that of the gain. None where the law does not cover the recipe."""
 
     @property
     def name(self) -> str:
@@ -110,7 +118,23 @@ def recipe_results(
     entries = [{**plan, "strategy": OPTIMAL}, *plan.get("baselines", [])]
     gains = predicted_gains(plan, fit, entries)
     losses = FinalLosses.read(plan, comparison, models)
-    return [_recipe(plan, entry, gains, losses) for entry in entries]
+    found = [_recipe(plan, entry, gains, losses) for entry in entries]
+    return found if fit is None else _with_measured_multipliers(plan, fit, found)
+
+
+def _with_measured_multipliers(
+    plan: Json, fit: FitResult, recipes: Sequence[RecipeResult]
+) -> list[RecipeResult]:
+    """Add the compute multipliers that the measured gains have under the law."""
+    gains = {}
+    for recipe in recipes:
+        if recipe.gain is not None and recipe.predicted is not None:
+            reach = NORMAL_90 * (recipe.gain_stderr or 0.0)
+            gains[recipe.strategy] = (recipe.gain, recipe.gain - reach, recipe.gain + reach)
+    if not gains:
+        return list(recipes)
+    found = multipliers_of_gains(fit, gains, **plan_options(plan))
+    return [replace(r, measured_multiplier=found.get(r.strategy)) for r in recipes]
 
 
 def predicted_gains(
@@ -172,8 +196,14 @@ def _recipe(
         predicted=predicted_mean(entry, plan_weights(plan)),
         predicted_gain=gains.get(strategy),
         probability_worse=entry.get("probability_worse"),
+        multiplier=_multiplier(entry.get("compute_multiplier")),
         **losses.measured(strategy),
     )
+
+
+def _multiplier(values: Sequence[float | None] | None) -> Multiplier | None:
+    """A multiplier as the plan has it; plans of earlier versions have none."""
+    return None if values is None else (values[0], values[1], values[2])
 
 
 def _bounds(value: float, draws: Array) -> Bounds:

@@ -60,22 +60,26 @@
     return { settings, task, best, rows, curve, expected: band(0), share: planner.fraction(task, best) };
   }
 
-  /* The interval of the optimum and the expected regret require the optimum of every draw. They are
-     computed after a pause in the input, a few draws at a time, so that the page responds to the next
+  /* The interval of the optimum and the expected regret require the optimum of every draw, the compute
+     multipliers losses at many budgets. They are computed after a pause in the input, a few draws at a time, so that the page responds to the next
      input at once. */
   function optimaOfDraws(found, done) {
-    const { task, best } = found, shares = [], regrets = [];
+    const { task, best } = found, shares = [], regrets = [], multipliers = {}, waiting = [...found.rows];
     const some = () => {
       const until = performance.now() + SLICE;
+      while (waiting.length && performance.now() < until) {
+        const { strategy } = waiting.pop();
+        multipliers[strategy] = planner.multiplier(law, task, best, strategy, fit.generalFractions[strategy]);
+      }
       while (shares.length < law.draws && performance.now() < until) {
         const surface = planner.makeSurface(law, task, shares.length);
         const own = planner.bestSplit(surface, task, { fractions: 17, rounds: 4 });
         shares.push(planner.fraction(task, own));
         regrets.push(Math.max(planner.meanAt(surface, task, best) - own.mean, 0));
       }
-      if (shares.length < law.draws) later = setTimeout(some, 0);
-      else if (law.draws) done({ ends: planner.interval(shares, found.share),
-        regret: regrets.reduce((x, y) => x + y, 0) / law.draws });
+      if (waiting.length || shares.length < law.draws) later = setTimeout(some, 0);
+      else done({ multipliers, ends: planner.interval(shares, found.share),
+        regret: law.draws ? regrets.reduce((x, y) => x + y, 0) / law.draws : null });
     };
     some();
   }
@@ -86,7 +90,7 @@
     const names = task.names.map((name, k) => `${percent(best.specialize[k] / task.tokens)} on ${name}`);
     const range = ends && ends[0] < ends[1] ? ` (90% interval ${percent(ends[0], 0)} to ${percent(ends[1], 0)})` : "";
     const interval = expected[0] < expected[1] ? ` (${loss(expected[0])} to ${loss(expected[1])})` : "";
-    const regret = optima ? ` The expected regret is ${percent(optima.regret / best.mean, 3)} of the loss.` : "";
+    const regret = optima && optima.regret !== null ? ` The expected regret is ${percent(optima.regret / best.mean, 3)} of the loss.` : "";
     return `Train ${percent(found.share, 0)}${range} of ${short(task.tokens)} tokens on general text, then ` +
       `${names.join(", ")}; expect a mean loss of ${loss(best.mean)}${interval} nats per token.${regret}`;
   }
@@ -160,13 +164,20 @@
     find("curve").innerHTML = parts.join("");
   }
 
-  function drawTables(found) {
+  const times = (value) => (Number.isFinite(value) ? (value < 10 ? value.toFixed(2) : value.toFixed(0)) : ">1000");
+  function multiple(row, optima) {
+    if (!optima || !Number.isFinite(row.mean)) return "–";
+    const [value, low, high] = optima.multipliers[row.strategy].map(times);
+    return low === high ? `×${value}` : `×${value} (${low} to ${high})`;
+  }
+
+  function drawTables(found, optima) {
     const { task, best } = found;
     find("split").innerHTML = [["general", task.trunks * best.pretrain], ...task.names.map((n, k) => [n, best.specialize[k]])]
       .map(([name, tokens]) => `<tr><th scope="row">${escape(name)}</th><td>${short(tokens)}</td>` +
         `<td class="share"><span style="width:${(8 * tokens / task.tokens).toFixed(2)}rem"></span>${percent(tokens / task.tokens)}</td></tr>`).join("");
     find("recipes").innerHTML = found.rows.map((row) => `<tr><th scope="row">${fit.strategyNames[row.strategy]}</th><td>${loss(row.mean)}</td>` +
-      `<td>${loss(row.above)}</td><td>${row.worse === null ? "–" : percent(row.worse, 0)}</td></tr>`).join("");
+      `<td>${loss(row.above)}</td><td>${row.worse === null ? "–" : percent(row.worse, 0)}</td><td>${multiple(row, optima)}</td></tr>`).join("");
   }
 
   /* ---- redrawing ---- */
@@ -192,7 +203,7 @@
     find("config").textContent = config(shown);
     find("curve").setAttribute("aria-label", `Loss against the general fraction. ${sentence(shown, optima)}`);
     drawCurve(shown, optima && optima.ends);
-    drawTables(shown);
+    drawTables(shown, optima);
   }
   function save() {
     const content = { flops: shown.settings.flops, params: shown.settings.params, trunk: shown.settings.trunk,

@@ -14,6 +14,8 @@ const planner = (() => {
   const KNEE = 1e-6;
   /* Loss in nats per token above which no split is of interest; a law may grow without end. */
   const MOST = 1e3;
+  /* Multiples of a budget that are searched for a compute multiplier. */
+  const FACTORS = Array.from({ length: 33 }, (_, i) => 10 ** ((i - 8) / 8));
 
   function makeAxis(limit) {
     const scale = limit / SPAN, step = Math.log1p(SPAN) / (NODES - 1);
@@ -189,12 +191,35 @@ const planner = (() => {
     });
   }
 
+  /* The least multiple at which losses fall to a target, linear in its logarithm between two of them. */
+  function crossing(losses, target) {
+    const at = losses.findIndex((loss) => loss <= target);
+    if (at <= 0) return at ? Infinity : FACTORS[0];
+    const above = losses[at - 1], share = Number.isFinite(above) ? (above - target) / (above - losses[at]) : 1;
+    return FACTORS[at - 1] * (FACTORS[at] / FACTORS[at - 1]) ** share;
+  }
+
+  /* How many times the FLOPs a baseline needs for the loss of a split, with its 90% interval over the
+     draws: [value, low, high], infinite where no budget up to 1,000 times reaches it. */
+  function multiplier(law, task, split, strategy, share) {
+    const budgets = FACTORS.map((factor) => {
+      const [[, pretrain, specialize]] = baselines({ ...task, tokens: factor * task.tokens }, { [strategy]: share });
+      return { pretrain, specialize };
+    });
+    const { mean, drawn } = meanLosses(law, task, [split, ...budgets]);
+    const [value, ...draws] = [mean, ...drawn].map((losses) => crossing(losses.slice(1), losses[0]));
+    draws.sort((a, b) => a - b);
+    /* Observed values, because there is none between a finite one and infinity. */
+    const at = (q) => draws[Math.max(Math.ceil(q * draws.length) - 1, 0)] ?? value;
+    return [value, Math.min(at(0.05), value), Math.max(at(0.95), value)];
+  }
+
   const fraction = (task, split) => {
     const specialize = split.specialize.reduce((x, y) => x + y, 0);
     return task.trunks * split.pretrain / Math.max(task.trunks * split.pretrain + specialize, 1e-300);
   };
 
   return { makeSurface, bestSplit, splitAt, meanAt, meanLosses, interval, flopsPerToken, makeTask, baselines,
-    fraction };
+    multiplier, fraction };
 })();
 if (typeof module !== "undefined") module.exports = planner;
