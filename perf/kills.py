@@ -22,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,18 +61,20 @@ class Training:
     stage: str
     processes: int
     results: Path
+    device: str = "cpu"
+    config: Mapping[str, object] = field(default_factory=lambda: CONFIG, hash=False)
 
     @property
     def command(self) -> list[str]:
         execution = {
             "compile": False,
-            "device": "cpu",
+            "device": self.device,
             "processes": self.processes,
             "checkpoint_seconds": 0.5,
         }
         script = {"trunk": "pretrain.py", "branch": "specialize.py"}[self.stage]
         words = [sys.executable, str(ROOT / "workflow_scripts" / script)]
-        words += ["--config", json.dumps(CONFIG), "--size", "small"]
+        words += ["--config", json.dumps(self.config), "--size", "small"]
         words += ["--results", str(self.results), "--execution", json.dumps(execution)]
         words += ["--out", str(self.results / "runs" / self.stage)]
         return words + (["--domain", "law", "--domains", "law"] if self.stage == "branch" else [])

@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +49,8 @@ class Task:
         return self.rows * self.shape["context"]
 
 
-def ours(task: Task) -> Iterator[None]:
+def ours(task: Task, inspect: Callable[[Any], object] = id) -> Iterator[None]:
+    """Train with splitlaw; `inspect` is called with the trainer."""
     from splitlaw.common.progress import Progress
     from splitlaw.experiment.lineage import GENERAL, Segment
     from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
@@ -75,6 +76,7 @@ def ours(task: Task) -> Iterator[None]:
         execution=ExecutionConfig(device=task.device, compile=task.compile, repeat=True),
         progress=Progress("ours", quiet=True),
     )
+    inspect(trainer)
     done = WARMUP
     while True:
         trainer.reach((Segment(domain=GENERAL, total=None, stop=done),))
@@ -257,21 +259,21 @@ def plant_tokens(folder: Path, vocabulary: int, count: int = 4_000_000) -> Path:
     return folder / "tokens.json"
 
 
-def compare(task: Task, rounds: int) -> dict[str, Any]:
+def compare(task: Task, rounds: int, loops: Sequence[str] = NAMES) -> dict[str, Any]:
     """Run the loops in turn; returns medians over the rounds, and of the ratios in each round."""
     context = multiprocessing.get_context("spawn")
     pipes, startup = {}, {}
-    for name in NAMES:
+    for name in loops:
         pipes[name], other = context.Pipe()
         context.Process(target=work, args=(name, task, other), daemon=True).start()
         startup[name] = pipes[name].recv()
-    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(rounds):
-        for name in NAMES if number % 2 else reversed(NAMES):
+        for name in loops if number % 2 else reversed(loops):
             pipes[name].send("go")
             seconds[name].append(pipes[name].recv())
     memory = {}
-    for name in NAMES:
+    for name in loops:
         pipes[name].send("stop")
         memory[name] = pipes[name].recv()
     tokens = task.steps * task.batch_tokens
@@ -280,7 +282,7 @@ def compare(task: Task, rounds: int) -> dict[str, Any]:
         name: statistics.median(
             other / own for other, own in zip(seconds[name], seconds["ours"], strict=True)
         )
-        for name in NAMES
+        for name in loops
     }
     return {"speed": speed, "ratio": ratios, "startup": startup, "memory": memory}
 

@@ -32,6 +32,7 @@ RESULTS = f"results/{EXPERIMENT.experiment}"
 DOMAINS = list(EXPERIMENT.domain_names)
 SIZES = list(EXPERIMENT.sizes)
 SEEDS = list(EXPERIMENT.grid.all_seeds)
+SHARDS = EXPERIMENT.corpus.shards
 ADAPTIVE = EXPERIMENT.grid.adaptive is not None
 # Sizes whose whole grid is trained: all of them unless the grid is adaptive, then the held-out ones.
 WHOLE = [size for size in SIZES if not ADAPTIVE or EXPERIMENT.split_of(size) == "holdout"]
@@ -56,6 +57,7 @@ wildcard_constraints:
     seed=r"\d+",
     budget=r"\d+",
     round=r"\d+",
+    shard=r"\d+",
 
 
 def job_work(name, wildcards):
@@ -100,6 +102,47 @@ def tokens_folder(wildcards):
 
 def corpus_config(wildcards):
     return identity.corpus_json(EXPERIMENT, files_digest(EXPERIMENT.corpus))
+
+
+SHARDS_FOLDER = f"{RESULTS}/corpus_shards"  # files that the jobs of a preparation in shards share
+
+
+def text_group(wildcards):
+    """The jobs on text are one job of the scheduler, unless shards make them several."""
+    return "text" if SHARDS == 1 else None
+
+
+def written_shards(wildcards):
+    """The files that say which files of the corpus the shards have written."""
+    shards = range(SHARDS) if SHARDS > 1 else []
+    return [f"{SHARDS_FOLDER}/written/{shard}.json" for shard in shards]
+
+
+def encoded_in_shards(wildcards):
+    """Whether the text of a domain is encoded in shards: only general text is large enough."""
+    return SHARDS > 1 and wildcards.domain == GENERAL
+
+
+def encoded_shards(wildcards):
+    """The encoded text of the shards of a domain."""
+    shards = range(SHARDS) if encoded_in_shards(wildcards) else []
+    return [f"{SHARDS_FOLDER}/tokens/{shard}" for shard in shards]
+
+
+def step_options(step, folder):
+    """The options of one step of a work in shards."""
+    return f"--step {step} --work {folder} --shards {SHARDS}"
+
+
+def prepare_step(wildcards):
+    """What is left of the preparation once its shards are done; all of it without shards."""
+    return step_options("complete", SHARDS_FOLDER) if SHARDS > 1 else ""
+
+
+def join_step(wildcards):
+    """What is left of encoding a domain once its shards are done; all of it without shards."""
+    folder = f"{SHARDS_FOLDER}/tokens"
+    return step_options("join", folder) if encoded_in_shards(wildcards) else ""
 
 
 def tokenizer_config(wildcards):

@@ -1,10 +1,17 @@
 # From sources of text to clean documents, a tokenizer and token files.
 
-CORES = workflow.resource_settings.cores or 8  # all of this machine; 8 on a node of a cluster
+LOCAL_CORES = workflow.resource_settings.cores
+CORES = LOCAL_CORES or 8  # all of this machine; 8 on a node of a cluster
+SHARD_CORES = max(1, LOCAL_CORES // SHARDS) if LOCAL_CORES else CORES  # shards share this machine
+if SHARDS > 1:
+
+    include: "shards.smk"
 
 
 rule prepare_corpus:
     input:
+        merged=f"{SHARDS_FOLDER}/merged" if SHARDS > 1 else [],
+        written=written_shards,
         code=package_code("corpus"),
     output:
         cards=expand(f"{RESULTS}/corpus/{{domain}}/card.json", domain=[GENERAL, *DOMAINS]),
@@ -18,15 +25,16 @@ rule prepare_corpus:
         out=corpus_folder,
     threads: CORES
     resources:
+        step=prepare_step,
         runs=4,  # one at a time in the job that the text rules share: each uses all of its CPUs
     conda:
         "../envs/train.yaml"
     group:
-        "text"
+        text_group
     shell:
         f"python {SCRIPTS}/prepare_corpus.py"
         " --config {params.config:q} --out {params.out}"
-        " --workers {threads}"
+        " --workers {threads} {resources.step}"
         " 2> {log}"
 
 
@@ -50,7 +58,7 @@ rule train_tokenizer:
     conda:
         "../envs/train.yaml"
     group:
-        "text"
+        text_group
     shell:
         f"python {SCRIPTS}/train_tokenizer.py"
         " --config {params.config:q}"
@@ -61,6 +69,7 @@ rule tokenize_domain:
     input:
         card=f"{RESULTS}/corpus/{{domain}}/card.json",
         tokenizer=rules.train_tokenizer.output.tokenizer,
+        encoded=encoded_shards,
         code=package_code("tokens"),
     output:
         sidecar=f"{RESULTS}/tokens/{{domain}}/tokens.json",
@@ -77,16 +86,18 @@ rule tokenize_domain:
     priority: 2  # before any training, so that a text that is too short for it is reported first
     resources:
         needed=required_tokens,
+        step=join_step,
         runs=4,  # one at a time in the job that the text rules share: each uses all of its CPUs
     conda:
         "../envs/train.yaml"
     group:
-        "text"
+        text_group
     shell:
         f"python {SCRIPTS}/tokenize_corpus.py"
         " --config {params.config:q}"
         " --corpus {params.corpus} --tokenizer {params.tokenizer} --domain {wildcards.domain}"
-        " --out {params.out} --workers {threads} --needed {resources.needed} 2> {log}"
+        " --out {params.out} --workers {threads} --needed {resources.needed} {resources.step}"
+        " 2> {log}"
 
 
 rule tokenize:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_embedding import save_embedding
 
 from splitlaw.cli import main
 from splitlaw.common.errors import UserError
@@ -75,32 +76,9 @@ def test_missing_router_is_an_error(tmp_path: Path) -> None:
         load_router(tmp_path)
 
 
-def save_model(folder: Path, texts: list[str]) -> str:
-    """Save a small BERT with random weights; its vectors are random projections of the words."""
-    transformers = pytest.importorskip("transformers")
-    torch = pytest.importorskip("torch")
-    words = {word for text in texts for word in text.split()}
-    folder.mkdir()
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(words)]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = transformers.BertTokenizer(str(folder / "vocab.txt"), model_max_length=64)
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
-
-
 def test_embedding_does_not_depend_on_the_batch(topics: Topics, tmp_path: Path) -> None:
     texts = [topics.document(i % 3, 20 + 7 * i) for i in range(40)]
-    space = Embedding(save_model(tmp_path / "model", texts))
+    space = Embedding(save_embedding(tmp_path / "model", texts))
     together = space.vectors([text.encode() for text in texts])
     assert together.shape == (40, 64)
     assert np.allclose(np.linalg.norm(together, axis=1), 1)
@@ -120,7 +98,7 @@ def test_missing_embedding_model_is_an_error(tmp_path: Path) -> None:
 def test_command_discovers_domains(topics: Topics, tmp_path: Path, write_lines, by: str) -> None:
     texts = [topics.document(i % 3) for i in range(360)]
     path = write_lines("mixed.jsonl", texts)
-    model = {"embedding": save_model(tmp_path / "model", texts)} if by == "model" else {}
+    model = {"embedding": save_embedding(tmp_path / "model", texts)} if by == "model" else {}
     config = {
         "general": {"sources": [{"files": str(path)}]},
         "domains": {"discover": 3, **model},

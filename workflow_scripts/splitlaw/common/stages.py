@@ -17,7 +17,8 @@ ORDER = (
 """The stages of the main workflow, in the order of the data; only an adaptive grid has rounds."""
 
 _PARTS = {
-    "tokenize": ("tokenize_domain", "tokenize_corpus"),
+    "prepare_corpus": ("read_shard", "merge_shards", "write_shard"),
+    "tokenize": ("tokenize_domain", "tokenize_corpus", "encode_shard"),
     "pretrain": ("pretrain_size", "pretrain_round"),
     "specialize": ("specialize_domain", "specialize_round"),
     "evaluate": ("evaluate_models", "evaluate_round"),

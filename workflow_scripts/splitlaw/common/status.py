@@ -44,7 +44,7 @@ class Status:
     stage: str
     """Stage that the job belongs to."""
     item: str = ""
-    """Which job of its stage: size, budget, seed, strategy, domain."""
+    """Which job of its stage: size, budget, seed, strategy, domain, shard."""
     state: str
     """`running`, `done`, `failed` or `stopped`."""
     message: str = ""
@@ -106,10 +106,10 @@ def _exists(pid: int) -> bool:
 def item_of(names: Mapping[str, Any]) -> str:
     """Name of a job within its stage, from its arguments or wildcards: `w16 seed0 law`."""
     parts = []
-    for key in ("size", "budget", "seed", "strategy", "domain"):
+    for key in ("size", "budget", "seed", "strategy", "domain", "shard"):
         value = names.get(key)
         if value is not None and ("size" in names or key != "seed"):  # else a seed names no job
-            parts.append(f"{key}{value}" if key == "seed" else str(value))
+            parts.append(f"{key}{value}" if key in ("seed", "shard") else str(value))
     return " ".join(parts)
 
 

@@ -190,7 +190,8 @@ def job_status(
         results / FOLDER / f"{name}.json",
         stage=stage_of(command),
         item=item,
-        out=str(arguments.get("out") or ""),
+        # Shards have an output in common, and are found by their item.
+        out="" if arguments.get("shard") is not None else str(arguments.get("out") or ""),
     )
 
 

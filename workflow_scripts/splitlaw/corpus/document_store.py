@@ -4,8 +4,10 @@ The index takes about 60 bytes per document; texts and signatures are read from 
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -18,6 +20,8 @@ from splitlaw.corpus.cleaning import KEY_INTEGERS, CleanBatch
 Rows = NDArray[np.int64]
 """Numbers of documents in the store."""
 
+TEXTS, SIGNATURES, INDEX = "texts.bin", "signatures.bin", "index.npz"
+"""The files of a store."""
 _BATCH_DOCUMENTS = 4096  # bounds the arrays of a batch of very short documents
 _SIGNATURE_ROWS = 1 << 16  # 32 MB of signatures at 128 permutations
 
@@ -38,15 +42,32 @@ class DocumentIndex:
     """Whether the document shares an n-gram with a benchmark item."""
 
 
-class DocumentStore:
-    """A folder with the texts of all documents and their signatures; exists during one run."""
+class JoinedFiles:
+    """Files that are read as if they were one, each after the one before it."""
 
-    def __init__(self, folder: Path, permutations: int) -> None:
+    def __init__(self, files: Sequence[BinaryIO]) -> None:
+        self._files = files
+        sizes = [os.fstat(file.fileno()).st_size for file in files]
+        self._starts = [0, *accumulate(sizes)]
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return `size` bytes from the position `start`, all of one file; fewer at its end."""
+        number = min(bisect_right(self._starts, start), len(self._files)) - 1
+        return os.pread(self._files[number].fileno(), size, start - self._starts[number])
+
+
+class DocumentStore:
+    """A folder with the texts of documents and their signatures, after those of other stores."""
+
+    def __init__(self, folder: Path, permutations: int, shards: Sequence[Path] = ()) -> None:
+        """Create the store in `folder`; `shards` are folders of saved stores, which stay as is."""
         self.permutations = permutations
-        self._texts: BinaryIO = (folder / "texts.bin").open("w+b")
-        self._signatures: BinaryIO = (folder / "signatures.bin").open("w+b")
-        self._parts: list[tuple[NDArray[np.uint64], Rows, NDArray[np.int16], NDArray[np.bool_]]]
-        self._parts = []
+        self._folder = folder
+        self._own_texts: BinaryIO = (folder / TEXTS).open("w+b")
+        self._own_signatures: BinaryIO = (folder / SIGNATURES).open("w+b")
+        self._shard_texts = [(shard / TEXTS).open("rb") for shard in shards]
+        self._shard_signatures = [(shard / SIGNATURES).open("rb") for shard in shards]
+        self._parts = [_load_index(shard / INDEX) for shard in shards]
         self.index = self.build_index()
 
     def __enter__(self) -> "DocumentStore":
@@ -58,21 +79,24 @@ class DocumentStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._texts.close()
-        self._signatures.close()
+        own = (self._own_texts, self._own_signatures)
+        for file in (*own, *self._shard_texts, *self._shard_signatures):
+            file.close()
 
     def append(self, batch: CleanBatch, source: int) -> None:
         """Add the documents of a batch, which come from the source of this number."""
-        self._texts.writelines(batch.texts)
-        self._signatures.write(batch.signatures.tobytes())
+        self._own_texts.writelines(batch.texts)
+        self._own_signatures.write(batch.signatures.tobytes())
         size = np.fromiter(map(len, batch.texts), np.int64, len(batch.texts))
         sources = np.full(len(batch.texts), source, np.int16)
         self._parts.append((batch.keys, size, sources, batch.benchmark))
 
     def build_index(self) -> DocumentIndex:
         """Return the index of all documents added so far, whose texts can then be read."""
-        self._texts.flush()
-        self._signatures.flush()
+        self._own_texts.flush()
+        self._own_signatures.flush()
+        self._texts = JoinedFiles([*self._shard_texts, self._own_texts])
+        self._signatures = JoinedFiles([*self._shard_signatures, self._own_signatures])
         empty = (
             np.empty((0, KEY_INTEGERS), np.uint64),
             np.empty(0, np.int64),
@@ -88,10 +112,15 @@ class DocumentStore:
         )
         return self.index
 
+    def save_index(self) -> None:
+        """Write the index of a store without shards, so that another store can include it."""
+        index = self.build_index()
+        columns = {name: getattr(index, name) for name in _INDEX_COLUMNS}
+        np.savez(self._folder / INDEX, **columns)
+
     def text(self, row: int) -> bytes:
         """Return the UTF-8 text of a document."""
-        size, start = int(self.index.size[row]), int(self.index.start[row])
-        return os.pread(self._texts.fileno(), size, start)
+        return self._texts.read(int(self.index.start[row]), int(self.index.size[row]))
 
     def batches(
         self, rows: Rows, *, size: int, documents: int = _BATCH_DOCUMENTS
@@ -104,18 +133,30 @@ class DocumentStore:
         """Yield all signatures in the order of the documents, in blocks `[rows, permutations]`."""
         width = 4 * self.permutations
         offset = 0
-        while block := os.pread(self._signatures.fileno(), _SIGNATURE_ROWS * width, offset):
+        while block := self._signatures.read(offset, _SIGNATURE_ROWS * width):
             yield np.frombuffer(block, np.uint32).reshape(-1, self.permutations)
             offset += len(block)
 
     def signatures(self, rows: Iterable[int]) -> NDArray[np.uint32]:
         """Return the signatures of some documents, `[rows, permutations]`."""
         width = 4 * self.permutations
-        read = (os.pread(self._signatures.fileno(), width, int(row) * width) for row in rows)
+        read = (self._signatures.read(int(row) * width, width) for row in rows)
         return np.frombuffer(b"".join(read), np.uint32).reshape(-1, self.permutations)
 
 
-def split_by_size(rows: Rows, sizes: Rows, *, size: int, documents: int) -> Iterator[Rows]:
+_INDEX_COLUMNS = ("keys", "size", "source", "benchmark")
+_IndexColumns = tuple[NDArray[np.uint64], Rows, NDArray[np.int16], NDArray[np.bool_]]
+
+
+def _load_index(path: Path) -> _IndexColumns:
+    with np.load(path, allow_pickle=False) as columns:
+        keys, size, source, benchmark = (columns[name] for name in _INDEX_COLUMNS)
+    return keys, size, source, benchmark
+
+
+def split_by_size(
+    rows: Rows, sizes: Rows, *, size: int, documents: int = _BATCH_DOCUMENTS
+) -> Iterator[Rows]:
     """Cut `rows` into runs of about `size` bytes and at most `documents` rows."""
     ends = np.cumsum(sizes)
     low = 0

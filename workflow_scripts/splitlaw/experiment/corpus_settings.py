@@ -231,6 +231,11 @@ class CorpusConfig(Settings):
     """Shares of the documents that are held out from training."""
     cleaning: Cleaning = Cleaning()
     """Which documents are kept."""
+    shards: Positive = 1
+    """Number of jobs that read and clean the sources, and that write and encode the text. The text
+    is the same for any number; choose it before the corpus is prepared."""
+    max_file_bytes: Positive = 1 << 30
+    """Text in one Parquet file; a split with more text has several."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -25,8 +25,12 @@ RUNS_SECTIONS = (
 
 
 def corpus_json(config: ExperimentConfig, files: str = "") -> str:
-    """Everything that determines the corpus; `files` is a digest of the files of its sources."""
+    """Everything that determines the corpus; `files` is a digest of the files of its sources.
+
+    The number of shards does not change the corpus.
+    """
     sections = config.as_written("corpus", "evaluation")
+    sections["corpus"] = {k: v for k, v in sections["corpus"].items() if k != "shards"}
     return canonical_json({**sections, "files": files} if files else sections)
 
 

@@ -36,13 +36,15 @@ class Item:
 
 def items(config: RunsConfig, plan: Mapping[str, Any] | None = None) -> list[Item]:
     """The grid's stages by size and the final training, each over all its seeds."""
-    seeds = config.grid.all_seeds
     listed = []
-    for size in config.sizes:
-        trunks = [resources.trunk_work(config, size, seed) for seed in seeds]
+    # All seeds that train the whole grid have the same work, and so have those that repeat a part.
+    repeated = config.grid.repeat.seeds if config.grid.repeat else ()
+    parts = [(seeds[0], len(seeds)) for seeds in (config.grid.seeds, repeated) if seeds]
+    for size in sorted(config.sizes, key=lambda name: config.shape_of(name).params):
+        trunks = [resources.trunk_work(config, size, seed) * count for seed, count in parts]
         branches = [
-            resources.branch_work(config, size, domain, seed)
-            for seed in seeds
+            resources.branch_work(config, size, domain, seed) * count
+            for seed, count in parts
             for domain in (GENERAL, *config.domain_names)
         ]
         listed.append(Item(stage="pretrain", size=size, work=sum(trunks, Work())))

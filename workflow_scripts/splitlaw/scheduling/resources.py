@@ -83,6 +83,9 @@ class Work:
     def __add__(self, other: Work) -> Work:
         return Work(**{key: value + getattr(other, key) for key, value in asdict(self).items()})
 
+    def __mul__(self, times: int) -> Work:
+        return Work(**{key: value * times for key, value in asdict(self).items()})
+
     def seconds(self, throughput: Throughput, batch_tokens: int) -> float:
         """Seconds that the jobs take one after another."""
         return (
@@ -109,24 +112,27 @@ def throughput_of(
     flops = execution.flops_per_second or (GPU_FLOPS if gpu else CPU_FLOPS)
     flops *= execution.processes
     step = max(batch * shape.flops_per_token / flops, LAUNCH_SECONDS if gpu else 0.0)
-    memory = estimated_memory_mb(config, size)
+    memory = estimated_memory_mb(config, size, gpu=gpu)
     return Throughput(
         tokens_per_second=batch / step,
         evaluated_tokens_per_second=EVALUATION_SPEEDUP * batch / step,
         start_seconds=START_SECONDS,
         run_seconds=RUN_SECONDS,
-        memory_mb=execution.processes * (memory + (CUDA_MB if gpu else 0.0)),
+        memory_mb=execution.processes * memory,
     )
 
 
-def estimated_memory_mb(config: RunsConfig, size: str) -> float:
-    """Peak memory of a training process in MB.
+def estimated_memory_mb(config: RunsConfig, size: str, *, gpu: bool = False) -> float:
+    """Peak host memory of a training process in MB.
 
     It is the sum of the process itself, five float32 copies of the weights (weights, gradients,
     Adam's two moments, initial weights) and the activations of one microbatch, for each token about
-    16 vectors of the model's width per layer and 3 rows of logits.
+    16 vectors of the model's width per layer and 3 rows of logits. With a GPU, activations are in
+    its memory; the copies are in that of the host while a state is restored or written.
     """
     shape, execution = config.shape_of(size), config.execution_of(size)
+    if gpu:
+        return PROCESS_MB + CUDA_MB + 20 * shape.params / 1e6
     rows = config.training.batch_tokens // shape.context // execution.processes
     rows = min(rows, execution.microbatch or rows)
     numbers = 16 * shape.layers * shape.width + 3 * shape.vocabulary

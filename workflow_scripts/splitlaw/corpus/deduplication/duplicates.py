@@ -29,10 +29,11 @@ _BAND_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 def exact_duplicates(index: DocumentIndex, rows: Rows, rank: Rows) -> Rows:
     """Return those of `rows` that have the text of another row of lower rank.
 
-    `rank` is `int64 [rows]`.
+    `rank` is `int64 [rows]`. Passages of two long documents can have the same text and rank; then
+    the lower key decides, so that the order of the rows does not.
     """
     texts = index.keys[:, KEY_OF_TEXT]
-    order = rows[np.lexsort((rank, *texts[rows].T))]
+    order = rows[np.lexsort((*index.keys[rows].T, rank, *texts[rows].T))]
     keys = texts[order]
     repeated = np.zeros(order.size, dtype=bool)
     repeated[1:] = (keys[1:] == keys[:-1]).all(axis=1)

@@ -8,13 +8,14 @@ import glob
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from splitlaw.corpus.shards import WHOLE, Shard
 from splitlaw.corpus.sources.availability import matching_paths
 from splitlaw.corpus.sources.encodings import AUTO, UTF_8, as_utf8, detect_encoding
 from splitlaw.corpus.sources.formats import BINARY, FORMATS, file_format, is_text_file
@@ -35,17 +36,30 @@ _BUFFER_BYTES = 1 << 18
 
 
 def read_files(
-    pattern: str, text_field: str, errors: InputErrors, *, encoding: str = UTF_8
+    pattern: str,
+    text_field: str,
+    errors: InputErrors,
+    *,
+    encoding: str = UTF_8,
+    shard: Shard = WHOLE,
 ) -> Iterator[Located]:
     """Yield the documents of every file that `pattern` matches; a folder is one document."""
     paths = matching_paths(pattern)
     if not paths:
         errors.report(pattern, "matches no file")
-    for path in paths:
+    for path in files_of_shard(paths, shard):
         if path.is_dir():
             yield from _read_folder(path, errors, encoding)
         else:
             yield from read_file(path, text_field, errors, encoding=encoding)
+
+
+def files_of_shard(paths: Sequence[Path], shard: Shard) -> list[Path]:
+    """Return the files that a shard reads."""
+    if shard.count == 1:
+        return list(paths)
+    sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
+    return [paths[item] for item in shard.own(sizes)]
 
 
 def _read_folder(folder: Path, errors: InputErrors, encoding: str) -> Iterator[Located]:

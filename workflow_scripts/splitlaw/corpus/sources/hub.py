@@ -4,13 +4,14 @@ import glob
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.sources.files import read_file
+from splitlaw.corpus.shards import WHOLE, Shard
+from splitlaw.corpus.sources.files import files_of_shard, read_file
 from splitlaw.corpus.sources.formats import FORMATS, file_format
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import Located
@@ -21,7 +22,7 @@ _CONFIGS = re.compile(r"^configs:", re.MULTILINE)
 """Key of the configurations of a data set, in the header of its README.md."""
 
 
-def read_dataset(source: Source, errors: InputErrors) -> Iterator[Located]:
+def read_dataset(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> Iterator[Located]:
     """Yield the documents of a data set; a text file is one document.
 
     Files of a local folder are read as those of a pattern are: their other columns may differ.
@@ -29,28 +30,44 @@ def read_dataset(source: Source, errors: InputErrors) -> Iterator[Located]:
     """
     files = _local_files(source)
     if files:
-        for path in files:
+        for path in files_of_shard(files, shard):
             yield from read_file(path, source.text_field, errors, encoding=source.encoding)
         return
     name = source.dataset
     with _silenced_loggers(), _explained(source):
         rows = _open_dataset(source)
+        if shard.count > 1:
+            rows = rows.shard(num_shards=shard.count, index=shard.number)
     columns = getattr(rows, "column_names", None)
     if columns is not None and source.text_field not in columns:
         raise UserError(
             f"dataset {name}: no column {source.text_field!r} (it has {', '.join(columns)}); "
             "set text_field"
         )
+    part = "" if shard.count == 1 else f" of shard {shard.number}"
     with _explained(source):
         for number, row in enumerate(rows, start=1):
-            text = row.get(source.text_field)
+            text, location = row.get(source.text_field), f"dataset {name}: row {number}{part}"
             if isinstance(text, str):
-                yield f"dataset {name}: row {number}", text
+                yield location, text
             else:
                 errors.report(
-                    f"dataset {name}: row {number}",
+                    location,
                     f"field {source.text_field!r} is not text ({type(text).__name__})",
                 )
+
+
+def count_files(source: Source) -> int:
+    """Return the number of parts that shards of a data set can read without the others.
+
+    It is that of the files. Of a data set that is not streamed, all rows can be read on their own.
+    """
+    files = _local_files(source)
+    if files:
+        return len(files)
+    with _silenced_loggers(), _explained(source):
+        rows = _open_dataset(source)
+    return int(getattr(rows, "num_shards", 0)) or len(rows)
 
 
 def check_dataset(source: Source) -> None:
@@ -106,7 +123,7 @@ def _is_linked_folder(path: Path) -> bool:
     return path.is_symlink() and path.is_dir() and not path.name.startswith(".")
 
 
-def _open_dataset(source: Source) -> Iterable[dict[str, Any]]:
+def _open_dataset(source: Source) -> Any:
     # Takes a second to import; only needed here.
     from datasets import load_dataset, load_dataset_builder, load_from_disk
 

@@ -16,13 +16,17 @@ _ENCODING = ("invalid UTF-8", "NUL bytes")
 class InputErrors:
     """Handles the unreadable input of one domain as `corpus.cleaning.on_bad_input` requires."""
 
-    def __init__(self, on_bad_input: str) -> None:
-        self._stop = on_bad_input == "stop"
+    def __init__(self, on_bad_input: str, *, quiet: bool = False) -> None:
+        self._stop, self._quiet = on_bad_input == "stop", quiet
         self.counts: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
         """Bytes of skipped documents, by the same keys as `counts`."""
         self.encodings: Counter[str] = Counter()
         """Files by the encoding that was detected."""
+
+    def ignored(self) -> "InputErrors":
+        """Return one that also stops, but whose counts are not used, since another shard counts."""
+        return InputErrors("stop" if self._stop else "skip", quiet=True)
 
     def report(self, location: str, reason: str, *, size: int = 0) -> None:
         """Raise `UserError` for an unreadable document or file, or print and count it as skipped.
@@ -47,5 +51,5 @@ class InputErrors:
         key = reason.partition(";")[0].partition(" (")[0]
         self.counts[key] += 1
         self.bytes[key] += size
-        if self.counts.total() <= _MAX_PRINTED:
+        if self.counts.total() <= _MAX_PRINTED and not self._quiet:
             print(f"skipped: {location}: {reason}", file=sys.stderr)

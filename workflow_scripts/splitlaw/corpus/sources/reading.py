@@ -1,9 +1,12 @@
 """Raw documents of a configured source of any kind, one at a time or in batches."""
 
 from collections.abc import Iterator
+from itertools import islice
 
+from splitlaw.corpus.shards import WHOLE, Shard
+from splitlaw.corpus.sources.availability import matching_paths
 from splitlaw.corpus.sources.files import read_files
-from splitlaw.corpus.sources.hub import read_dataset
+from splitlaw.corpus.sources.hub import count_files, read_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import DOCUMENT_TOO_LARGE, MAX_DOCUMENT_BYTES, Located
 from splitlaw.corpus.sources.packages import read_package
@@ -17,10 +20,32 @@ _BATCH_DOCUMENTS = 4096
 """Bounds the arrays of a batch of very short documents: a signature takes 512 bytes."""
 
 
-def read_source(source: Source, errors: InputErrors) -> Iterator[str]:
-    """Yield the raw texts of a source up to its limits; unreadable documents go to `errors`."""
+def read_source(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> Iterator[str]:
+    """Yield the raw texts of a source up to its limits; unreadable documents go to `errors`.
+
+    A shard reads some of the files. Where there are fewer files than shards, and where the source
+    has a limit, it reads all of them and yields some of the documents.
+    """
+    if shard.count == 1 or _is_divided_by_file(source, shard):
+        yield from _read_up_to_limits(source, errors, shard)
+    else:
+        counted = errors.ignored() if shard.number else errors
+        yield from islice(
+            _read_up_to_limits(source, counted, WHOLE), shard.number, None, shard.count
+        )
+
+
+def _is_divided_by_file(source: Source, shard: Shard) -> bool:
+    if source.max_documents or source.max_bytes:
+        return False
+    if source.pattern:
+        return len(matching_paths(source.pattern)) >= shard.count
+    return source.dataset is not None and count_files(source) >= shard.count
+
+
+def _read_up_to_limits(source: Source, errors: InputErrors, shard: Shard) -> Iterator[str]:
     count = size = 0
-    for location, text in _located(source, errors):
+    for location, text in _located(source, errors, shard):
         if len(text) > MAX_DOCUMENT_BYTES:
             errors.report(location, DOCUMENT_TOO_LARGE)
             continue
@@ -35,13 +60,15 @@ def read_source(source: Source, errors: InputErrors) -> Iterator[str]:
             return
 
 
-def _located(source: Source, errors: InputErrors) -> Iterator[Located]:
+def _located(source: Source, errors: InputErrors, shard: Shard) -> Iterator[Located]:
     if source.files:
-        yield from read_files(source.files, source.text_field, errors, encoding=source.encoding)
+        yield from read_files(
+            source.files, source.text_field, errors, encoding=source.encoding, shard=shard
+        )
     elif source.dataset:
-        yield from read_dataset(source, errors)
+        yield from read_dataset(source, errors, shard)
     elif source.token_files:
-        yield from read_token_files(source, errors)
+        yield from read_token_files(source, errors, shard)
     else:
         for number, text in enumerate(read_package(str(source.package)), start=1):
             yield f"package {source.package}: document {number}", text

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.shards import WHOLE, Shard
 from splitlaw.corpus.sources.availability import matching_paths
+from splitlaw.corpus.sources.files import files_of_shard
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import Located, first_line
 from splitlaw.corpus.sources.saved_tokenizer import open_tokenizer
@@ -22,14 +24,16 @@ _COMPARED_DOCUMENTS = 1000
 """Documents of a source that are encoded again, which takes some seconds."""
 
 
-def read_token_files(source: Source, errors: InputErrors) -> Iterator[Located]:
+def read_token_files(
+    source: Source, errors: InputErrors, shard: Shard = WHOLE
+) -> Iterator[Located]:
     """Yield the text of every document of the files that `source.token_files` matches.
 
     Prints how many of the first documents have other ids when they are encoded again.
     """
     decoder = _Decoder(source)
     try:
-        for path in matching_paths(str(source.token_files)):
+        for path in files_of_shard(matching_paths(str(source.token_files)), shard):
             if path.suffix != ".idx":  # it is read with its token file
                 yield from _read_file(path, decoder, errors)
     finally:
