@@ -89,7 +89,7 @@ def place_documents(
     if small.any():
         placement = _cut_documents(config, store, placement, small, workers)
     _drop_over_weight(config, placement)
-    return _assign_destinations(config, store, placement)
+    return _assign_destinations(config, store, placement, workers)
 
 
 def _drop_copies(
@@ -174,7 +174,7 @@ def _drop_over_weight(config: CorpusConfig, placement: Placement) -> None:
 
 
 def _assign_destinations(
-    config: CorpusConfig, store: DocumentStore, placement: Placement
+    config: CorpusConfig, store: DocumentStore, placement: Placement, workers: int
 ) -> Placement:
     """Assign slices of domains to general, or documents of general to discovered domains."""
     index = placement.index
@@ -185,7 +185,7 @@ def _assign_destinations(
         return replace(placement, destination=np.where(sliced, 0, placement.owner))
     rows = sort_by_key(index.keys, np.flatnonzero(placement.outcome == KEPT))
     found, clusters = discover_clusters(
-        store, rows, discovery.discover, config.seed, discovery.embedding
+        store, rows, discovery.discover, config.seed, discovery.embedding, workers=workers
     )
     destination = placement.owner.copy()
     own_share = 0.0 if placement.general_has_all else discovery.general_share

@@ -22,6 +22,8 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.parallel import ordered_map
+from splitlaw.common.progress import Progress
 from splitlaw.corpus.document_store import DocumentStore, Rows
 from splitlaw.corpus.domains.embedding import Embedding
 from splitlaw.corpus.domains.word_counts import MAX_TEXT_BYTES, count_words
@@ -80,7 +82,8 @@ class Clusters:
 
     def assign(self, texts: Sequence[bytes]) -> NDArray[np.int64]:
         """Return the number of the nearest centre for each text, `int64 [texts]`."""
-        return np.argmax(self.space.vectors(texts) @ self.centres.T, axis=1).astype(np.int64)
+        with threadpool_limits(1):  # another order of sums could move documents at a border
+            return np.argmax(self.space.vectors(texts) @ self.centres.T, axis=1).astype(np.int64)
 
 
 def fit_clusters(
@@ -138,17 +141,29 @@ def _tfidf(
 
 
 def discover_clusters(
-    store: DocumentStore, rows: Rows, number: int, seed: int, embedding: str | None
+    store: DocumentStore,
+    rows: Rows,
+    number: int,
+    seed: int,
+    embedding: str | None,
+    *,
+    workers: int = 1,
 ) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
     """Cluster the documents `rows`, given in shuffled order; see `fit_clusters`.
 
+    Documents are assigned by `workers` processes, in batches that do not depend on their number.
     Returns the cluster of each, `int64 [rows]`, numbered from 0 by falling bytes, and a description
     of each cluster: `top_words`, `samples`, `documents`, `bytes`.
     """
     sample = [store.text(row)[:MAX_TEXT_BYTES] for row in rows[:_SAMPLE_DOCUMENTS]]
     clusters = fit_clusters(sample, number, seed, embedding=embedding)
-    with threadpool_limits(1):
-        parts = [clusters.assign(texts) for _, texts in store.batches(rows, size=_BATCH_BYTES)]
+    batches = store.batches(rows, size=_BATCH_BYTES)
+    beginnings = ([text[:MAX_TEXT_BYTES] for text in texts] for _, texts in batches)
+    with Progress("assigning clusters", total=rows.size, unit="documents") as progress:
+        parts = []
+        for part in ordered_map(clusters.assign, beginnings, workers):
+            parts.append(part)
+            progress.add(part.size)
     found = np.concatenate(parts)
     size = np.bincount(found, weights=store.index.size[rows], minlength=number)
     order = np.argsort(-size, kind="stable")

@@ -29,6 +29,7 @@ class Embedding:
         import torch  # takes seconds to import; only needed here
         from transformers import AutoModel, AutoTokenizer
 
+        self._folder = folder
         key = f"corpus.domains.embedding: {folder}"
         if not Path(folder).is_dir():
             raise UserError(f"{key} is not a folder; give the folder of a saved model")
@@ -46,6 +47,9 @@ class Embedding:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         positions = getattr(self._model.config, "max_position_embeddings", _MAX_TOKENS)
         self._max_tokens = min(_MAX_TOKENS, positions, self._tokenizer.model_max_length)
+
+    def __reduce__(self) -> tuple[type["Embedding"], tuple[str]]:
+        return Embedding, (self._folder,)  # each process opens the model
 
     def vectors(self, texts: Sequence[bytes]) -> NDArray[np.float32]:
         """Return unit vectors of the texts (UTF-8), `[texts, width of the model]`."""
