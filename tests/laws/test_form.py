@@ -15,16 +15,18 @@ from splitlaw.laws.mean import REPETITION, Mean, javascript, log_loss
 from splitlaw.laws.plain import plain_frame
 from splitlaw.laws.points import Points, Units
 
-EVERY = [*FORMS.values(), *form.ONE_STAGE.values()]
+EVERY = [*FORMS.values(), *form.ONE_STAGE.values(), *form.AFTER.values()]
+EVERY += [form.with_replay(FORMS[name]) for name in ("two_skills", "coupled")]
 UNITS = Units(params=2e7, pretrain=3e9, specialize=4e8, tokens=2e9, loss=2.5)
 
 N = np.array([4e7, 1e7, 3e7, 2e7, 2e7])
 D = np.array([3e9, 1e10, 0.0, 6e9, 2e9])
 S = np.array([6e8, 8e7, 4e8, 0.0, 1.2e9])
+SHARE = np.array([0.0, 0.1, 0.25, 0.0, 0.5])
 
 
 def identify(one: Form) -> str:
-    return f"{one.name}-{one.stages}"
+    return f"{one.name}-{one.stages}{'-replay' * ('dilution' in one.names)}"
 
 
 def some_coordinates(one: Form) -> np.ndarray:
@@ -44,7 +46,7 @@ def test_the_nine_forms_are_registered_by_name():
 def test_gradients_agree_with_finite_differences_also_at_zero_tokens(one):
     where = one.usable(D, S)
     assert where[:2].all() and (one.finite == where.all())
-    x = Points.of(UNITS, N[where], D[where], S[where])
+    x = Points.of(UNITS, N[where], D[where], S[where], replay=SHARE[where])
     coordinates = some_coordinates(one)[where]
     value = one.loss(one.duals(coordinates), x)
     np.testing.assert_allclose(value.value, one.evaluate(coordinates, x), rtol=1e-14)
@@ -58,9 +60,11 @@ def test_gradients_agree_with_finite_differences_also_at_zero_tokens(one):
 @pytest.mark.parametrize("one", EVERY, ids=identify)
 def test_parameters_in_tokens_give_the_same_losses(one):
     coordinates = some_coordinates(one)
-    inner = one.evaluate(coordinates, Points.of(UNITS, N, D, S)) * UNITS.loss
+    points = Points.of(UNITS, N, D, S, replay=SHARE)
+    inner = one.evaluate(coordinates, points) * UNITS.loss
     outer = one.coordinates(one.user_values(coordinates, UNITS))
-    np.testing.assert_allclose(one.evaluate(outer, Points.of(Units(), N, D, S)), inner, rtol=1e-10)
+    points = Points.of(Units(), N, D, S, replay=SHARE)
+    np.testing.assert_allclose(one.evaluate(outer, points), inner, rtol=1e-10)
 
 
 @pytest.mark.parametrize("one", EVERY, ids=identify)
@@ -139,7 +143,9 @@ def test_the_javascript_source_gives_the_same_losses():
         at = {"p": {n: float(v) for n, v in parameters.items()}, "c": common}
         points = [
             dict(zip(("N", "D", "S", "T", "PD", "PS"), map(float, values), strict=True))
-            for values in zip(*vars(x).values(), strict=True)
+            for values in zip(
+                x.N, x.D, x.S, x.T, x.pretrain_passes, x.specialize_passes, strict=True
+            )
         ]
         names = "p, c, N, D, S, T, PD, PS"
         call = f"(({names}) => {javascript(one, frame)})"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from laws import planted_replay
 from planted_results import BUDGET, SIZES, losses_table
 from playwright._impl._driver import compute_driver_executable
 
@@ -121,6 +122,21 @@ def random_settings(rng, fit, number):
         "unique": [float(10 ** rng.uniform(5, 7)) if on else None for on in limited],
         "trunk": "shared" if number % 3 else "independent",
     }
+
+
+@pytest.mark.parametrize("base", [None, "unknown"])
+def test_the_losses_of_the_page_are_those_without_replay(base):
+    table = planted_replay.table(("code", "law"), counted=base is None)
+    table = table[table["domain"] != "general"]
+    fit = fit_table(table, law="coupled", draws=3, base_tokens=base)
+    settings = {"flops": 1e13, "params": planted_replay.PARAMS, "trunk": "shared"}
+    settings |= {"names": ["law"], "weights": [1], "unique": [None]}
+    pretrain, specialize = [1e6, 4e6], [0.0, 3e5]
+    case = {"fit": 0, "settings": settings, "pretrain": pretrain, "specialize": specialize}
+    (found,) = in_javascript(LOSSES, [fit], [case])
+    at = planted_replay.PARAMS, pretrain, specialize, 1
+    expected = np.vstack([fit.losses(*at), fit.drawn_losses(*at)])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_the_losses_of_the_page_are_those_of_the_package(fits):

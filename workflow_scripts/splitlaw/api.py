@@ -33,6 +33,7 @@ def fit_law(
     min_tokens_per_param: float = 0.0,
     drop_invalid: bool = False,
     trajectories: bool = False,
+    base_tokens: float | str | None = None,
 ) -> FitResult:
     """Fit a scaling law L(N, D, D') to a table of losses.
 
@@ -43,7 +44,10 @@ def fit_law(
         `params` (N, parameters), `pretrain_tokens` (D, tokens), `specialize_tokens` (D', tokens),
         `domain` and `loss` (nats per token). Further columns are used where present: `split`
         (rows with `holdout` only measure the error), `train_domain`, `run`, `trunk`, `seed`,
-        `flops_per_token`, `unique_pretrain_tokens`, `unique_specialize_tokens`.
+        `flops_per_token`, `unique_pretrain_tokens`, `unique_specialize_tokens`, `replay` (share of
+        general tokens in a branch, of which `specialize_tokens` are the domain tokens alone). Rows
+        of the domain `general` with a `train_domain` are fitted by a second law, of the general
+        loss after specialising.
     law
         Name of a form (see `splitlaw.laws.FORMS`), several names that are averaged, or `auto`:
         `two_skills` and `coupled`, or `chinchilla` and `coupled` for a table of one stage. The
@@ -64,6 +68,10 @@ def fit_law(
         raising an error.
     trajectories
         Accept several points along one run, as the columns `run` and `trunk` show them.
+    base_tokens
+        Tokens of the base model that all runs continue, which `pretrain_tokens` include; or
+        `unknown`, where they do not and are estimated, from a log-normal prior about 20 per
+        parameter.
 
     Returns
     -------
@@ -95,6 +103,7 @@ def fit_law(
         min_tokens_per_param=min_tokens_per_param,
         drop_invalid=drop_invalid,
         trajectories=trajectories,
+        base_tokens=base_tokens,
     )
 
 

@@ -44,6 +44,13 @@ def add_fit_law(parser: ArgumentParser) -> None:
         action="store_true",
         help="accept several points along one run",
     )
+    add(
+        "--base-tokens",
+        type=base_tokens,
+        metavar="N|unknown",
+        help="tokens of the base model that all runs continue; pretrain_tokens include them, or, "
+        "if unknown, count the added ones alone (no base)",
+    )
 
 
 def run_fit_law(args: Namespace) -> None:
@@ -211,6 +218,14 @@ def run_predict_loss(args: Namespace) -> None:
     write_text(args.out, predicted.to_csv(index=False))
     for warning in range_warnings(predicted, law.range):
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def base_tokens(text: str) -> float | str:
+    """A number, or any other text as it is: the fit refuses what it does not know."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def pairs(given: Sequence[str], flag: str) -> dict[str, float]:

@@ -26,6 +26,13 @@ BASELINES = (TWO_STAGE_90, HALF, JOINT, NO_SPLIT, SCRATCH)
 """The strategies that the optimal split is compared with, in the order of tables and figures."""
 STRATEGIES = (OPTIMAL, *BASELINES)
 
+REPLAY_SHARES = {"no_replay": 0.0, "replay_5": 0.05, "replay_25": 0.25, "replay_50": 0.5}
+"""Strategies with the general tokens and branches of the plan, and one share of replay in all."""
+MIXTURE = "mixture"
+"""One model that continues the base on all tokens of the plan, general and domain tokens mixed."""
+REPLAY_BASELINES = (*REPLAY_SHARES, MIXTURE)
+"""The strategies that a plan with a base or with replay is compared with."""
+
 GENERAL_FRACTIONS = {TWO_STAGE_90: 0.9, HALF: 0.5, NO_SPLIT: 1.0, SCRATCH: 0.0}
 """Share of a baseline's budget that is general tokens. That of `joint` follows from the plan."""
 
@@ -36,6 +43,11 @@ NAMES = {
     JOINT: "Joint, same tokens",
     NO_SPLIT: "No split",
     SCRATCH: "From scratch",
+    "no_replay": "No replay",
+    "replay_5": "5% replay",
+    "replay_25": "25% replay",
+    "replay_50": "50% replay",
+    MIXTURE: "Mixture, same tokens",
 }
 """Names of the strategies in tables and figures."""
 
@@ -46,6 +58,11 @@ PROSE = {
     JOINT: "joint training",
     NO_SPLIT: "no split",
     SCRATCH: "training from scratch",
+    "no_replay": "branches without replay",
+    "replay_5": "5% replay in every branch",
+    "replay_25": "25% replay in every branch",
+    "replay_50": "50% replay in every branch",
+    MIXTURE: "one model on the mixture",
 }
 """Names of the strategies within a sentence."""
 

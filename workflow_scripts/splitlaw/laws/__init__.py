@@ -4,7 +4,7 @@
 >>> fit = fit_table("losses.csv")                                        # doctest: +SKIP
 """
 
-from splitlaw.laws import forms, published_forms  # noqa: F401  (forms register themselves)
+from splitlaw.laws import after_forms, forms, published_forms  # noqa: F401  (forms register themselves)
 from splitlaw.laws.api import fit_table
 from splitlaw.laws.form import FORMS, Form, Prior, register
 from splitlaw.laws.member import Member

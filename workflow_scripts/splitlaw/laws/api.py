@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from splitlaw.common.errors import UserError
-from splitlaw.laws.classical import Estimate, fit_classical, huber
-from splitlaw.laws.draw import draw_member
-from splitlaw.laws.form import FORMS, Form, form_for
-from splitlaw.laws.holdout import (
-    KINDS,
-    Block,
-    counts_of_draws,
-    error_entries,
-    kind_of,
-    left_out_blocks,
-    predict_block,
-    predict_rows,
-    stacking_weights,
-)
-from splitlaw.laws.member import Member
-from splitlaw.laws.plain import plain_member
-from splitlaw.laws.points import Array
-from splitlaw.laws.posterior import Posterior, fit_posterior
+from splitlaw.laws.fitting import Report, Settings, fit_one
+from splitlaw.laws.form import AFTER, FORMS, Form, form_for
 from splitlaw.laws.read import read_table
 from splitlaw.laws.result import FitResult
-from splitlaw.laws.rows import Rows, make_frame, make_rows
 from splitlaw.laws.table import Table
-from splitlaw.laws.warn import bias_warnings, fit_warnings, table_warnings
+from splitlaw.laws.warn import ROUNDING
 
 DRAWS = 300
 """Draws of the posterior: 15 are beyond each end of a 90% interval."""
@@ -42,10 +23,14 @@ DRAWS = 300
 MIXTURE = {2: ("two_skills", "coupled"), 1: ("chinchilla", "coupled")}
 """Forms that are averaged by default for tables of two stages, and of one."""
 
+AFTER_MIXTURE = tuple(AFTER)
+"""Forms that are averaged for the general loss after specialising."""
+
 DISCREPANCIES = ("on", "none")
 
-Report = Callable[[int, int], None]
-"""Called with the number of finished steps of a fit and of all its steps."""
+UNKNOWN = "unknown"
+TOKENS_PER_PARAM = 20.0
+"""Median of the prior of the tokens of a base per parameter (`splitlaw.laws.mean.BASE_SD`)."""
 
 
 def fit_table(
@@ -58,6 +43,7 @@ def fit_table(
     min_tokens_per_param: float = 0.0,
     drop_invalid: bool = False,
     trajectories: bool = False,
+    base_tokens: float | str | None = None,
     report: Report | None = None,
 ) -> FitResult:
     """Fit a scaling law to a table of losses; `splitlaw.fit_law` describes the parameters."""
@@ -65,54 +51,81 @@ def fit_table(
         raise UserError(f"draws is {draws}; give 0 or more draws")
     if discrepancy not in DISCREPANCIES:
         raise UserError(f"discrepancy {discrepancy!r} is unknown; give on or none")
+    _check_base(base_tokens, discrepancy)
     reading = read_table(
         table,
         min_tokens_per_param=min_tokens_per_param,
         drop_invalid=drop_invalid,
         trajectories=trajectories,
+        uncounted=base_tokens == UNKNOWN,
     )
-    forms = _forms(law, 1 if reading.fit.one_stage else 2)
-    fit, notes = _usable(reading.fit, forms)
-    rows = make_rows(fit, make_frame(fit))
-    task = _Task(fit, rows, reading.holdout, draws, seed, report or (lambda done, of: None))
-    # The matrices of a fit are small: with two threads, BLAS takes two to five times as long.
-    with threadpool_limits(1, user_api="blas"):
-        found = _classical(task, forms) if discrepancy == "none" else _probabilistic(task, forms)
-    warnings = [*reading.notes, *notes, *table_warnings(fit, rows), *found.pop("warnings")]
-    return FitResult(
-        domains=fit.domains,
-        counts=tuple(np.bincount(fit.domain, minlength=len(fit.domains)).tolist()),
-        warnings=tuple(warnings),
-        flops_per_token=fit.flops_per_token,
-        range=_range(fit),
-        seed=seed,
+    forms = _forms(law, reading.fit)
+    start = _base_prior(base_tokens, reading.fit)
+    settings = Settings(discrepancy, draws, seed, base_tokens, start)
+    show = report or (lambda done, of: None)
+    laws = 1 if reading.after is None else 2
+    first = fit_one(
+        reading.fit, reading.holdout, forms, settings, lambda done, of: show(done, laws * of)
+    )
+    after = None
+    if reading.after is not None:
+        general = [AFTER[name] for name in AFTER_MIXTURE]
+        after = fit_one(
+            reading.after,
+            reading.after_holdout,
+            general,
+            settings,
+            lambda done, of: show(of + done, laws * of),
+        )
+    return replace(
+        first,
+        warnings=(*reading.notes, *first.warnings),
         left_out=tuple(reading.left_out),
-        **found,
+        general_after=after,
     )
 
 
-@dataclass(frozen=True)
-class _Task:
-    table: Table
-    rows: Rows
-    holdout: Table | None
-    draws: int
-    seed: int
-    report: Report
+def _check_base(base_tokens: float | str | None, discrepancy: str) -> None:
+    if base_tokens is None:
+        return
+    if base_tokens == UNKNOWN:
+        if discrepancy == "none":
+            raise UserError(
+                "base_tokens is unknown, and a fit without discrepancy does not estimate them; "
+                "give discrepancy on"
+            )
+        return
+    if isinstance(base_tokens, str) or not (np.isfinite(base_tokens) and base_tokens > 0):
+        raise UserError(f"base_tokens is {base_tokens}; give a number above 0, or unknown")
 
-    def rng(self) -> np.random.Generator:
-        return np.random.default_rng(self.seed)
+
+def _base_prior(base_tokens: float | str | None, table: Table) -> float:
+    """Prior median of the tokens of a base that D does not count; 0 where it does."""
+    if base_tokens != UNKNOWN:
+        low = float(table.pretrain.min())
+        if base_tokens is not None and low < float(base_tokens) * (1 - ROUNDING):
+            raise UserError(
+                f"base_tokens is {base_tokens:g}, but a row has {low:g} pretrain_tokens, which "
+                "include those of the base; correct one of them, or give unknown"
+            )
+        return 0.0
+    if len(table.sizes) > 1:
+        raise UserError(
+            f"base_tokens is unknown, but the table has {len(table.sizes)} sizes; a base has one"
+        )
+    return TOKENS_PER_PARAM * float(table.sizes[0])
 
 
-def _forms(law: str | Sequence[str], stages: int) -> list[Form]:
+def _forms(law: str | Sequence[str], table: Table) -> list[Form]:
     """The forms of a name, of several, or of the default mixture."""
+    stages, replays = (1 if table.one_stage else 2), bool((table.replay > 0).any())
     names = MIXTURE[stages] if law == "auto" else [law] if isinstance(law, str) else list(law)
     unknown = [name for name in names if name not in FORMS]
     if unknown or not names:
         raise UserError(
             f"law {(unknown or [''])[0]!r} is unknown; choose from auto, {', '.join(FORMS)}"
         )
-    forms = [form_for(name, stages) for name in dict.fromkeys(names)]
+    forms = [form_for(name, stages, replays=replays) for name in dict.fromkeys(names)]
     two = [form.name for form in forms if form.stages > stages]
     if two:
         raise UserError(
@@ -120,151 +133,3 @@ def _forms(law: str | Sequence[str], stages: int) -> list[Form]:
             f"of one stage: choose from {', '.join(MIXTURE[1])}"
         )
     return forms
-
-
-def _usable(table: Table, forms: Sequence[Form]) -> tuple[Table, list[str]]:
-    """The rows on which every form is finite, and a note about the others."""
-    usable = np.logical_and.reduce([f.usable(table.pretrain, table.specialize) for f in forms])
-    if usable.all():
-        return table, []
-    names = ", ".join(form.name for form in forms if not form.finite)
-    kept = table.take(usable)
-    if len(np.unique(kept.domain)) < len(table.domains):
-        raise UserError(
-            f"{names} is infinite at D = 0 or D' = 0, and a domain has no other rows; choose a law "
-            f"that is finite there: {', '.join(n for n, f in FORMS.items() if f.finite)}"
-        )
-    note = (
-        f"{names} is infinite at D = 0 or D' = 0: {(~usable).sum()} of {len(table)} rows are left "
-        "out, and plans avoid these points."
-    )
-    return kept, [note]
-
-
-def _probabilistic(task: _Task, forms: Sequence[Form]) -> dict[str, Any]:
-    """Fit every form with its discrepancy, weigh them on left-out blocks, and draw functions."""
-    kinds = left_out_blocks(task.table)
-    steps = len(forms) + len(kinds)
-    posteriors: list[Posterior] = []
-    for form in forms:
-        posteriors.append(fit_posterior(form, task.rows))
-        task.report(len(posteriors), steps)
-    blocks = []
-    for number, (kind, rows) in enumerate(kinds.items(), start=1):
-        blocks.append(predict_block(kind, task.table, rows, posteriors, task.seed))
-        task.report(len(forms) + number, steps)
-    weights = stacking_weights(blocks, len(forms))
-    counts, rng = counts_of_draws(weights, task.draws), task.rng()
-    members = [
-        draw_member(p, float(w), int(c), rng)
-        for p, w, c in zip(posteriors, weights, counts, strict=True)
-    ]
-    order = np.argsort(-weights, kind="stable")
-    first = posteriors[order[0]]
-    entries = [e for b in blocks if b.kind in KINDS for e in b.errors(weights)]
-    entries = _given_holdout(task, members) + entries
-    return {
-        "members": tuple(members[i] for i in order),
-        "objective": huber(_residual(first)),
-        "converged": all(p.converged for p in posteriors),
-        "warnings": fit_warnings([posteriors[i] for i in order], task.table)
-        + bias_warnings(entries),
-        "holdout": tuple(entries),
-        "candidates": tuple(
-            _candidate(posteriors[i], blocks, int(i), float(weights[i])) for i in order
-        ),
-        "identified": {
-            "trunk_sd": task.rows.trunk_identified,
-            "row_sd": len(task.rows) > 2 * first.mean.size,
-        },
-    }
-
-
-def _residual(posterior: Posterior) -> Array:
-    rows = posterior.rows
-    return posterior.mean.evaluate(posterior.vector, rows.x, rows.domain) - rows.y
-
-
-def _candidate(
-    posterior: Posterior, blocks: Sequence[Block], number: int, weight: float
-) -> dict[str, Any]:
-    errors = [
-        np.abs(b.predictions[number].loss / b.rows.loss - 1).mean()
-        for b in blocks
-        if b.kind in KINDS
-    ]
-    density = [b.predictions[number].log_density for b in blocks]
-    return {
-        "law": posterior.form.name,
-        "weight": weight,
-        "objective": huber(_residual(posterior)),
-        "holdout_mre": float(np.mean(errors)) if errors else None,
-        "log_predictive_density": float(np.sum(density)) if density else None,
-        "n_parameters": posterior.mean.domains * len(posterior.form.names),
-    }
-
-
-def _given_holdout(task: _Task, members: Sequence[Member]) -> list[dict[str, Any]]:
-    """Errors on the rows that the user held out."""
-    if task.holdout is None:
-        return []
-    table = task.holdout
-    usable = np.logical_and.reduce(
-        [m.form.usable(table.pretrain, table.specialize) for m in members]
-    )
-    if not usable.any():
-        return []
-    table = table.take(usable)
-    predictions = [predict_rows(m, table, task.seed, 0.0) for m in members]
-    weights = np.array([m.weight for m in members])
-    kind = kind_of(table, task.table)
-    return error_entries(kind, table, predictions, weights, "split column")
-
-
-def _classical(task: _Task, forms: Sequence[Form]) -> dict[str, Any]:
-    """Fit every form without a discrepancy; the one with the lowest objective predicts."""
-    estimates: list[Estimate] = []
-    for form in forms:
-        estimates.append(fit_classical(form, task.rows, task.rng()))
-        task.report(len(estimates), len(forms))
-    best = min(estimates, key=lambda estimate: estimate.objective)
-    root = np.linalg.cholesky(best.covariance)
-    drawn = task.rng().standard_normal((task.draws, best.mean.size)) @ root.T
-    member = plain_member(best.mean, best.vector, best.vector + drawn, row_sd=best.row_sd)
-    warnings = [
-        "There is no discrepancy: intervals hold only if the form of the law is exact, and cover "
-        "too few losses where it is not."
-    ]
-    if not best.converged:
-        warnings.insert(0, f"The fit of {best.mean.form.name} did not converge: do not rely on it.")
-    return {
-        "members": (member,),
-        "objective": best.objective,
-        "converged": best.converged,
-        "warnings": warnings,
-        "holdout": tuple(_given_holdout(task, [member])),
-        "candidates": tuple(
-            {
-                "law": estimate.mean.form.name,
-                "weight": 1.0 if estimate is best else 0.0,
-                "objective": estimate.objective,
-                "holdout_mre": None,
-                "log_predictive_density": None,
-                "n_parameters": task.rows.domains * len(estimate.mean.form.names),
-            }
-            for estimate in estimates
-        ),
-        "identified": {"trunk_sd": False, "row_sd": True},
-    }
-
-
-def _range(table: Table) -> dict[str, tuple[float, float]]:
-    again = table.specialize / np.maximum(table.unique_specialize, 1)
-    columns = {
-        "params": table.params,
-        "pretrain_tokens": table.pretrain,
-        "specialize_tokens": table.specialize,
-        "loss": table.loss,
-        "passes": np.maximum(again, 1.0),
-    }
-    return {name: (float(v.min()), float(v.max())) for name, v in columns.items()}

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from splitlaw.laws.form import Form
-from splitlaw.laws.mean import REPETITION, Mean
+from splitlaw.laws.mean import Mean
 from splitlaw.laws.points import Array, Mask
 from splitlaw.laws.rows import Rows
 
@@ -90,7 +90,7 @@ def _fit_domain(
     """Parameters of one domain [p], and whether the search converged."""
     form, x = mean.form, rows.x.take(np.flatnonzero(own))
     single = Mean(form, rows.frame, 1)
-    common = single.centre[-len(REPETITION) :]
+    common = single.centre[len(form.names) :]
     zero, y = np.zeros(own.sum(), dtype=np.intp), rows.y[own]
     cache: dict[bytes, tuple[Array, Array]] = {}
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from splitlaw.laws.covariance import Covariance
 from splitlaw.laws.kernel import Features, basis, prior_weights, section_weights
-from splitlaw.laws.mean import REPETITION, Mean
+from splitlaw.laws.mean import Mean
 from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array, Indices
 from splitlaw.laws.posterior import Posterior
@@ -86,7 +86,7 @@ def perturbed_estimates(
     mean: Mean, rows: Rows, covariance: Covariance, start: Array, target: Array, about: Array
 ) -> Array:
     """The parameters [draws, size] nearest to `target` [draws, n] and `about` [draws, size]."""
-    slopes = len(rows) * (len(mean.form.names) + len(REPETITION))
+    slopes = len(rows) * (len(mean.form.names) + len(mean.common))
     step = max(1, CHUNK // max(slopes, mean.size**2))
     found = np.empty_like(about)
     for first in range(0, len(target), step):

@@ -68,14 +68,16 @@ class Functions:
         *,
         unique_pretrain: ArrayLike | None = None,
         unique_specialize: ArrayLike | None = None,
+        replay: ArrayLike = 0.0,
     ) -> Array:
         """Expected loss over seeds, in nats per token, at points of the broadcast shape [...].
 
         N in parameters; D, D' and how many of them differ in tokens; `domain` numbers in
-        `domains`. Infinite where a form is.
+        `domains`; `replay` is the share of general tokens in the branch, of which D' are the
+        domain tokens alone. Infinite where a form is.
         """
         at, shape = self._at(
-            params, pretrain, specialize, domain, unique_pretrain, unique_specialize
+            params, pretrain, specialize, domain, unique_pretrain, unique_specialize, replay
         )
         parts = [m.weight * np.exp(m.log_losses(*at, drawn=False)[0]) for m in self.members]
         total = sum(member.weight for member in self.members)
@@ -90,10 +92,11 @@ class Functions:
         *,
         unique_pretrain: ArrayLike | None = None,
         unique_specialize: ArrayLike | None = None,
+        replay: ArrayLike = 0.0,
     ) -> Array:
         """The same under every draw [draws, ...]."""
         at, shape = self._at(
-            params, pretrain, specialize, domain, unique_pretrain, unique_specialize
+            params, pretrain, specialize, domain, unique_pretrain, unique_specialize, replay
         )
         parts = [np.exp(m.log_losses(*at, drawn=True)) for m in self.members]
         return (np.concatenate(parts) * self.frame.units.loss).reshape(-1, *shape)
@@ -106,17 +109,31 @@ class Functions:
         domain: ArrayLike,
         unique_pretrain: ArrayLike | None,
         unique_specialize: ArrayLike | None,
+        replay: ArrayLike,
     ) -> tuple[tuple[Array, Array, Points, Indices], tuple[int, ...]]:
         """Arguments of `Member.log_losses` for points of any shape, and that shape."""
         given = [params, pretrain, specialize, domain]
         unique = [pretrain if unique_pretrain is None else unique_pretrain]
         unique += [specialize if unique_specialize is None else unique_specialize]
-        arrays = np.broadcast_arrays(*given, *unique)
-        n, d, s, _, ud, us = (np.asarray(a, dtype=float).ravel() for a in arrays)
-        x = Points.of(self.frame.units, n, d, s, ud, us)
+        arrays = np.broadcast_arrays(*given, *unique, replay)
+        n, d, s, _, ud, us, r = (np.asarray(a, dtype=float).ravel() for a in arrays)
+        x = Points.of(self.frame.units, n, d, s, ud, us, r)
         coordinates = self.frame.coordinates(n, d, s, x)
         numbers = arrays[3].ravel().astype(np.intp)
         return (coordinates, self.frame.unsplit_share(s), x, numbers), arrays[0].shape
+
+    @property
+    def base_tokens(self) -> Array:
+        """Tokens of a base that D does not count: the estimate, then draws; empty without one."""
+        if not self.frame.base:
+            return np.zeros(0)
+        unit = self.frame.units.pretrain
+        # The base is the first parameter that domains have in common.
+        place = [len(self.domains) * len(m.form.names) for m in self.members]
+        values = [m.vector[j] for m, j in zip(self.members, place, strict=True)]
+        centre = np.average(values, weights=[m.weight for m in self.members])
+        drawn = [m.vectors[:, j] for m, j in zip(self.members, place, strict=True)]
+        return np.asarray(np.exp(np.concatenate([[centre], *drawn])) * unit)
 
     def noise_sd(self, pretrain: ArrayLike = 1.0, specialize: ArrayLike = 1.0) -> Array:
         """Standard deviation of log loss of a new run about its expectation, of trunk and row."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from splitlaw.laws.posterior import Posterior, fit_posterior
 from splitlaw.laws.rows import make_rows
 from splitlaw.laws.table import Table
 
-KINDS = ("params", "pretrain_tokens", "specialize_tokens", "corner")
+KINDS = ("params", "pretrain_tokens", "specialize_tokens", "corner", "replay")
 """Kinds of blocks that fit.json has errors of; the blocks of trunks only weigh the forms."""
 
 TRUNK = "trunk"
@@ -37,6 +37,9 @@ PRIOR_COUNT = 1.0
 weight is 6/7, not 1."""
 
 EM_STEPS = 200
+
+TINY = 1e-30
+"""In place of no tokens where a logarithm is taken."""
 
 
 def _floor(levels: Array, values: Array, share: float | None) -> float:
@@ -78,10 +81,11 @@ def left_out_blocks(table: Table) -> dict[str, Mask]:
     if table.one_stage:
         kinds["pretrain_tokens"] = _top(tokens, everything, table.params)
     else:
+        length = _lengths(table)
         kinds["pretrain_tokens"] = _top(table.pretrain, split, table.params)
-        kinds["specialize_tokens"] = _top(table.specialize, split, table.params)
+        kinds["specialize_tokens"] = _top(length, split, table.params)
         far = _top(table.pretrain, split, table.params, CORNER_SHARE)
-        deep = _top(table.specialize, split, table.params, CORNER_SHARE)
+        deep = _top(length, split, table.params, CORNER_SHARE)
         kinds["corner"] = far & deep if far is not None and deep is not None else None
     kinds[TRUNK] = _last_trunks(table)
     return {k: rows for k, rows in kinds.items() if rows is not None and _leaves_rows(table, rows)}
@@ -112,6 +116,10 @@ class Prediction:
     """Losses of new runs [draws, n]."""
     log_density: float
     """Joint log density of the rows."""
+
+    def take(self, rows: Mask) -> Prediction:
+        """The prediction of some rows; the density remains that of all."""
+        return replace(self, loss=self.loss[rows], draws=self.draws[:, rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +229,29 @@ def _coverage(drawn: Array, loss: Array) -> float | None:
     return float(((loss >= low) & (loss <= high)).mean())
 
 
-def kind_of(rows: Table, fit: Table) -> str:
-    """The kind of extrapolation of rows that the user held out."""
+def kinds_of(rows: Table, fit: Table) -> dict[str, Mask]:
+    """The rows that the user held out, by the kind of their extrapolation."""
+    between = ~np.isin(rows.replay, fit.replay)
+    others = rows.take(~between)
+    found = {"replay": between, _kind_of(others, fit): ~between} if len(others) else {}
+    found = found or {"replay": between}
+    return {kind: mask for kind, mask in found.items() if mask.any()}
+
+
+def _kind_of(rows: Table, fit: Table) -> str:
     if rows.params.max() > fit.params.max():
         return "params"
     if rows.pretrain.max() > fit.pretrain.max():
         return "pretrain_tokens"
-    return "specialize_tokens" if rows.specialize.max() > fit.specialize.max() else "corner"
+    return "specialize_tokens" if _lengths(rows).max() > _lengths(fit).max() else "corner"
+
+
+def _lengths(table: Table) -> Array:
+    """Tokens of each branch [n]: D' where nothing is replayed, otherwise T to 1%.
+
+    Branches of one T differ in D' where their shares of replay differ.
+    """
+    if not (table.replay > 0).any():
+        return table.specialize
+    tokens = table.specialize / (1 - table.replay)
+    return np.exp(np.round(np.log(np.maximum(tokens, TINY)), 2))

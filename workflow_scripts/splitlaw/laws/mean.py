@@ -27,6 +27,14 @@ nearly a new one; `repetitions` is R* of Muennighoff et al. 2023 (arXiv:2305.162
 the table, as a power of the number of further passes and of parameters per unique token. A table
 without repeated text leaves them at their priors, so that plans with many passes are uncertain."""
 
+BASE = "base"
+"""Common parameter: tokens of a base model that D does not count, in units of D."""
+
+BASE_SD = 2.0
+"""Standard deviation of the logarithm of these tokens about 20 per parameter, which is optimal for
+one model by itself (Hoffmann et al. 2022). Published models have 2 to 2,000 tokens per parameter,
+which are within 2.3 standard deviations."""
+
 CORRELATION = 0.9
 """Prior correlation of a parameter over domains: it differs by a third of its prior standard
 deviation. Chosen among 0.8, 0.9 and a free value by the errors of left-out sizes on two grids
@@ -40,23 +48,31 @@ TINY = 1e-30
 class Mean:
     """log f of every domain, as a function of one vector.
 
-    The vector has the parameters of each domain [domains * p], then those of `REPETITION`.
+    The vector has the parameters of each domain [domains * p], then those that domains have in
+    common, `REPETITION` last.
     """
 
     form: Form
     frame: Frame
     domains: int
 
+    @cached_property
+    def common(self) -> Mapping[str, Prior]:
+        """Parameters that domains have in common: tokens of a base, and `REPETITION`."""
+        if not self.frame.base:
+            return REPETITION
+        return {BASE: Prior(self.frame.base / self.frame.units.pretrain, BASE_SD), **REPETITION}
+
     @property
     def size(self) -> int:
         """Length of the vector."""
-        return self.domains * len(self.form.names) + len(REPETITION)
+        return self.domains * len(self.form.names) + len(self.common)
 
     @property
     def centre(self) -> Array:
         """Prior medians of the vector."""
         own = np.tile(self.form.centre, self.domains)
-        return np.concatenate([own, [prior.centre for prior in REPETITION.values()]])
+        return np.concatenate([own, [prior.centre for prior in self.common.values()]])
 
     def by_domain(self, vector: Array) -> Array:
         """The domains' parameters [..., domains, p] of vectors [..., size]."""
@@ -86,7 +102,7 @@ class Mean:
     def _assemble(self, own: Array, power: int) -> Array:
         matrix = np.zeros((self.size, self.size))
         matrix[: len(own), : len(own)] = own
-        for j, prior in enumerate(REPETITION.values(), start=len(own)):
+        for j, prior in enumerate(self.common.values(), start=len(own)):
             matrix[j, j] = float(prior.sd) ** power
         return matrix
 
@@ -100,32 +116,32 @@ class Mean:
         return np.where(np.isnan(value), np.inf, value)
 
     def _common(self, vector: Array) -> SimpleNamespace:
-        first = vector.shape[-1] - len(REPETITION)
+        first = vector.shape[-1] - len(self.common)
         return SimpleNamespace(
-            **{name: np.exp(vector[..., first + j, None]) for j, name in enumerate(REPETITION)}
+            **{name: np.exp(vector[..., first + j, None]) for j, name in enumerate(self.common)}
         )
 
     def slopes(self, vectors: Array, x: Points, domain: Indices) -> tuple[Array, Array]:
         """log f [..., n] for vectors [..., size], and its derivatives [..., n, p + c].
 
-        The derivatives are by the parameters of the point's domain and by those of `REPETITION`,
-        whose places in a vector are `positions(domain)`.
+        The derivatives are by the parameters of the point's domain and by those in `common`, whose
+        places in a vector are `positions(domain)`.
         """
         p = self.form.duals(self.by_domain(vectors)[..., domain, :])
         common = self._common(vectors)
         duals = SimpleNamespace(**{n: Dual(v, {n: v}) for n, v in vars(common).items()})
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             value = log_loss(self.form, p, duals, x, self.frame)
-        names = (*self.form.names, *REPETITION)
+        names = (*self.form.names, *self.common)
         slopes = np.zeros((*value.value.shape, len(names)))
         for j, name in enumerate(names):
             slopes[..., j] = value.parts.get(name, 0.0)
         return value.value, np.nan_to_num(slopes, copy=False, posinf=0.0, neginf=0.0)
 
     def positions(self, domain: int) -> Indices:
-        """Places in a vector of the parameters of a domain and of `REPETITION` [p + c]."""
+        """Places in a vector of the parameters of a domain and of those in `common` [p + c]."""
         p = len(self.form.names)
-        common = np.arange(self.size - len(REPETITION), self.size)
+        common = np.arange(self.size - len(self.common), self.size)
         return np.concatenate([np.arange(domain * p, (domain + 1) * p), common])
 
     def jacobian(self, vector: Array, x: Points, domain: Indices) -> tuple[Array, Array]:
@@ -140,14 +156,21 @@ class Mean:
 
 def log_loss(form: Form, p: Any, common: Any, x: Points, frame: Frame) -> Number:
     """log f at points, with parameters and points as arrays, `Dual` or `Expression`."""
+    units, seen = frame.units, x
     repeats = [_repeated(x.pretrain_passes), _repeated(x.specialize_passes)]
+    if any(repeats):
+        d = effective_tokens(x.D, x.pretrain_passes, common.repetitions) if repeats[0] else x.D
+        s = effective_tokens(x.S, x.specialize_passes, common.repetitions) if repeats[1] else x.S
+        total = d * (units.pretrain / units.tokens) + s * (units.specialize / units.tokens)
+        total = total + x.R * (units.pretrain / units.tokens) if frame.replays else total
+        seen = replace(x, D=d, S=s, T=total)
+    if frame.base:
+        base = getattr(common, BASE)
+        total = seen.T + base * (units.pretrain / units.tokens)
+        seen = replace(seen, D=seen.D + base, T=total)
+    value = log(form.loss(p, seen))
     if not any(repeats):
-        return log(form.loss(p, x))
-    units = frame.units
-    d = effective_tokens(x.D, x.pretrain_passes, common.repetitions) if repeats[0] else x.D
-    s = effective_tokens(x.S, x.specialize_passes, common.repetitions) if repeats[1] else x.S
-    total = d * (units.pretrain / units.tokens) + s * (units.specialize / units.tokens)
-    value = log(form.loss(p, replace(x, D=d, S=s, T=total)))
+        return value
     stages = (x.D, x.pretrain_passes), (x.S, x.specialize_passes)
     for (tokens, passes), repeated in zip(stages, repeats, strict=True):
         if repeated:
@@ -174,9 +197,9 @@ def effective_tokens(tokens: Number, passes: Number, repetitions: Number) -> Num
 def javascript(form: Form, frame: Frame) -> str:
     """Source of an expression for log f, of `p.<parameter>`, `c.<common>` and the points.
 
-    The points are N, D, S, T (in the units of the fit) and PD, PS (passes).
+    The points are N, D, S, T (in the units of the fit) and PD, PS (passes), without replay.
     """
     p = SimpleNamespace(**{name: Expression(f"p.{name}") for name in form.names})
-    common = SimpleNamespace(**{name: Expression(f"c.{name}") for name in REPETITION})
+    common = SimpleNamespace(**{name: Expression(f"c.{name}") for name in (BASE, *REPETITION)})
     x = Points(*(Expression(name) for name in ("N", "D", "S", "T", "PD", "PS")))
     return str(log_loss(form, p, common, x, frame).text)

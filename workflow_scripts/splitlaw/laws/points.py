@@ -50,11 +50,15 @@ class Points:
     S: Any
     """D'."""
     T: Any
-    """D + D'."""
+    """Tokens of both stages together, with the replayed ones."""
     pretrain_passes: Any = 1.0
     """D over its unique tokens, at least 1."""
     specialize_passes: Any = 1.0
     """D' over its unique tokens, at least 1."""
+    replay: Any = 0.0
+    """Share r of general tokens among those of a branch."""
+    R: Any = 0.0
+    """General tokens of the branch, r D' / (1 - r), in units of D."""
 
     @classmethod
     def of(
@@ -65,16 +69,21 @@ class Points:
         specialize: ArrayLike,
         unique_pretrain: ArrayLike | None = None,
         unique_specialize: ArrayLike | None = None,
+        replay: ArrayLike = 0.0,
     ) -> Points:
         """Points given in the user's scale; all tokens are unique by default."""
         n, d, s = (np.asarray(v, dtype=float) for v in (params, pretrain, specialize))
+        share = np.asarray(replay, dtype=float) + np.zeros_like(s)
+        replayed = s * (share / (1 - share))
         return cls(
             n / units.params,
             d / units.pretrain,
             s / units.specialize,
-            (d + s) / units.tokens,
+            (d + s + replayed) / units.tokens,
             passes(d, unique_pretrain),
             passes(s, unique_specialize),
+            share,
+            replayed / units.pretrain,
         )
 
     def take(self, rows: Indices | Mask) -> Points:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import FIT, HOLDOUT
-from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws.points import Array, Mask
+from splitlaw.laws.row_choice import after_rows, after_tables, choose_rows
 from splitlaw.laws.sheet import Sheet, load_sheet
 from splitlaw.laws.table import NUMBERS, Table, make_table
 from splitlaw.laws.table_checks import (
@@ -24,6 +24,9 @@ from splitlaw.laws.table_checks import (
 POINT = ("params", "pretrain_tokens", "specialize_tokens", "domain")
 REQUIRED = (*POINT, "loss")
 UNIQUE = ("unique_pretrain_tokens", "unique_specialize_tokens")
+REPLAY = "replay"
+OPTIONAL = (*UNIQUE, "flops_per_token", REPLAY)
+"""Columns of numbers that are used where present."""
 PREDICTED = ("loss", "loss_low", "loss_high", "mean_low", "mean_high")
 """The columns that a prediction adds to a table of points."""
 
@@ -42,6 +45,13 @@ class Reading:
     left_out: list[str]
     """Sentences about rows that never take part: of `general` and of other domains."""
 
+    after: Table | None = None
+    """General loss of specialists, by the domain of their branch; at D' = 0 that of the general
+    runs, for each domain. None where the table has none to fit."""
+
+    after_holdout: Table | None = None
+    """The rows of `after` that are set apart."""
+
 
 def read_table(
     losses: str | os.PathLike[str] | pd.DataFrame,
@@ -49,20 +59,25 @@ def read_table(
     min_tokens_per_param: float = 0.0,
     drop_invalid: bool = False,
     trajectories: bool = False,
+    uncounted: bool = False,
 ) -> Reading:
     """Read and check a table of losses, from a CSV file or a frame.
 
     Rows of other domains than the one trained on are left out, and so are rows of the domain
     `general` where there are others, and rows with fewer than `min_tokens_per_param` tokens per
     parameter. `drop_invalid` leaves out rows with a value that cannot be used, `trajectories`
-    accepts several points along one run. All rows that are left out are counted.
+    accepts several points along one run, `uncounted` rows without tokens: a base whose own D does
+    not count. All rows that are left out are counted.
 
     Raises `UserError` with the row of the first value that cannot be used.
     """
     sheet = load_sheet(losses, "losses", REQUIRED)
     sheet, values, notes = _usable(sheet, drop_invalid)
     data = _data(sheet, values)
-    rows = _choose_rows(sheet, data, min_tokens_per_param)
+    general = after_rows(data)
+    rows = choose_rows(sheet, data, general, 0.0 if uncounted else min_tokens_per_param, uncounted)
+    enough = data["pretrain"] + data["specialize"] >= min_tokens_per_param * data["params"]
+    after, after_holdout = after_tables(data[general & (enough | uncounted)])
     kept, data = sheet.take(rows.keep), data[rows.keep].reset_index(drop=True)
     notes += rows.notes
     notes += trajectory_notes(kept, data, allowed=trajectories) + repeated_notes(kept, data)
@@ -77,7 +92,14 @@ def read_table(
     common: dict[str, Any] = {"flops_per_token": _flops(values)}
     fit = replace(fit, **common)
     holdout = replace(make_table(apart, fit.domains), **common) if len(apart) else None
-    return Reading(fit=fit, holdout=holdout, notes=notes + _notes(fit), left_out=rows.left_out)
+    return Reading(
+        fit=fit,
+        holdout=holdout,
+        notes=notes + _notes(fit),
+        left_out=rows.left_out,
+        after=None if after is None else replace(after, **common),
+        after_holdout=after_holdout,
+    )
 
 
 def _usable(sheet: Sheet, drop_invalid: bool) -> tuple[Sheet, dict[str, Array], list[str]]:
@@ -106,11 +128,13 @@ def _data(sheet: Sheet, values: dict[str, Array]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "name": sheet.names("domain"),
+            "trained": sheet.text("train_domain") if "train_domain" in sheet else "",
             "params": params,
             "pretrain": pretrain,
             "specialize": specialize,
             "unique_pretrain": _unique(values, "unique_pretrain_tokens", pretrain),
             "unique_specialize": _unique(values, "unique_specialize_tokens", specialize),
+            "replay": _replay(values, specialize),
             "loss": values["loss"],
             "trunk": _trunks(sheet, params, pretrain, specialize),
             "holdout": _is_holdout(sheet),
@@ -142,6 +166,12 @@ def read_points(points: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
     return sheet.frame.assign(domain=sheet.names("domain"), **whole)
 
 
+def _replay(values: dict[str, Array], specialize: Array) -> Array:
+    """The share of replay; 0 without a branch, and where the column is absent or empty."""
+    given = values.get(REPLAY, np.zeros_like(specialize))
+    return np.where(np.isnan(given) | (specialize == 0), 0.0, given)
+
+
 def _are_whole(cells: pd.Series) -> bool:
     """Whether all cells are written as whole numbers that fit 64 bits."""
     if pd.api.types.is_integer_dtype(cells):
@@ -151,7 +181,7 @@ def _are_whole(cells: pd.Series) -> bool:
 
 def _values(sheet: Sheet, wanted: Sequence[str]) -> tuple[dict[str, Array], Mask, str | None]:
     """The columns of numbers, the rows that cannot be used, and a message about the first one."""
-    optional = [c for c in (*UNIQUE, "flops_per_token") if c in sheet]
+    optional = [c for c in OPTIONAL if c in sheet]
     columns = [c for c in wanted if c != "domain"] + optional
     values = {column: sheet.numbers(column) for column in columns}
     faults: list[tuple[Mask, str, str]] = []
@@ -161,10 +191,12 @@ def _values(sheet: Sheet, wanted: Sequence[str]) -> tuple[dict[str, Array], Mask
             wrong &= (sheet.text(column) != "").to_numpy() & ~_is_nan(sheet, column)
         if wrong.any():
             faults.append((wrong, column, sheet.remedy(column, wrong)))
-        zero = column.endswith("_tokens")
+        zero = column.endswith("_tokens") or column == REPLAY
         with np.errstate(invalid="ignore"):
             wrong = np.isfinite(numbers) & ((numbers < 0) if zero else (numbers <= 0))
         faults.append((wrong, column, "give 0 or more" if zero else "give a number above 0"))
+        if column == REPLAY:
+            faults.append((numbers >= 1, column, "give a share below 1"))
     for column in [c for c in UNIQUE if c in optional]:
         seen = values[column.removeprefix("unique_")]
         wrong = (values[column] == 0) & (seen > 0)
@@ -222,59 +254,6 @@ def _flops(values: dict[str, Array]) -> dict[float, float]:
         return {}
     known = pd.Series(values["flops_per_token"]).groupby(values["params"]).median().dropna()
     return {float(size): float(value) for size, value in known.items()}
-
-
-@dataclass(frozen=True)
-class _Rows:
-    keep: Mask
-    notes: list[str]
-    left_out: list[str]
-
-
-def _choose_rows(sheet: Sheet, data: pd.DataFrame, min_tokens_per_param: float) -> _Rows:
-    keep = np.ones(len(data), dtype=bool)
-    notes: list[str] = []
-    left_out: list[str] = []
-
-    def leave_out(rows: pd.Series | Mask, sentences: list[str], reason: str) -> None:
-        dropped = keep & np.asarray(rows, dtype=bool)
-        if dropped.any():
-            sentences.append(f"{dropped.sum()} of {keep.sum()} rows {reason}.")
-        keep[dropped] = False
-
-    is_general = data["name"] == GENERAL
-    if not is_general.all():
-        leave_out(is_general, left_out, f"of the domain {GENERAL} are left out")
-    if "train_domain" in sheet:
-        trained = sheet.text("train_domain")
-        other = (trained != data["name"]) & (trained != "") & (data["specialize"] > 0)
-        leave_out(other, left_out, "of models of another train_domain are left out")
-    tokens = data["pretrain"] + data["specialize"]
-    leave_out(tokens == 0, notes, "of models that saw no token are left out")
-    if not (keep & ~data["holdout"]).any():
-        raise UserError(
-            f"{sheet.name}: no rows are left to fit ({_reasons(left_out + notes, data, keep)}); "
-            "give rows trained on their own domain"
-        )
-    few = tokens < min_tokens_per_param * data["params"]
-    leave_out(
-        few,
-        notes,
-        f"with fewer than {min_tokens_per_param:g} tokens per parameter are left out, as asked",
-    )
-    if not (keep & ~data["holdout"]).any():
-        most = float((tokens / data["params"]).max())
-        raise UserError(
-            f"{sheet.name}: no rows are left to fit with --min-tokens-per-param "
-            f"{min_tokens_per_param:g}; the rows have at most {most:.3g}: give a lower one"
-        )
-    return _Rows(keep, notes, left_out)
-
-
-def _reasons(sentences: list[str], data: pd.DataFrame, keep: Mask) -> str:
-    held = int((keep & data["holdout"]).sum())
-    reasons = [sentence.rstrip(".") for sentence in sentences]
-    return "; ".join([*reasons, f"{held} rows are held out"] if held else reasons)
 
 
 def _notes(fit: Table) -> list[str]:

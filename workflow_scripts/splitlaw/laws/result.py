@@ -21,9 +21,6 @@ from splitlaw.laws.plain import plain_frame, plain_member
 from splitlaw.laws.points import Array, Indices
 from splitlaw.laws.summary import summarise, to_html
 
-LEVEL = (5.0, 95.0)
-"""Percentiles at the two ends of a 90% interval."""
-
 NOISE_DRAWS = 16
 """Draws of the noise of a new run for each draw of the law: enough for the ends of an interval."""
 
@@ -35,7 +32,7 @@ def interval(draws: Array) -> tuple[Array, Array]:
         return missing, missing
     # Where a law is infinite the losses have no interval, and numpy warns.
     with np.errstate(invalid="ignore"):
-        low, high = np.percentile(draws, LEVEL, axis=0)
+        low, high = np.percentile(draws, store.LEVEL, axis=0)
     return low, high
 
 
@@ -90,6 +87,13 @@ class FitResult(Functions):
     left_out: tuple[str, ...] = ()
     """Sentences about rows of the table that never take part; fit.json does not have them."""
 
+    base: float | str | None = None
+    """Tokens of the base model from which all runs continue, `unknown`, or None without a base."""
+
+    general_after: FitResult | None = None
+    """The law of the general loss after specialising, of the same N, D, D' and domains; None where
+    the table has no such rows."""
+
     @property
     def law(self) -> str:
         """Name of the form with the largest weight."""
@@ -130,19 +134,21 @@ class FitResult(Functions):
     def predict(self, points: pd.DataFrame) -> pd.DataFrame:
         """Add `loss`, `loss_low`, `loss_high`, `mean_low`, `mean_high` to a frame of points.
 
-        `points` has params, pretrain_tokens, specialize_tokens, domain, and unique tokens where
-        they repeat. `loss` is the expectation over seeds in nats per token and `mean_low`,
-        `mean_high` its 90% interval; `loss_low`, `loss_high` is that of the loss of a new run. Both
-        are NaN without draws.
+        `points` has params, pretrain_tokens, specialize_tokens, domain, unique tokens where they
+        repeat, and `replay` where general tokens are mixed in. `loss` is the expectation over seeds
+        in nats per token and `mean_low`, `mean_high` its 90% interval; `loss_low`, `loss_high` is
+        that of the loss of a new run. Both are NaN without draws.
         """
         d, s = (points[c].to_numpy(dtype=float) for c in ("pretrain_tokens", "specialize_tokens"))
-        unique = {
+        options = {
             name: _filled(points, f"{name}_tokens", seen)
             for name, seen in (("unique_pretrain", d), ("unique_specialize", s))
         }
+        if "replay" in points:
+            options["replay"] = np.nan_to_num(points["replay"].to_numpy(dtype=float))
         at = (points["params"].to_numpy(dtype=float), d, s, self.domain_numbers(points["domain"]))
-        value = self.losses(*at, **unique)
-        drawn = self.drawn_losses(*at, **unique)
+        value = self.losses(*at, **options)
+        drawn = self.drawn_losses(*at, **options)
         mean_low, mean_high = interval(drawn)
         low, high = interval(_with_noise(drawn, self.noise_sd(d, s), self.seed))
         # Draws of a wide posterior may all be above its mean, or below.
@@ -171,7 +177,7 @@ class FitResult(Functions):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FitResult:
         """Read fit.json and its posterior; `UserError` where they are not a fit."""
-        return cls(**store.load(path))
+        return cls(**store.load(path, lambda fields: cls(**fields)))
 
     @classmethod
     def of_parameters(

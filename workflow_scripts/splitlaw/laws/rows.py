@@ -22,6 +22,11 @@ discrepancy. Rows are at one site if they agree to rounding; a table with more t
 cells of 5% of a length-scale or more, over which the discrepancy hardly changes."""
 
 
+REPLAY_SCALE = 0.1
+"""Share of replay from which its coordinate is logarithmic: the first tenth of general tokens
+changes both losses most."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Frame:
     """How points become arguments of a fit; the same for rows and for predictions."""
@@ -37,6 +42,10 @@ class Frame:
     """Whether rows at D' = 0 have a discrepancy of their own."""
     centre: Array
     """Mean of the coordinates [d]."""
+    replays: bool = False
+    """Whether general tokens are replayed anywhere, so that their share is a coordinate."""
+    base: float = 0.0
+    """Prior median of the tokens of a base model that D does not count; 0 where D has them."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,10 +56,14 @@ class Frame:
             "params",
             *tokens,
             *(n for n, seen in zip(stages, self.repeats, strict=True) if seen),
+            *(["replay"] if self.replays else []),
         )
 
     def coordinates(self, params: Array, pretrain: Array, specialize: Array, x: Points) -> Array:
-        """Logarithms of N, D + tau, D' + tau (or D + D') and passes, centred [n, d]."""
+        """Logarithms of N, D + tau, D' + tau (or D + D'), passes and 1 + r / 0.1, centred [n, d].
+
+        Passes and r are those of `x`.
+        """
         columns = [np.log(params)]
         if self.stages == 2:
             columns += [
@@ -61,6 +74,7 @@ class Frame:
             columns += [np.log(np.maximum(pretrain + specialize, self.tau_pretrain))]
         seen = (x.pretrain_passes, x.specialize_passes)
         columns += [np.log(p) for p, used in zip(seen, self.repeats, strict=True) if used]
+        columns += [np.log1p(x.replay / REPLAY_SCALE)] if self.replays else []
         return np.stack(np.broadcast_arrays(*columns), axis=-1) - self.centre
 
     def unsplit_share(self, specialize: Array) -> Array:
@@ -73,22 +87,23 @@ class Frame:
         return np.asarray(np.exp(-((2 * specialize / self.tau_specialize) ** 2)))
 
 
-def make_frame(table: Table) -> Frame:
-    """The frame of a table."""
+def make_frame(table: Table, base: float = 0.0) -> Frame:
+    """The frame of a table; `base` is the prior median of tokens that its D does not count."""
     stages = 1 if table.one_stage else 2
     split = table.specialize > 0
     units = Units(
         params=_middle(table.params),
-        pretrain=_middle(table.pretrain),
+        pretrain=_middle(table.pretrain + base),
         specialize=_middle(table.specialize),
-        tokens=_middle(table.pretrain + table.specialize),
+        tokens=_middle(table.pretrain + base + table.specialize),
         loss=_middle(table.loss),
     )
     total = table.pretrain + table.specialize
     frame = Frame(
         units=units,
         stages=stages,
-        tau_pretrain=_least(table.pretrain if stages == 2 else total) / 2,
+        # General tokens beside those of a base matter in proportion to both.
+        tau_pretrain=base or _least(table.pretrain if stages == 2 else total) / 2,
         tau_specialize=_least(table.specialize) / 2,
         repeats=(
             bool((table.unique_pretrain < table.pretrain).any()),
@@ -96,6 +111,8 @@ def make_frame(table: Table) -> Frame:
         ),
         unsplit=stages == 2 and bool(split.any() and (~split).any()),
         centre=np.zeros(1),
+        replays=bool((table.replay > 0).any()),
+        base=base,
     )
     coordinates = frame.coordinates(
         table.params, table.pretrain, table.specialize, _points(table, units)
@@ -105,7 +122,8 @@ def make_frame(table: Table) -> Frame:
 
 def _points(table: Table, units: Units) -> Points:
     unique = table.unique_pretrain, table.unique_specialize
-    return Points.of(units, table.params, table.pretrain, table.specialize, *unique)
+    amounts = table.params, table.pretrain, table.specialize
+    return Points.of(units, *amounts, *unique, table.replay)
 
 
 def _middle(values: Array) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, write_bytes, write_json
-from splitlaw.laws.form import FORMS, form_for
+from splitlaw.laws.form import AFTER, FORMS, Form, form_for
 from splitlaw.laws.kernel import Features, Kernel
 from splitlaw.laws.mean import REPETITION, Mean
 from splitlaw.laws.member import Member
@@ -21,6 +21,9 @@ from splitlaw.laws.points import Array, Units
 from splitlaw.laws.rows import Frame
 
 KERNEL = ("amplitude", "slope", "unsplit")
+
+LEVEL = (5.0, 95.0)
+"""Percentiles at the two ends of a 90% interval."""
 
 UNITS = {
     "params": "parameters",
@@ -52,7 +55,7 @@ def described(fit: Any) -> dict[str, Any]:
     }
     lengths = dict(zip(frame.names, first.kernel.lengths.tolist(), strict=True))
     tau = {"pretrain_tokens": frame.tau_pretrain, "specialize_tokens": frame.tau_specialize}
-    return {
+    about: dict[str, Any] = {
         "law": fit.law,
         "weights": fit.weights,
         "formula": first.form.formula,
@@ -79,6 +82,20 @@ def described(fit: Any) -> dict[str, Any]:
         ),
         "units": UNITS,
     }
+    if fit.base is not None:
+        about["base"] = {"pretrain_tokens": fit.base, "effective_tokens": base_interval(fit)}
+    if fit.general_after is not None:
+        about["general_after"] = described(fit.general_after)
+    return about
+
+
+def base_interval(fit: Any) -> list[float] | None:
+    """Estimate and ends of the 90% interval of the tokens of a base; None where D counts them."""
+    tokens = fit.base_tokens
+    if not len(tokens):
+        return None
+    low, high = np.percentile(tokens, LEVEL)
+    return [float(tokens[0]), min(float(low), float(tokens[0])), max(float(high), float(tokens[0]))]
 
 
 def save(fit: Any, path: str | os.PathLike[str]) -> None:
@@ -86,6 +103,9 @@ def save(fit: Any, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     posterior = target.with_name(f"{target.stem}.posterior.npz")
     content = _archive(fit)
+    json = {**described(fit), "frame": _frame_json(fit.frame)}
+    if fit.general_after is not None:
+        json["general_after"]["frame"] = _frame_json(fit.general_after.frame)
     write_bytes(posterior, content)
     about = {
         "file": posterior.name,
@@ -93,39 +113,50 @@ def save(fit: Any, path: str | os.PathLike[str]) -> None:
         "draws": fit.n_draws,
         "seed": fit.seed,
     }
-    write_json(target, {**described(fit), "posterior": about, "frame": _frame_json(fit.frame)})
+    frame = json.pop("frame")
+    write_json(target, {**json, "posterior": about, "frame": frame})
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The fields of a `FitResult`."""
+def load(path: str | os.PathLike[str], make: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
+    """The fields of a `FitResult`; `make` makes the result of the second law from its fields."""
     content = read_json(path)
     try:
         about = content["posterior"]
         archive = _read_archive(Path(path), about)
-        domains = tuple(content["domains"])
-        frame = _frame(content["frame"])
-        members = [
-            _member(archive, i, law, weight, frame, len(domains))
-            for i, (law, weight) in enumerate(content["weights"].items())
-        ]
-        return {
-            "domains": domains,
-            "members": tuple(members),
-            "counts": tuple(content["domains"][d]["n"] for d in domains),
-            "objective": content["objective"],
-            "converged": content["converged"],
-            "warnings": tuple(content["warnings"]),
-            "holdout": tuple(content["holdout"]),
-            "candidates": tuple(content["candidates"]),
-            "flops_per_token": {float(n): f for n, f in content["flops_per_token"].items()},
-            "range": {column: tuple(ends) for column, ends in content["range"].items()},
-            "identified": {n: content[n]["identified"] for n in ("trunk_sd", "row_sd")},
-            "seed": about["seed"],
-        }
+        fields = {**_fields(content, archive, ""), "seed": about["seed"]}
+        if "general_after" not in content:
+            return fields
+        after = _fields(content["general_after"], archive, "after/")
+        return {**fields, "general_after": make({**after, "seed": about["seed"]})}
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise UserError(
             f"{path}: is not a fit ({cause!r} is wrong or missing); write it with fit_law"
         ) from None
+
+
+def _fields(
+    content: Mapping[str, Any], archive: Mapping[str, Array], prefix: str
+) -> dict[str, Any]:
+    """The fields of a `FitResult` but its seed; `prefix` begins the names of its arrays."""
+    domains, frame = tuple(content["domains"]), _frame(content["frame"])
+    members = [
+        _member(archive, f"{prefix}{i}/", _form(law, frame, prefix), weight, frame, len(domains))
+        for i, (law, weight) in enumerate(content["weights"].items())
+    ]
+    return {
+        "domains": domains,
+        "members": tuple(members),
+        "counts": tuple(content["domains"][d]["n"] for d in domains),
+        "objective": content["objective"],
+        "converged": content["converged"],
+        "warnings": tuple(content["warnings"]),
+        "holdout": tuple(content["holdout"]),
+        "candidates": tuple(content["candidates"]),
+        "flops_per_token": {float(n): f for n, f in content["flops_per_token"].items()},
+        "range": {column: tuple(ends) for column, ends in content["range"].items()},
+        "identified": {n: content[n]["identified"] for n in ("trunk_sd", "row_sd")},
+        "base": content["base"]["pretrain_tokens"] if "base" in content else None,
+    }
 
 
 def _read_archive(path: Path, about: Mapping[str, Any]) -> Mapping[str, Array]:
@@ -146,7 +177,10 @@ def _read_archive(path: Path, about: Mapping[str, Any]) -> Mapping[str, Array]:
 def _archive(fit: Any) -> bytes:
     """The members as arrays of an npz file; mixtures of draws in single precision."""
     arrays: dict[str, Any] = {}
-    for i, member in enumerate(fit.members):
+    members = [(f"{i}/", member) for i, member in enumerate(fit.members)]
+    if fit.general_after is not None:
+        members += [(f"after/{i}/", m) for i, m in enumerate(fit.general_after.members)]
+    for prefix, member in members:
         part = {
             "vector": member.vector,
             "vectors": member.vectors,
@@ -159,7 +193,7 @@ def _archive(fit: Any) -> bytes:
             "weights": member.weights,
             "drawn": member.drawn.astype(np.float32),
         }
-        arrays |= {f"{i}/{name}": value for name, value in part.items()}
+        arrays |= {f"{prefix}{name}": value for name, value in part.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
@@ -167,21 +201,17 @@ def _archive(fit: Any) -> bytes:
 
 def _member(
     archive: Mapping[str, Array],
-    number: int,
-    law: str,
+    prefix: str,
+    form: Form,
     weight: float,
     frame: Frame,
     domains: int,
 ) -> Member:
-    if law not in FORMS:
-        raise UserError(f"the law {law!r} of the fit is unknown; choose from {', '.join(FORMS)}")
-    part = {
-        name.split("/", 1)[1]: v for name, v in archive.items() if name.startswith(f"{number}/")
-    }
+    part = {n.removeprefix(prefix): v for n, v in archive.items() if n.startswith(prefix)}
     kernel = dict(zip(KERNEL, part["kernel"].tolist(), strict=True))
     trunk_sd, row_sd, unsplit_row_sd = part["noise"].tolist()
     return Member(
-        mean=Mean(form_for(law, frame.stages), frame, domains),
+        mean=Mean(form, frame, domains),
         weight=float(weight),
         vector=part["vector"],
         vectors=part["vectors"],
@@ -197,9 +227,22 @@ def _member(
     )
 
 
+def _form(law: str, frame: Frame, prefix: str) -> Form:
+    """A form by its name: of the domains' losses, or with a prefix of the general loss."""
+    known = AFTER if prefix else FORMS
+    if law not in known:
+        raise UserError(f"the law {law!r} of the fit is unknown; choose from {', '.join(known)}")
+    return AFTER[law] if prefix else form_for(law, frame.stages, replays=frame.replays)
+
+
 def _frame_json(frame: Frame) -> dict[str, Any]:
+    content = dict(vars(frame))
+    # A table without replay and without a base has the frame that it had before there were any.
+    for name in ("replays", "base"):
+        if not content[name]:
+            del content[name]
     return {
-        **vars(frame),
+        **content,
         "units": vars(frame.units),
         "repeats": list(frame.repeats),
         "centre": frame.centre.tolist(),

@@ -10,13 +10,27 @@ from splitlaw.common.display import section, table
 
 def summarise(fit: Mapping[str, Any]) -> str:
     """The parameters, the left-out errors, the forms and the warnings, as plain text."""
-    lines = [f"{fit['law']}: L = {fit['formula']}", ""]
+    lines = _law_lines(fit, "L")
+    after = fit.get("general_after")
+    if after:
+        lines += ["", "General loss after specialising, by the domain of the branch"]
+        lines += _law_lines(after, "G")
+    lines += [f"note: {sentence}" for sentence in fit["left_out"]]
+    lines += [f"warning: {warning}" for warning in fit["warnings"]]
+    if after:
+        lines += [f"warning: general loss: {warning}" for warning in after["warnings"]]
+    return "\n".join(lines)
+
+
+def _law_lines(fit: Mapping[str, Any], symbol: str) -> list[str]:
+    """The parameters, the left-out errors and the forms of one law."""
+    lines = [f"{fit['law']}: {symbol} = {fit['formula']}", ""]
     for domain, fitted in fit["domains"].items():
         lines.append(f"{domain}")
         for name, value in fitted["parameters"].items():
             low, high = map(_number, fitted["interval"][name])
             lines.append(f"  {name:<6}{value:>12.5g}   90% {low:.5g} to {high:.5g}")
-    lines += ["", *_noise_lines(fit)]
+    lines += ["", *_noise_lines(fit), *_base_lines(fit)]
     lines += ["", "left out            domain          n     mre     max    bias  coverage"]
     lines += [
         f"{h['kind']:<20}{h['domain']:<12}{h['n']:>5}{h['mre']:>8.2%}{h['max']:>8.2%}"
@@ -24,14 +38,20 @@ def summarise(fit: Mapping[str, Any]) -> str:
         for h in fit["holdout"]
     ]
     lines += ["", "form                weight  parameters  left-out mre  log density"]
-    lines += [
+    return lines + [
         f"{c['law']:<20}{c['weight']:>6.0%}{c['n_parameters']:>12}{_percent(c['holdout_mre']):>14}"
         f"{_one_decimal(c['log_predictive_density']):>13}"
         for c in fit["candidates"]
     ]
-    lines += [f"note: {sentence}" for sentence in fit["left_out"]]
-    lines += [f"warning: {warning}" for warning in fit["warnings"]]
-    return "\n".join(lines)
+
+
+def _base_lines(fit: Mapping[str, Any]) -> list[str]:
+    """The tokens of a base that the table does not count."""
+    tokens = fit.get("base", {}).get("effective_tokens")
+    if not tokens:
+        return []
+    value, low, high = tokens
+    return [f"tokens of the base: {value:.3g}, 90% {low:.3g} to {high:.3g}"]
 
 
 def _noise_lines(fit: Mapping[str, Any]) -> list[str]:

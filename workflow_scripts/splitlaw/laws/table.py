@@ -7,7 +7,15 @@ import pandas as pd
 
 from splitlaw.laws.points import Array, Indices, Mask
 
-NUMBERS = ("params", "pretrain", "specialize", "unique_pretrain", "unique_specialize", "loss")
+NUMBERS = (
+    "params",
+    "pretrain",
+    "specialize",
+    "unique_pretrain",
+    "unique_specialize",
+    "replay",
+    "loss",
+)
 ROWS = ("domain", "trunk", *NUMBERS)
 """The fields of a table that hold one entry per row."""
 
@@ -36,6 +44,9 @@ class Table:
 
     unique_specialize: Array
     """How many of D' differ [n]."""
+
+    replay: Array
+    """Share of general tokens among those of the branch [n]."""
 
     loss: Array
     """Loss [n], in nats per token."""

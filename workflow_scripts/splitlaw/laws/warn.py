@@ -29,7 +29,8 @@ MOST_NAMED = 3
 def table_warnings(table: Table, rows: Rows) -> list[str]:
     """Sentences on what the table cannot show, whatever the form."""
     notes = _constant_columns(table)
-    early = int((table.pretrain + table.specialize < FEW_TOKENS * table.params).sum())
+    seen = table.pretrain + rows.frame.base + table.specialize / (1 - table.replay)
+    early = int((seen < FEW_TOKENS * table.params).sum())
     if early:
         notes.append(
             f"Rows with fewer than {FEW_TOKENS:g} tokens per parameter: {early} of {len(table)}; "
@@ -45,6 +46,12 @@ def table_warnings(table: Table, rows: Rows) -> list[str]:
             "There is one general run per size: its noise is taken to be 0.4%, as between seeds of "
             "the reference grid."
         )
+    added = len(np.unique(table.pretrain))
+    if rows.frame.base and added < FEW_ADDED:
+        notes.append(
+            f"The table has {added} values of D: the tokens of the base are those of the prior; "
+            f"give {FEW_ADDED} values or more."
+        )
     few = [
         f"{name} ({count})"
         for name, count in zip(
@@ -59,6 +66,9 @@ def table_warnings(table: Table, rows: Rows) -> list[str]:
         )
     return notes
 
+
+FEW_ADDED = 4
+"""Values of D from which the tokens of a base follow: a constant, a term, its power, and they."""
 
 FEW_ROWS = 8
 """Rows of a domain below which its parameters rely on the prior: fewer than a form has."""
@@ -164,6 +174,7 @@ BLOCKS = {
     "pretrain_tokens": "largest D",
     "specialize_tokens": "largest D'",
     "corner": "corner of large D and D'",
+    "replay": "shares of replay between those of the fit",
 }
 """Names of the kinds of blocks in sentences."""
 

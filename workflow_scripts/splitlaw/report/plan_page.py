@@ -17,7 +17,7 @@ from splitlaw.common.files import write_text
 from splitlaw.experiment.strategies import GENERAL_FRACTIONS, NAMES
 from splitlaw.laws import FitResult, Member
 from splitlaw.laws.kernel import UNSPLIT_LENGTH
-from splitlaw.laws.mean import REPETITION, javascript
+from splitlaw.laws.mean import javascript
 from splitlaw.planner.costs import flops_per_token_at
 from splitlaw.report.number_format import listing
 from splitlaw.report.page import render
@@ -127,7 +127,7 @@ def law_data(fit: FitResult) -> dict[str, Any]:
         "flopsPerToken": {f"{n:.15g}": flops for n, flops in fit.flops_per_token.items()},
         "law": {
             "members": [_member(member) for member in few.members],
-            "common": list(REPETITION),
+            "common": list(fit.members[0].mean.common),
             "unsplitLength": UNSPLIT_LENGTH,
             "frame": {
                 "units": vars(frame.units),
@@ -135,6 +135,7 @@ def law_data(fit: FitResult) -> dict[str, Any]:
                 "tauSpecialize": frame.tau_specialize,
                 "repeats": list(frame.repeats),
                 "unsplit": frame.unsplit,
+                "replays": frame.replays,
                 "centre": frame.centre.tolist(),
             },
         },

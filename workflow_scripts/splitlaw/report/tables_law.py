@@ -13,6 +13,7 @@ KIND_NAMES = {
     "pretrain_tokens": "largest D",
     "specialize_tokens": "largest D′",
     "corner": "large D and large D′",
+    "replay": "share of replay",
 }
 """Names of the sets of losses that are held out."""
 

@@ -6,9 +6,11 @@
    two matrices. A test compares the losses with those of the Python package. */
 const makeLaw = (fit) => {
   const { frame, common, unsplitLength } = fit.law, dimensions = frame.centre.length;
-  /* Coordinates: log N, log(D + tau), log(D' + tau), then passes over the texts where they repeat. */
-  const GENERAL_PASSES = frame.repeats[0] ? 3 : -1, DOMAIN_PASSES = frame.repeats[1] ? dimensions - 1 : -1;
-  const ofSpecialize = DOMAIN_PASSES < 0 ? [2] : [2, DOMAIN_PASSES];
+  /* Coordinates: log N, log(D + tau), log(D' + tau), then passes over the texts where they repeat, and
+     the share of replay where there is any. The page plans without replay. */
+  const REPLAY = frame.replays ? dimensions - 1 : -1, last = dimensions - (frame.replays ? 2 : 1);
+  const GENERAL_PASSES = frame.repeats[0] ? 3 : -1, DOMAIN_PASSES = frame.repeats[1] ? last : -1;
+  const ofSpecialize = [2, DOMAIN_PASSES, REPLAY].filter((i) => i >= 0);
   const ofPretrain = GENERAL_PASSES < 0 ? [0, 1] : [0, 1, GENERAL_PASSES];
 
   function bytes(text) {
@@ -70,6 +72,7 @@ const makeLaw = (fit) => {
     const x = new Float64Array(dimensions);
     x[2] = Math.log(s + frame.tauSpecialize) - frame.centre[2];
     if (DOMAIN_PASSES > 0) x[DOMAIN_PASSES] = Math.log(passes(s, unique)) - frame.centre[DOMAIN_PASSES];
+    if (REPLAY > 0) x[REPLAY] = -frame.centre[REPLAY];
     return { x, axes: ofSpecialize, sections: sections(member, x, ofSpecialize),
       share: frame.unsplit ? Math.exp(-((2 * s / frame.tauSpecialize) ** 2)) : 0 };
   });
