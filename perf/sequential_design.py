@@ -2,11 +2,12 @@
 
 python perf/sequential_design.py [--starts 10] [--first 0] [--out rounds.csv]
 
-The pool is the runs of the first seed of the three smallest sizes. Each start fits a law to 24 runs
-chosen at random, 4 of each domain. Rounds of one run for each domain follow, chosen by `next_runs`
-or at random, with a new fit and plan after each, for the third size and 5.24 million tokens. The
-true regret is that of the general fraction on the measured frontier; `along_fraction` is the
-expected regret of the fraction alone, with the best shares of the domains at every fraction.
+The pool is the branches of the first seed of the three smallest sizes. Each start fits a law to 24
+runs chosen at random, 4 of each domain. Rounds of two runs for each domain follow, chosen by
+`next_runs` or at random, with a new fit and plan after each, for the third size and 5.24 million
+tokens. A start ends where the expected regret is at most 0.02% of the loss. The true regret is that
+of the general fraction on the measured frontier; `along_fraction` is the expected regret of the
+fraction alone, with the best shares of the domains at every fraction.
 """
 
 from __future__ import annotations
@@ -41,14 +42,16 @@ TOKENS = 5_242_880
 START, OF_EACH = 24, 4
 LEVELS = (1e-3, 5e-4, 2e-4)
 """Expected regrets, relative to the loss, at which the cost of both policies is compared."""
-MOST_RUNS = 108
+ROUND = 2
+"""Runs of each domain in a round."""
 DRAWS = 300
 
 
 def read_pool() -> pd.DataFrame:
     """The rows of the pool; `domain` is the one evaluated."""
     table = pd.read_csv(ROOT / "reference" / "losses.csv")
-    return table[(table["seed"] == 0) & table["size"].isin(SIZES)].reset_index(drop=True)
+    kept = (table["seed"] == 0) & table["size"].isin(SIZES) & (table["train_domain"] != GENERAL)
+    return table[kept].reset_index(drop=True)
 
 
 def runs_of(rows: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +94,8 @@ def rounds(rows: pd.DataFrame, policy: str, start: int, curve: Curve) -> Iterato
     rng = np.random.default_rng(start)
     runs = runs_of(rows)
     per_token = rows.groupby("params")["flops_per_token"].first().to_dict()
-    names = sorted(set(runs["domain"]) - {GENERAL})
+    names = sorted(set(runs["domain"]))
+    count = ROUND * len(names)
     params = rows.loc[rows["size"] == SIZES[-1], "params"].iloc[0]
     target = {"flops": per_token[params] * TOKENS, "params": params}
     parts = [runs[runs["domain"] == name].sample(OF_EACH, random_state=rng) for name in names]
@@ -102,7 +106,7 @@ def rounds(rows: pd.DataFrame, policy: str, start: int, curve: Curve) -> Iterato
         fit = fit_table(trained, draws=DRAWS, seed=start)
         made = plan(fit, **target)
         low, high = made.interval["fraction_general"]
-        yield {
+        state = {
             "policy": policy,
             "start": start,
             "runs": len(chosen),
@@ -115,14 +119,15 @@ def rounds(rows: pd.DataFrame, policy: str, start: int, curve: Curve) -> Iterato
             "true_regret": (float(curve(made.fraction_general)) - best[1]) / best[1],
             "contains_best": low <= best[0] <= high,
         }
-        if len(chosen) >= MOST_RUNS:
+        yield state
+        if state["expected_regret"] <= LEVELS[-1]:
             return
         left = runs[~runs["run"].isin(chosen["run"])]
         if policy == "next_runs":
-            found = next_runs(fit, **target, pool=left, trained=chosen, runs=len(names))
+            found = next_runs(fit, **target, pool=left, trained=chosen, runs=count)
             more = left.merge(found[list(RUN)], on=list(RUN))
         else:
-            more = left.sample(len(names), random_state=rng)
+            more = left.sample(min(count, len(left)), random_state=rng)
         if more.empty:
             return
         chosen = pd.concat([chosen, more[runs.columns]])

@@ -193,7 +193,12 @@ def run_next_runs(args: Namespace) -> None:
         weights=pairs(args.weights, "--weights"),
     )
     write_text(args.out, chosen.to_csv(index=False))
-    print(chosen.to_string(index=False) if len(chosen) else "no run would improve the plan")
+    if chosen.empty:
+        print("No run is needed: the expected regret of the plan is 0, or no run would lower it.")
+        return
+    print(chosen.to_string(index=False))
+    if args.runs and len(chosen) < args.runs:
+        print(f"{len(chosen)} runs are enough: no regret is expected after them.")
 
 
 def add_predict_loss(parser: ArgumentParser) -> None:

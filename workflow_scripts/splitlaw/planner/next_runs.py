@@ -10,6 +10,8 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import NEXT_RUNS
 from splitlaw.experiment.lineage import GENERAL
+from splitlaw.laws.hyper import UNSPLIT
+from splitlaw.laws.kernel import UNSPLIT_TREND
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array
 from splitlaw.planner.draws import DrawnPlan, drawn_plan
@@ -27,6 +29,10 @@ STREAM = 1
 """Number of the stream of random numbers, so that they differ from those of a law with the same
 seed."""
 
+NOTHING = 1e-6
+"""Expected regret, relative to the loss, that counts as 0: a tenth of the error with which the
+optima of draws are known."""
+
 Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame
 
 
@@ -43,7 +49,7 @@ def next_runs(
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The runs of a pool that would reduce the expected regret of a plan most per FLOP.
+    """The runs of a pool that would reduce the expected regret of a plan most for their cost.
 
     Parameters
     ----------
@@ -70,7 +76,7 @@ def next_runs(
         A row per run in the order of the choice, with the columns of next_runs.csv. A batch has at
         most one run per domain. `flops` are those of the branch and of what its trunk lacks. The
         expected regrets are in nats per token, before and after the run and all those above it.
-        There are fewer rows than `runs` where no further run would reduce the regret.
+        There are fewer rows than `runs`, or none, where the expected regret reaches 0.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def next_runs(
     drawn = _drawn(task, flops, params)
     rng = np.random.default_rng((seed, STREAM))
     knowledge, observed = _knowledge(task, drawn, frame, count, rng)
-    return _chosen(frame, costs, knowledge, observed, count, float(drawn.regrets.mean()))
+    return _chosen(frame, costs, knowledge, observed, count, drawn)
 
 
 def _drawn(task: Task, flops: float, params: float) -> DrawnPlan:
@@ -120,8 +126,18 @@ def _knowledge(
     trunk_sd = np.sqrt(np.maximum(task.fit.noise_sd(d, s) ** 2 - row_sd**2, 0.0))
     logs += trunk_sd * _trunks(points, len(logs), rng)
     most = count * max(len(run) for run in observed)
-    known = Knowledge.of(drawn.means[:, ::step], logs, row_sd**2, most=most, rng=rng)
+    noise = row_sd**2 + _unknown_unsplit(task.fit, s)
+    known = Knowledge.of(drawn.means[:, ::step], logs, noise, most=most, rng=rng)
     return known, observed
+
+
+def _unknown_unsplit(fit: FitResult, specialize: Array) -> Array:
+    """Variance of log loss at D' = 0 that a law without such rows does not have [n].
+
+    Its first rows at D' = 0 have a discrepancy of their own, of the size of the prior.
+    """
+    alone = (specialize == 0) & (not fit.frame.unsplit)
+    return np.where(alone, UNSPLIT.median**2 * (1 + UNSPLIT_TREND**2), 0.0)
 
 
 def _trunks(points: pd.DataFrame, draws: int, rng: np.random.Generator) -> Array:
@@ -137,13 +153,22 @@ def _chosen(
     knowledge: Knowledge,
     observed: list[list[int]],
     count: int,
-    regret: float,
+    drawn: DrawnPlan,
 ) -> pd.DataFrame:
-    """Choose the run with the largest gain per FLOP, again and again."""
+    """Choose the run with the largest gain for its price, again and again.
+
+    The price is the run's FLOPs plus the mean of the pool, so that the cheapest runs do not come
+    first whatever their gain. Gains hold for one estimate of the hyperparameters; those of small
+    runs, which tell about the plan through the form alone, are the first to be lost with another.
+    """
+    regret, nothing = float(drawn.regrets.mean()), NOTHING * float(drawn.means[:, 0].mean())
+    # Regrets are not normal: their mean is what all knowledge would gain.
+    scale = regret / max(knowledge.full_gain(), np.finfo(float).tiny)
     left, used, batch = set(range(len(frame))), set[str](), 1
     rows: list[tuple[Any, ...]] = []
     runs = list(frame.itertuples(index=False))
-    while len(rows) < count and left:
+    fixed = float(np.mean([costs.flops(*_about(run)) for run in runs]))
+    while len(rows) < count and left and regret > nothing:
         possible = sorted(i for i in left if runs[i].domain not in used)
         gains = knowledge.gains([observed[i] for i in possible]) if possible else np.zeros(0)
         if not (gains > 0).any():
@@ -152,11 +177,11 @@ def _chosen(
             used, batch = set(), batch + 1
             continue
         about = [_about(runs[i]) for i in possible]
-        price = np.array([costs.flops(*run) for run in about])
-        best = int(np.argmax(gains / price))
-        after = max(0.0, regret - float(gains[best]))
+        flops = np.array([costs.flops(*run) for run in about])
+        best = int(np.argmax(gains / (flops + fixed)))
+        after = max(0.0, regret - scale * float(gains[best]))
         chosen = runs[possible[best]]
-        rows.append((batch, *chosen, price[best], regret, after))
+        rows.append((batch, *chosen, flops[best], regret, after))
         knowledge.choose(observed[possible[best]])
         costs.add(*about[best])
         left.remove(possible[best])
