@@ -42,11 +42,16 @@ lint: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 	$(BIN)/mypy
 
-# Hours: planted laws of every form, trainings that are killed, and, where Slurm is installed, every
-# fault of a cluster. The tables are written to results/campaign.
+# Hours: planted laws of every form, damaged files, trainings and preparations that are killed, full
+# disks (as root), and, where Slurm is installed, every fault of a cluster. The tables are written to results/campaign.
 campaign: setup
 	@mkdir -p results/campaign
 	$(BIN)/python perf/planted_laws.py --laws 200 --out results/campaign/planted_laws.csv
+	$(BIN)/python tests/corpus/damages.py --count 2000 --out results/campaign/damages.csv
+	$(BIN)/python perf/preparation_kills.py --kills 10 --out results/campaign/preparation_kills.csv
+	@if [ "$$(id -u)" = 0 ]; then \
+		$(BIN)/python perf/full_disk.py --out results/campaign/full_disk.csv; \
+	else echo "not root: full disks are left out"; fi
 	@$(SNAKEMAKE) tokenize
 	$(BIN)/python perf/kills.py --tokens results/default/tokens --kills 40
 	@if command -v slurmctld >/dev/null; then \

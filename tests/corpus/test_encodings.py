@@ -24,6 +24,8 @@ TEXTS = {
     "cp850": "El niño comió una manzana y después leyó el periódico. ¿Qué pasó mañana?",
     "cp1251": "Все люди рождаются свободными и равными в своем достоинстве и правах.",
     "koi8-r": "Они наделены разумом и совестью и должны поступать в отношении друг друга.",
+    "cp1255": "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם.",
+    "iso8859-8": f"{ENGLISH} The word שלום means peace.",
     "shift_jis": "すべての人間は、生れながらにして自由であり、尊厳と権利とについて平等である。",
     "gb18030": "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系相对待。",
     "big5": "人人生而自由，在尊嚴和權利上一律平等。他們賦有理性和良心，並應以兄弟關係相對待。",
@@ -48,6 +50,24 @@ def test_the_letters_of_a_text_are_those_that_were_written(encoding: str) -> Non
     assert found is not None
     text = as_utf8(io.BytesIO(data), found).read().decode("utf-8-sig")
     assert text == TEXTS[encoding]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("שלום עולם", "cp1255"),
+        ("בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם", "cp1255"),
+        ("Привет, мир! Все люди рождаются свободными.", "cp1251"),
+        ("все люди рождаются свободными и равными", "cp1251"),
+        ("шестнадцать щенков шли по шоссе", "cp1251"),
+        ("всички хора се раждат свободни и равни по достойнство", "cp1251"),
+        ("Il va à Paris, à pied, à midi.", "cp1252"),
+        ("ÿ à é è", "cp1252"),
+    ],
+)
+def test_short_hebrew_is_not_taken_for_russian_nor_russian_for_hebrew(text, encoding) -> None:
+    found = detected(text.encode(encoding))
+    assert (found == "cp1255") == (encoding == "cp1255")
 
 
 def test_damaged_utf8_and_binary_data_have_no_other_encoding() -> None:

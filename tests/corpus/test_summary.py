@@ -1,11 +1,13 @@
 """The lines on the terminal after `prepare_corpus`: what was kept, dropped and recoded."""
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
 
 from splitlaw.cli import main
+from splitlaw.corpus.sources.packages import REFERENCE_PYTHON, source_versions
 from splitlaw.corpus.summary import describe_card
 
 
@@ -52,3 +54,19 @@ def test_files_in_another_encoding_are_counted_on_the_terminal_and_in_the_card(
     card = json.loads((tmp_path / "out/law/card.json").read_text())
     assert card["encodings"] == {"cp1252": 32, "utf-8": 118}
     assert sum(split["documents"] for split in card["splits"].values()) == 150
+
+
+def test_another_python_than_that_of_the_reference_is_warned_of(root: Path) -> None:
+    splits = {"train": {"documents": 10, "bytes": 10}}
+    card = {"domain": "code", "splits": splits, "dropped": {}}
+    versions = source_versions(["licenses", "python_stdlib"])
+    assert versions == {"python_stdlib": platform.python_version()}
+    assert source_versions(["licenses", None]) == {}
+    same, other = ({"versions": {"python_stdlib": v}} for v in (REFERENCE_PYTHON, "3.12.1"))
+    assert len(describe_card(card | same)) == len(describe_card(card)) == 1
+    assert describe_card(card | other)[1] == (
+        "warning: domain code: python_stdlib is the source of Python 3.12.1; the results in "
+        f"reference/ are of {REFERENCE_PYTHON}, so their losses are of other text"
+    )
+    text = (root / "reference/README.md").read_text()
+    assert f"standard library of Python {REFERENCE_PYTHON} " in text

@@ -124,6 +124,7 @@ def write_card(
     *,
     files: list[tuple[dict[str, Any], FileContent]],
     sources: list[str],
+    versions: Mapping[str, str],
     dropped: DroppedCounts,
     to_general: int,
     cut: int,
@@ -134,9 +135,10 @@ def write_card(
 ) -> None:
     """Write `card.json` of a domain: its sources, what was dropped and why, counts and samples.
 
-    `files` are the `split` and `file`, the name, of each file, with its content. `to_general` is
-    the number of documents moved to `general`, and `cut` that of documents held out by passage, of
-    which the files contain the parts. `long` is the number of documents that were longer than
+    `files` are the `split` and `file`, the name, of each file, with its content. `versions` are
+    those of sources whose text depends on the running Python. `to_general` is the number of
+    documents moved to `general`, and `cut` that of documents held out by passage, of which the
+    files contain the parts. `long` is the number of documents that were longer than
     `max_characters` and therefore cut; it is only written if there are any, and `includes_domains`,
     whether these are the documents of all domains, only if it is true. `encodings` are the numbers
     of files by the encoding that was detected, where it was, and `skipped` the steps of cleaning
@@ -148,6 +150,7 @@ def write_card(
         {
             "domain": domain,
             "sources": sources,
+            **({"versions": dict(versions)} if versions else {}),
             "documents_to_general": to_general,
             "documents_cut": cut,
             **({"long_documents_cut": long} if long else {}),

@@ -12,6 +12,7 @@ from splitlaw.corpus.document_store import DocumentIndex, DocumentStore, Rows, s
 from splitlaw.corpus.documents import file_names
 from splitlaw.corpus.placement import CUT, DROP_REASONS, Placement, place_documents
 from splitlaw.corpus.reading import Reading, join_readings, listed_sources, signature_columns
+from splitlaw.corpus.sources.packages import source_versions
 from splitlaw.corpus.splitting import SPLITS, sort_by_key
 from splitlaw.experiment.corpus_settings import CorpusConfig
 
@@ -81,10 +82,10 @@ def _card(
     own = placement.owner == number
     moved = own & placement.members(0) & (placement.destination == 0) & (number > 0)
     includes = number == 0 and placement.general_has_all
+    sources = [source for owner, source in listed_sources(config) if includes or owner == name]
     return {
-        "sources": [
-            source.label for owner, source in listed_sources(config) if includes or owner == name
-        ],
+        "sources": [source.label for source in sources],
+        "versions": source_versions(source.package for source in sources),
         "dropped": reading.dropped,
         "to_general": int(moved.sum()),
         "cut": int((own & (placement.outcome == CUT)).sum()),

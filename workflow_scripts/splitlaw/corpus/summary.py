@@ -6,6 +6,7 @@ from typing import Any
 
 from splitlaw.common.files import read_json
 from splitlaw.corpus.sources.encodings import UTF_8
+from splitlaw.corpus.sources.packages import REFERENCE_PYTHON, STDLIB
 
 WARN_ABOVE = 0.05
 """Share of a domain's documents or bytes, dropped for one reason, above which users are warned."""
@@ -47,6 +48,12 @@ def describe_card(card: dict[str, Any]) -> list[str]:
         lines.append(f"domain {name}: files that are not UTF-8 were read: {found}")
     if long := card.get("long_documents_cut"):
         lines.append(f"domain {name}: {long:,} documents cut because of max_characters")
+    version = card.get("versions", {}).get(STDLIB, REFERENCE_PYTHON)
+    if version != REFERENCE_PYTHON:
+        lines.append(
+            f"warning: domain {name}: {STDLIB} is the source of Python {version}; the results in "
+            f"reference/ are of {REFERENCE_PYTHON}, so their losses are of other text"
+        )
     documents += sum(part["documents"] for reason, part in reasons if reason != _EMPTY)
     size += sum(part["bytes"] for _, part in reasons)
     for reason, part in reasons:

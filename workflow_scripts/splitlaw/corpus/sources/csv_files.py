@@ -27,6 +27,8 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _OVER_LIMIT = "field larger than field limit"
 """Beginning of the message of the `csv` module about a cell over its limit."""
 
+_SECOND_HEADER = "a second header; two files were joined, whose columns may differ: split them"
+
 
 def read_tsv(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
     """Yield the cells of the column `field` of a file in which tabs separate cells."""
@@ -55,10 +57,15 @@ def read_csv(
                     return
                 continue
             text = row[header.index(field)] if len(row) == len(header) else ""
+            if len(row) > 1 and sorted(row) == sorted(header):
+                errors.report(location, _SECOND_HEADER)
+                continue
             if problem := _row_problem(row, len(header), raw, text, separator):
                 errors.report(location, problem)
             else:
                 yield location, text
+        if header is not None and not lines.complete:
+            errors.note(str(path), "has no line end after its last row, which may be cut")
     except csv.Error as cause:
         errors.report(f"{path}:{begin}", f"{_reason(cause)}; the rest of the file is not read")
 
@@ -113,12 +120,15 @@ class _Lines:
         # Newlines within quoted cells are kept; those of Windows and of old Macs end a row too.
         self._stream = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
         self._row: list[str] = []
+        self.complete = True
+        """Whether the last line that was read has an end."""
 
     def __iter__(self) -> Iterator[str]:
         while line := self._stream.readline(MAX_DOCUMENT_BYTES):
             if len(line) == MAX_DOCUMENT_BYTES and not line.endswith(("\n", "\r")):
                 raise csv.Error(_OVER_LIMIT)
             self._row.append(line)
+            self.complete = line.endswith(("\n", "\r"))
             yield line
 
     def take(self) -> str:

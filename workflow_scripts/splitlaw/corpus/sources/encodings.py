@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +41,26 @@ _MOSTLY_ASCII = 0.75
 _CERTAIN = 0.8
 """Share of letters and signs of one language that decides for an encoding of Latin letters."""
 
+_HEBREW = "cp1255"
+_HEBREW_RUN = re.compile(
+    rb"(?:[\xe0-\xfa][\xc0-\xd3]*|[\x82\x84\x85\x91-\x97\xa0\xa4\xab\xb7\xbb\xce\xd4-\xd8])+"
+)
+"""Letters of Hebrew with vowel points, and signs, in cp1255."""
+_IN_A_WORD = re.compile(rb"[A-Za-z][\xe0-\xfa]|[\xe0-\xfa][A-Za-z]")
+"""A letter beside one of ASCII: of a Latin word, where it is not Hebrew."""
+_HEBREW_SHARES = (
+    63, 47, 13, 26, 109, 104, 13, 25, 12, 111, 8, 27, 74, 31,
+    46, 11, 29, 15, 32, 2, 17, 1, 12, 21, 56, 44, 51,
+)  # fmt: skip
+_RUSSIAN_SHARES = (
+    80, 16, 45, 17, 30, 85, 9, 16, 74, 12, 35, 44, 32, 67,
+    110, 28, 47, 55, 63, 26, 3, 10, 5, 14, 7, 4, 1,
+)  # fmt: skip
+"""Frequencies per thousand of the letters of the bytes E0 to FA, from alef to tav in cp1255, and
+from a to the hard sign in cp1251."""
+_LIKELIER = 1.6
+"""Logarithm of the ratio of likelihoods that decides, 5 to 1: a word of four letters suffices."""
+
 
 def detect_encoding(stream: BinaryIO) -> str | None:
     """Return the name of the encoding of a text; None if no encoding fits.
@@ -74,6 +95,8 @@ def _detect(sample: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
     beyond = sample.translate(None, bytes(range(128)))
+    if _is_hebrew(sample):
+        return _HEBREW
     name = max(_LATIN, key=lambda encoding: _score(sample, encoding))
     mostly_ascii = len(beyond) <= (1 - _MOSTLY_ASCII) * len(sample) and b"\0" not in sample
     if mostly_ascii and _score(sample, name) >= _CERTAIN:
@@ -84,6 +107,20 @@ def _detect(sample: bytes) -> str | None:
     found = codecs.lookup(best.encoding).name
     latin = [letter for letter in str(best) if "\x7f" < letter < "\u0250" and letter.isalpha()]
     return name if latin and _score(sample, name) > _score(sample, found) else found
+
+
+def _is_hebrew(sample: bytes) -> bool:
+    """Whether the bytes beyond ASCII are Hebrew words, and by their frequencies not Russian ones.
+
+    `charset-normalizer` takes short Hebrew texts for Russian, whose small letters have these bytes.
+    """
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    if _IN_A_WORD.search(sample) or not all(_HEBREW_RUN.fullmatch(run) for run in runs):
+        return False
+    counts = Counter(b"".join(runs))
+    pairs = zip(range(0xE0, 0xFB), _HEBREW_SHARES, _RUSSIAN_SHARES, strict=True)
+    ratio = sum(counts[byte] * math.log(ours / theirs) for byte, ours, theirs in pairs)
+    return ratio > _LIKELIER
 
 
 def _score(sample: bytes, encoding: str) -> float:

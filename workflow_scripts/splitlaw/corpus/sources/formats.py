@@ -35,10 +35,22 @@ def _decode(data: bytes, location: str, errors: InputErrors) -> str | None:
         return None
 
 
+class _Repeated(dict[str, Any]):
+    """An object with a key that occurs twice: two records may have been joined."""
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values; of a repeated key, JSON itself keeps the last."""
+    record = dict(pairs)
+    return record if len(record) == len(pairs) else _Repeated(record)
+
+
 def _record_text(record: Any, field: str, location: str, errors: InputErrors) -> str | None:
     """Return the text of a parsed record, or None after reporting what is wrong with it."""
     if not isinstance(record, dict):
         errors.report(location, f"not a JSON object ({type(record).__name__})")
+    elif isinstance(record, _Repeated):
+        errors.report(location, "a key occurs twice in an object; two records may have been joined")
     elif field not in record:
         errors.report(location, f"no field {field!r} (it has {joined(record)}); set text_field")
     elif not isinstance(record[field], str):
@@ -62,7 +74,7 @@ def _json_lines(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -
         if text is None:
             continue
         try:
-            record = json.loads(text)
+            record = json.loads(text, object_pairs_hook=_distinct)
         except (ValueError, RecursionError) as cause:
             errors.report(location, f"not JSON ({first_line(cause)})")
             continue
@@ -82,7 +94,8 @@ def _json(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iter
 def _json_values(stream: BinaryIO, path: Path, errors: InputErrors) -> Iterator[tuple[int, Any]]:
     """Yield the line and value of each element of a list, or of a single object, as it is read."""
     characters = io.TextIOWrapper(stream, "utf-8-sig")
-    decoder, buffer, line, first = json.JSONDecoder(), "", 1, ""
+    decoder = json.JSONDecoder(object_pairs_hook=_distinct)
+    buffer, line, first = "", 1, ""
     try:
         # Reading as much as is already buffered keeps the time linear for one long value.
         while added := characters.read(max(_COPY_BYTES, len(buffer))):

@@ -130,9 +130,9 @@ def _open_dataset(source: Source) -> Any:
     assert source.dataset is not None
     folder = Path(source.dataset)
     if (folder / "dataset_dict.json").is_file():
-        return load_from_disk(source.dataset)[source.split]
+        return _checked(load_from_disk(source.dataset)[source.split])
     if (folder / "dataset_info.json").is_file():
-        return load_from_disk(source.dataset)
+        return _checked(load_from_disk(source.dataset))
     builder = load_dataset_builder(source.dataset, source.config, revision=source.revision)
     # Otherwise `datasets` makes a row of every line of a text file.
     whole = {"sample_by": "document"} if builder.name == "text" else {}
@@ -144,6 +144,16 @@ def _open_dataset(source: Source) -> Any:
         streaming=source.streaming,
         **whole,
     )
+
+
+def _checked(rows: Any) -> Any:
+    """The rows of a saved data set, whose files hold what they say.
+
+    They are mapped into memory without a check; places beyond their end would end the process with
+    a signal. Raises `ValueError`.
+    """
+    rows.data.table.validate(full=True)
+    return rows
 
 
 @contextmanager

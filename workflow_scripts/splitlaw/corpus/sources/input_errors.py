@@ -18,6 +18,7 @@ class InputErrors:
 
     def __init__(self, on_bad_input: str, *, quiet: bool = False) -> None:
         self._stop, self._quiet = on_bad_input == "stop", quiet
+        self._notes = 0
         self.counts: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
         """Bytes of skipped documents, by the same keys as `counts`."""
@@ -42,6 +43,12 @@ class InputErrors:
                 "skip"
             )
         self._count(location, reason, size)
+
+    def note(self, location: str, remark: str) -> None:
+        """Print a remark on a file that is read."""
+        self._notes += 1
+        if self._notes <= _MAX_PRINTED and not self._quiet:
+            print(f"note: {location}: {remark}", file=sys.stderr)
 
     def count_empty(self, location: str) -> None:
         """Print and count a file without documents, such as an empty shard of a data set."""

@@ -26,7 +26,7 @@ def first_line(cause: BaseException) -> str:
 
 def joined(names: Any) -> str:
     """Return the first names of fields or columns, for a message."""
-    return ", ".join(map(str, list(names)[:_MAX_NAMES_SHOWN]))
+    return ", ".join(" ".join(str(name).split()) for name in list(names)[:_MAX_NAMES_SHOWN])
 
 
 def column_problem(columns: list[str], field: str) -> str | None:

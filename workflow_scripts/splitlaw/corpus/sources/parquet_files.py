@@ -1,5 +1,7 @@
 """The parser of Parquet files; of all columns, only that of the text is read."""
 
+import contextlib
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -42,9 +44,14 @@ def read_parquet(
 
 def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
     """Yield the rows of the uncompressed file `parquet`; `path` is the name in messages."""
-    with pq.ParquetFile(parquet, buffer_size=_COPY_BYTES) as stored:
+    # Checksums of pages are verified where the writer has stored them.
+    options = {"buffer_size": _COPY_BYTES, "page_checksum_verification": True}
+    with pq.ParquetFile(parquet, **options) as stored:
         if stored.metadata.num_rows == 0:
             return  # the columns of an empty file often have no type
+        if _is_joined(parquet, stored.metadata):
+            errors.report(str(path), "several Parquet files joined to one; keep them apart")
+            return
         schema = stored.schema_arrow
         problem = column_problem(schema.names, field) or _type_problem(schema.field(field))
         if problem:
@@ -63,6 +70,44 @@ def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator
                     yield location, text.decode("utf-8")
                 except UnicodeDecodeError as cause:
                     errors.report(location, f"invalid UTF-8 (byte {cause.start})")
+
+
+_JOINT = b"PAR1PAR1"
+"""The end of a Parquet file, and the beginning of another."""
+
+
+def _is_joined(parquet: Any, metadata: pq.FileMetaData) -> bool:
+    """Whether several files were joined, of which pyarrow would read the wrong parts.
+
+    The places of the last file's columns are then relative to the beginning of the first one, so
+    that as many bytes as the others have lie between the columns and the footer.
+    """
+    columns = [
+        metadata.row_group(group).column(column)
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    ]
+    end = max(
+        (c.dictionary_page_offset or c.data_page_offset) + c.total_compressed_size for c in columns
+    )
+    opened = contextlib.nullcontext(parquet)
+    with parquet.open("rb") if isinstance(parquet, Path) else opened as stream:
+        place = stream.tell()
+        footer = stream.seek(0, io.SEEK_END) - metadata.serialized_size - 8
+        try:
+            return footer > end and _contains(stream, _JOINT)
+        finally:
+            stream.seek(place)
+
+
+def _contains(stream: BinaryIO, mark: bytes) -> bool:
+    stream.seek(0)
+    before = b""
+    while part := stream.read(_COPY_BYTES):
+        if mark in before + part:
+            return True
+        before = part[-len(mark) :]
+    return False
 
 
 def _type_problem(column: pa.Field) -> str | None:
