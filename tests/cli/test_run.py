@@ -112,6 +112,24 @@ def test_a_missing_checkout_is_reported(command, tmp_path, monkeypatch, capsys):
     assert "no checkout of splitlaw" in error and error.count("\n") == 1
 
 
+def test_resume_removes_the_lock_of_the_folder_that_the_workflow_ran_in(called, folder):
+    lock = folder / "own/.snakemake/locks/0.input.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    (folder / "own" / session.RECORDS).mkdir(parents=True)
+    assert main(["resume", "--directory", "other", "report"]) == 2
+    own = str(folder / "own")
+    assert called("resume", "--cores", "2", "--directory", "own") == [
+        "--cores",
+        "2",
+        "--directory",
+        own,
+    ]
+    assert not lock.exists()
+    os.chdir(folder)
+    assert called("run", "-c1", "--directory=own") == ["-c1", f"--directory={own}"]
+
+
 def test_resume_passes_on_the_arguments_of_the_killed_command(called, folder, monkeypatch):
     # A machine may have the commands of Slurm without a cluster.
     monkeypatch.setattr(session, "queued_jobs", list)

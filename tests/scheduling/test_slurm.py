@@ -101,6 +101,13 @@ def test_a_request_has_the_resources_of_a_job():
     )
 
 
+def test_memory_per_cpu_takes_precedence_and_must_suffice_for_the_job():
+    wanted = slurm.request("pretrain", {"mem_mb_per_cpu": 4000, "mem_mb": 6000, "cpus_per_task": 2})
+    assert wanted.memory_mb == 8000
+    with pytest.raises(UserError, match=r"mem_mb_per_cpu 1000 for 2 CPUs.* set it to 3000 or more"):
+        slurm.request("pretrain", {"mem_mb_per_cpu": 1000, "mem_mb": 6000, "cpus_per_task": 2})
+
+
 def test_possible_requests_pass():
     slurm.check([Request(job="a", partition="gpu", minutes=2880, gpus=4, gpu_type="a100")], KNOWN)
     slurm.check([Request(job="a", partition="")], KNOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -41,7 +42,7 @@ def add_run(parser: ArgumentParser) -> None:
 
 def run_run(args: Namespace) -> None:
     """Run the workflow with Snakemake, from any folder of a checkout."""
-    arguments = _config_last(args.for_snakemake)
+    arguments, _ = _absolute_directory(_config_last(args.for_snakemake))
     files = [str(_configuration(file)) for file in args.configfile]
     if files:
         _check_targets(arguments)
@@ -100,12 +101,41 @@ def run_resume(args: Namespace) -> None:
     """Resume a workflow that was killed: stop its jobs, remove its lock, and start it again."""
     from splitlaw.workflow import session
 
-    if not session.RECORDS.is_dir():  # else the workflow was started here, with snakemake -s
+    arguments, folder = _absolute_directory(args.for_snakemake)
+    named = any(word == "-s" or word.startswith("--snakefile") for word in arguments)
+    here = folder is None and session.RECORDS.is_dir()  # it was started here, with snakemake -s
+    if not named and not here:
         os.chdir(find_checkout())
     _require_snakemake()
-    for line in session.resume(ignore_provenance=args.ignore_provenance):
-        print(line, file=sys.stderr)
-    _become_snakemake(args.for_snakemake)
+    with contextlib.chdir(folder or Path()):
+        for line in session.resume(ignore_provenance=args.ignore_provenance):
+            print(line, file=sys.stderr)
+    _become_snakemake(arguments)
+
+
+DIRECTORY = ("--directory", "-d")
+"""Options of Snakemake that name the working folder, where it keeps its records and its lock."""
+
+
+def _absolute_directory(arguments: Sequence[str]) -> tuple[list[str], Path | None]:
+    """The arguments with the working folder as an absolute path, and that folder if they have one.
+
+    A relative path is relative to the current folder, which may change before Snakemake starts.
+    """
+    changed = list(arguments)
+    folder = None
+    for number, argument in enumerate(changed):
+        option, separator, value = argument.partition("=")
+        if option not in DIRECTORY:
+            continue
+        at = number if separator else number + 1
+        if not separator:
+            value = changed[at] if at < len(changed) else ""
+        if not Path(value).is_dir():
+            raise UserError(f"{option} {value}: no such folder; name the folder of the workflow")
+        folder = Path(value).resolve()
+        changed[at] = f"{option}={folder}" if separator else str(folder)
+    return changed, folder
 
 
 def _pass_others_on(parser: ArgumentParser) -> None:

@@ -155,17 +155,30 @@ def read_gpus(resources: str) -> tuple[int, frozenset[str]]:
 
 
 def request(job: str, resources: Mapping[str, object]) -> Request:
-    """The request of a Snakemake job, from its resources."""
+    """The request of a Snakemake job, from its resources.
+
+    `mem_mb_per_cpu`, which a site may set, takes precedence over `mem_mb` in the Slurm plugin; what
+    it gives the job must suffice for `mem_mb`, or a job would be killed for its memory after hours.
+    """
     extra = re.search(rf"{GPUS_PER_NODE}=(\S+)", str(resources.get("slurm_extra") or ""))
     gpus, gpu_types = read_gpus(f"gpu:{extra[1]}" if extra else str(resources.get("gres") or ""))
+    cpus = int(str(resources.get("cpus_per_task") or resources.get("_cores") or 1))
+    memory_mb = int(str(resources.get("mem_mb") or 0))
+    per_cpu = int(str(resources.get("mem_mb_per_cpu") or 0))
+    if per_cpu and per_cpu * cpus < memory_mb:
+        raise UserError(
+            f"{PROFILE}: {job} requests mem_mb_per_cpu {per_cpu} for {cpus} CPUs, {per_cpu * cpus} "
+            f"MB, and requires {memory_mb}; set it to {math.ceil(memory_mb / cpus)} or more, or "
+            "remove it"
+        )
     return Request(
         job=job,
         partition=str(resources.get("slurm_partition") or ""),
         minutes=float(str(resources.get("runtime") or 0)),
         gpus=gpus,
         gpu_type=next(iter(gpu_types), ""),
-        cpus=int(str(resources.get("cpus_per_task") or resources.get("_cores") or 1)),
-        memory_mb=int(str(resources.get("mem_mb") or 0)),
+        cpus=cpus,
+        memory_mb=per_cpu * cpus or memory_mb,
     )
 
 
