@@ -17,6 +17,7 @@ rule report:
         page=f"{RESULTS}/report.html",
         plan_page=f"{RESULTS}/plan_page.html",
         summary=f"{RESULTS}/summary.txt",
+        tasks=f"{RESULTS}/loss_to_task.csv",
         figures=[
             report(
                 f"{RESULTS}/figures/{caption.stem}.svg",

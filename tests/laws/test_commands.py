@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -145,3 +146,18 @@ def test_the_law_does_not_import_torch():
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == "[]"
+
+
+def test_names_with_a_comma_and_an_equals_sign_can_be_given(tmp_path, capsys):
+    fit = law("two_skills", 2)
+    named = replace(fit, domains=("law, civil", "x=y"))
+    named.save(tmp_path / "fit.json")
+    out = tmp_path / "plan.json"
+    command = ["choose_split", "--law", str(tmp_path / "fit.json"), "--out", str(out)]
+    command += ["--flops", "5e17", "--params", "3e7"]
+    assert main([*command, "--domains", '"law, civil",x=y', "--weights", "x=y=2"]) == 0
+    plan = json.loads(out.read_text())
+    assert plan["weights"] == {"law, civil": pytest.approx(1 / 3), "x=y": pytest.approx(2 / 3)}
+    capsys.readouterr()
+    assert main([*command, "--domains", '"law, civil']) == 2
+    assert "a name with a comma is written between double quotes" in capsys.readouterr().err

@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -8,8 +9,16 @@ import pytest
 from planted_results import plant
 
 from splitlaw.cli import main
+from splitlaw.common.files import write_json
 from splitlaw.laws import fit_table
-from splitlaw.report import build, figures_final, figures_law, figures_plan, style
+from splitlaw.report import (
+    build,
+    figures_final,
+    figures_law,
+    figures_plan,
+    style,
+    tables_experiment,
+)
 from splitlaw.report.figures import FIGURES
 from splitlaw.report.inputs import Inputs, read_inputs, read_recipes
 from splitlaw.report.page import inline_svg, render
@@ -139,7 +148,7 @@ def test_one_domain_without_intervals(tmp_path):
     recipes = read_recipes(inputs)
     for spec in FIGURES:
         missing = spec.draw(inputs, recipes) is None
-        assert missing == (spec.name in ("benchmarks", "coverage"))
+        assert missing == (spec.name in ("benchmarks", "coverage", "loss_to_task"))
 
 
 def test_a_table_written_by_hand(tmp_path):
@@ -217,6 +226,57 @@ def test_colours_of_ink_and_paper_follow_the_page():
 
 def test_every_figure_has_a_caption():
     assert all(len(spec.caption) > 80 for spec in FIGURES)
+
+
+def test_the_first_screen_has_the_gain_the_plan_and_at_most_three_warnings(results):
+    plan = json.loads((results / "split/plan.json").read_text())
+    few = [f"Warning {n} of the plan." for n in range(5)]
+    (results / "split/plan.json").write_text(json.dumps({**plan, "warnings": few}))
+    text = without_figures(results)
+    first, rest = text.split("<nav", 1)
+    assert re.search(r"<h1[^>]*>On held-out text, the loss of the optimal split is", first)
+    assert first.index("</h1>") < first.index("of the tokens on general text")
+    assert [w for w in few if w in first] == few[:3]
+    folded = rest[rest.index('<details class="warnings">') :]
+    assert [w for w in few if w in folded] == few[3:]
+
+
+def test_the_rounds_of_an_adaptive_grid_are_shown(results):
+    about = {"domains": ["law"], "tokens": 10**7, "expected_regret": 0.01, "schema_version": 1}
+    for number, stop in enumerate(("", "stop_regret")):
+        folder = results / f"rounds/{number}"
+        entry = {"runs": 24 + 8 * number, "expected_regret_relative": 0.003, "stop": stop}
+        write_json(folder / "round.json", {"round": number, **about, **entry})
+        pd.DataFrame({"flops": [1e12, 1e12]}).to_csv(folder / "cost.csv", index=False)
+    table = tables_experiment.rounds_table(read_inputs(results))
+    assert [row[:3] for row in table.rows] == [["0", "24", "24"], ["1", "8", "32"]]
+    assert table.rows[1][4].startswith("2")
+    assert "the regret is small enough" in without_figures(results)
+
+
+def test_a_table_of_losses_alone_gets_the_same_page(planted, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(build, "FIGURES", ())
+    monkeypatch.setattr(build, "page_content", lambda inputs, *rest: seen.append(inputs) or {})
+    monkeypatch.setattr(build, "render", lambda content, **template: "")
+    seen = []
+    losses = tmp_path / "mine.csv"
+    columns = ["params", "pretrain_tokens", "specialize_tokens", "domain", "loss"]
+    table = read_inputs(planted).rows[columns]
+    table[table["params"] < 50_000].to_csv(losses, index=False)
+    out = tmp_path / "page/report.html"
+    command = ["report", "--losses", str(losses), "--flops", "3e12", "--out", str(out)]
+    assert main([*command, "--params", "5e4", "--domains", "law"]) == 0
+    assert "of the tokens on general text" in " ".join(capsys.readouterr().out.split())
+    (inputs,) = seen
+    assert (inputs.name, inputs.missing) == ("mine.csv", [])
+    assert inputs.fit.domains == ("code", "law")
+    assert list(inputs.plan["specialize_tokens"]) == ["law"]
+    assert len(inputs.rows) == sum(member for member in inputs.fit.counts)
+    made = json.loads((out.parent / "plan.json").read_text())
+    assert made == {"schema_version": 1, **inputs.plan}
+    assert (out.parent / "fit.posterior.npz").exists()
+    assert main(command[:3]) == 2
+    assert "--losses and --flops together" in capsys.readouterr().err
 
 
 def test_a_user_s_mistake_is_one_line(tmp_path, capsys):

@@ -1,9 +1,11 @@
 import dataclasses
 import re
 
+import pandas as pd
 import pytest
 
 from splitlaw.report import reliability, sentences, tables_plan
+from splitlaw.report.headline import headline
 from splitlaw.report.inputs import read_inputs, read_recipes
 from splitlaw.report.number_format import count, listing, percent, power, signed
 from splitlaw.report.summary import summarise
@@ -28,6 +30,36 @@ def test_the_answer_is_one_sentence_with_its_interval(inputs, recipes):
     assert text.count(". ") == 0
     for part in ("of the tokens on general text", "90% interval", "expect a mean loss", "law"):
         assert part in text
+
+
+def test_the_headline_is_the_gain_over_the_best_baseline(inputs, recipes):
+    best = min((r for r in recipes if r.gain is not None), key=lambda r: r.gain)
+    text = headline(inputs, recipes)
+    side = "lower" if best.gain > 0 else "higher"
+    assert f"is {abs(best.gain):.3f}" in text
+    assert f" {side} than that of {best.prose}, the best baseline." in text
+    for change, side in ((1.0, "lower"), (-1.0, "higher")):
+        changed = [dataclasses.replace(r, gain=r.gain and r.gain + change) for r in recipes]
+        assert f" {side} than that of" in headline(inputs, changed)
+    unmeasured = [dataclasses.replace(r, measured=None, gain=None) for r in recipes]
+    assert headline(inputs, unmeasured).startswith("The law predicts that the loss of the optimal")
+    assert headline(inputs, []) == ""
+
+
+def test_the_headline_has_the_gain_on_tasks_with_a_paired_error(inputs, recipes):
+    scores = {"optimal": 2.0, "half": 2.1, "no_split": 2.3}
+    system = {"no_split": "single"}
+    rows = [(s, system.get(s, "routed"), "all_tasks", v, 0.09, 800) for s, v in scores.items()]
+    rows += [(s, system.get(s, "routed"), "sciq", v, 0.09, 800) for s, v in scores.items()]
+    rows += [("optimal", "oracle", "all_tasks", 1.0, 0.09, 800)]
+    table = pd.DataFrame(rows, columns=["strategy", "system", "task", "value", "stderr", "n"])
+    table = table.assign(metric="bits_per_byte")
+    gains = table[["strategy", "system", "task", "metric"]].assign(against="no_split", stderr=0.03)
+    measured = dataclasses.replace(inputs, benchmarks=table, benchmark_gains=gains)
+    text = headline(measured, recipes).replace("\u00a0", " ")
+    # The errors of both from no split, 0.03, are added in quadrature.
+    wanted = "on the task it needs 0.100 ± 0.042 bits per byte (4.8%) less than half and half"
+    assert wanted in text
 
 
 def test_an_even_split_is_one_number_and_an_uneven_one_is_listed_by_domain(inputs, recipes):
@@ -90,6 +122,7 @@ def test_the_assessment_names_the_held_out_size_and_the_extrapolation(inputs):
     text = " ".join(reliability.assessment(inputs))
     assert "2.6 times the largest size" in text
     assert "The plan extrapolates: 2.6 times the largest N" in text
+    assert re.search(r"the 90% interval of its loss is \d+\.\d% of it wide", text)
 
 
 def test_numbers():
@@ -105,11 +138,11 @@ def test_numbers():
     assert listing(["a", "b", "c"]) == "a, b and c"
 
 
-def test_the_brief_assessment_names_errors_extrapolation_and_warnings(inputs):
+def test_the_brief_assessment_names_the_error_and_the_expected_regret(inputs):
     text = reliability.brief_assessment(inputs)
     assert "the mean error of the law is" in text
-    assert "The plan extrapolates: 2.6 times the largest N" in text
-    assert re.search(r"give \d+ warnings?\.$", text)
+    assert "The expected regret of the plan is" in text
+    assert any("2.56 times the largest" in w for w in reliability.decisive_warnings(inputs))
     assert reliability.brief_assessment(dataclasses.replace(inputs, fit=None)) == ""
 
 

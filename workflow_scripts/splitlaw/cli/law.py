@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from splitlaw.cli.outputs import output_file
 
@@ -69,26 +70,20 @@ def run_fit_law(args: Namespace) -> None:
     print(law.summary())
 
 
-def add_choose_split(parser: ArgumentParser) -> None:
-    """Declare the options."""
+Options: TypeAlias = ArgumentParser | _ArgumentGroup
+"""What options are declared on."""
+
+
+def add_plan_options(parser: Options) -> None:
+    """Declare the options of a plan besides its budget."""
     add = parser.add_argument
-    add("--law", required=True, help="fit.json of fit_law")
-    add("--flops", type=float, metavar="C", help="training FLOPs of all models together")
-    add("--out", type=output_file, required=True, help="plan.json to write")
     add("--params", metavar="N", help="model size, or several separated by commas (any size)")
     add("--flops-per-token", type=float, metavar="F", help="FLOPs per token (those of the table)")
-    add("--domains", metavar="a,b,c", help="domains to plan for (all)")
     add(
         "--pretrain-tokens",
         type=float,
         metavar="D",
         help="tokens of an existing base model; the budget then pays for D' alone",
-    )
-    add(
-        "--trunk",
-        choices=["shared", "independent"],
-        default="shared",
-        help="one general run for all domains, or one for each (%(default)s)",
     )
     add(
         "--unique-tokens",
@@ -98,6 +93,23 @@ def add_choose_split(parser: ArgumentParser) -> None:
         metavar="domain=TOKENS",
         help="tokens of available text, which is repeated beyond them (no limit)",
     )
+    _add_domains(parser)
+
+
+def _add_domains(parser: Options) -> None:
+    """Declare the options of a plan that `next_runs` has too."""
+    add = parser.add_argument
+    add(
+        "--domains",
+        metavar="a,b,c",
+        help='domains to plan for; a name with a comma is written as a,"b,c" (all)',
+    )
+    add(
+        "--trunk",
+        choices=["shared", "independent"],
+        default="shared",
+        help="one general run for all domains, or one for each (%(default)s)",
+    )
     add(
         "--weights",
         nargs="+",
@@ -106,6 +118,28 @@ def add_choose_split(parser: ArgumentParser) -> None:
         metavar="domain=W",
         help="weights of the domains in the mean loss (equal)",
     )
+
+
+def read_plan_options(args: Namespace) -> dict[str, Any]:
+    """The values of the options that `add_plan_options` declares."""
+    return {
+        "params": numbers(args.params, "--params"),
+        "domains": names(args.domains, "--domains"),
+        "trunk": args.trunk,
+        "weights": pairs(args.weights, "--weights"),
+        "unique_tokens": pairs(args.unique_tokens, "--unique-tokens"),
+        "flops_per_token": args.flops_per_token,
+        "pretrain_tokens": args.pretrain_tokens,
+    }
+
+
+def add_choose_split(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--law", required=True, help="fit.json of fit_law")
+    add("--flops", type=float, metavar="C", help="training FLOPs of all models together")
+    add("--out", type=output_file, required=True, help="plan.json to write")
+    add_plan_options(parser)
     add(
         "--min-tokens-per-model",
         type=float,
@@ -129,16 +163,7 @@ def run_choose_split(args: Namespace) -> None:
 
     if (args.flops is None) == (args.target_loss is None):
         raise UserError("give either --flops or --target-loss")
-    options = {
-        "params": numbers(args.params, "--params"),
-        "domains": args.domains.split(",") if args.domains else None,
-        "trunk": args.trunk,
-        "weights": pairs(args.weights, "--weights"),
-        "unique_tokens": pairs(args.unique_tokens, "--unique-tokens"),
-        "flops_per_token": args.flops_per_token,
-        "pretrain_tokens": args.pretrain_tokens,
-        "min_tokens_per_model": args.min_tokens_per_model,
-    }
+    options = {**read_plan_options(args), "min_tokens_per_model": args.min_tokens_per_model}
     law = load_law(args.law)
     if args.target_loss is not None:
         made = least_compute(law, loss=args.target_loss, **options)
@@ -158,21 +183,7 @@ def add_next_runs(parser: ArgumentParser) -> None:
     add("--pool", help="table of runs to choose from, CSV (the grid of the law's range)")
     add("--losses", help="table of runs that are trained already, CSV (none)")
     add("--runs", type=int, metavar="M", help="number of runs to choose (one for each domain)")
-    add("--domains", metavar="a,b,c", help="domains to plan for (all)")
-    add(
-        "--trunk",
-        choices=["shared", "independent"],
-        default="shared",
-        help="one general run for all domains, or one for each (%(default)s)",
-    )
-    add(
-        "--weights",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="domain=W",
-        help="weights of the domains in the mean loss (equal)",
-    )
+    _add_domains(parser)
 
 
 def run_next_runs(args: Namespace) -> None:
@@ -188,7 +199,7 @@ def run_next_runs(args: Namespace) -> None:
         pool=args.pool,
         trained=args.losses,
         runs=args.runs,
-        domains=args.domains.split(",") if args.domains else None,
+        domains=names(args.domains, "--domains"),
         trunk=args.trunk,
         weights=pairs(args.weights, "--weights"),
     )
@@ -239,11 +250,29 @@ def pairs(given: Sequence[str], flag: str) -> dict[str, float]:
 
     found = {}
     for text in given:
-        name, _, value = text.partition("=")
+        name, _, value = text.rpartition("=")
         try:
             found[name] = float(value)
         except ValueError:
             raise UserError(f"{flag} {text!r}: give domain=number") from None
+    return found
+
+
+def names(text: str | None, flag: str) -> list[str] | None:
+    """Names separated by commas, a name with a comma between double quotes; None if left out."""
+    import csv
+
+    from splitlaw.common.errors import UserError
+
+    if text is None:
+        return None
+    try:
+        (found,) = csv.reader([text], strict=True, skipinitialspace=True)
+    except (csv.Error, ValueError):
+        raise UserError(
+            f"{flag} {text!r}: give names separated by commas; a name with a comma is written "
+            "between double quotes, as in 'a,\"b,c\"'"
+        ) from None
     return found
 
 

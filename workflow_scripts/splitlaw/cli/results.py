@@ -207,8 +207,11 @@ def run_frontier(args: Namespace) -> None:
 
 def add_report(parser: ArgumentParser) -> None:
     """Declare the options."""
+    from splitlaw.cli.law import add_plan_options
+
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--results", type=Path, help="results folder of the experiment")
+    source.add_argument("--losses", type=Path, help="a table of losses alone, CSV: fit and plan it")
     source.add_argument("--law", type=Path, help="a fit.json alone: write its plan page")
     parser.add_argument(
         "--out", type=output_file, help="page to write (report.html or plan_page.html)"
@@ -216,17 +219,29 @@ def add_report(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--figures", type=output_folder, help="folder of the figures (beside the page)"
     )
+    plan = parser.add_argument_group("with --losses")
+    plan.add_argument("--flops", type=float, metavar="C", help="training FLOPs of the plan")
+    add_plan_options(plan)
 
 
 def run_report(args: Namespace) -> None:
     """Write the report of an experiment, one page that opens offline, and its figures."""
+    from splitlaw.cli.law import read_plan_options
+    from splitlaw.common.errors import UserError
     from splitlaw.laws import FitResult
-    from splitlaw.report import make_report, write_plan_page
+    from splitlaw.report import make_report, report_table, write_plan_page
 
+    if (args.flops is None) != (args.losses is None):
+        raise UserError("give --losses and --flops together: a table, and the budget to plan for")
     if args.law:
         page = args.out or args.law.with_name("plan_page.html")
         write_plan_page(FitResult.load(args.law), page, law=str(args.law))
         print(f"Open {page} in a browser.")
         return
-    out = args.out or args.results / "report.html"
-    print(make_report(args.results, out=out, figures=args.figures or out.parent / "figures"))
+    out = args.out or (args.results or Path()) / "report.html"
+    figures = args.figures or out.parent / "figures"
+    if args.losses:
+        options = {"flops": args.flops, **read_plan_options(args)}
+        print(report_table(args.losses, out=out, figures=figures, **options))
+        return
+    print(make_report(args.results, out=out, figures=figures))

@@ -44,6 +44,11 @@ verdict""".split()
 
 `multiplier`: how many times the FLOPs the strategy needs for the measured gain, under the law;
 `inf` where no budget up to 1,000 times suffices."""
+LOSS_TO_TASK = """task metric models sizes value chance at_chance intercept slope slope_low
+slope_high residual left_out left_out_models left_out_error left_out_bias left_out_inside""".split()
+"""`loss_to_task.csv`: one row per task and metric, a line in the held-out loss.
+
+`left_out`: the size with the lowest losses, predicted by the line through the other sizes."""
 LEARNING_RATES = "size params learning_rate tokens loss loss_stderr".split()
 """`rates.csv`: one row per size and peak learning rate."""
 TRAIN_LOG = "step tokens domain learning_rate loss gradient_norm".split()

@@ -57,13 +57,13 @@ def _outside(task: Task, params: float, split: Split) -> Iterator[str]:
         low, high = measured[column]
         if value > high * SLACK:
             yield (
-                f"The plan has {value:.4g} {name}, {value / high:.3g} times the largest measured "
-                f"({high:.4g})."
+                f"The plan has {value:,.0f} {name}, {value / high:.3g} times the largest measured "
+                f"({high:,.0f})."
             )
         if 0 < value * SLACK < low:
             yield (
-                f"The plan has {value:.4g} {name}, {value / low:.3g} times the smallest measured "
-                f"({low:.4g})."
+                f"The plan has {value:,.0f} {name}, {value / low:.3g} times the smallest measured "
+                f"({low:,.0f})."
             )
     if split.pretrain == 0 and measured["pretrain_tokens"][0] > 0:
         yield "The plan trains from scratch (D = 0), which the table does not measure."

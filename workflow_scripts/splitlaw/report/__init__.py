@@ -8,5 +8,6 @@
 
 from splitlaw.report.build import make_report
 from splitlaw.report.plan_page import write_plan_page
+from splitlaw.report.table_report import report_table
 
-__all__ = ["make_report", "write_plan_page"]
+__all__ = ["make_report", "report_table", "write_plan_page"]

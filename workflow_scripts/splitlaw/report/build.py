@@ -17,27 +17,36 @@ from splitlaw.report import (
     tables_experiment,
     tables_law,
     tables_plan,
+    tables_tasks,
 )
 from splitlaw.report.figures import FIGURES, FigureSpec
-from splitlaw.report.inputs import FILES, Inputs, read_inputs, read_recipes
+from splitlaw.report.headline import headline
+from splitlaw.report.inputs import FILES, TABLE_FIT, Inputs, read_inputs, read_recipes
 from splitlaw.report.page import inline_svg, render
 from splitlaw.report.plan_page import explorer, write_plan_page
 from splitlaw.report.summary import summarise
+from splitlaw.stages.loss_to_task import fit_lines
 from splitlaw.stages.recipe_results import RecipeResult
 
 
 def make_report(results: Path, *, out: Path, figures: Path) -> str:
     """Write the page to `out`, each figure to `figures` as SVG and PNG, and return a summary.
 
-    The explorer is written beside `out` as `plan_page.html`. Missing parts of the results are
+    The explorer is written beside `out` as `plan_page.html`, and the lines of the tasks as
+    `loss_to_task.csv`. Missing parts of the results are
     listed on the page; a figure whose inputs are missing is a placeholder that names them. Raises
     `UserError` where there is neither a table of losses nor a fit.
     """
-    inputs = read_inputs(results)
+    return write_report(read_inputs(results), out=out, figures=figures)
+
+
+def write_report(inputs: Inputs, *, out: Path, figures: Path) -> str:
+    """Write the page, its figures and the explorer, and return a summary."""
     recipes = read_recipes(inputs)
     style.set_theme()
     drawn = {spec.name: _draw(spec, inputs, recipes, figures) for spec in FIGURES}
     write_text(out, render(page_content(inputs, recipes, drawn)))
+    write_text(out.with_name("loss_to_task.csv"), fit_lines(inputs.scores).to_csv(index=False))
     if inputs.fit is not None:
         page = out.with_name("plan_page.html")
         write_plan_page(inputs.fit, page, plan=inputs.plan, **_named(inputs))
@@ -46,7 +55,8 @@ def make_report(results: Path, *, out: Path, figures: Path) -> str:
 
 def _named(inputs: Inputs) -> dict[str, Any]:
     """The path of the law and the named sizes, which the explorer prints."""
-    return {"law": f"{inputs.folder}/{FILES['fit'][0]}", "sizes": inputs.sizes}
+    file = FILES["fit"][0] if inputs.table is None else TABLE_FIT
+    return {"law": str(inputs.folder / file), "sizes": inputs.sizes}
 
 
 def _draw(
@@ -80,7 +90,7 @@ def page_content(
         for name, svg in drawn.items()
     }
     return {
-        "name": inputs.folder.resolve().name,
+        "name": inputs.name,
         "version": __version__,
         "explorer": explorer(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
         "caution": sentences.caution(inputs),
@@ -88,10 +98,13 @@ def page_content(
         "brief_assessment": reliability.brief_assessment(inputs),
         "outcome": sentences.outcome(recipes),
         "assessment": reliability.assessment(inputs),
-        "warnings": reliability.warnings(inputs),
+        "headline": headline(inputs, recipes),
+        "decisive": reliability.decisive_warnings(inputs),
+        "warnings": reliability.other_warnings(inputs),
         "missing": inputs.missing,
         "figures": shown,
         "recipes": tables_plan.recipes_table(recipes),
+        "multipliers": tables_plan.multipliers_table(recipes),
         "seeds": tables_plan.seeds_table(inputs, recipes),
         "domains": tables_plan.domains_table(inputs, recipes),
         "holdout": tables_law.holdout_table(inputs.fit),
@@ -102,6 +115,8 @@ def page_content(
         "dropped": corpora.dropped_table(inputs),
         "samples": corpora.samples(inputs),
         "cost": tables_experiment.cost_table(inputs),
+        "rounds": tables_experiment.rounds_table(inputs),
         "benchmarks": tables_experiment.benchmarks_table(inputs),
+        "loss_to_task": tables_tasks.loss_to_task_table(inputs),
         "provenance": tables_experiment.provenance_table(inputs),
     }

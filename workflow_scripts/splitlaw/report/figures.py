@@ -14,6 +14,7 @@ from splitlaw.report import (
     figures_frontier,
     figures_law,
     figures_plan,
+    figures_tasks,
 )
 from splitlaw.report.inputs import Inputs
 from splitlaw.stages.recipe_results import RecipeResult
@@ -48,9 +49,15 @@ def _of_inputs(function: Callable[[Inputs], Figure | None]) -> Draw:
 FIGURES = (
     FigureSpec(
         name="frontier",
-        title="Loss against the general fraction",
+        title="The plan, and the loss against the general fraction",
         requires="a fit and a plan",
         draw=figures_frontier.frontier,
+    ),
+    FigureSpec(
+        name="differences",
+        title="Loss against the general fraction, minus that of the plan",
+        requires="a fit and a plan",
+        draw=figures_frontier.differences,
     ),
     FigureSpec(
         name="comparison",
@@ -105,5 +112,11 @@ FIGURES = (
         title="Zero-shot benchmarks",
         requires="benchmarks.csv",
         draw=_of_inputs(figures_final.benchmarks),
+    ),
+    FigureSpec(
+        name="loss_to_task",
+        title="Zero-shot tasks against held-out loss",
+        requires="benchmarks.csv",
+        draw=_of_inputs(figures_tasks.loss_to_task),
     ),
 )

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from splitlaw.common.statistics import NORMAL_90
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import OPTIMAL
 from splitlaw.laws import FitResult
 from splitlaw.laws.result import interval
@@ -61,15 +62,16 @@ def above_plan(fit: FitResult, plan: Json) -> pd.DataFrame:
 
 
 def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
-    """Predicted loss against the general fraction, and its difference from that of the plan."""
+    """The tokens of the plan, and below them the loss against the general fraction."""
     fit, plan = inputs.fit, inputs.plan
     if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
         return None
     table = frontier_table(fit, plan)
     if table.empty:
         return None
-    figure = Figure(figsize=(style.WIDTH, 6.4))
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    figure = Figure(figsize=(style.WIDTH, 4.9))
+    bar, top = figure.subplots(2, 1, sharex=True, height_ratios=[1, 7])
+    _tokens(bar, recipes[0], inputs)
     mean = table[table["law"] == "mean"]
     _band(top, mean, "loss_low", "loss_high")
     top.plot(mean["fraction_general"], mean["loss"], color=style.THEIRS, lw=2, label="predicted")
@@ -79,9 +81,56 @@ def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     _measured(top, [recipe for recipe in recipes if recipe.measured is not None])
     _name_recipes(top, recipes)
     _frame_losses(top, mean, recipes)
-    top.set(ylabel="mean domain loss (nats/token)")
-    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.5)
-    _differences(bottom, inputs, recipes)
+    top.set(xlabel="general tokens, share of all tokens", ylabel="mean domain loss (nats/token)")
+    style.percent_axis(top.xaxis, 0)
+    figure.legend(*top.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    return figure
+
+
+def _tokens(axis: Axes, best: RecipeResult, inputs: Inputs) -> None:
+    """Shares of the plan's tokens: general text, which ends at its share, then the domains."""
+    special = sum(best.specialize_tokens.values())
+    scale = (1 - best.fraction_general) / special if special else 0.0
+    parts = [(GENERAL, best.fraction_general)]
+    parts += [(name, scale * tokens) for name, tokens in best.specialize_tokens.items()]
+    inks = {GENERAL: "#b3b3b3", **style.colours(list(best.specialize_tokens))}
+    start = 0.0
+    for name, share in parts:
+        axis.barh(0, share, left=start, height=0.9, color=inks[name], edgecolor=style.PAPER, lw=0.8)
+        if share > READABLE * len(name):
+            axis.text(
+                start + share / 2, 0, name, ha="center", va="center", fontsize=7.5, color="#111111"
+            )
+        start += share
+    low, high = _ends(inputs, best)
+    if low < high:
+        reach = [[best.fraction_general - low], [high - best.fraction_general]]
+        axis.errorbar(best.fraction_general, 0, xerr=reach, color="#111111", lw=1.6, capsize=4)
+    axis.set_yticks([])
+    axis.set_xlim(-0.02, 1.02)
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(axis="x", length=0, labelbottom=False)
+
+
+READABLE = 0.0175
+"""Share of the bar that a letter of a name takes."""
+
+
+def _ends(inputs: Inputs, best: RecipeResult) -> tuple[float, float]:
+    """The interval of the plan's general fraction; the fraction itself without one."""
+    assert inputs.plan is not None
+    ends = inputs.plan.get("interval", {}).get("fraction_general")
+    return (ends[0], ends[1]) if ends else (best.fraction_general, best.fraction_general)
+
+
+def differences(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
+    """The loss at each general fraction minus that of the plan."""
+    fit, plan = inputs.fit, inputs.plan
+    if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
+        return None
+    figure = Figure(figsize=(style.WIDTH, 2.8))
+    _differences(figure.subplots(), inputs, recipes)
     return figure
 
 
@@ -125,8 +174,7 @@ def _forms(axis: Axes, fit: FitResult, table: pd.DataFrame) -> None:
 
 
 def _optimum(axis: Axes, inputs: Inputs, best: RecipeResult) -> None:
-    assert inputs.plan is not None
-    low, high = inputs.plan.get("interval", {}).get("fraction_general", [best.fraction_general] * 2)
+    low, high = _ends(inputs, best)
     label = f"optimum {percent(best.fraction_general, 0)} ({percent(low, 0)} to {percent(high, 0)})"
     axis.axvspan(low, high, color=style.OURS, alpha=0.15, lw=0)
     axis.axvline(best.fraction_general, color=style.OURS, lw=1.4, label=label)

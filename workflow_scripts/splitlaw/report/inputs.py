@@ -16,7 +16,9 @@ from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws import FitResult
 from splitlaw.laws.read import REQUIRED
 from splitlaw.stages.final_results import FinalModel, Json, models_in_comparison, read_final_models
+from splitlaw.stages.loss_to_task import read_scores
 from splitlaw.stages.recipe_results import RecipeResult, recipe_results
+from splitlaw.stages.rounds import Round, read_rounds
 
 FILES = {
     "losses": ("losses.csv", "splitlaw run evaluate"),
@@ -25,8 +27,12 @@ FILES = {
     "comparison": ("final/comparison.csv", "splitlaw run train_final"),
     "cost": ("cost.csv", "splitlaw run evaluate"),
     "benchmarks": ("benchmarks.csv", "splitlaw run benchmark"),
+    "benchmark_gains": ("benchmark_gains.csv", "splitlaw run benchmark"),
 }
 """File of each part within the results, and the command that makes it."""
+
+TABLE_FIT = "fit.json"
+"""The fit beside the report of a table of losses that has no experiment."""
 
 MISSING = {
     "losses": "The table of losses is missing, so figures of the grid are not shown",
@@ -47,6 +53,8 @@ class Inputs:
 
     folder: Path
     """Folder of the experiment's results."""
+    table: Path | None = None
+    """The table of losses of a report that has no experiment."""
     losses: pd.DataFrame | None = None
     """`losses.csv`."""
     fit: FitResult | None = None
@@ -59,6 +67,10 @@ class Inputs:
     """`cost.csv`."""
     benchmarks: pd.DataFrame | None = None
     """`benchmarks.csv`."""
+    benchmark_gains: pd.DataFrame | None = None
+    """`benchmark_gains.csv`."""
+    rounds: tuple[Round, ...] = ()
+    """The rounds of an adaptive grid."""
     cards: Mapping[str, Json] = field(default_factory=dict)
     """Corpus cards by domain."""
     tokens: Mapping[str, Json] = field(default_factory=dict)
@@ -67,8 +79,15 @@ class Inputs:
     """The final models of `comparison`."""
 
     @property
+    def name(self) -> str:
+        """Name of the experiment or of the table."""
+        return self.folder.resolve().name if self.table is None else self.table.name
+
+    @property
     def missing(self) -> list[str]:
         """A sentence for each missing part, with the command that makes it."""
+        if self.table is not None:
+            return []
         return [
             f"{consequence}. To make {FILES[part][0]}, run: {FILES[part][1]}."
             for part, consequence in MISSING.items()
@@ -91,6 +110,11 @@ class Inputs:
         if self.losses is None or "size" not in self.losses:
             return {}
         return {str(k): float(v) for k, v in self.losses.groupby("size")["params"].first().items()}
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Scores of tasks with the held-out losses of all final models, those of cells included."""
+        return read_scores(self.folder, self.benchmarks)
 
     @cached_property
     def rows(self) -> pd.DataFrame | None:
@@ -160,7 +184,7 @@ def read_inputs(folder: Path) -> Inputs:
         raise UserError(
             f"{folder}: has neither losses.csv nor law/fit.json; name the results of an experiment"
         )
-    names = ("losses", "comparison", "cost", "benchmarks")
+    names = ("losses", "comparison", "cost", "benchmarks", "benchmark_gains")
     tables = {name: _read_table(paths[name], name) for name in names}
     seeds = _read_table(folder / SEEDS, "comparison")
     tables["comparison"] = with_more_seeds(tables["comparison"], seeds)
@@ -170,6 +194,7 @@ def read_inputs(folder: Path) -> Inputs:
         plan=_read_plan(paths["plan"]),
         cards=_by_folder(folder.glob("corpus/*/card.json")),
         tokens=_by_folder(folder.glob("tokens/*/tokens.json")),
+        rounds=read_rounds(folder / "rounds"),
         finals=models_in_comparison(read_final_models(folder / "final"), tables["comparison"]),
         **tables,
     )
@@ -209,6 +234,7 @@ COLUMNS = {
     "comparison": ("strategy", "seed", "domain", "params", "pretrain_tokens", "loss"),
     "cost": ("stage", "size", "tokens", "tokens_independent"),
     "benchmarks": ("strategy", "system", "task", "metric", "value"),
+    "benchmark_gains": ("strategy", "system", "against", "task", "metric", "stderr"),
 }
 """Columns that a report requires."""
 

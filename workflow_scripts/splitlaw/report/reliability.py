@@ -6,6 +6,8 @@ from typing import Any
 from splitlaw.experiment.columns import HOLDOUT
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count, listing, percent, signed
+from splitlaw.stages.final_results import Json, plan_weights
+from splitlaw.stages.recipe_results import predicted_mean
 
 TOLERANCE = 1e-3
 """Relative distance beyond which a plan is outside the range of the fit: its tokens are rounded to
@@ -30,22 +32,46 @@ def assessment(inputs: Inputs) -> list[str]:
 
 
 def brief_assessment(inputs: Inputs) -> str:
-    """The assessment in brief, for the place below the answer; empty without a fit."""
+    """The assessment in brief, for the place below the answer; empty without a fit.
+
+    Whether the plan extrapolates is one of its warnings, which are beside it.
+    """
     if inputs.fit is None:
         return ""
-    sentences = [_held_out(inputs), expected_regret(inputs), *_extrapolation(inputs)]
-    number = len(warnings(inputs))
-    if number:
-        s = "s" if number > 1 else ""
-        sentences.append(f"The fit and the plan give {number} warning{s}.")
+    sentences = [_held_out(inputs), expected_regret(inputs)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def warnings(inputs: Inputs) -> list[str]:
-    """Warnings of the fit and of the plan, each once."""
-    found = list(inputs.fit.warnings) if inputs.fit is not None else []
-    found += list(inputs.plan.get("warnings", [])) if inputs.plan is not None else []
-    return list(dict.fromkeys(found))
+MOST_SHOWN = 3
+"""Warnings on the first screen; the others are in the section on reliability."""
+
+NO_CONVERGENCE = "did not converge"
+"""Part of the warning of a fit whose numbers cannot be used."""
+
+
+def decisive_warnings(inputs: Inputs) -> list[str]:
+    """The warnings that may change the decision for this plan, the gravest first.
+
+    They are those of a fit that did not converge and those of the plan; the other warnings of the
+    fit concern its table.
+    """
+    of_fit, of_plan = _warnings(inputs)
+    found = [warning for warning in of_fit if NO_CONVERGENCE in warning]
+    return list(dict.fromkeys([*found, *of_plan]))[:MOST_SHOWN]
+
+
+def other_warnings(inputs: Inputs) -> list[str]:
+    """The warnings of the fit and of the plan that are not on the first screen, each once."""
+    shown = decisive_warnings(inputs)
+    found = dict.fromkeys(warning for part in _warnings(inputs) for warning in part)
+    return [warning for warning in found if warning not in shown]
+
+
+def _warnings(inputs: Inputs) -> tuple[list[str], list[str]]:
+    """Warnings of the fit and of the plan."""
+    of_fit = list(inputs.fit.warnings) if inputs.fit is not None else []
+    of_plan = list(inputs.plan.get("warnings", [])) if inputs.plan is not None else []
+    return of_fit, of_plan
 
 
 def _held_out(inputs: Inputs) -> str:
@@ -125,8 +151,20 @@ def _extrapolation(inputs: Inputs) -> list[str]:
         elif 0 < value < (1 - TOLERANCE) * low:
             beyond.append(f"{value / low:.2g} times the smallest {name} in the fit")
     if beyond:
-        return [f"The plan extrapolates: {listing(beyond)}."]
+        width = _width(inputs.plan)
+        return [f"The plan extrapolates: {listing(beyond)}{width}."]
     return ["The plan is within the range of N, D and D′ of the fit."]
+
+
+def _width(plan: Json) -> str:
+    """The width of the interval of the plan's mean loss, which grows outside the range."""
+    found = predicted_mean(plan, plan_weights(plan))
+    if found is None:
+        return ""
+    value, low, high = found
+    if not low < high:
+        return ""
+    return f"; the 90% interval of its loss is {percent((high - low) / value)} of it wide"
 
 
 def ranges(inputs: Inputs) -> list[tuple[str, float, float, float]]:

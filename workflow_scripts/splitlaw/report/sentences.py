@@ -37,7 +37,7 @@ def answer(inputs: Inputs, recipes: list[RecipeResult]) -> str:
     size = f"{count(plan['params'])} parameters"
     budget = f"With {power(plan['flops'])} FLOPs ({count(total)} tokens at {size})"
     expect = f"; expect {_expected(best)}" if best.predicted else ""
-    return f"{budget}, {_instruction(plan, best, total)}{expect}{_below(recipes)}."
+    return f"{budget}, {_instruction(plan, best, total)}{expect}."
 
 
 def caution(inputs: Inputs) -> str:
@@ -95,19 +95,6 @@ def _domains(shares: Mapping[str, float]) -> str:
 def _expected(best: RecipeResult) -> str:
     assert best.predicted is not None
     return f"a mean loss of {bounds(*best.predicted)} nats per token"
-
-
-def _below(recipes: list[RecipeResult]) -> str:
-    """The predicted loss relative to that of the best predicted baseline."""
-    others = [r for r in recipes[1:] if r.predicted_gain and r.predicted]
-    if not others:
-        return ""
-    rival = min(others, key=lambda r: r.predicted[0] if r.predicted else np.inf)
-    assert rival.predicted_gain and rival.predicted
-    gain = rival.predicted_gain[0] / rival.predicted[0]
-    if gain <= 0:
-        return f", not below that of {rival.prose}"
-    return f", {percent(gain)} below {rival.prose}, the best predicted baseline"
 
 
 def outcome(recipes: list[RecipeResult]) -> list[str]:

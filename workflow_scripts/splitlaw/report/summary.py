@@ -4,6 +4,7 @@ import textwrap
 from pathlib import Path
 
 from splitlaw.report import reliability, sentences
+from splitlaw.report.headline import headline
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import NBSP, error, loss, percent
 from splitlaw.stages.recipe_results import RecipeResult
@@ -14,7 +15,11 @@ WIDTH = 88
 
 def summarise(inputs: Inputs, recipes: list[RecipeResult], page: Path) -> str:
     """The summary as text, in lines of at most `WIDTH` characters."""
-    opening = (sentences.caution(inputs), sentences.answer(inputs, recipes))
+    opening = (
+        sentences.caution(inputs),
+        headline(inputs, recipes),
+        sentences.answer(inputs, recipes),
+    )
     parts = [textwrap.fill(sentence, WIDTH) for sentence in opening if sentence]
     if recipes:
         parts.append("\n".join(_table(recipes)))

@@ -1,11 +1,13 @@
 """Tables of the experiment: cost, benchmarks, provenance."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from splitlaw.common.files import sha256_file
+from splitlaw.common.own_table import read_own_table
 from splitlaw.experiment.strategies import NAMES
-from splitlaw.report.inputs import FILES, Inputs
+from splitlaw.report.inputs import FILES, TABLE_FIT, Inputs
 from splitlaw.report.number_format import count, error, loss, percent, power
 from splitlaw.report.table import Table
 
@@ -39,6 +41,54 @@ def cost_table(inputs: Inputs) -> Table | None:
     return Table(title="Cost of the grid", head=head, rows=rows, note=note)
 
 
+def rounds_table(inputs: Inputs) -> Table | None:
+    """Runs, expected regret and cost after each round of an adaptive grid."""
+    if not inputs.rounds:
+        return None
+    rows, before = [], 0
+    for entry in inputs.rounds:
+        costs = _read_cost(inputs, entry.round)
+        rows.append(
+            [
+                str(entry.round),
+                str(entry.runs - before),
+                str(entry.runs),
+                count(entry.tokens),
+                costs,
+                f"{loss(entry.expected_regret, 4)} ({percent(entry.expected_regret_relative, 3)})",
+                ENDS[entry.stop],
+            ]
+        )
+        before = entry.runs
+    head = ["Round", "Runs added", "Runs", "Training tokens", "FLOPs"]
+    return Table(
+        title="Rounds of the grid",
+        head=[*head, "Expected regret (nats per token)", "Then"],
+        rows=rows,
+        note="Runs, tokens and FLOPs are those of all rounds so far. The expected regret is that "
+        "of the plan under the law fitted to them, in parentheses relative to the loss.",
+    )
+
+
+ENDS = {
+    "": "further runs",
+    "stop_regret": "the end: the regret is small enough",
+    "rounds": "the end: the most rounds",
+    "max_tokens": "the end: the most tokens",
+    "pool": "the end: every run is trained",
+    "no_gain": "the end: no run would reduce it",
+}
+"""What follows a round, by the reason in round.json."""
+
+
+def _read_cost(inputs: Inputs, number: int) -> str:
+    """FLOPs of all runs up to a round."""
+    file = inputs.folder / "rounds" / str(number) / "cost.csv"
+    if not file.exists():
+        return "–"
+    return power(float(read_own_table(file)["flops"].sum()))
+
+
 def benchmarks_table(inputs: Inputs) -> Table | None:
     """Scores by task and metric, for every strategy and system."""
     if inputs.benchmarks is None:
@@ -68,10 +118,11 @@ def benchmarks_table(inputs: Inputs) -> Table | None:
 
 def provenance_table(inputs: Inputs) -> Table:
     """Files, code and versions that the page was made from."""
+    files = [inputs.folder / file for file, _ in FILES.values()]
+    if inputs.table is not None:
+        files = [inputs.table, inputs.folder / TABLE_FIT, inputs.folder / "plan.json"]
     rows = [
-        [file, sha256_file(inputs.folder / file)[:12]]
-        for file, _ in FILES.values()
-        if (inputs.folder / file).exists()
+        [_named(file, inputs.folder), sha256_file(file)[:12]] for file in files if file.exists()
     ]
     if inputs.finals:
         run = inputs.finals[0].run
@@ -84,6 +135,11 @@ def provenance_table(inputs: Inputs) -> Table:
         rows.append(["Training of the final models", f"{seconds / 60:.1f} minutes in total"])
     note = "Files are identified by the first 12 digits of their SHA-256 digest."
     return Table(title="Provenance", head=["", ""], rows=rows, note=note)
+
+
+def _named(file: Path, folder: Path) -> str:
+    """A file by its path within the results, or by its name."""
+    return str(file.relative_to(folder)) if file.is_relative_to(folder) else file.name
 
 
 def _dirty(run: Mapping[str, Any]) -> str:

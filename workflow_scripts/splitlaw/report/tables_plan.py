@@ -3,6 +3,7 @@
 import pandas as pd
 
 from splitlaw.experiment.strategies import NAMES, OPTIMAL
+from splitlaw.planner.result import Multiplier
 from splitlaw.planner.summary import NO_BUDGET, multiplier_text
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import NBSP, bounds, error, loss, percent
@@ -26,13 +27,11 @@ def recipes_table(recipes: list[RecipeResult]) -> Table | None:
                 loss(recipe.measured),
                 _bounds(recipe.predicted_gain, 4),
                 _measured_gain(recipe),
-                _multipliers(recipe),
                 recipe.verdict,
             ]
         )
     head = ["Recipe", "General tokens", "Predicted loss (90%)", "Measured loss"]
-    head += ["Predicted gain (90%)", "Measured gain ± s.e."]
-    head += ["FLOPs for the plan’s loss: predicted / measured", "Verdict"]
+    head += ["Predicted gain (90%)", "Measured gain ± s.e.", "Verdict"]
     return Table(
         title="The recipes at equal compute",
         head=head,
@@ -52,12 +51,27 @@ def _measured_gain(recipe: RecipeResult) -> str:
     return error(recipe.gain, recipe.gain_stderr) + spread
 
 
-def _multipliers(recipe: RecipeResult) -> str:
-    """The compute multiplier that is predicted, and that of the measured gain."""
-    found = (recipe.multiplier, recipe.measured_multiplier)
-    if recipe.multiplier is None:
-        return "–"
-    return f"{NBSP}/ ".join(multiplier_text(value) or "–" for value in found)
+def multipliers_table(recipes: list[RecipeResult]) -> Table | None:
+    """How many times the FLOPs each recipe needs for the loss of the optimal split."""
+    rows = [
+        [recipe.name, *(multiplier_text(value) or "–" for value in _multipliers(recipe))]
+        for recipe in recipes
+        if any(_multipliers(recipe))
+    ]
+    if not rows:
+        return None
+    return Table(
+        title="Compute that the other recipes need for the loss of the optimal split",
+        head=["Recipe", "Predicted (90%)", "For the measured gain (90%)"],
+        rows=rows,
+        note="Multiples of the budget at the same size, under the law: to reach the predicted loss "
+        "of the optimal split, with the interval of the draws, and to gain what was measured, with "
+        f"the interval of the gain. {NO_BUDGET}: no budget up to 1,000 times reaches it.",
+    )
+
+
+def _multipliers(recipe: RecipeResult) -> tuple[Multiplier | None, Multiplier | None]:
+    return recipe.multiplier, recipe.measured_multiplier
 
 
 def _recipes_note(recipes: list[RecipeResult]) -> str:
@@ -65,12 +79,6 @@ def _recipes_note(recipes: list[RecipeResult]) -> str:
         "Losses are means over the domains in nats per token. A gain is the loss of the recipe "
         "minus that of the optimal split. "
     )
-    if any(recipe.multiplier for recipe in recipes):
-        note += (
-            "FLOPs for the plan’s loss: how many times the budget the recipe needs to reach the "
-            "loss of the optimal split under the law, and to gain what was measured (90% "
-            f"intervals; {NO_BUDGET}: no budget up to 1,000 times reaches it). "
-        )
     compared = [recipe for recipe in recipes if recipe.gain is not None]
     if any(recipe.paired for recipe in compared):
         note += "Standard errors are paired by held-out document. "

@@ -53,6 +53,12 @@ class Round:
     schema_version: int = 1
 
 
+def read_rounds(folder: Path) -> tuple[Round, ...]:
+    """The rounds that have ended, in order; empty where the grid is not adaptive."""
+    found = [Round(**read_json(file)) for file in folder.glob("*/round.json")]
+    return tuple(sorted(found, key=lambda entry: entry.round))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """An earlier choice of the same round."""

@@ -107,13 +107,17 @@
     return beyond.length ? `Extrapolates: ${beyond.join("; ")}.` : "Within the range of the fit.";
   }
 
+  /* A word of a shell command, and a list of names as `--domains` reads it. */
+  const word = (text) => (/^[\w.,=:\/+-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`);
+  const list = (names) => names.map((n) => (/[",]|^\s/.test(n) ? `"${n.replace(/"/g, '""')}"` : n)).join(",");
+
   function command(found) {
     const { settings } = found;
-    const parts = [`splitlaw choose_split --law ${fit.file}`, `--flops ${settings.flops.toPrecision(6)}`,
-      `--params ${Math.round(settings.params)}`, `--domains ${settings.names.join(",")}`, `--trunk ${settings.trunk}`];
-    if (new Set(settings.weights).size > 1) parts.push(`--weights ${settings.names.map((n, k) => `${n}=${settings.weights[k]}`).join(" ")}`);
+    const parts = [`splitlaw choose_split --law ${word(fit.file)}`, `--flops ${settings.flops.toPrecision(6)}`,
+      `--params ${Math.round(settings.params)}`, `--domains ${word(list(settings.names))}`, `--trunk ${settings.trunk}`];
+    if (new Set(settings.weights).size > 1) parts.push(`--weights ${settings.names.map((n, k) => word(`${n}=${settings.weights[k]}`)).join(" ")}`);
     const limited = settings.names.filter((_, k) => Number.isFinite(settings.unique[k]));
-    if (limited.length) parts.push(`--unique-tokens ${limited.map((n) => `${n}=${settings.unique[settings.names.indexOf(n)]}`).join(" ")}`);
+    if (limited.length) parts.push(`--unique-tokens ${limited.map((n) => word(`${n}=${settings.unique[settings.names.indexOf(n)]}`)).join(" ")}`);
     return `${parts.join(" \\\n    ")} \\\n    --out plan.json`;
   }
 

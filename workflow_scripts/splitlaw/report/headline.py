@@ -1,0 +1,121 @@
+"""The first sentence of a report: the gain over the best baseline, on text and on tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from splitlaw.common.statistics import NORMAL_90
+from splitlaw.experiment.strategies import NO_SPLIT, OPTIMAL, PROSE
+from splitlaw.report.inputs import Inputs
+from splitlaw.report.number_format import bounds, error, known, percent
+from splitlaw.stages.recipe_results import RecipeResult
+from splitlaw.zero_shot.systems import ROUTED, SINGLE
+from splitlaw.zero_shot.tables import ALL_DOMAINS, ALL_TASKS, BITS, HELD_OUT
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskGain:
+    """Mean bits per byte over the tasks of the best baseline minus those of the optimal split."""
+
+    baseline: str
+    """The strategy with the fewest bits per byte besides the optimal split."""
+    gain: float
+    stderr: float
+    """Standard error of `gain`, at most: see `task_gain`."""
+    share: float
+    """`gain` relative to the bits per byte of the baseline."""
+    tasks: int
+
+
+def headline(inputs: Inputs, recipes: list[RecipeResult]) -> str:
+    """The gain in one sentence: measured where recipes are trained, else predicted; or empty."""
+    measured = [recipe for recipe in recipes if recipe.gain is not None]
+    if not measured:
+        return _predicted(recipes)
+    rival = min(measured, key=lambda recipe: recipe.gain or 0.0)
+    assert rival.gain is not None and rival.measured is not None
+    amount = _amount(rival.gain, rival.gain_stderr, "nats per token", rival.gain / rival.measured)
+    return (
+        f"On held-out text, the loss of the optimal split is {amount} "
+        f"{'lower' if rival.gain >= 0 else 'higher'} than that of {rival.prose}, the best baseline"
+        f"{_on_tasks(task_gain(inputs), rival)}."
+    )
+
+
+def _on_tasks(found: TaskGain | None, rival: RecipeResult) -> str:
+    if found is None:
+        return ""
+    which = "" if found.baseline == rival.strategy else ", the best baseline there"
+    number = "the task" if found.tasks == 1 else f"the {found.tasks} tasks"
+    return (
+        f"; on {number} it needs {_amount(found.gain, found.stderr, 'bits per byte', found.share)} "
+        f"{'less' if found.gain >= 0 else 'more'} than "
+        f"{PROSE.get(found.baseline, found.baseline)}{which}"
+    )
+
+
+def _amount(gain: float, stderr: float | None, unit: str, share: float) -> str:
+    """The size of a gain with its standard error and its share; whether it is within the error."""
+    inside = known(stderr) and abs(gain) <= NORMAL_90 * (stderr or 0.0)
+    note = ", within its error" if inside else ""
+    return f"{error(abs(gain), stderr, 3)} {unit} ({percent(abs(share))}{note})"
+
+
+def _predicted(recipes: list[RecipeResult]) -> str:
+    others = [recipe for recipe in recipes[1:] if recipe.predicted_gain and recipe.predicted]
+    if not others:
+        return ""
+    rival = min(others, key=lambda recipe: recipe.predicted[0] if recipe.predicted else np.inf)
+    assert rival.predicted_gain and rival.predicted
+    gain, share = rival.predicted_gain, rival.predicted_gain[0] / rival.predicted[0]
+    amount = f"{bounds(*gain)} nats per token ({percent(abs(share))})"
+    return (
+        f"The law predicts that the loss of the optimal split is {amount} below that of "
+        f"{rival.prose}, the best predicted baseline."
+    )
+
+
+def task_gain(inputs: Inputs) -> TaskGain | None:
+    """The gain of the routed split over the baseline with the fewest bits per byte on the tasks.
+
+    Its error is paired by item where the baseline is a single model. Otherwise both differences
+    from no split, which are paired, are taken as independent: they have items in common, so the
+    error is at most this.
+    """
+    table = inputs.benchmarks
+    if table is None:
+        return None
+    rows = table[(table["task"] == ALL_TASKS) & (table["metric"] == BITS)]
+    rows = rows[rows["system"].isin([ROUTED, SINGLE])]
+    means = rows.groupby("strategy")["value"].mean()
+    if OPTIMAL not in means or len(means) < 2:
+        return None
+    best = str(means.drop(OPTIMAL).idxmin())
+    gain = float(means[best] - means[OPTIMAL])
+    every = table.loc[table["metric"] == BITS, "task"]
+    tasks = every[~every.isin([ALL_TASKS, ALL_DOMAINS]) & ~every.str.startswith(HELD_OUT)]
+    return TaskGain(
+        baseline=best,
+        gain=gain,
+        stderr=_stderr(inputs.benchmark_gains, rows, best),
+        share=gain / float(means[best]),
+        tasks=tasks.nunique(),
+    )
+
+
+def _stderr(gains: pd.DataFrame | None, rows: pd.DataFrame, best: str) -> float:
+    """Mean standard error over seeds of the difference of the split from a baseline."""
+    unpaired = rows.groupby("strategy")["stderr"].mean()
+    if gains is None:
+        return float(np.hypot(unpaired[best], unpaired[OPTIMAL]))
+    gains = gains[(gains["task"] == ALL_TASKS) & (gains["metric"] == BITS)]
+    gains = gains[gains["system"].isin([ROUTED, SINGLE])]
+    errors = gains.groupby(["strategy", "against"])["stderr"].mean()
+    if (OPTIMAL, best) in errors:
+        return float(errors[OPTIMAL, best])
+    if (OPTIMAL, NO_SPLIT) in errors and (best, NO_SPLIT) in errors:
+        return float(np.hypot(errors[OPTIMAL, NO_SPLIT], errors[best, NO_SPLIT]))
+    return float(np.hypot(unpaired[best], unpaired[OPTIMAL]))
