@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from splitlaw import planner
 from splitlaw.laws import FitResult, fit_table
@@ -138,6 +138,8 @@ def plan(
     flops_per_token: float | None = None,
     pretrain_tokens: float | None = None,
     min_tokens_per_model: float = 0.0,
+    replay: float | str | Mapping[str, float | str] | None = None,
+    max_general_loss_rise: float | None = None,
 ) -> Plan:
     """The split of a compute budget that minimises the mean loss over the domains.
 
@@ -164,6 +166,13 @@ def plan(
         Tokens D of an existing base model, which the budget does not pay for.
     min_tokens_per_model
         Least D + D' of every model, in tokens.
+    replay
+        Share of general tokens in the branches, `free` where the plan chooses it, or a mapping from
+        domains to either; 0 for those that are not named. By default `free` where general loss has
+        a limit and the law was fitted to branches with replay, otherwise 0.
+    max_general_loss_rise
+        Largest rise of the general loss of every specialist, relative to that of the base as it is
+        given; without a base, to that of a general run of the whole budget. No limit by default.
 
     Returns
     -------
@@ -173,7 +182,8 @@ def plan(
     Raises
     ------
     UserError
-        If no split satisfies the constraints; the message names the one that fails.
+        If no split satisfies the constraints; the message names the one that fails, and for a
+        limit on general loss the nearest that can be kept.
 
     Examples
     --------
@@ -187,17 +197,21 @@ def plan(
     True
 
     """
-    return planner.plan(
-        law,
-        flops=flops,
-        params=params,
-        domains=domains,
-        trunk=trunk,
-        weights=weights,
-        unique_tokens=unique_tokens,
-        flops_per_token=flops_per_token,
-        pretrain_tokens=pretrain_tokens,
-        min_tokens_per_model=min_tokens_per_model,
+    options: dict[str, Any] = {
+        "flops": flops,
+        "params": params,
+        "domains": domains,
+        "trunk": trunk,
+        "weights": weights,
+        "unique_tokens": unique_tokens,
+        "flops_per_token": flops_per_token,
+        "pretrain_tokens": pretrain_tokens,
+        "min_tokens_per_model": min_tokens_per_model,
+    }
+    if replay is None and max_general_loss_rise is None and law.base is None:
+        return planner.plan(law, **options)
+    return planner.plan_with_replay(
+        law, replay=replay, max_general_loss_rise=max_general_loss_rise, **options
     )
 
 

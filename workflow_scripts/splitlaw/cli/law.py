@@ -153,6 +153,21 @@ def add_choose_split(parser: ArgumentParser) -> None:
         metavar="L",
         help="mean loss to reach with the least compute, instead of --flops",
     )
+    add(
+        "--max-general-loss-rise",
+        type=float,
+        metavar="X",
+        help="largest rise of the general loss of a specialist, relative to the base, or to a "
+        "general run of the whole budget (no limit)",
+    )
+    add(
+        "--replay",
+        nargs="+",
+        action="extend",
+        metavar="domain=r|free",
+        help="share of general tokens in the branch of a domain, or of all without a name (0; free "
+        "with a limit on general loss, if the law has replay)",
+    )
 
 
 def run_choose_split(args: Namespace) -> None:
@@ -165,10 +180,22 @@ def run_choose_split(args: Namespace) -> None:
         raise UserError("give either --flops or --target-loss")
     options = {**read_plan_options(args), "min_tokens_per_model": args.min_tokens_per_model}
     law = load_law(args.law)
+    replay = shares(args.replay)
     if args.target_loss is not None:
+        if replay is not None or args.max_general_loss_rise is not None or law.base is not None:
+            raise UserError(
+                "--target-loss plans without a base, replay and a limit on general loss; give "
+                "--flops"
+            )
         made = least_compute(law, loss=args.target_loss, **options)
     else:
-        made = plan(law, flops=args.flops, **options)
+        made = plan(
+            law,
+            flops=args.flops,
+            replay=replay,
+            max_general_loss_rise=args.max_general_loss_rise,
+            **options,
+        )
     made.save(args.out)
     print(made.summary())
 
@@ -242,6 +269,28 @@ def base_tokens(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def shares(given: Sequence[str] | None) -> float | str | dict[str, float | str] | None:
+    """Shares of replay: `domain=r`, `domain=free`, or one share or `free` of all domains."""
+    from splitlaw.common.errors import UserError
+
+    if given is None:
+        return None
+    found: dict[str, float | str] = {}
+    for text in given:
+        name, _, value = text.rpartition("=")
+        try:
+            found[name] = value if value == "free" else float(value)
+        except ValueError:
+            raise UserError(
+                f"--replay {text!r}: give domain=r, domain=free, or a share of all domains"
+            ) from None
+    if "" not in found:
+        return found
+    if len(found) > 1:
+        raise UserError("--replay: give one share of all domains, or domain=r for each")
+    return found[""]
 
 
 def pairs(given: Sequence[str], flag: str) -> dict[str, float]:

@@ -68,6 +68,17 @@ class Features:
     unsplit_phase: Array
     """[f']."""
 
+    @property
+    def none(self) -> Features:
+        """No features, of as many coordinates."""
+        nothing = np.zeros(0)
+        return Features(
+            frequency=self.frequency[:0],
+            phase=nothing,
+            unsplit_frequency=self.unsplit_frequency[:0],
+            unsplit_phase=nothing,
+        )
+
     @classmethod
     def draw(cls, dimensions: int, rng: np.random.Generator) -> Features:
         """Features of the squared exponential (Rahimi and Recht 2007)."""
@@ -81,7 +92,7 @@ class Features:
 
 def cosines(points: Array, frequency: Array, phase: Array) -> Array:
     """sqrt(2 / f) cos(w x + p) [n, f]."""
-    return np.sqrt(2 / len(phase)) * np.cos(points @ frequency.T + phase)
+    return np.sqrt(2 / max(len(phase), 1)) * np.cos(points @ frequency.T + phase)
 
 
 def basis(

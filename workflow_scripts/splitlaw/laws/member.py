@@ -68,6 +68,24 @@ class Member:
         """The member with some of its draws."""
         return replace(self, vectors=self.vectors[draws], drawn=self.drawn[draws])
 
+    @property
+    def without_draws(self) -> Member:
+        """The posterior mean alone: it has no random features, which take most of the time."""
+        features, kernel = self.features, self.kernel
+        first, sites = len(features.phase), len(self.sites) + self.sites.shape[1]
+        keep = np.ones(self.weights.shape[1], dtype=bool)
+        keep[:first] = False
+        if kernel.unsplit:
+            at = first + sites + 3
+            keep[at : at + len(features.unsplit_phase)] = False
+        return replace(
+            self,
+            vectors=self.vectors[:0],
+            features=features.none,
+            weights=self.weights[:, keep],
+            drawn=self.drawn[:0, :, keep],
+        )
+
     def log_losses(
         self, coordinates: Array, zero: Array, x: Points, domain: Indices, *, drawn: bool
     ) -> Array:

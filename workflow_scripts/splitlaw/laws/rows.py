@@ -62,7 +62,7 @@ class Frame:
     def coordinates(self, params: Array, pretrain: Array, specialize: Array, x: Points) -> Array:
         """Logarithms of N, D + tau, D' + tau (or D + D'), passes and 1 + r / 0.1, centred [n, d].
 
-        Passes and r are those of `x`.
+        Passes and r are those of `x`; r falls to 0 with D' below tau.
         """
         columns = [np.log(params)]
         if self.stages == 2:
@@ -74,7 +74,10 @@ class Frame:
             columns += [np.log(np.maximum(pretrain + specialize, self.tau_pretrain))]
         seen = (x.pretrain_passes, x.specialize_passes)
         columns += [np.log(p) for p, used in zip(seen, self.repeats, strict=True) if used]
-        columns += [np.log1p(x.replay / REPLAY_SCALE)] if self.replays else []
+        if self.replays:
+            # The share of a branch of no tokens has no effect.
+            part = specialize / (specialize + self.tau_specialize)
+            columns += [np.log1p(x.replay / REPLAY_SCALE * part)]
         return np.stack(np.broadcast_arrays(*columns), axis=-1) - self.centre
 
     def unsplit_share(self, specialize: Array) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, write_bytes, write_json
 from splitlaw.laws.form import AFTER, FORMS, Form, form_for
+from splitlaw.laws.functions import base_tokens
 from splitlaw.laws.kernel import Features, Kernel
 from splitlaw.laws.mean import REPETITION, Mean
 from splitlaw.laws.member import Member
@@ -91,7 +92,7 @@ def described(fit: Any) -> dict[str, Any]:
 
 def base_interval(fit: Any) -> list[float] | None:
     """Estimate and ends of the 90% interval of the tokens of a base; None where D counts them."""
-    tokens = fit.base_tokens
+    tokens = base_tokens(fit)
     if not len(tokens):
         return None
     low, high = np.percentile(tokens, LEVEL)

@@ -9,6 +9,7 @@ from splitlaw.planner.inverse import least_compute
 from splitlaw.planner.multiplier import multipliers_of_gains
 from splitlaw.planner.next_runs import next_runs
 from splitlaw.planner.plan import plan
+from splitlaw.planner.replay_plan import plan_with_replay
 from splitlaw.planner.result import Baseline, Plan
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "multipliers_of_gains",
     "next_runs",
     "plan",
+    "plan_with_replay",
     "splits_at",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from splitlaw.laws.result import interval
 from splitlaw.planner.constraint import Array, Split, fraction
 from splitlaw.planner.optima import tabulated_optima
-from splitlaw.planner.problem import Problem
+from splitlaw.planner.problem import GRID, Problem
 from splitlaw.planner.result import NO_LOSS, Loss
 from splitlaw.planner.strategies import Recipe
 from splitlaw.planner.surface import Surface
@@ -50,7 +50,13 @@ class DrawnPlan:
         return float(self.regrets.mean()) if len(self.means) else None
 
 
-def drawn_plan(problem: Problem, split: Split, *, draws: int | None = None) -> DrawnPlan:
+def drawn_plan(
+    problem: Problem,
+    split: Split,
+    *,
+    draws: int | None = None,
+    grid: tuple[int, int] = GRID,
+) -> DrawnPlan:
     """The optimum of every draw, and the regret of the split under every draw.
 
     Optima come from an interpolated table. Their losses are then evaluated exactly: the optimum of
@@ -60,7 +66,7 @@ def drawn_plan(problem: Problem, split: Split, *, draws: int | None = None) -> D
     few = problem.surface.first(draws or most_draws(problem.domains))
     if few.fit.n_draws == 0:
         return DrawnPlan(np.zeros(0), np.zeros(0), np.zeros((0, 1)))
-    optima = tabulated_optima(Problem(few, problem.constraint), drawn=True)
+    optima = tabulated_optima(Problem(few, problem.constraint), drawn=True, grid=grid)
     possible = np.isfinite(optima.mean)
     pretrain, specialize = optima.pretrain[possible], optima.specialize[possible]
     means = few.drawn_means(

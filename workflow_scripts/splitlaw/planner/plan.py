@@ -1,6 +1,7 @@
 """The compute-optimal split of a budget, with its interval, baselines and regrets."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,7 @@ def plan(
     satisfies the constraints.
     """
     task = make_task(fit, **options)
-    if not 0 < flops <= MOST_FLOPS:
-        raise UserError(f"flops is {flops:g}; give a number above 0, at most {MOST_FLOPS:g}")
+    check_flops(flops)
     size = best_size(task, flops, params)
     constraint = task.constraint(flops, size)
     check_budget(task, flops, size, constraint)
@@ -49,9 +49,15 @@ def plan(
     best, bound = best_split(problem)
     split = whole_tokens(problem.surface, best)
     if not (np.isfinite(best.mean) and np.isfinite(split.mean)):
-        raise UserError(_no_split(task, flops, size, constraint))
+        raise UserError(no_split(task, flops, size, constraint))
     gap = max(0.0, float(best.mean) - bound) / float(best.mean)
     return _plan(task, flops, problem, split, gap)
+
+
+def check_flops(flops: float) -> None:
+    """Refuse a budget that is no amount of compute."""
+    if not 0 < flops <= MOST_FLOPS:
+        raise UserError(f"flops is {flops:g}; give a number above 0, at most {MOST_FLOPS:g}")
 
 
 def check_budget(task: Task, flops: float, size: float, constraint: Constraint) -> None:
@@ -71,7 +77,7 @@ def check_budget(task: Task, flops: float, size: float, constraint: Constraint) 
         )
 
 
-def _no_split(task: Task, flops: float, size: float, constraint: Constraint) -> str:
+def no_split(task: Task, flops: float, size: float, constraint: Constraint) -> str:
     """Why no split has a finite loss."""
     pays = f"flops {flops:g} pay for {constraint.tokens:g} tokens at {size:g} parameters"
     domains = len(task.setting.domains)
@@ -125,7 +131,7 @@ def _plan(task: Task, flops: float, problem: Problem, split: Split, gap: float) 
             _baseline(recipe, points, number, multipliers.get(recipe.strategy))
             for number, recipe in enumerate(baselines, start=1)
         ),
-        candidates=_candidates(task, problem, split),
+        candidates=candidates(problem, split),
         weights=dict(zip(names, task.setting.weights.tolist(), strict=True)),
         pretrain_tokens_paid=task.pretrain is None,
         optimality_gap=gap,
@@ -158,11 +164,12 @@ def _baseline(
     )
 
 
-def _candidates(task: Task, problem: Problem, split: Split) -> tuple[Candidate, ...]:
+def candidates(problem: Problem, split: Split) -> tuple[Candidate, ...]:
     """The optimum under each form alone, and the regret of the plan under it."""
-    entries = []
-    for member in task.fit.members:
-        alone = Problem(task.surface(problem.surface.params, member.law), problem.constraint)
+    entries, surface = [], problem.surface
+    for member in surface.fit.members:
+        one = replace(surface, fit=surface.fit.only(member.law))
+        alone = Problem(one, problem.constraint)
         own = tabulated_optima(alone, drawn=False)
         means = alone.surface.mean(
             np.append(own.pretrain, split.pretrain),

@@ -39,6 +39,12 @@ class Baseline:
     """How many times the plan's FLOPs this recipe needs to reach the plan's predicted loss, with
     its 90% interval. An entry is None where no budget does; None where no law covers the
     strategy."""
+    replay: Mapping[str, float] | None = None
+    """Share of replay in the branch of each domain, in a plan with replay."""
+    replay_tokens: Mapping[str, int] | None = None
+    """General tokens in the branch of each domain."""
+    general_loss: Mapping[str, Loss] | None = None
+    """General loss of the specialist of each domain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +120,26 @@ class Plan:
     """Name of the law with the largest weight."""
     warnings: tuple[str, ...]
     """Sentences on extrapolation and on conditions that are not met."""
+    base: Mapping[str, Any] | None = None
+    """Tokens of the base and their estimate, as in fit.json; None without a base. `pretrain_tokens`
+    include those of a base whose tokens are known, which the budget does not pay for."""
+    replay: Mapping[str, float] | None = None
+    """Share r of general tokens in the branch of each domain; None where replay is not planned."""
+    replay_tokens: Mapping[str, int] | None = None
+    """General tokens in the branch of each domain, beside `specialize_tokens`."""
+    general_loss: Mapping[str, Loss] | None = None
+    """General loss of the specialist of each domain; None where no law describes it."""
+    general_loss_rise: Mapping[str, Any] | None = None
+    """Rise of general loss relative to the base, or to the general run of the whole budget:
+    `domains` {domain: rise}, `mean`, `worst`, and the `limit` of the plan."""
+    pareto: tuple[Mapping[str, Any], ...] | None = None
+    """Splits with the lowest mean loss at a limit on general loss: `fraction_general`, `replay`
+    {domain: r}, `domain_loss` with its interval `low`, `high`, and `general_loss`, means over the
+    domains."""
 
     def to_json(self) -> dict[str, Any]:
-        """The content of plan.json."""
-        return {field.name: _to_json(getattr(self, field.name)) for field in fields(self)}
+        """The content of plan.json; without a base and replay it has no fields of them."""
+        return _fields(self)
 
     def summary(self) -> str:
         """The split, the expected losses beside those of the baselines, and the warnings."""
@@ -159,6 +181,7 @@ class Plan:
                     "predicted_loss": _tuples(entry["predicted_loss"]),
                     "predicted_mean_loss": tuple(entry["predicted_mean_loss"]),
                     "compute_multiplier": _tuple(entry.get("compute_multiplier")),
+                    "general_loss": entry.get("general_loss") and _tuples(entry["general_loss"]),
                 }
             )
             for entry in plan["baselines"]
@@ -168,6 +191,10 @@ class Plan:
             plan[name] = _tuples(plan[name])
         for name in ("predicted_mean_loss", "warnings"):
             plan[name] = tuple(plan[name])
+        if plan.get("general_loss") is not None:
+            plan["general_loss"] = _tuples(plan["general_loss"])
+        if plan.get("pareto") is not None:
+            plan["pareto"] = tuple(plan["pareto"])
         return cls(**plan)
 
 
@@ -179,10 +206,26 @@ def _tuple(values: Any) -> Any:
     return None if values is None else tuple(values)
 
 
+REPLAY_FIELDS = (
+    "base",
+    "replay",
+    "replay_tokens",
+    "general_loss",
+    "general_loss_rise",
+    "pareto",
+)
+"""Fields that only plans with a base, with replay or with a limit on general loss have."""
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    found = {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
+    return {n: v for n, v in found.items() if v is not None or n not in REPLAY_FIELDS}
+
+
 def _to_json(value: Any) -> Any:
     """A field as JSON has it: objects as mappings, tuples as lists."""
     if isinstance(value, (Baseline, Candidate)):
-        return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
+        return _fields(value)
     if isinstance(value, Mapping):
         return {name: _to_json(part) for name, part in value.items()}
     if isinstance(value, (tuple, list)):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from splitlaw.common.display import section, table
+from splitlaw.planner.replay_summary import replay_lines
 
 FLOPS_HEAD = "FLOPs for this loss"
 """Head of the column of compute multipliers."""
@@ -18,6 +19,7 @@ def summarise(plan: Mapping[str, Any]) -> str:
         f"{plan['flops']:.3g} FLOPs, {plan['params']:.3g} parameters, {plan['trunk']} trunk",
         f"{'':<22}{'tokens':>10}{'share':>8}",
         *_split(plan),
+        *replay_lines(plan),
         "",
         f"{'':<22}{'mean loss':>10}{'90%':>18}{'worse in':>10}{FLOPS_HEAD:>24}",
         _row(_cells("this split", plan["predicted_mean_loss"])),
@@ -50,9 +52,12 @@ def _shares(plan: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     """Name, tokens and share of the general text and of each domain."""
     specialize = plan["specialize_tokens"]
     models = len(specialize) if plan["trunk"] == "independent" else 1
-    pretrain = models * plan["pretrain_tokens"]
-    total = max(pretrain + sum(specialize.values()), 1)
-    amounts = [("general", pretrain), *specialize.items()]
+    base, replayed = plan.get("base") or {}, plan.get("replay_tokens") or {}
+    counted = base.get("pretrain_tokens", 0)
+    pretrain = models * (plan["pretrain_tokens"] - (0 if isinstance(counted, str) else counted))
+    branches = {name: tokens + replayed.get(name, 0) for name, tokens in specialize.items()}
+    total = max(pretrain + sum(branches.values()), 1)
+    amounts = [("general", pretrain), *branches.items()]
     return [(name, tokens, tokens / total) for name, tokens in amounts]
 
 

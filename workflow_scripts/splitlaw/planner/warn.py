@@ -18,15 +18,26 @@ GAP = 1e-4
 
 
 def plan_warnings(
-    task: Task, params: float, split: Split, constraint: Constraint, gap: float
+    task: Task,
+    params: float,
+    split: Split,
+    constraint: Constraint,
+    gap: float,
+    *,
+    uncounted: float = 0.0,
+    limited: bool = False,
 ) -> list[str]:
-    """Sentences on extrapolation, with its factor, and on conditions that are not met."""
+    """Sentences on extrapolation, with its factor, and on conditions that are not met.
+
+    `uncounted` are tokens that the budget pays for beside those of the split, `limited` whether
+    general loss has a limit.
+    """
     notes = [*task.notes, *_outside(task, params, split), *_passes(task, split)]
-    unspent = 1 - _spent(split, constraint) / constraint.tokens
+    unspent = 1 - (_spent(split, constraint) + uncounted) / constraint.tokens
     if unspent > UNSPENT:
         notes.append(
             f"The plan leaves {unspent:.1%} of the budget unspent: under the law, more tokens "
-            "would raise the loss."
+            f"would raise the loss{' or exceed the limit on general loss' if limited else ''}."
             if constraint.specialize is None
             else f"The plan leaves {unspent:.1%} of the budget unspent."
         )

@@ -1,0 +1,173 @@
+"""Plans with a base, with replay, and with a limit on general loss, checked against brute force."""
+
+import json
+from itertools import product
+
+import numpy as np
+import pytest
+from laws.planted_replay import BASE, PARAMS, table
+
+from splitlaw import plan
+from splitlaw.cli import main
+from splitlaw.common.errors import UserError
+from splitlaw.laws import fit_table
+from splitlaw.planner import Plan
+from splitlaw.planner.replay import best_share
+
+FLOPS = 6 * PARAMS * 3e6
+"""Pays for 3 million tokens."""
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return fit_table(table(), draws=20, base_tokens=BASE)
+
+
+def losses(fit, added, branch, share):
+    """Domain losses and general losses [..., 2] after branches of T tokens [..., 2]."""
+    at = PARAMS, BASE + added[..., None], (1 - share) * branch, np.arange(2)
+    laws = fit.without_draws, fit.general_after.without_draws
+    return [law.losses(*at, replay=np.array(share)) for law in laws]
+
+
+def highest(fit, limit):
+    """General loss [2] at the limit."""
+    return (1 + limit) * fit.general_after.losses(PARAMS, BASE, 0.0, np.arange(2))
+
+
+def best_of_grid(fit, limit):
+    """The lowest mean loss within the limit of all splits of a grid, whole budgets spent."""
+    parts = np.linspace(0.0, 1.0, 25)
+    grid = np.array([(a, b) for a, b in product(parts, parts) if a + b <= 1.0])
+    added, first = 3e6 * grid.T
+    branch = np.stack([first, 3e6 - added - first], axis=-1)
+    best = np.inf
+    for share in np.linspace(0, 0.5, 51):
+        domain, general = losses(fit, added, branch, share)
+        best = np.fmin(best, np.where(general <= highest(fit, limit), domain, np.inf))
+    return best.mean(axis=-1).min()
+
+
+def best_without_replay(fit, limit):
+    """The same without replay, with the longest branches that keep the limit."""
+    added = np.linspace(0, 3e6, 61)
+    branch = np.geomspace(1e4, 3e6, 400)[:, None, None] * np.ones((61, 2))
+    domain, general = losses(fit, added, branch, 0.0)
+    kept = general <= highest(fit, limit)
+    longest = np.where(kept, branch, 0.0).max(axis=0)
+    best = np.where(kept, domain, np.inf).min(axis=0).mean(axis=-1)
+    return best[longest.sum(axis=-1) + added <= 3e6].min()
+
+
+@pytest.mark.parametrize("limit", [0.03, 10.0])
+def test_free_shares_reach_the_best_split_of_a_grid(fit, limit):
+    found = plan(fit, flops=FLOPS, replay="free", max_general_loss_rise=limit)
+    best = best_of_grid(fit, limit)
+    # The grid has steps of 4% of the tokens and of 1 point of replay.
+    assert found.predicted_mean_loss[0] <= best
+    assert found.predicted_mean_loss[0] > 0.998 * best
+    assert found.general_loss_rise["worst"] <= limit + 2e-5
+    spent = sum(found.specialize_tokens.values()) + sum(found.replay_tokens.values())
+    assert spent + found.pretrain_tokens - BASE <= 3e6
+    for name, share in found.replay.items():
+        whole = found.specialize_tokens[name] + found.replay_tokens[name]
+        assert found.replay_tokens[name] == pytest.approx(share * whole, abs=1)
+
+
+def test_without_replay_the_limit_bounds_the_branches(fit):
+    found = plan(fit, flops=FLOPS, replay=0.0, max_general_loss_rise=0.05)
+    best = best_without_replay(fit, 0.05)
+    assert 0.999 * best < found.predicted_mean_loss[0] <= 1.0002 * best
+    assert found.general_loss_rise["worst"] == pytest.approx(0.05, abs=2e-4)
+    assert set(found.replay.values()) == {0.0}
+
+
+def test_a_domain_keeps_the_share_that_is_given(fit):
+    found = plan(fit, flops=FLOPS, replay={"a": 0.2, "b": "free"}, max_general_loss_rise=0.05)
+    assert found.replay["a"] == 0.2 and found.replay["b"] != 0.2
+    assert found.general_loss_rise["worst"] <= 0.05 + 2e-5
+
+
+def test_the_front_falls_and_contains_the_plan_without_a_limit(fit):
+    found = plan(fit, flops=FLOPS, replay="free")
+    front = [(e["general_loss"], e["domain_loss"]) for e in found.pareto]
+    general, domain = np.array(front).T
+    assert (np.diff(general) > 0).all() and (np.diff(domain) < 1e-4).all()
+    assert domain[-1] == pytest.approx(found.predicted_mean_loss[0], rel=1e-4)
+    assert all(e["low"] <= e["domain_loss"] <= e["high"] for e in found.pareto)
+
+
+def test_baselines_differ_in_replay_alone(fit):
+    found = plan(fit, flops=FLOPS, max_general_loss_rise=0.05)
+    strategies = [b.strategy for b in found.baselines]
+    assert strategies == ["no_replay", "replay_5", "replay_25", "replay_50", "mixture"]
+    whole = {n: t + found.replay_tokens[n] for n, t in found.specialize_tokens.items()}
+    for baseline, share in zip(found.baselines[:-1], (0, 0.05, 0.25, 0.5), strict=True):
+        assert baseline.pretrain_tokens == found.pretrain_tokens
+        for name, tokens in baseline.specialize_tokens.items():
+            assert tokens + baseline.replay_tokens[name] == whole[name]
+            assert baseline.replay[name] == share
+    general = [b.general_loss["a"][0] for b in found.baselines[:-1]]
+    assert (np.diff(general) < 0).all()
+    mixture = found.baselines[-1]
+    replayed = sum(found.replay_tokens.values())
+    assert mixture.pretrain_tokens == found.pretrain_tokens + replayed
+    assert mixture.predicted_mean_loss[0] is None
+
+
+def test_a_limit_that_no_plan_keeps_names_the_nearest(fit):
+    with pytest.raises(UserError, match=r"nearest limit that one keeps is -0\.\d+") as raised:
+        plan(fit, flops=FLOPS, max_general_loss_rise=-0.3)
+    nearest = float(str(raised.value).split()[-1])
+    found = plan(fit, flops=FLOPS, max_general_loss_rise=nearest)
+    assert found.general_loss_rise["worst"] <= nearest + 2e-5
+
+
+def test_the_file_of_a_plan_with_replay_is_read_again(fit, tmp_path):
+    fit.save(tmp_path / "fit.json")
+    out = tmp_path / "plan.json"
+    options = ["--flops", str(FLOPS), "--out", str(out), "--max-general-loss-rise", "0.05"]
+    options += ["--law", str(tmp_path / "fit.json"), "--replay", "a=0.1", "b=free"]
+    main(["choose_split", *options])
+    content = json.loads(out.read_text())
+    assert content["base"] == {"pretrain_tokens": BASE, "effective_tokens": None}
+    assert content["replay"]["a"] == 0.1 and len(content["general_loss"]["b"]) == 3
+    names = {"fraction_general", "replay", "domain_loss", "general_loss", "low", "high"}
+    assert all(set(entry) == names for entry in content["pareto"])
+    assert Plan.load(out).to_json() == {n: v for n, v in content.items() if n != "schema_version"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"replay": 1.0}, "replay: a=1.0; give a share of at least 0 and below 1"),
+        ({"replay": {"c": 0.1}}, "domain 'c' is not planned"),
+        ({"max_general_loss_rise": -1.0}, "max_general_loss_rise is -1"),
+        ({"replay": 0.1, "params": [1e5, 2e5]}, "has one size"),
+        ({"replay": 0.1, "pretrain_tokens": 1e6}, "fewer than the 3.2e\\+06 of the base"),
+    ],
+)
+def test_mistakes_name_the_argument(fit, options, message):
+    with pytest.raises(UserError, match=message):
+        plan(fit, flops=FLOPS, **options)
+
+
+def test_a_law_without_replay_refuses_free_shares_and_without_general_loss_a_limit():
+    rows = table(("a",))
+    plain = rows[(rows["domain"] == "a") & (rows["replay"] == 0)]
+    fit = fit_table(plain, law="coupled", draws=2)
+    with pytest.raises(UserError, match="no row of the fit has replay"):
+        plan(fit, flops=FLOPS, replay="free")
+    with pytest.raises(UserError, match="has no general loss of specialists"):
+        plan(fit, flops=FLOPS, max_general_loss_rise=0.1)
+
+
+def test_the_share_on_the_limit_is_interpolated():
+    general = np.array([[5.0, 4.0, 3.0]])
+    losses = np.array([[1.0, 2.0, 4.0]])
+    value, place = best_share(losses, general, np.array([3.5]))
+    assert value == pytest.approx([3.0]) and place == pytest.approx([1.5])
+    value, place = best_share(losses, general, np.array([6.0]))
+    assert value == [1.0] and place == [0.0]
+    value, place = best_share(losses, general, np.array([2.5]))
+    assert value == pytest.approx([4.0 + 1e3 * 0.5]) and place == [2.0]
