@@ -179,10 +179,9 @@ def _chosen(
         about = [_about(runs[i]) for i in possible]
         flops = np.array([costs.flops(*run) for run in about])
         best = int(np.argmax(gains / (flops + fixed)))
-        after = max(0.0, regret - scale * float(gains[best]))
+        after = max(0.0, regret - scale * knowledge.choose(observed[possible[best]]))
         chosen = runs[possible[best]]
         rows.append((batch, *chosen, flops[best], regret, after))
-        knowledge.choose(observed[possible[best]])
         costs.add(*about[best])
         left.remove(possible[best])
         used.add(chosen.domain)
