@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 from splitlaw.corpus.sources.availability import files_digest
 from splitlaw.experiment import identity, rounds
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import JOINT, NO_SPLIT, SCRATCH, STRATEGIES
+from splitlaw.experiment.strategies import NO_SPLIT, SCRATCH, SINGLE
 from splitlaw.scheduling import resources
 from splitlaw.stages.text_folder import plain
 from splitlaw.tokens.existing import tokenizer_digest
@@ -30,6 +30,7 @@ def read_experiment():
 EXPERIMENT = startup.value_or_exit(read_experiment, leave=os._exit)
 RESULTS = f"results/{EXPERIMENT.experiment}"
 DOMAINS = list(EXPERIMENT.domain_names)
+STRATEGIES = EXPERIMENT.strategies
 SIZES = list(EXPERIMENT.sizes)
 SEEDS = list(EXPERIMENT.grid.all_seeds)
 SHARDS = EXPERIMENT.corpus.shards
@@ -230,6 +231,28 @@ def pool_option(wildcards, input):
     return f"--pool {input.pool}" if input.pool else ""
 
 
+# Options of a base follow the value of another option: a parameter more would run the jobs of all
+# results without a base again.
+
+
+def batch_option(wildcards):
+    """The tokens of a step, followed by the option with those of the base where they are known."""
+    batch, base = EXPERIMENT.training.batch_tokens, EXPERIMENT.base_tokens
+    return f"{batch} --base-tokens {base}" if base else batch
+
+
+def law_seed_option(wildcards):
+    """The seed of the law's draws, followed by the option with the tokens of the base."""
+    seed, base = EXPERIMENT.law.seed, EXPERIMENT.base
+    return seed if base is None else f"{seed} --base-tokens {base.pretrain_tokens}"
+
+
+def trunk_option(wildcards):
+    """The kind of trunk, followed by the option with the limit on general loss where there is one."""
+    trunk, limit = EXPERIMENT.final.trunk, EXPERIMENT.final.max_general_loss_rise
+    return trunk if limit is None else f"{trunk} --max-general-loss-rise {limit}"
+
+
 def final_config(wildcards):
     return identity.planned_json(EXPERIMENT, wildcards.size, "final")
 
@@ -298,7 +321,7 @@ def items_folder(wildcards):
 
 def trunks_of(wildcards):
     """The final trunks that a strategy's models begin from, if it trains general text first."""
-    if wildcards.strategy in (SCRATCH, JOINT):
+    if wildcards.strategy in (SCRATCH, *SINGLE):
         return []
     if EXPERIMENT.final.trunk == "shared" or wildcards.strategy == NO_SPLIT:
         return f"{FINAL}/trunk.json"

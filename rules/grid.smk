@@ -83,7 +83,7 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate.tsv"
     params:
         cooldown=EXPERIMENT.training.cooldown_fraction,
-        batch=EXPERIMENT.training.batch_tokens,
+        batch=batch_option,
     threads: 1
     conda:
         "../envs/law.yaml"

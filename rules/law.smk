@@ -16,7 +16,7 @@ rule fit_law:
         law=EXPERIMENT.law.form,
         discrepancy=EXPERIMENT.law.discrepancy,
         draws=EXPERIMENT.law.draws,
-        seed=EXPERIMENT.law.seed,
+        seed=law_seed_option,
     threads: 1
     conda:
         "../envs/law.yaml"
@@ -71,7 +71,7 @@ rule choose_split:
         params=planned_params,
         per_token=planned_flops_per_token,
         domains=",".join(DOMAINS),
-        trunk=EXPERIMENT.final.trunk,
+        trunk=trunk_option,
     threads: 1
     conda:
         "../envs/law.yaml"

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import STRATEGIES
+from splitlaw.experiment.strategies import REPLAY_STRATEGIES, STRATEGIES
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow_scripts"
@@ -30,7 +30,7 @@ pretrain_tokens unique_pretrain_tokens specialize_tokens unique_specialize_token
 loss_stderr bits_per_byte""".split()
 
 COMPARISON = """strategy seed size budget domain params flops pretrain_tokens specialize_tokens
-predicted_loss loss loss_stderr bits_per_byte""".split()
+predicted_loss loss loss_stderr bits_per_byte replay general_loss""".split()
 
 COST = "stage size runs tokens flops tokens_independent flops_independent".split()
 
@@ -83,6 +83,7 @@ def test_rules():
 
 def test_strategies_and_general():
     assert STRATEGIES == ("optimal", "two_stage_90", "half", "joint", "no_split", "scratch")
+    assert " ".join(REPLAY_STRATEGIES) == "optimal no_replay replay_5 replay_25 replay_50 mixture"
     assert GENERAL == "general"
 
 
@@ -118,6 +119,7 @@ def test_columns():
 
     assert list(columns.LOSSES) == LOSSES
     assert list(columns.COMPARISON) == COMPARISON
+    assert columns.REPLAY == ["replay", "replay_tokens"]
     assert list(columns.COST) == COST
     assert list(columns.BENCHMARKS) == BENCHMARKS
     with (SMOKE / "losses.csv").open(newline="") as stream:

@@ -329,5 +329,5 @@ def test_the_forms_are_those_of_the_laws():
 
 
 def test_the_required_sections_are_those_without_values():
-    optional = {"compare", "frontier", "tune_learning_rate", "execution"}
+    optional = {"base", "compare", "frontier", "tune_learning_rate", "execution"}
     assert set(REQUIRED) == set(ExperimentConfig.model_fields) - optional

@@ -103,7 +103,7 @@ def test_cells_that_cannot_be_read_are_refused(cells, plans, message):
 
 def test_a_cell_that_was_not_trained_names_its_table(tmp_path):
     plan = tmp_path / "plan.json"
-    plan.write_text('{"params": 1, "flops": 1, "fraction_general": 0.5}')
+    plan.write_text('{"params": 1, "flops": 1, "fraction_general": 0.5, "baselines": []}')
     cell = Cell(size="w16", budget="100", plan=plan)
     with pytest.raises(UserError, match=r"seed0/optimal/losses.csv: cannot be read .*compare"):
         list(cell_rows(cell, [0], results=tmp_path, fit=None))

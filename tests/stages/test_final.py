@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.settings import ExecutionConfig
+from splitlaw.experiment.strategies import REPLAY_STRATEGIES
 from splitlaw.stages.final import train_strategy, train_trunk
 from splitlaw.stages.recipe_tokens import read_recipes
 from splitlaw.training.evaluation import evaluate, load_documents
@@ -170,3 +172,34 @@ def test_the_card_has_training_text_compute_losses_and_the_command(job, plan):
     assert "2.9000 (2.8000 to 3.0000)" in card and "3.1000" not in card
     name = job.results.name
     assert f"splitlaw run results/{name}/final/tiny/1301/seed0/optimal/losses.csv" in card
+
+
+def test_every_model_has_its_loss_on_general_text(job, plan):
+    table = train(job, plan, "optimal").set_index("domain")
+    run = json.loads((job.results / "final/tiny/1301/seed0/optimal/law/run.json").read_text())
+    assert table.loc["law", "general_loss"] == run["losses"]["general"]["loss"]
+    assert (table["replay"] == 0).all()
+
+
+def test_replay_in_final_models_keeps_the_compute(job, plan):
+    table = train(replace(job, final_replay={"law": 0.25}), plan, "optimal").set_index("domain")
+    law = table.loc["law"]
+    assert law[["pretrain_tokens", "specialize_tokens", "replay"]].to_list() == [640, 480, 0.25]
+    assert law["flops"] == 1280 * job.shape.flops_per_token
+    assert np.isnan(law["predicted_loss"]), "the law predicts no loss with replay"
+    card = (job.results / "final/tiny/1301/seed0/optimal/law/README.md").read_text()
+    assert "| law | 480 |" in card and "| general, mixed with the text above | 160 |" in card
+
+
+def test_the_strategies_of_a_base_have_the_same_compute(tokens):
+    plan = tokens / "plan.json"
+    amounts = {"pretrain_tokens": 1640, "specialize_tokens": {"law": 640, "medicine": 288}}
+    own = {"base": {"pretrain_tokens": 1000}, "replay": {"law": 0.0, "medicine": 0.1}}
+    plan.write_text(json.dumps({**PLAN, **amounts, **own, "baselines": []}))
+    recipes = read_recipes(plan, batch_tokens=32, base_tokens=1000)
+    assert tuple(recipes) == REPLAY_STRATEGIES
+    assert {recipe.steps for recipe in recipes.values()} == {20 + 20 + 10}
+    assert recipes["optimal"].runs["medicine"].replay == 0.1
+    assert {run.replay for run in recipes["replay_25"].runs.values()} == {0.25}
+    assert not any(run.replay for run in recipes["no_replay"].runs.values())
+    assert recipes["mixture"].mixture == {"general": 21, "law": 20, "medicine": 9}

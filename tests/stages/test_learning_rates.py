@@ -101,3 +101,9 @@ def test_a_sweep_continues_after_a_rate_that_diverges(root, tokens):
     assert rows["tokens"].to_list() == [3200, 3200, 3200]
     assert rows.loc[0.003, "loss"] < rows.loc[0.0001, "loss"] < 4
     assert np.isnan(rows.loc[1e30, "loss"])
+
+
+def test_a_base_has_one_size_and_no_exponent():
+    rule = fit_rule(planted("base", 20_000, 3e-3, noise=1e-3), 20_000)
+    assert rule.learning_rate == pytest.approx(3e-3, rel=0.05)
+    assert (rule.exponent, rule.exponent_error, rule.curvature_exponent) == (0, 0, 0)

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from existing_models import write_files
 from tiny_project import Project
 
 from splitlaw.cli import main
@@ -99,6 +100,19 @@ def test_enough_text_is_not_repeated(tmp_path):
     content = made(tmp_path, write(tmp_path / "long", files=60, size=400_000))
     assert "execution" not in content
     assert content["corpus"]["general"]["slices"] == {"long": 0.15}
+
+
+def test_a_base_takes_the_place_of_sizes_and_tokenizer(tmp_path):
+    base = write_files(tmp_path / "model")
+    content = made(tmp_path, write(tmp_path / "law"), "--base", str(base))
+    assert content["base"] == {"path": str(base), "pretrain_tokens": "unknown"}
+    assert not {"tokenizer", "sizes", "holdout_sizes"} & set(content)
+    config = ExperimentConfig.read(content)
+    runs = config.grid_of("base").runs("law")
+    assert len({run.pretrain_steps for run in runs}) >= 4, "for the tokens of an unknown base"
+    assert {run.replay for run in runs} == {0, 0.1, 0.25, 0.5}
+    shown = (tmp_path / "made.yaml").read_text()
+    assert "pretrain_tokens: unknown  # or the number of tokens" in shown
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ def add_new_experiment(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=output_file, help="file to write (FOLDER.yaml)")
     parser.add_argument("--name", help="name of the experiment (that of the file)")
+    parser.add_argument(
+        "--base", help="model to continue from: a folder, or a name on the Hugging Face Hub"
+    )
 
 
 def run_new_experiment(args: Namespace) -> None:
@@ -31,10 +34,12 @@ def run_new_experiment(args: Namespace) -> None:
     if not args.text:
         raise UserError("no folder is given; run splitlaw new_experiment --text FOLDER")
     root, text = find_checkout(), Path(args.text)
-    out = args.out or Path(f"{plain(text.resolve().name)}.yaml")
+    out, base = args.out or Path(f"{plain(text.resolve().name)}.yaml"), args.base
     if Path.cwd() != root:  # the workflow runs in `root`, so paths are relative to it
         text = text.resolve()
-    print(write_new_experiment(text, out, defaults=root / "config.yaml", name=args.name))
+        base = str(Path(base).resolve()) if base and Path(base).is_dir() else base
+    defaults = root / "config.yaml"
+    print(write_new_experiment(text, out, defaults=defaults, name=args.name, base=base))
 
 
 def add_cost(parser: ArgumentParser) -> None:

@@ -17,6 +17,7 @@ def add_evaluate(parser: ArgumentParser) -> None:
         "--cooldown-fraction", type=float, required=True, help="share of a run that cools down"
     )
     parser.add_argument("--batch-tokens", type=int, required=True, help="tokens in a step")
+    parser.add_argument("--base-tokens", type=int, default=0, help="tokens of a base (%(default)s)")
 
 
 def run_evaluate(args: Namespace) -> None:
@@ -29,6 +30,7 @@ def run_evaluate(args: Namespace) -> None:
         cost_out=args.cost,
         cooldown_fraction=args.cooldown_fraction,
         batch_tokens=args.batch_tokens,
+        base_tokens=args.base_tokens,
     )
 
 

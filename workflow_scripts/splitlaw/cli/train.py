@@ -183,8 +183,8 @@ def _run_job(args: Namespace, train: Callable[[Job, ExecutionConfig], object]) -
 def _windows_of_batch(config: Mapping[str, Any]) -> int:
     """Windows in a batch of a job."""
     from splitlaw.experiment.settings import TrainingConfig
-    from splitlaw.experiment.shape import Shape
+    from splitlaw.experiment.shape import shape_from
     from splitlaw.training.stream import windows_of_batch
 
     training = TrainingConfig.read(config["training"], where="--config", section="training")
-    return windows_of_batch(training, Shape(**config["shape"]))
+    return windows_of_batch(training, shape_from(config["shape"]))

@@ -5,13 +5,14 @@ Each raises `ValueError` with the full keys, the problem and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
+from splitlaw.experiment.base_settings import BaseConfig
 from splitlaw.experiment.grid import Grid
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.settings import GridConfig, LawConfig, TrainingConfig
-from splitlaw.experiment.shape import Shape
+from splitlaw.experiment.settings import FinalConfig, GridConfig, LawConfig, TrainingConfig
+from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.experiment.start import design_steps, least_start, start_design
 
 LEAST_DRAWS = 20
@@ -19,9 +20,38 @@ LEAST_DRAWS = 20
 a fifth of the spread of the draws."""
 
 
-def check_shapes(shapes: Mapping[str, Shape]) -> None:
+def check_sizes(sizes: Collection[str], base: BaseConfig | None) -> None:
+    """Refuse a single size that is not a base."""
+    if base is None and len(sizes) < 2:
+        raise ValueError(f"sizes has {len(sizes)} value; give at least 2")
+
+
+def check_swept_sizes(sizes: Collection[str], base: BaseConfig | None) -> None:
+    """Refuse a sweep of one size that is not a base, which determines no power of N."""
+    if base is None and len(sizes) < 2:
+        raise ValueError("tune_learning_rate.sizes has 1 value; give at least 2")
+
+
+def check_base(base: BaseConfig | None, context: int, grid: GridConfig) -> None:
+    """Refuse a base that does not fit the context or the grid, and shares that are not replayed."""
+    for share in grid.holdout_replay:
+        if share not in grid.replay:
+            known = ", ".join(map(str, grid.replay))
+            raise ValueError(f"grid.holdout_replay has {share}, but grid.replay has {known}")
+    if base is None or base.model is None:
+        return
+    longest = base.model.longest_context
+    if longest is not None and context > longest:
+        raise ValueError(
+            f"model.context is {context}, but the base takes at most {longest} tokens; lower it"
+        )
+    if grid.adaptive is not None:
+        raise ValueError("grid.adaptive: chooses no runs of a base; remove it")
+
+
+def check_shapes(shapes: Mapping[str, Shape | BaseShape]) -> None:
     """Refuse two sizes of the same shape."""
-    seen: dict[Shape, str] = {}
+    seen: dict[Shape | BaseShape, str] = {}
     for name, shape in shapes.items():
         if shape in seen:
             raise ValueError(
@@ -49,6 +79,14 @@ def check_grid(grid: GridConfig, *, used: Iterable[str]) -> None:
                     f"grid.{key}.{column} has {longest}, beyond grid.trunk_tokens, which is "
                     f"{grid.trunk_tokens}; lower the first or raise the second"
                 )
+
+
+def check_final_replay(final: FinalConfig, domains: Collection[str]) -> None:
+    """Refuse a share of replay for a name that is no domain."""
+    named = final.replay if isinstance(final.replay, Mapping) else {}
+    for name in named:
+        if name not in domains:
+            raise ValueError(f"final.replay names {name}; the domains are {', '.join(domains)}")
 
 
 def check_repeat(grid: GridConfig) -> None:

@@ -11,11 +11,12 @@ seed""".split()
 )
 """`losses.csv`: one row per cooled-down grid model and evaluated domain."""
 REPLAY = ["replay", "replay_tokens"]
-"""Further columns of `losses.csv`, where a grid has branches with replay."""
+"""Further columns of `losses.csv`, where a grid has branches with replay or a base."""
 COMPARISON = (
     """strategy seed size budget domain params flops pretrain_tokens specialize_tokens
 predicted_loss""".split()
     + LOSS_COLUMNS
+    + ["replay", "general_loss"]
 )
 """`comparison.csv`: one row per strategy, seed and domain."""
 FRONTIER = (

@@ -16,8 +16,9 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_
 from splitlaw.common.errors import UserError
 from splitlaw.experiment import checks
 from splitlaw.experiment.base import Distinct, Settings, load_config
+from splitlaw.experiment.base_settings import BASE, FROM_BASE, BaseConfig, with_base
 from splitlaw.experiment.corpus_settings import CorpusConfig
-from splitlaw.experiment.grid import Grid, make_grid, repeated_part
+from splitlaw.experiment.grid import Grid, make_grid, repeated_part, with_holdout
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import (
     BenchmarksConfig,
@@ -35,7 +36,8 @@ from splitlaw.experiment.settings import (
     TokenizerConfig,
     TrainingConfig,
 )
-from splitlaw.experiment.shape import Shape
+from splitlaw.experiment.shape import BaseShape, Shape
+from splitlaw.experiment.strategies import REPLAY_STRATEGIES, STRATEGIES
 
 SWEEP_FACTORS = (0.25, 0.5, 1, 2, 4)
 """Learning rates of the default sweep, relative to the one in use: two on either side, so that the
@@ -50,8 +52,12 @@ class RunsConfig(Settings):
     # The docstrings of sections describe them; other fields have docstrings of their own.
     tokenizer: TokenizerConfig
     model: ModelConfig
-    sizes: Annotated[Mapping[SizeName, SizeConfig], Field(min_length=2)]
-    """Shape of each size of model, by its name."""
+    base: BaseConfig | None = None
+    """A model that exists and takes the place of the trunk: all runs continue from it. It
+    determines the tokenizer and the only size, which is called `base`: the sections `tokenizer`,
+    `sizes` and `holdout_sizes` are left out."""
+    sizes: Annotated[Mapping[SizeName, SizeConfig], Field(min_length=1)]
+    """Shape of each size of model, by its name; two or more, and none with a base."""
     holdout_sizes: Distinct[str]
     """Sizes that the law is not fitted to; they measure its error in extrapolation."""
     grid: GridConfig
@@ -67,6 +73,7 @@ class RunsConfig(Settings):
         cls, content: Mapping[str, Any], *, where: str = "config.yaml", section: str = ""
     ) -> Self:
         """Validate `content`, and keep it for `as_written`."""
+        content = with_base(content, where=where)
         config = super().read(content, where=where, section=section)
         config._written = copy.deepcopy(content)
         return config
@@ -87,21 +94,47 @@ class RunsConfig(Settings):
     @model_validator(mode="after")
     def _check_runs(self) -> Self:
         checks.check_shapes({name: self.shape_of(name) for name in self.sizes})
+        checks.check_sizes(self.sizes, self.base)
         checks.check_size_names("holdout_sizes", self.holdout_sizes, self.sizes)
         checks.check_size_names("final.size", [self.final.size], self.sizes)
         checks.check_size_names("execution.by_size", self.execution.by_size, self.sizes)
         checks.check_grid(self.grid, used=map(self.split_of, self.sizes))
         checks.check_repeat(self.grid)
+        checks.check_final_replay(self.final, self.domain_names)
         for size in self.sizes:
             for seed in self.grid.all_seeds:
                 self.grid_of(size, seed)
         checks.check_batch(self.training.batch_tokens, self.model.context)
+        checks.check_base(self.base, self.model.context, self.grid)
         fit = {size: self.grid_of(size) for size in self.sizes if self.split_of(size) == "fit"}
         checks.check_adaptive(self.grid, self.training, fit, self.domain_names)
         return self
 
-    def shape_of(self, size: str) -> Shape:
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies of the final models: others with a base or with replay in the grid."""
+        return REPLAY_STRATEGIES if self.base or any(self.grid.replay) else STRATEGIES
+
+    @property
+    def final_replay(self) -> dict[str, float]:
+        """Share of replay by domain in the final models; empty where there is none."""
+        given = self.final.replay
+        shares = given if isinstance(given, Mapping) else dict.fromkeys(self.domain_names, given)
+        return {domain: float(share) for domain, share in shares.items() if share}
+
+    @property
+    def base_tokens(self) -> int:
+        """Tokens of the base; 0 where they are unknown, and without a base."""
+        known = self.base.pretrain_tokens if self.base else 0
+        return known if isinstance(known, int) else 0
+
+    def shape_of(self, size: str) -> Shape | BaseShape:
         """The shape of a size; raises `ValueError` where the shape is impossible."""
+        if self.base is not None:
+            assert self.base.model is not None, "not made by `read`"
+            left_out = {"heads", "intermediate", "longest_context"}
+            counted = self.base.model.model_dump(exclude=left_out)
+            return BaseShape(context=self.model.context, **counted)
         try:
             return Shape(
                 vocabulary=self.tokenizer.vocabulary,
@@ -123,9 +156,13 @@ class RunsConfig(Settings):
         part = self.grid.fit if self.split_of(size) == "fit" else self.grid.holdout
         if self.grid.repeat and seed in self.grid.repeat.seeds:
             part = repeated_part(part, self.grid)
-        params = self.shape_of(size).params
+        # A base has been trained already: no run that continues from it is too short.
+        params = 0 if self.base else self.shape_of(size).params
         batch = self.training.batch_tokens
         grid = make_grid(part, self.grid, batch_tokens=batch, params=params)
+        if self.base:
+            more = make_grid(self.grid.holdout, self.grid, batch_tokens=batch, params=params)
+            grid = with_holdout(grid, more)
         if not grid.cells:
             raise ValueError(
                 f"grid: no cell of size {size} has "
@@ -216,6 +253,7 @@ class ExperimentConfig(RunsConfig):
         checks.check_size_names("compare.sizes", self.compare.sizes, self.sizes)
         checks.check_size_names("frontier.size", [self.frontier.size], self.sizes)
         checks.check_size_names("tune_learning_rate.sizes", sweep.sizes, self.sizes)
+        checks.check_swept_sizes(sweep.sizes, self.base)
         checks.check_draws(self.grid, self.law)
         return self
 
@@ -227,6 +265,12 @@ class ExperimentConfig(RunsConfig):
 
 REQUIRED = tuple(k for k, field in ExperimentConfig.model_fields.items() if field.is_required())
 """The sections of a complete configuration."""
+
+
+def is_complete(content: Mapping[str, Any]) -> bool:
+    """Whether a configuration has every section, so that it needs no other file."""
+    given = (*content, *(FROM_BASE if BASE in content else ()))
+    return all(key in given for key in REQUIRED)
 
 
 def load_runs(source: str) -> RunsConfig:

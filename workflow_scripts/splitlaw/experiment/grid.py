@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import CellsConfig, GridConfig
@@ -20,6 +20,15 @@ class Grid:
     """Totals in steps of the runs on general text alone."""
     replay: tuple[float, ...] = (0,)
     """Shares of general text in branches; every cell has a branch with each."""
+    holdout_cells: tuple[tuple[int, int], ...] = ()
+    """Those of `cells` that the law is tested on, in a grid that it is fitted to."""
+    holdout_replay: tuple[float, ...] = ()
+    """Those of `replay` that the law is tested on, in a grid that it is fitted to."""
+
+    def is_held_out(self, run: Run) -> bool:
+        """Whether the law is tested on a run of the grid and not fitted to it."""
+        cell = (run.pretrain_steps, run.specialize_steps)
+        return cell in self.holdout_cells or run.replay in self.holdout_replay
 
     def runs(self, domain: str) -> list[Run]:
         """The runs on a domain, or the unsplit ones of `general`."""
@@ -70,4 +79,12 @@ def make_grid(part: CellsConfig, config: GridConfig, *, batch_tokens: int, param
         cells=tuple(cells),
         unsplit=tuple(unsplit),
         replay=config.replay,
+        holdout_replay=config.holdout_replay,
     )
+
+
+def with_holdout(fit: Grid, holdout: Grid) -> Grid:
+    """The grid of a base: the runs of `fit`, and those of `holdout`, which test the law."""
+    more = tuple(cell for cell in holdout.cells if cell not in fit.cells)
+    cells = tuple(sorted(fit.cells + more))
+    return replace(fit, cells=cells, holdout_cells=more)

@@ -12,6 +12,7 @@ from splitlaw.common.files import canonical_json
 from splitlaw.experiment.config import ExperimentConfig, RunsConfig
 
 RUNS_SECTIONS = (
+    "base",
     "sizes",
     "holdout_sizes",
     "model",
@@ -50,6 +51,7 @@ def runs_json(config: RunsConfig, size: str, **runs: Any) -> str:
             "shape": vars(config.shape_of(size)),
             **config.as_written("training"),
             "test_tokens": config.evaluation.tokens,
+            **({} if config.base is None else {"base_tokens": config.base_tokens}),
             **runs,
         }
     )
@@ -59,9 +61,12 @@ def grid_json(config: RunsConfig, size: str, seed: int) -> str:
     """The runs of the grid of a size and seed."""
     grid = config.grid_of(size, seed)
     split = config.split_of(size)
-    runs = {"cells": grid.cells, "unsplit": grid.unsplit}
+    runs: dict[str, Any] = {"cells": grid.cells, "unsplit": grid.unsplit}
     if any(grid.replay):
         runs["replay"] = grid.replay
+    for key in ("holdout_cells", "holdout_replay"):
+        if getattr(grid, key):
+            runs[key] = getattr(grid, key)
     return runs_json(config, size, split=split, **runs)
 
 
@@ -70,7 +75,9 @@ def planned_json(config: RunsConfig, size: str, split: str) -> str:
 
     `split` is their value in the column of that name: `final` or `frontier`.
     """
-    return runs_json(config, size, split=split, cells=[], unsplit=[])
+    replay = {"final_replay": config.final_replay} if split == "final" else {}
+    shares = {key: value for key, value in replay.items() if value}
+    return runs_json(config, size, split=split, cells=[], unsplit=[], **shares)
 
 
 def benchmark_json(config: ExperimentConfig) -> str:

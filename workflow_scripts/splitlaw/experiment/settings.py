@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainValidator
 
 from splitlaw.experiment.base import (
     Count,
@@ -22,6 +22,19 @@ from splitlaw.experiment.base import (
 
 BYTES = 256
 """Tokens of a byte-level vocabulary that represent single bytes."""
+
+
+def check_replay(value: Any) -> Any:
+    """Refuse what is neither a share of at least 0 and below 1, nor such shares by domain."""
+    shares = value.items() if isinstance(value, Mapping) else [("", value)]
+    for domain, share in shares:
+        number = isinstance(share, int | float) and not isinstance(share, bool)
+        if not number or not 0 <= share < 1:
+            of_domain = f"{domain} has {share!r}" if domain else f"is {share!r}"
+            raise ValueError(f"{of_domain}; give a number of at least 0 and below 1")
+    return value
+
+
 FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 """General fractions of the target `frontier`: closer together where optimal splits usually are."""
 
@@ -118,11 +131,14 @@ class GridConfig(Settings):
     fit: CellsConfig
     """Runs of the sizes that the law is fitted to."""
     holdout: CellsConfig
-    """Runs of `holdout_sizes`, with the same keys as `fit`."""
+    """Runs of `holdout_sizes`, with the same keys as `fit`. With a base, runs that are added to
+    those of `fit` and test the law."""
     replay: Annotated[Distinct[Share], Field(min_length=1)] = (0,)
     """Shares of general text that is mixed into the batches of a branch. Every cell has a branch
     with each share, of the same number of tokens; a share above 0 adds the loss of every branch on
     general text to the table."""
+    holdout_replay: Distinct[Share] = ()
+    """Shares among those of `replay` whose branches the law is not fitted to; they test it."""
     repeat: RepeatConfig | None = None
     """Additional seeds that train a part of the grid; by default none."""
     adaptive: AdaptiveConfig | None = None
@@ -222,6 +238,17 @@ class FinalConfig(Settings):
     trunk: Literal["shared", "independent"]
     """One trunk for all domains, or one for each, with its own seed and trained by its own job. The
     budget pays for all of them, and the plan is the optimum for that."""
+    max_general_loss_rise: Annotated[Number, Field(ge=0)] | None = None
+    """Largest rise of the loss of a specialist on general text, relative to that of the base, or
+    without a base to that of general training with the whole budget. The plan then chooses the
+    shares of replay, which needs branches with replay in the grid. By default there is no limit."""
+    replay: Annotated[
+        Share | Mapping[str, Share],
+        PlainValidator(check_replay, json_schema_input_type=Share | Mapping[str, Share]),
+    ] = 0
+    """Share of general text that is mixed into the branches of the specialists with a trunk: one
+    share, or one for some domains by their names. The number of tokens stays the same. A plan that
+    has shares of its own is trained with those."""
 
 
 class Completed(Settings):
@@ -257,8 +284,8 @@ class FrontierConfig(Completed):
 class LearningRateConfig(Completed):
     """Runs of the target `tune_learning_rate`, which finds the learning rate for a text."""
 
-    sizes: Annotated[Distinct[str], Field(min_length=2)]
-    """Names of sizes; by default those that are not in `holdout_sizes`."""
+    sizes: Annotated[Distinct[str], Field(min_length=1)]
+    """Names of two sizes or more; by default those that are not in `holdout_sizes`."""
     rates: Annotated[Distinct[Annotated[Number, Field(gt=0)]], Field(min_length=3)]
     """Peak learning rates that every size is trained at; by default a quarter to four times
     `training.learning_rate`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from splitlaw.common.errors import UserError
 
@@ -54,10 +56,59 @@ class Shape:
 
     @property
     def flops_per_token(self) -> int:
-        """Training FLOPs per token, forward and backward.
+        """Training FLOPs per token, forward and backward."""
+        return flops_per_token(self)
 
-        6 for each weight of a matrix product (the blocks and the head; the embedding look-up is
-        free), and 12 * layers * width * context for attention (Chowdhery et al. 2022, appendix B).
-        """
-        matrices = self.non_embedding_params + self.embedding_params
-        return 6 * matrices + 12 * self.layers * self.width * self.context
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that determines the initial weights of a seed."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseShape:
+    """The dimensions of a base, of any causal architecture, as `existing_model` reads them."""
+
+    folder: str
+    """Folder of the model."""
+    digest: str
+    """Identifies its weights."""
+    architecture: str
+    """Class of the model in `transformers`."""
+    vocabulary: int
+    """Rows of the embedding."""
+    width: int
+    """Hidden size."""
+    layers: int
+    """Transformer blocks."""
+    context: int
+    """Most tokens that a prediction depends on in training and evaluation."""
+    params: int
+    """Number of all parameters, N."""
+    non_embedding_params: int
+    """All but the embeddings of tokens and positions, and the head."""
+
+    @property
+    def flops_per_token(self) -> int:
+        """Training FLOPs per token, forward and backward."""
+        return flops_per_token(self)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that determines the initial weights; the same wherever the folder is."""
+        return {"base": self.digest, "context": self.context}
+
+
+def flops_per_token(shape: Shape | BaseShape) -> int:
+    """Training FLOPs per token, forward and backward.
+
+    6 for each weight of a matrix product (the blocks and the head; the embedding look-up is free),
+    and 12 * layers * width * context for attention (Chowdhery et al. 2022, appendix B).
+    """
+    matrices = shape.non_embedding_params + shape.vocabulary * shape.width
+    return 6 * matrices + 12 * shape.layers * shape.width * shape.context
+
+
+def shape_from(content: Mapping[str, Any]) -> Shape | BaseShape:
+    """The shape that `vars` of it gave."""
+    return BaseShape(**content) if "digest" in content else Shape(**content)

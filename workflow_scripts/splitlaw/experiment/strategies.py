@@ -32,6 +32,12 @@ MIXTURE = "mixture"
 """One model that continues the base on all tokens of the plan, general and domain tokens mixed."""
 REPLAY_BASELINES = (*REPLAY_SHARES, MIXTURE)
 """The strategies that a plan with a base or with replay is compared with."""
+REPLAY_STRATEGIES = (OPTIMAL, *REPLAY_BASELINES)
+"""The strategies of an experiment with a base or with replay, in place of `STRATEGIES`."""
+SINGLE = (JOINT, MIXTURE)
+"""Strategies with one model that reads all tokens of the plan, shuffled."""
+REPLAYING = (OPTIMAL, TWO_STAGE_90, HALF)
+"""Strategies whose branches have the share `final.replay` of general text."""
 
 GENERAL_FRACTIONS = {TWO_STAGE_90: 0.9, HALF: 0.5, NO_SPLIT: 1.0, SCRATCH: 0.0}
 """Share of a baseline's budget that is general tokens. That of `joint` follows from the plan."""
@@ -72,7 +78,7 @@ def model_domain(strategy: str, domain: str, specialize_tokens: int) -> str:
 
     It is `general` where one model serves all domains.
     """
-    return GENERAL if strategy == JOINT or not specialize_tokens else domain
+    return GENERAL if strategy in SINGLE or not specialize_tokens else domain
 
 
 def trunk_seed(seed: int, place: int) -> int:

@@ -25,12 +25,13 @@ def recipes_table(recipes: list[RecipeResult]) -> Table | None:
                 percent(recipe.fraction_general, 0),
                 _bounds(recipe.predicted),
                 loss(recipe.measured),
+                loss(recipe.measured_general),
                 _bounds(recipe.predicted_gain, 4),
                 _measured_gain(recipe),
                 recipe.verdict,
             ]
         )
-    head = ["Recipe", "General tokens", "Predicted loss (90%)", "Measured loss"]
+    head = ["Recipe", "General tokens", "Predicted loss (90%)", "Measured loss", "On general text"]
     head += ["Predicted gain (90%)", "Measured gain ± s.e.", "Verdict"]
     return Table(
         title="The recipes at equal compute",
@@ -76,7 +77,8 @@ def _multipliers(recipe: RecipeResult) -> tuple[Multiplier | None, Multiplier | 
 
 def _recipes_note(recipes: list[RecipeResult]) -> str:
     note = (
-        "Losses are means over the domains in nats per token. A gain is the loss of the recipe "
+        "Losses are means over the domains in nats per token. On general text is the mean measured "
+        "loss of the same models on held-out general text. A gain is the loss of the recipe "
         "minus that of the optimal split. "
     )
     compared = [recipe for recipe in recipes if recipe.gain is not None]

@@ -13,7 +13,6 @@ from splitlaw.common.files import atomic_path
 from splitlaw.experiment import rounds
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.scheduling.resources import Throughput, Work
 
@@ -131,9 +130,9 @@ def describe(
             "disk. Text, the law, benchmarks and the report are not included.",
             f"Sharing trunks saves {saved:.0%} of the grid's FLOPs: {grid['flops'].sum():.2e} "
             f"instead of {grid['flops_independent'].sum():.2e}.",
-            f"Final training: {len(STRATEGIES)} recipes of {si(budget)} tokens ({flops:.2e} FLOPs) "
-            f"each, {size}, with {split}; the grid takes {grid['flops'].sum() / flops:.1f} times "
-            "the FLOPs of one recipe.",
+            f"Final training: {len(config.strategies)} recipes of {si(budget)} tokens "
+            f"({flops:.2e} FLOPs) each, {size}, with {split}; the grid takes "
+            f"{grid['flops'].sum() / flops:.1f} times the FLOPs of one recipe.",
             *adaptive_limits(table, config, unit),
             f"Throughput: {source}.",
         ]

@@ -8,7 +8,7 @@ cost of an experiment.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from splitlaw.experiment.strategies import (
     GENERAL_FRACTIONS,
     JOINT,
     JOINT_STREAM,
+    MIXTURE,
     NO_SPLIT,
     OPTIMAL,
-    STRATEGIES,
+    REPLAY_SHARES,
 )
 
 TRUNK = "trunk"
@@ -233,10 +234,10 @@ def branch_work(config: RunsConfig, size: str, domain: str, seed: int | None = N
     """The work of the `specialize` job of a size, domain and seed.
 
     For `general` these are the unsplit runs, which are evaluated on every domain. Branches are
-    evaluated on general text too where the grid has replay.
+    evaluated on general text too where the grid has replay or a base.
     """
     grid = config.grid_of(size, seed)
-    of_branch = 2 if any(grid.replay) else 1
+    of_branch = 2 if any(grid.replay) or config.base else 1
     return runs_work(
         config,
         size,
@@ -262,7 +263,7 @@ def trunks(config: RunsConfig) -> int:
 
 def final_jobs(config: RunsConfig) -> tuple[str, ...]:
     """The final jobs of a seed: one for each trunk, named `TRUNK`, and for each strategy."""
-    return (*(TRUNK for _ in range(trunks(config))), *STRATEGIES)
+    return (*(TRUNK for _ in range(trunks(config))), *config.strategies)
 
 
 def final_runs(config: RunsConfig, share: float, budget: int) -> list[Run]:
@@ -273,6 +274,25 @@ def final_runs(config: RunsConfig, share: float, budget: int) -> list[Run]:
     if not each:
         return [Run(domain=GENERAL, pretrain_steps=general, specialize_steps=0)]
     return [Run(domain=name, pretrain_steps=general, specialize_steps=each) for name in domains]
+
+
+def planned_runs(
+    config: RunsConfig, budget: int, plan: Mapping[str, Any] | None
+) -> dict[str, list[Run]]:
+    """The runs of every strategy at a budget in tokens."""
+    fractions = general_fractions(plan)
+    single = [
+        Run(domain=JOINT_STREAM, pretrain_steps=0, specialize_steps=config.training.steps(budget))
+    ]
+    if MIXTURE not in config.strategies:
+        runs = {name: final_runs(config, share, budget) for name, share in fractions.items()}
+        return {**runs, JOINT: single}
+    optimal = final_runs(config, fractions[OPTIMAL], budget)
+    others = {
+        name: [replace(run, replay=share) for run in optimal]
+        for name, share in REPLAY_SHARES.items()
+    }
+    return {OPTIMAL: optimal, **others, MIXTURE: single}
 
 
 def final_work(
@@ -289,11 +309,8 @@ def final_work(
     """
     size = size or config.final.size
     budget = budget or config.final.budget_tokens
-    fractions = general_fractions(plan)
-    runs = {name: final_runs(config, share, budget) for name, share in fractions.items()}
-    steps = config.training.steps(budget)
-    runs[JOINT] = [Run(domain=JOINT_STREAM, pretrain_steps=0, specialize_steps=steps)]
-    alone = (NO_SPLIT,) if config.final.trunk == "independent" else ()
+    runs = planned_runs(config, budget, plan)
+    alone = (NO_SPLIT,) if config.final.trunk == "independent" and NO_SPLIT in runs else ()
     together = [run for name, each in runs.items() if name not in alone for run in each]
     if strategy == TRUNK:
         return shared_work(config, size, together)

@@ -15,7 +15,7 @@ from splitlaw.common.files import read_json
 from splitlaw.common.own_table import read_own_table
 from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.columns import GAINS
-from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL, STRATEGIES
+from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL
 from splitlaw.laws import FitResult
 from splitlaw.stages.final_results import models_in_comparison, read_final_models
 from splitlaw.stages.recipe_results import RecipeResult, recipe_results
@@ -87,7 +87,8 @@ def cell_rows(
         "fraction_general": plan["fraction_general"],
         "seeds": len(seeds),
     }
-    losses = [_read(folder / f"seed{s}/{name}/losses.csv") for s in seeds for name in STRATEGIES]
+    strategies = [OPTIMAL, *(entry["strategy"] for entry in plan["baselines"])]
+    losses = [_read(folder / f"seed{s}/{name}/losses.csv") for s in seeds for name in strategies]
     comparison = pd.concat(losses, ignore_index=True)
     models = models_in_comparison(read_final_models(results / "final"), comparison)
     models = tuple(model for model in models if model.seed in seeds)

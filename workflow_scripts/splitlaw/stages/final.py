@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from transformers import GenerationConfig, LlamaForCausalLM
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
 from splitlaw.common.errors import UserError
@@ -17,6 +17,7 @@ from splitlaw.common.files import read_json, write_json, write_text
 from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
+from splitlaw.experiment.shape import BaseShape
 from splitlaw.experiment.strategies import JOINT_STREAM, model_domain
 from splitlaw.stages import grid, model_card
 from splitlaw.stages.grid import Job
@@ -38,7 +39,7 @@ def train_trunk(
 
     With `domain`, it is that of the domain's independent trunk, with the trunk's own seed.
     """
-    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens).values()
+    recipes = recipes_of(job, plan_file).values()
     if domain is None:
         runs = [run for r in recipes if not r.independent for run in r.runs.values()]
         grid.train_trunk(job, runs, "final trunk", execution=execution, out=out)
@@ -59,12 +60,13 @@ def train_strategy(
     Each model is evaluated on every domain and on general text. Its losses by document are written
     to `documents.npz` beside it, for standard errors of paired differences.
     """
-    recipes = read_recipes(plan_file, batch_tokens=job.training.batch_tokens)
+    recipes = recipes_of(job, plan_file)
     if strategy not in recipes:
         raise UserError(f"{plan_file}: has no recipe {strategy}; run choose_split again")
     recipe = recipes[strategy]
     domains = list(recipe.specialize_steps)
-    mixtures = {JOINT_STREAM: recipe.mixture} if recipe.mixture else {}
+    mixtures = {run.stream: run.mixture for run in recipe.runs.values() if run.replay}
+    mixtures |= {JOINT_STREAM: recipe.mixture} if recipe.mixture else {}
     windows = job.windows([GENERAL, *domains])
     rows = []
     exported: dict[Run, Path] = {}
@@ -85,16 +87,28 @@ def train_strategy(
         rows.append(
             {
                 **grid.table_row(job, run, domain, losses[domain]),
+                "specialize_tokens": job.tokens(recipe.specialize_steps[domain]),
+                **grid.replay_columns(job, trainer, run),
                 "strategy": strategy,
                 "budget": budget,
-                "pretrain_tokens": job.tokens(recipe.pretrain_steps),
-                "specialize_tokens": job.tokens(recipe.specialize_steps[domain]),
+                "pretrain_tokens": job.base_tokens + job.tokens(recipe.pretrain_steps),
                 "flops": job.tokens(recipe.steps) * job.shape.flops_per_token,
                 "predicted_loss": recipe.predicted_loss[domain],
+                "general_loss": losses[GENERAL]["loss"],
             }
         )
     trainer.world.on_main(lambda: grid.write_table(out, rows, COMPARISON))
     grid.finish(trainer)
+
+
+def recipes_of(job: Job, plan_file: Path) -> dict[str, RecipeTokens]:
+    """The recipes of a plan, as this job trains them."""
+    return read_recipes(
+        plan_file,
+        batch_tokens=job.training.batch_tokens,
+        replay=job.final_replay,
+        base_tokens=job.base_tokens,
+    )
 
 
 def train_model(
@@ -131,18 +145,22 @@ def train_model(
     write_json(folder / "run.json", content)
 
 
-def export_model(job: Job, model: LlamaForCausalLM, weights: State, folder: Path) -> None:
+def export_model(job: Job, model: PreTrainedModel, weights: State, folder: Path) -> None:
     """Write model and tokenizer as a folder that `transformers` opens."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.disable_progress_bar()
-    set_generation(model, read_json(job.sidecar(GENERAL)).get("end_of_text", 0))
+    existing = isinstance(job.shape, BaseShape)
+    if not existing:  # a base keeps its own tokens and settings
+        set_generation(model, read_json(job.sidecar(GENERAL)).get("end_of_text", 0))
+    model.config.use_cache = existing  # training switches the cache of a base off
     model.save_pretrained(folder, state_dict=weights)
+    model.config.use_cache = False
     for file in sorted((job.results / "tokenizer").iterdir()):
         if file.is_file():  # an existing tokenizer may have folders, of chat templates for example
             shutil.copyfile(file, folder / file.name)
 
 
-def set_generation(model: LlamaForCausalLM, token: int) -> None:
+def set_generation(model: PreTrainedModel, token: int) -> None:
     """Set the end-of-text token of a model, and how `generate` continues a text: by sampling.
 
     By default it generates at most half a context, so that the prompt stays inside the context.

@@ -147,6 +147,7 @@ class FinalLosses:
         if means.empty:
             return {}
         found: dict[str, Any] = {"measured": float(means.mean()), "stderr": self.stderr(strategy)}
+        found["measured_general"] = self.general(strategy)
         if strategy == JOINT and (over := self.gain(NO_SPLIT, JOINT)):
             found |= {"data_gain": over["gain"], "data_gain_stderr": over["gain_stderr"]}
         return found if strategy == OPTIMAL else {**found, **self.gain(strategy, OPTIMAL)}
@@ -178,6 +179,15 @@ class FinalLosses:
         wide = rows.pivot_table(index="seed", columns="domain", values="loss")
         wide = wide.reindex(columns=list(self.weights)).dropna()
         return wide @ pd.Series(self.weights)
+
+    def general(self, strategy: str) -> float | None:
+        """Weighted mean loss of its models on general text, over seeds; None if not measured."""
+        if self.table is None or "general_loss" not in self.table:
+            return None
+        rows = self.table[self.table["strategy"] == strategy]
+        by_domain = rows.groupby("domain")["general_loss"].mean().reindex(list(self.weights))
+        mean = float(by_domain @ pd.Series(self.weights))
+        return mean if np.isfinite(mean) else None
 
     def stderr(self, strategy: str) -> float:
         """Standard error of the mean loss over held-out documents."""

@@ -22,13 +22,16 @@ def gather(
     cost_out: Path,
     cooldown_fraction: float,
     batch_tokens: int,
+    base_tokens: int = 0,
 ) -> None:
     """Join the jobs' tables into `losses_out`, and write the cost of their runs to `cost_out`.
 
     A row of `cost.csv`, of a stage and size, has the tokens and FLOPs with every shared segment
-    trained once, and those that the same runs would take independently of each other.
+    trained once, and those that the same runs would take independently of each other. The tokens of
+    a base, which all rows count, are none of either.
     """
     losses = join_tables(tables, out=losses_out)
+    losses["pretrain_tokens"] -= base_tokens
     rows = [
         row
         for size, part in losses.groupby("size", sort=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import pandas as pd
 from splitlaw.common import provenance
 from splitlaw.common.files import atomic_path, read_json, write_json
 from splitlaw.common.progress import Progress
-from splitlaw.experiment.columns import BRANCH, LOSS_COLUMNS, LOSSES, REPLAY, UNSPLIT
+from splitlaw.experiment.columns import BRANCH, HOLDOUT, LOSS_COLUMNS, LOSSES, REPLAY, UNSPLIT
 from splitlaw.experiment.grid import Grid
 from splitlaw.experiment.lineage import GENERAL, Lineage, Run, in_training_order, trunk_prefix
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
-from splitlaw.experiment.shape import Shape
+from splitlaw.experiment.shape import BaseShape, Shape, shape_from
 from splitlaw.training.evaluation import DocumentLosses, Windows, cut_windows, evaluate
 from splitlaw.training.loop import Trainer
 
@@ -32,7 +32,7 @@ class Job:
     """`fit`, or `holdout` for a size that the law is tested on and not fitted to."""
     seed: int
     """Seed of initialisation and data order."""
-    shape: Shape
+    shape: Shape | BaseShape
     """Shape of the models."""
     training: TrainingConfig
     """How the models are trained."""
@@ -42,6 +42,10 @@ class Job:
     """The experiment's folder."""
     test_tokens: int
     """Held-out tokens per domain to evaluate on."""
+    base_tokens: int = 0
+    """Tokens of the base, where they are known."""
+    final_replay: Mapping[str, float] = field(default_factory=dict)
+    """Share of replay by domain in final models, where the plan has none."""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, size: str, seed: int, results: Path) -> Job:
@@ -51,16 +55,20 @@ class Job:
             size=size,
             split=config["split"],
             seed=seed,
-            shape=Shape(**config["shape"]),
+            shape=shape_from(config["shape"]),
             training=training,
             grid=Grid(
                 batch_tokens=training.batch_tokens,
                 cells=tuple((int(d), int(s)) for d, s in config["cells"]),
                 unsplit=tuple(config["unsplit"]),
                 replay=tuple(config.get("replay", (0,))),
+                holdout_cells=tuple((int(d), int(s)) for d, s in config.get("holdout_cells", ())),
+                holdout_replay=tuple(config.get("holdout_replay", ())),
             ),
             results=results,
             test_tokens=config["test_tokens"],
+            base_tokens=config.get("base_tokens", 0),
+            final_replay=config.get("final_replay", {}),
         )
 
     def sidecar(self, domain: str) -> Path:
@@ -103,17 +111,17 @@ class Job:
         """The domains, of `domains` and `general`, that the runs on `domain` are evaluated on."""
         if domain == GENERAL:
             return [GENERAL, *domains]
-        return [domain, GENERAL] if self.with_replay else [domain]
+        return [domain, GENERAL] if self.measures_general else [domain]
 
     @property
-    def with_replay(self) -> bool:
-        """Whether branches replay general text and are evaluated on it."""
-        return any(self.grid.replay)
+    def measures_general(self) -> bool:
+        """Whether branches are evaluated on general text: with replay, and with a base."""
+        return any(self.grid.replay) or isinstance(self.shape, BaseShape)
 
     @property
     def columns(self) -> list[str]:
         """The columns of the job's table of losses."""
-        return [*LOSSES, *REPLAY] if self.with_replay else LOSSES
+        return [*LOSSES, *REPLAY] if self.measures_general else LOSSES
 
     def lineage(self, run: Run) -> Lineage:
         """The lineage of a run with this job's schedule."""
@@ -140,6 +148,14 @@ def pretrain(job: Job, *, execution: ExecutionConfig, out: Path) -> None:
     train_trunk(job, runs, "trunk", execution=execution, out=out)
 
 
+def base_loss(job: Job, trainer: Trainer) -> dict[str, Any]:
+    """The loss of the base as it is given on general text, for `trunk.json`; empty without one."""
+    if not isinstance(job.shape, BaseShape):
+        return {}
+    losses = evaluate(trainer.model, job.windows([GENERAL])[GENERAL])
+    return {"base": {"losses": {GENERAL: loss_numbers(losses)}, "tokens": job.base_tokens}}
+
+
 def train_trunk(
     job: Job, runs: Sequence[Run], label: str, *, execution: ExecutionConfig, out: Path
 ) -> None:
@@ -147,13 +163,14 @@ def train_trunk(
     began = time.monotonic()
     trainer = job.trainer([GENERAL], execution, label)
     shared = [trunk_prefix(job.lineage(run)) for run in runs]
+    base = base_loss(job, trainer)
     lineages = in_training_order(filter(None, shared))
     trainer.expect(lineages)
     for lineage in lineages:
         if not trainer.states.has(lineage):
             trainer.reach(lineage)
     description = describe_run(job, trainer, began)
-    trainer.world.on_main(lambda: write_json(out, description))
+    trainer.world.on_main(lambda: write_json(out, {**description, **base}))
     finish(trainer)
 
 
@@ -162,8 +179,8 @@ def specialize(
 ) -> None:
     """Train and evaluate the branches on a domain, or the unsplit runs if it is `general`.
 
-    A branch is evaluated on its own domain, and on `general` where the grid has replay. An unsplit
-    run is evaluated on `general` and all `domains`.
+    A branch is evaluated on its own domain, and on `general` where the grid has replay or a base.
+    An unsplit run is evaluated on `general` and all `domains`.
     """
     runs = {job.lineage(run): run for run in job.grid.runs(domain)}
     mixtures = {run.stream: run.mixture for run in runs.values() if run.replay}
@@ -236,7 +253,7 @@ def table_row(job: Job, run: Run, domain: str, losses: Mapping[str, float]) -> d
         "params": job.shape.params,
         "seed": job.seed,
         "domain": domain,
-        "pretrain_tokens": job.tokens(run.pretrain_steps),
+        "pretrain_tokens": job.base_tokens + job.tokens(run.pretrain_steps),
         "specialize_tokens": job.tokens(run.specialize_steps),
         **{name: losses[name] for name in LOSS_COLUMNS},
     }
@@ -252,11 +269,12 @@ def losses_row(
         **row,
         "run": f"{job.size}-seed{job.seed}-{run.domain}-{job.folder_name(run)}",
         "stage": UNSPLIT if run.domain == GENERAL else BRANCH,
-        "split": job.split,
+        "split": HOLDOUT if job.grid.is_held_out(run) else job.split,
         "non_embedding_params": job.shape.non_embedding_params,
         "flops_per_token": job.shape.flops_per_token,
         "train_domain": run.domain,
-        "unique_pretrain_tokens": min(row["pretrain_tokens"], unique[GENERAL]),
+        "unique_pretrain_tokens": job.base_tokens
+        + min(job.tokens(run.pretrain_steps), unique[GENERAL]),
         "unique_specialize_tokens": min(row["specialize_tokens"], unique[run.domain]),
         "trunk": f"{job.size}-seed{job.seed}-D{row['pretrain_tokens']}",
     }

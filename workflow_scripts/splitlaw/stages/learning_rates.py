@@ -126,46 +126,48 @@ def near_best_rate(rows: pd.DataFrame) -> pd.DataFrame:
 def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
     """Least squares over all sizes, with best rates and curvatures on powers of N.
 
-    Each size has its own lowest loss. Raises `UserError` for fewer than two sizes or too few runs.
+    Each size has its own lowest loss. One size, that of a base, has no exponent. Raises `UserError`
+    for too few runs.
     """
     rows = near_best_rate(rows)
     sizes, index = np.unique(rows["params"], return_inverse=True)
-    if len(sizes) < 2:
-        raise UserError(
-            "tune_learning_rate.sizes: one size does not determine an exponent; name two or more"
-        )
+    with_exponent = int(len(sizes) > 1)
     rate, loss = np.log(rows["learning_rate"].to_numpy()), rows["loss"].to_numpy()
     params = np.log(rows["params"].to_numpy() / reference_params)
     of_size = [index == number for number in range(len(sizes))]
     # Parameters: a lowest loss per size, best rate and its exponent, curvature.
-    degrees = len(loss) - len(sizes) - 3
+    degrees = len(loss) - len(sizes) - 2 - with_exponent
     if degrees < 1:
         raise UserError(
             f"tune_learning_rate.rates: only {len(loss)} runs are near the best rate of their "
-            f"size, and {len(sizes) + 4} are required; give more rates, each twice the one before"
+            f"size, and {len(sizes) + 3 + with_exponent} are required; give more rates, each twice "
+            "the one before"
         )
     # The exponent of the curvature; two sizes alone would fit it to their noise.
     with_slope = int(len(sizes) > 2 and degrees > MIN_DEGREES_OF_FREEDOM)
 
     def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
-        level, exponent, curvature = point[:3]
-        slope = point[3] if with_slope else 0.0
+        level, curvature, *more = point[: 2 + with_exponent + with_slope]
+        exponent = more[0] if with_exponent else 0.0
+        slope = more[-1] if with_slope else 0.0
         off = rate - level - exponent * params
-        return loss - point[3 + with_slope + index] - np.exp(curvature + slope * params) * off**2
+        lowest_of = point[2 + with_exponent + with_slope + index]
+        return loss - lowest_of - np.exp(curvature + slope * params) * off**2
 
     lowest = [loss[one].min() for one in of_size]
     middle = np.mean([rate[one][loss[one].argmin()] for one in of_size])
-    start = np.array([middle, -0.5, np.log(0.05), *[0.0] * with_slope, *lowest])
+    more = [-0.5] * with_exponent + [0.0] * with_slope
+    start = np.array([middle, np.log(0.05), *more, *lowest])
     found = least_squares(residuals, start)
     variance = 2 * found.cost / (degrees - with_slope)
     errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * variance)
     return Rule(
         learning_rate=float(np.exp(found.x[0])),
         reference_params=reference_params,
-        exponent=float(found.x[1]),
+        exponent=float(found.x[2]) if with_exponent else 0.0,
         learning_rate_error=float(errors[0]),
-        exponent_error=float(errors[1]),
-        curvature=float(np.exp(found.x[2])),
+        exponent_error=float(errors[2]) if with_exponent else 0.0,
+        curvature=float(np.exp(found.x[1])),
         curvature_exponent=float(found.x[3]) if with_slope else 0.0,
         curvature_exponent_error=float(errors[3]) if with_slope else 0.0,
     )

@@ -11,6 +11,7 @@ from splitlaw.common.files import read_json
 from splitlaw.common.markdown import markdown_table
 from splitlaw.experiment.columns import LOSS_COLUMNS
 from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.shape import BaseShape
 
 if TYPE_CHECKING:
     from splitlaw.stages.grid import Job
@@ -73,10 +74,13 @@ def model_card(
 
 def _summary(job: Job, recipe: RecipeTokens, run: Run) -> str:
     shape, tokens = job.shape, job.tokens(run.total)
+    existing = isinstance(shape, BaseShape)
+    kind = f"{shape.architecture} " if isinstance(shape, BaseShape) else "Llama "
+    start = "an existing model" if existing else "random weights"
     return (
-        f"A Llama of {shape.params:,} parameters ({shape.non_embedding_params:,} without the "
+        f"A {kind}of {shape.params:,} parameters ({shape.non_embedding_params:,} without the "
         f"embedding), {shape.layers} layers of width {shape.width} and a context of "
-        f"{shape.context} tokens. Trained by splitlaw from random weights on {tokens:,} tokens "
+        f"{shape.context} tokens. Trained by splitlaw from {start} on {tokens:,} tokens "
         f"with {tokens * shape.flops_per_token:.3g} FLOPs; all models of the strategy take "
         f"{job.tokens(recipe.steps) * shape.flops_per_token:.3g} FLOPs."
     )
@@ -114,14 +118,18 @@ def _streams_table(job: Job, recipe: RecipeTokens, run: Run) -> str:
     """The training text, in order unless mixed: domain, tokens, share of its text, sources."""
     order = "text, all mixed" if recipe.mixture else "text, in training order"
     head = [order, "tokens", "share of available text", "sources, by bytes"]
-    steps = {GENERAL: run.pretrain_steps, run.domain: run.specialize_steps or run.pretrain_steps}
+    general, branch = job.tokens(run.pretrain_steps), job.tokens(run.specialize_steps)
+    replayed = round(run.replay * branch)
+    amounts = [(GENERAL, general, ""), (run.domain, branch - replayed, "")]
+    amounts += [(GENERAL, replayed, ", mixed with the text above")] if replayed else []
+    if recipe.mixture:
+        amounts = [(domain, job.tokens(steps), "") for domain, steps in recipe.mixture.items()]
     rows = []
-    for domain, count in (recipe.mixture or steps).items():
-        if count:
-            tokens = job.tokens(count)
+    for domain, tokens, how in amounts:
+        if tokens:
             available = read_json(job.sidecar(domain))["splits"]["train"]["tokens"]
             share = f"{tokens / available:.0%}"
-            rows.append([domain, f"{tokens:,}", share, _sources(job, domain)])
+            rows.append([domain + how, f"{tokens:,}", share, _sources(job, domain)])
     return "\n".join(markdown_table(head, rows))
 
 

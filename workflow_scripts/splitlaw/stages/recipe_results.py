@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from splitlaw.common.statistics import NORMAL_90
-from splitlaw.experiment.strategies import JOINT, NAMES, OPTIMAL, PROSE
+from splitlaw.experiment.strategies import NAMES, OPTIMAL, PROSE, SINGLE
 from splitlaw.laws import FitResult
 from splitlaw.laws.result import interval
 from splitlaw.planner import multipliers_of_gains
@@ -57,6 +57,8 @@ class RecipeResult:
     """Share of the draws in which it is worse than the plan."""
     measured: float | None = None
     """Mean loss of the trained models."""
+    measured_general: float | None = None
+    """Mean loss of the same models on general text."""
     stderr: float | None = None
     """Standard error of `measured` over held-out documents."""
     gain: float | None = None
@@ -182,7 +184,7 @@ def _recipe(
     losses: FinalLosses,
 ) -> RecipeResult:
     strategy, specialize = entry["strategy"], entry["specialize_tokens"]
-    single = strategy == JOINT or not any(specialize.values())
+    single = strategy in SINGLE or not any(specialize.values())
     independent = plan.get("trunk") == "independent" and not single
     pretrain = (len(specialize) if independent else 1) * entry["pretrain_tokens"]
     total = pretrain + sum(specialize.values())

@@ -1,13 +1,13 @@
 """An existing tokenizer, which `tokenizer.path` names: a folder, a file, or a name on the Hub."""
 
 import hashlib
-import json
 import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.tokenizer_file import count_tokens
 from splitlaw.corpus.sources.saved_tokenizer import local_tokenizer, open_tokenizer
 from splitlaw.experiment.settings import TokenizerConfig
 
@@ -106,16 +106,12 @@ def _folded(text: str) -> str:
 
 
 def _tokens_of(file: Path, config: TokenizerConfig) -> int:
-    """Number of tokens of a `tokenizer.json`: its largest id, and one."""
+    """Number of tokens of a `tokenizer.json`."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        vocabulary = content["model"]["vocab"]
-        last = max(vocabulary.values()) if isinstance(vocabulary, dict) else len(vocabulary) - 1
-        return 1 + max([last, *(token["id"] for token in content.get("added_tokens", []))])
-    except (OSError, ValueError, KeyError, TypeError) as cause:
+        return count_tokens(file)
+    except ValueError as cause:
         raise UserError(
-            f"tokenizer.path {config.path}: {file.name} cannot be read as a tokenizer "
-            f"({type(cause).__name__}: {cause}); save the tokenizer again"
+            f"tokenizer.path {config.path}: {cause}; save the tokenizer again"
         ) from None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json
@@ -134,7 +134,7 @@ def _document_windows(
 
 
 @torch.no_grad()
-def evaluate(model: LlamaForCausalLM, windows: Windows, *, batch: int = 64) -> DocumentLosses:
+def evaluate(model: PreTrainedModel, windows: Windows, *, batch: int = 64) -> DocumentLosses:
     """Losses of `model` on every document, in float32; `batch` is in windows."""
     device = next(model.parameters()).device
     nats = np.zeros(len(windows.tokens))

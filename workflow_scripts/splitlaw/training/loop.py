@@ -21,7 +21,7 @@ from splitlaw.common.progress import Progress
 from splitlaw.experiment.lineage import Lineage, cut_at, last_segment_start, last_stream_start
 from splitlaw.experiment.schedule import learning_rate_factor
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
-from splitlaw.experiment.shape import Shape
+from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.training.launcher import batch_slice
 from splitlaw.training.log import LOG_EVERY, record_steps
 from splitlaw.training.microbatch import GradientAccumulator
@@ -52,7 +52,7 @@ class Usage:
 class Trainer:
     """One model in memory that is brought to the end of one lineage after another."""
 
-    shape: Shape
+    shape: Shape | BaseShape
     config: TrainingConfig
     seed: int
     """Determines initial weights and the order of the data."""

@@ -19,7 +19,7 @@ from splitlaw.training.device_errors import check_gpu
 from splitlaw.training.gpus import given_gpus
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
+    from transformers import PreTrainedModel
 
 T = TypeVar("T")
 
@@ -137,7 +137,7 @@ def join_world(device: torch.device) -> World:
 
 
 def shard_model(
-    model: LlamaForCausalLM, world: World, *, shard: bool, compile: bool
+    model: PreTrainedModel, world: World, *, shard: bool, compile: bool
 ) -> torch.nn.Module:
     """The module to call in training: the model itself, replicated (DDP), or sharded (FSDP2).
 
@@ -149,12 +149,17 @@ def shard_model(
         devices = [world.device] if world.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True)
     mesh = init_device_mesh(world.device.type, (world.size,))
-    for layer in model.model.layers:
+    for layer in blocks_of(model):
         if compile:
             layer.compile()
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     return model
+
+
+def blocks_of(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """The transformer blocks of a causal model: the outermost list of its modules."""
+    return next(part for part in model.modules() if isinstance(part, torch.nn.ModuleList))
 
 
 def set_gradient_sync(module: torch.nn.Module, enabled: bool) -> None:

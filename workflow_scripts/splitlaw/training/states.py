@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ from splitlaw.common.files import atomic_path, canonical_json, digest
 from splitlaw.common.progress import Progress
 from splitlaw.experiment.lineage import Lineage, Segment, cut_at, trained_steps
 from splitlaw.experiment.settings import TrainingConfig
-from splitlaw.experiment.shape import Shape
+from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.training.processes import World, gather_full, shard_like
 from splitlaw.training.stream import fingerprint, mixture_digest
 
@@ -149,7 +149,7 @@ class Store:
 
 def open_store(
     folder: Path,
-    shape: Shape,
+    shape: Shape | BaseShape,
     config: TrainingConfig,
     seed: int,
     sidecars: Mapping[str, Path],
@@ -160,7 +160,7 @@ def open_store(
     `mixtures` are the weights of streams that mix several domains, by the name of the stream.
     """
     # The keys are part of the digest, so they are never renamed.
-    identity = digest({"shape": asdict(shape), "recipe": config.model_dump(), "seed": seed})
+    identity = digest({"shape": shape.identity, "recipe": config.model_dump(), "seed": seed})
     data = {domain: fingerprint(sidecar) for domain, sidecar in sidecars.items()}
     data |= {name: mixture_digest(weights, data) for name, weights in mixtures.items()}
     return Store(root=folder / identity, identity=identity, data=data)

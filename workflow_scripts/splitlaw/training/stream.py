@@ -14,7 +14,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.common.files import digest, read_json
 from splitlaw.experiment.lineage import GENERAL, Lineage, last_stream_start
 from splitlaw.experiment.settings import TrainingConfig
-from splitlaw.experiment.shape import Shape
+from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.tokens import open_tokens
 
 
@@ -200,7 +200,7 @@ class Streams:
             )
 
 
-def windows_of_batch(config: TrainingConfig, shape: Shape) -> int:
+def windows_of_batch(config: TrainingConfig, shape: Shape | BaseShape) -> int:
     """Number of windows in a batch; raises `UserError` if it is not whole."""
     windows, remainder = divmod(config.batch_tokens, shape.context)
     if remainder:

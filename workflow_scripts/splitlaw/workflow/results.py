@@ -31,6 +31,7 @@ def identity(config: ExperimentConfig) -> dict[str, Any]:
             "domains": corpus["domains"],
         },
         **config.as_written("sizes", "tokenizer", "model", "training"),
+        **({"base": config.base.model.digest} if config.base and config.base.model else {}),
     }
 
 

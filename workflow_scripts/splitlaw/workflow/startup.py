@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from splitlaw.common.errors import exit_status
 from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.experiment.base import load_config
-from splitlaw.experiment.config import REQUIRED, ExperimentConfig
+from splitlaw.experiment.config import ExperimentConfig, is_complete
 from splitlaw.scheduling import slurm
 from splitlaw.tokens.existing import check_tokenizer
 from splitlaw.workflow import late_stages, manifest, results, session
@@ -54,7 +54,7 @@ def read_experiment(
         if Path(file).is_file():
             load_config(file)  # refuses a key that is given twice; Snakemake takes the last
     own = {key: value for key, value in overrides.items() if key != "text"}
-    if all(key in own for key in REQUIRED):
+    if is_complete(own):
         config.clear()
         config.update(own)
     elif DEFAULT not in files:
@@ -62,7 +62,8 @@ def read_experiment(
     experiment = ExperimentConfig.read(config, where=" with ".join(files))
     if not only_keys:
         check_sources_exist(experiment.corpus)
-        check_tokenizer(experiment.tokenizer)
+        if experiment.base is None:  # that of a base is checked with the base
+            check_tokenizer(experiment.tokenizer)
         late_stages.check_named(experiment)
     return experiment
 

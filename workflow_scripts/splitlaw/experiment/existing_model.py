@@ -1,0 +1,221 @@
+"""A model that exists: the base of an experiment, read from the files of its folder.
+
+Only `config.json`, the headers of the safetensors files and `tokenizer.json` are read, so that a
+configuration is checked and its FLOPs are counted in milliseconds. `training.model` compares the
+counts with those of the built model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from splitlaw.common.errors import UserError
+from splitlaw.common.tokenizer_file import count_tokens
+
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+"""Files of a model on the Hub that are downloaded: weights in other formats are not opened."""
+SAMPLES, SAMPLE_BYTES = 16, 65_536
+"""Parts of a file that its digest is computed from. Training changes nearly every weight, so that
+they differ between any two models, and files of many gigabytes are read at once."""
+ARCHITECTURE = "config.json"
+ADAPTER = "adapter_config.json"
+HEAD_NAMES = ("lm_head", "embed_out", "output")
+"""Beginnings of the names of the head's matrix."""
+POSITIONS = ("wpe.", "embed_positions.", "position_embeddings.")
+"""Parts of the names of learned position embeddings, which are looked up."""
+BUFFERS = ("attn.masked_bias", "attention.masked_bias", "rotary_emb.inv_freq")
+MASKS = (".attn.bias", ".attention.bias")
+"""Names of tensors in files of earlier versions of `transformers` that are no parameters. A bias of
+one dimension with such a name is a parameter, a mask has four."""
+
+KEYS = {
+    "vocabulary": ("vocab_size",),
+    "width": ("hidden_size", "n_embd", "d_model"),
+    "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
+    "heads": ("num_attention_heads", "n_head", "n_heads"),
+}
+"""Names that architectures have for the dimensions of a model."""
+INTERMEDIATE = ("intermediate_size", "n_inner", "ffn_dim")
+CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+
+
+def find_folder(path: str, revision: str | None = None) -> Path:
+    """The folder of a model: `path` itself, or where a model of the Hub is stored.
+
+    A model of the Hub that is not stored yet is downloaded. Raises `UserError` where there is none.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if path.startswith(("/", ".", "~")) or path.count("/") > 1 or folder.exists():
+        raise _error(path, "no such folder", "correct the path")
+    from huggingface_hub import snapshot_download  # not in the dependencies of a plain install
+
+    for stored in (True, False):
+        try:
+            found = snapshot_download(
+                path, revision=revision, allow_patterns=list(FILES), local_files_only=stored
+            )
+            return Path(found)
+        except Exception as cause:  # the library raises errors of many types without a network
+            reason = str(cause).strip().splitlines()[0].rstrip(".")
+    raise _error(
+        path,
+        f"no such folder, and the Hub gives no such model ({reason})",
+        "give a folder with config.json and safetensors files",
+    )
+
+
+def read_model(path: str, revision: str | None = None) -> dict[str, Any]:
+    """The counts and the dimensions of a base, as the section `base.model` has them.
+
+    Raises `UserError` in one line for a folder from which no model can be trained.
+    """
+    folder = find_folder(path, revision)
+    architecture = _architecture(folder, path)
+    tensors = {name: shape for file in _weights(folder, path) for name, shape in _tensors(file)}
+    size = {key: _value(architecture, names, path) for key, names in KEYS.items()}
+    width = size["width"]
+    table = [size["vocabulary"], width]
+    places = {name: shape for name, shape in tensors.items() if any(p in name for p in POSITIONS)}
+    tables = [name for name, shape in tensors.items() if shape == table and name not in places]
+    if not tables:
+        raise _error(
+            path,
+            f"no tensor has {table[0]} rows of {width}, which config.json gives the embedding",
+            "save model and configuration together",
+        )
+    head = [name for name in tables if name.startswith(HEAD_NAMES)]
+    tied = len(tables) == 1 or bool(architecture.get("tie_word_embeddings"))
+    if tied:
+        for name in head if len(tables) > 1 else ():
+            del tensors[name]
+    params = sum(map(prod, tensors.values()))
+    embeddings = prod(table) * (1 if tied else 2) + sum(map(prod, places.values()))
+    _check_tokenizer(folder, path, rows=table[0])
+    return {
+        "folder": str(folder),
+        "digest": _digest(folder),
+        "architecture": (architecture.get("architectures") or ["?"])[0],
+        **size,
+        "intermediate": _first(architecture, INTERMEDIATE) or 4 * width,
+        "longest_context": _first(architecture, CONTEXT),
+        "params": params,
+        "non_embedding_params": params - embeddings,
+    }
+
+
+def _architecture(folder: Path, path: str) -> dict[str, Any]:
+    """The content of config.json, where it is that of a model which can be opened."""
+    if (folder / ADAPTER).exists():
+        raise _error(
+            path,
+            "is an adapter (LoRA), not a model",
+            "merge it into its model, with merge_and_unload of peft, and save the result",
+        )
+    if not (folder / ARCHITECTURE).exists():
+        raise _error(path, f"has no {ARCHITECTURE}", "save the model with save_pretrained")
+    try:
+        content: dict[str, Any] = json.loads((folder / ARCHITECTURE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        problem = f"{ARCHITECTURE} cannot be read ({cause})"
+        raise _error(path, problem, "save the model again") from None
+    if "auto_map" in content:
+        raise _error(
+            path,
+            f"requires code of its own (auto_map in {ARCHITECTURE}), which is never run",
+            "save it as an architecture of transformers",
+        )
+    return content
+
+
+def _weights(folder: Path, path: str) -> list[Path]:
+    """The safetensors files of a folder: one, or all that its index names."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        files = [folder / name for name in names]
+    else:
+        files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        problem, remedy = "has no safetensors file", "save the model with save_pretrained"
+        raise _error(path, problem, f"{remedy}; other formats can run code and are not opened")
+    for file in files:
+        if not file.exists():
+            raise _error(path, f"{file.name} is missing, which its index names", "copy it too")
+    return files
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """The header of a safetensors file: names, types and shapes of its tensors."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            content: dict[str, Any] = json.loads(stream.read(length))
+            return content
+    except (OSError, ValueError, MemoryError, OverflowError) as cause:
+        raise UserError(f"{file}: is no safetensors file ({cause}); save the model again") from None
+
+
+def _tensors(file: Path) -> Iterator[tuple[str, list[int]]]:
+    """Names and shapes of the parameters in a safetensors file."""
+    for name, about in _header(file).items():
+        if name == "__metadata__" or name.endswith(BUFFERS):
+            continue
+        if name.endswith(MASKS) and len(about["shape"]) > 1:
+            continue
+        yield name, about["shape"]
+
+
+def _digest(folder: Path) -> str:
+    """Identifies the weights and the architecture; the same for a copy of the folder."""
+    total = hashlib.sha256()
+    for file in [folder / ARCHITECTURE, *sorted(folder.glob("*.safetensors"))]:
+        length = file.stat().st_size
+        total.update(f"{file.name} {length}".encode())
+        with file.open("rb") as stream:
+            for number in range(SAMPLES):
+                stream.seek(number * max(0, length - SAMPLE_BYTES) // (SAMPLES - 1))
+                total.update(stream.read(SAMPLE_BYTES))
+    return total.hexdigest()[:16]
+
+
+def _check_tokenizer(folder: Path, path: str, *, rows: int) -> None:
+    """Refuse a tokenizer with ids beyond the embedding of the model."""
+    file = folder / "tokenizer.json"
+    if not file.exists():
+        return  # of another format; it is checked when it is copied
+    try:
+        tokens = count_tokens(file)
+    except ValueError as cause:
+        raise _error(path, str(cause), "save the tokenizer again") from None
+    if tokens > rows:
+        raise _error(
+            path,
+            f"its tokenizer has {tokens} tokens, and its embedding {rows} rows",
+            "give the tokenizer that the model was trained with",
+        )
+
+
+def _value(architecture: Mapping[str, Any], names: tuple[str, ...], path: str) -> int:
+    found = _first(architecture, names)
+    if found is None:
+        raise _error(
+            path,
+            f"{ARCHITECTURE} has no {' or '.join(names)}",
+            "give a causal language model, saved with save_pretrained",
+        )
+    return found
+
+
+def _first(architecture: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((architecture[name] for name in names if architecture.get(name)), None)
+
+
+def _error(path: str, problem: str, remedy: str) -> UserError:
+    return UserError(f"base.path {path}: {problem}; {remedy}")
