@@ -26,13 +26,14 @@ import pandas as pd
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "workflow_scripts"
 CORPUS = {
-    "general": {"sources": [{"package": "bbc_news"}]},
+    "general": {"sources": [{"package": "bbc_news", "max_documents": 1000}]},
     "domains": {
-        "law": {"sources": [{"package": "licenses"}]},
-        "medicine": {"sources": [{"package": "human_phenotypes"}]},
+        "law": {"sources": [{"package": "licenses", "max_documents": 300}]},
+        "medicine": {"sources": [{"package": "human_phenotypes", "max_documents": 4000}]},
     },
     "cleaning": {"benchmarks": []},
 }
+TOKENIZER = json.dumps({"vocabulary": 1024})
 STAGES = ("prepare_corpus", "train_tokenizer", "tokenize")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 SPAN = (0.2, 0.9)
@@ -50,7 +51,7 @@ class Preparation:
         corpus, tokenizer = self.folder / "corpus", self.folder / "tokenizer"
         options = {
             "prepare_corpus": ["--config", json.dumps(CORPUS), "--out", corpus],
-            "train_tokenizer": ["--config", "{}", "--corpus", corpus, "--out", tokenizer],
+            "train_tokenizer": ["--config", TOKENIZER, "--corpus", corpus, "--out", tokenizer],
             "tokenize": ["--corpus", corpus, "--tokenizer", tokenizer, "--domain", "medicine",
                          "--out", self.folder / "tokens"],
         }[stage]  # fmt: skip

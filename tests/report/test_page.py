@@ -16,6 +16,7 @@ from splitlaw.report import (
     figures_final,
     figures_law,
     figures_plan,
+    figures_tasks,
     style,
     tables_experiment,
 )
@@ -172,21 +173,25 @@ def test_a_table_written_by_hand(tmp_path):
 
 
 def test_benchmarks_are_shown(results):
-    rows = [
-        (s, y, "w56", 1, 0, t, "acc", 0.25 + 0.01 * i, 0.02, 500, 0.25)
-        for i, (s, y, t) in enumerate(
-            (s, y, t)
-            for s, y in (("optimal", "routed"), ("no_split", "single"))
-            for t in ("arc_easy", "sciq")
-        )
-    ]
+    systems = {"optimal": "routed", "half": "routed", "joint": "single", "no_split": "single"}
+    rows = []
+    for i, (strategy, system) in enumerate(systems.items()):
+        about = (strategy, system, "w56", 1, 0)
+        for j, task in enumerate(("arc_easy", "sciq", "all_tasks")):
+            rows.append((*about, task, "acc", 0.25 + 0.01 * (i + j), 0.02, 500, 0.25))
+            rows.append((*about, task, "bits_per_byte", 2 + 0.1 * i, 0.02, 500, np.nan))
+        rows.append((*about, "all_domains", "loss", 3.2 + 0.1 * i, 0.02, 500, np.nan))
     names = "strategy system size budget seed task metric value stderr n chance".split()
     pd.DataFrame(rows, columns=names).to_csv(results / "benchmarks.csv", index=False)
     text = without_figures(results)
     assert "sciq" in text
     assert "0.260\u00a0±\u00a00.020" in text
+    assert "Tasks against held-out loss" in text
+    assert "the error on a left-out size requires `splitlaw run compare`" in text
     style.set_theme()
-    assert figures_final.benchmarks(read_inputs(results)) is not None
+    inputs = read_inputs(results)
+    assert figures_final.benchmarks(inputs) is not None
+    assert figures_tasks.loss_to_task(inputs) is not None
 
 
 def test_learning_curves_follow_the_states_back_to_the_first_step(planted):

@@ -46,7 +46,9 @@ def write_report(inputs: Inputs, *, out: Path, figures: Path) -> str:
     style.set_theme()
     drawn = {spec.name: _draw(spec, inputs, recipes, figures) for spec in FIGURES}
     write_text(out, render(page_content(inputs, recipes, drawn)))
-    write_text(out.with_name("loss_to_task.csv"), fit_lines(inputs.scores).to_csv(index=False))
+    if inputs.table is None:
+        lines = fit_lines(inputs.scores)
+        write_text(out.with_name("loss_to_task.csv"), lines.to_csv(index=False))
     if inputs.fit is not None:
         page = out.with_name("plan_page.html")
         write_plan_page(inputs.fit, page, plan=inputs.plan, **_named(inputs))
@@ -91,6 +93,7 @@ def page_content(
     }
     return {
         "name": inputs.name,
+        "of_experiment": inputs.table is None,
         "version": __version__,
         "explorer": explorer(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
         "caution": sentences.caution(inputs),
