@@ -12,8 +12,8 @@ from splitlaw.planner.surface import Surface
 EXACT = 241
 """Shares that are compared at the final split, without interpolation."""
 
-ROUND = 1e-4
-"""Shares of a plan are multiples of this."""
+ROUND = 1e-3
+"""Shares of a plan are multiples of this, as those of training are."""
 
 PENALTY = 1e3
 """Domain loss that an excess of general loss counts as in a search, per nat: more than a domain

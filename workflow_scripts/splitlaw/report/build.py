@@ -17,6 +17,7 @@ from splitlaw.report import (
     tables_experiment,
     tables_law,
     tables_plan,
+    tables_replay,
     tables_tasks,
 )
 from splitlaw.report.figures import FIGURES, FigureSpec
@@ -108,6 +109,8 @@ def page_content(
         "figures": shown,
         "recipes": tables_plan.recipes_table(recipes),
         "multipliers": tables_plan.multipliers_table(recipes),
+        "pareto": tables_replay.pareto_table(inputs),
+        "general_loss": tables_replay.general_table(inputs),
         "seeds": tables_plan.seeds_table(inputs, recipes),
         "domains": tables_plan.domains_table(inputs, recipes),
         "holdout": tables_law.holdout_table(inputs.fit),

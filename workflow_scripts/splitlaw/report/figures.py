@@ -14,6 +14,7 @@ from splitlaw.report import (
     figures_frontier,
     figures_law,
     figures_plan,
+    figures_replay,
     figures_tasks,
 )
 from splitlaw.report.inputs import Inputs
@@ -70,6 +71,12 @@ FIGURES = (
         title="Training tokens of each recipe",
         requires="a plan",
         draw=figures_plan.split,
+    ),
+    FigureSpec(
+        name="pareto",
+        title="Domain loss against general loss",
+        requires="a plan with general loss",
+        draw=_of_inputs(figures_replay.pareto),
     ),
     FigureSpec(
         name="grid_fit",

@@ -61,10 +61,15 @@ def above_plan(fit: FitResult, plan: Json) -> pd.DataFrame:
     return table[np.isfinite(table["loss"])]
 
 
+def has_frontier(plan: Json) -> bool:
+    """Whether general tokens are all that a plan divides: not with a base, nor with replay."""
+    return plan.get("pretrain_tokens_paid", True) and plan.get("replay") is None
+
+
 def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     """The tokens of the plan, and below them the loss against the general fraction."""
     fit, plan = inputs.fit, inputs.plan
-    if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
+    if fit is None or plan is None or not has_frontier(plan):
         return None
     table = frontier_table(fit, plan)
     if table.empty:
@@ -127,7 +132,7 @@ def _ends(inputs: Inputs, best: RecipeResult) -> tuple[float, float]:
 def differences(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     """The loss at each general fraction minus that of the plan."""
     fit, plan = inputs.fit, inputs.plan
-    if fit is None or plan is None or not plan.get("pretrain_tokens_paid", True):
+    if fit is None or plan is None or not has_frontier(plan):
         return None
     figure = Figure(figsize=(style.WIDTH, 2.8))
     _differences(figure.subplots(), inputs, recipes)

@@ -133,7 +133,7 @@ def _with_measured_multipliers(
         if recipe.gain is not None and recipe.predicted is not None:
             reach = NORMAL_90 * (recipe.gain_stderr or 0.0)
             gains[recipe.strategy] = (recipe.gain, recipe.gain - reach, recipe.gain + reach)
-    if not gains:
+    if not gains or plan.get("replay") is not None:
         return list(recipes)
     found = multipliers_of_gains(fit, gains, **plan_options(plan))
     return [replace(r, measured_multiplier=found.get(r.strategy)) for r in recipes]
@@ -163,8 +163,8 @@ def predicted_gains(
 def predicted_means(plan: Json, fit: FitResult, entries: Sequence[Json]) -> tuple[Array, Array]:
     """Mean loss over the planned domains at the plan's size, by the law and by each draw.
 
-    The entries have `pretrain_tokens` and `specialize_tokens` by domain. Arrays `[entries]` and
-    `[draws, entries]`, in nats per token.
+    The entries have `pretrain_tokens` and `specialize_tokens` by domain, and `replay` where general
+    tokens are mixed in. Arrays `[entries]` and `[draws, entries]`, in nats per token.
     """
     shares = plan_weights(plan)
     weights = np.array(list(shares.values()))
@@ -174,7 +174,10 @@ def predicted_means(plan: Json, fit: FitResult, entries: Sequence[Json]) -> tupl
         np.array([[float(entry["specialize_tokens"][d]) for d in shares] for entry in entries]),
         np.array([fit.domains.index(domain) for domain in shares]),
     )
-    return fit.losses(*points) @ weights, fit.drawn_losses(*points) @ weights
+    given = [entry.get("replay") or {} for entry in entries]
+    replay = np.array([[shares_of.get(d, 0.0) for d in shares] for shares_of in given])
+    values, drawn = fit.losses(*points, replay=replay), fit.drawn_losses(*points, replay=replay)
+    return values @ weights, drawn @ weights
 
 
 def _recipe(
