@@ -101,6 +101,7 @@ def test_a_base_that_cannot_be_trained_is_refused_in_one_line(written, model, wo
         ("base", {"pretrain_tokens": "many"}, "base.pretrain_tokens"),
         ("grid", {"replay": [0, 1.5]}, "grid.replay[1] is 1.5; give a number below 1"),
         ("grid", {"holdout_replay": [0.3]}, "grid.holdout_replay has 0.3, but grid.replay has 0"),
+        ("grid", {"replay": [0], "holdout_replay": []}, "final.max_general_loss_rise: the plan"),
         ("final", {"replay": -0.1}, "final.replay: is -0.1; give a number of at least 0 and below"),
         ("final", {"replay": {"law": "x"}}, "final.replay: law has 'x'; give a number"),
         ("final", {"replay": {"lore": 0.1}}, "final.replay names lore; the domains are law, med"),

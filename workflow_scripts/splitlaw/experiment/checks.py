@@ -81,8 +81,13 @@ def check_grid(grid: GridConfig, *, used: Iterable[str]) -> None:
                 )
 
 
-def check_final_replay(final: FinalConfig, domains: Collection[str]) -> None:
-    """Refuse a share of replay for a name that is no domain."""
+def check_final_replay(final: FinalConfig, grid: GridConfig, domains: Collection[str]) -> None:
+    """Refuse a share of replay for a name that is no domain, and a limit without any replay."""
+    if final.max_general_loss_rise is not None and not any(grid.replay):
+        raise ValueError(
+            "final.max_general_loss_rise: the plan keeps it by replay, which the grid has not "
+            "measured; give grid.replay shares above 0"
+        )
     named = final.replay if isinstance(final.replay, Mapping) else {}
     for name in named:
         if name not in domains:

@@ -100,7 +100,7 @@ class RunsConfig(Settings):
         checks.check_size_names("execution.by_size", self.execution.by_size, self.sizes)
         checks.check_grid(self.grid, used=map(self.split_of, self.sizes))
         checks.check_repeat(self.grid)
-        checks.check_final_replay(self.final, self.domain_names)
+        checks.check_final_replay(self.final, self.grid, self.domain_names)
         for size in self.sizes:
             for seed in self.grid.all_seeds:
                 self.grid_of(size, seed)
@@ -112,8 +112,9 @@ class RunsConfig(Settings):
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """The strategies of the final models: others with a base or with replay in the grid."""
-        return REPLAY_STRATEGIES if self.base or any(self.grid.replay) else STRATEGIES
+        """The strategies of the final models: others with a base or a limit on general loss."""
+        limited = self.final.max_general_loss_rise is not None
+        return REPLAY_STRATEGIES if self.base or limited else STRATEGIES
 
     @property
     def final_replay(self) -> dict[str, float]:

@@ -33,7 +33,7 @@ MIXTURE = "mixture"
 REPLAY_BASELINES = (*REPLAY_SHARES, MIXTURE)
 """The strategies that a plan with a base or with replay is compared with."""
 REPLAY_STRATEGIES = (OPTIMAL, *REPLAY_BASELINES)
-"""The strategies of an experiment with a base or with replay, in place of `STRATEGIES`."""
+"""The strategies with a base or with a limit on general loss, in place of `STRATEGIES`."""
 SINGLE = (JOINT, MIXTURE)
 """Strategies with one model that reads all tokens of the plan, shuffled."""
 REPLAYING = (OPTIMAL, TWO_STAGE_90, HALF)
