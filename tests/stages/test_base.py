@@ -1,13 +1,12 @@
 """Runs that continue from a model that exists."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
-from existing_models import ARCHITECTURES, write_base
+from existing_models import ARCHITECTURES, write_base, write_tokenizer
 from planted_tokens import job_of
 from transformers import AutoModelForCausalLM
 
@@ -16,7 +15,7 @@ from splitlaw.experiment.grid import Grid
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.experiment.shape import BaseShape, shape_from
-from splitlaw.stages.final import export_model
+from splitlaw.stages.final import export_model, train_strategy
 from splitlaw.stages.grid import pretrain, specialize
 from splitlaw.training.evaluation import evaluate
 from splitlaw.training.model import build_model
@@ -74,10 +73,49 @@ def test_a_base_trains_resumes_and_exports(job, tokens):
     row = table[(table["domain"] == "law") & (table["pretrain_tokens"] == 1256)]
     assert again == row.set_index("replay")["loss"][0.25]
 
-    shutil.copytree(job.shape.folder, tokens / "tokenizer", ignore=lambda *_: ["config.json"])
-    (tokens / "tokenizer/model.safetensors").unlink()
-    (tokens / "tokenizer/generation_config.json").unlink()
+    (tokens / "tokenizer").mkdir()
+    write_tokenizer(tokens / "tokenizer", tokens=32)
     export_model(job, trainer.model, trainer.states.weights(), tokens / "out")
     exported = AutoModelForCausalLM.from_pretrained(tokens / "out", dtype=torch.float32)
     assert type(exported).__name__ == job.shape.architecture
     assert evaluate(exported, windows["law"]).loss == again
+
+
+PLAN = {
+    "base": {"pretrain_tokens": 1000},
+    "replay": {"law": 0.1, "medicine": 0.0},
+    "trunk": "shared",
+    "law": "additive",
+    "pretrain_tokens": 1000 + 256,
+    "specialize_tokens": {"law": 576, "medicine": 320},
+    "predicted_loss": {"law": [2.9, 2.8, 3.0], "medicine": [3.1, 3.0, 3.2]},
+    "candidates": [],
+    "baselines": [],
+}
+
+
+def test_the_strategies_of_a_base_are_trained_and_measured_on_general_text(tokens):
+    shape = shape_of(write_base(tokens / "model", "llama"))
+    job = replace(job_of(tokens, "final"), size="base", shape=shape, base_tokens=1000)
+    (tokens / "tokenizer").mkdir()
+    write_tokenizer(tokens / "tokenizer", tokens=32)
+    (tokens / "plan.json").write_text(json.dumps(PLAN))
+    tables = {}
+    for strategy in ("optimal", "replay_50", "mixture"):
+        out = tokens / "final/base/1216/seed0" / strategy / "losses.csv"
+        plan = tokens / "plan.json"
+        train_strategy(job, strategy, plan, budget="1216", execution=EXECUTION, out=out)
+        tables[strategy] = pd.read_csv(out).set_index("domain")
+    assert {flops for table in tables.values() for flops in table["flops"]} == {
+        (256 + 640 + 320) * shape.flops_per_token
+    }
+    optimal = tables["optimal"]
+    assert (optimal["pretrain_tokens"] == 1256).all()
+    assert optimal["replay"].to_list() == [0.1, 0.0]
+    assert tables["replay_50"]["specialize_tokens"].to_list() == [320, 160]
+    assert (tables["replay_50"]["general_loss"] < optimal["general_loss"]).all()
+    mixture = tables["mixture"]
+    assert mixture["general_loss"].nunique() == 1, "one model"
+    assert (mixture["pretrain_tokens"] == 1000 + 256 + 64).all()
+    card = (tokens / "final/base/1216/seed0/optimal/law/README.md").read_text()
+    assert "A LlamaForCausalLM of" in card and "from an existing model" in card
