@@ -20,6 +20,9 @@ the last one those of the default trunk."""
 SPECIALIZE = (65536, 196608, 458752)
 HOLDOUT = 983040
 """Tokens of the branches, and of the longest ones, which test the law."""
+WARMUP = SPECIALIZE[0] // 4
+"""Tokens over which the rate rises again. It raises the loss at first, from which the shortest run
+must recover."""
 FACTORS = (0.125, 0.25, 0.5, 1, 2)
 """Rates of the sweep relative to that of a new model; the best rate of a base is often lower."""
 
@@ -68,6 +71,7 @@ def _set_rate(content: CommentedMap, params: int) -> None:
     """The rate of the default rule at the size of the base; a base has no exponent."""
     training = content["training"]
     rate = TrainingConfig(**training).peak_learning_rate(params)
+    training["warmup_tokens"] = WARMUP
     training["learning_rate"] = float(f"{rate:.2g}")
     training["reference_params"] = params
     training["learning_rate_exponent"] = 0.0

@@ -66,6 +66,11 @@ def splits_with_runs(
     """
     if plan["trunk"] != "shared":
         raise UserError("the frontier is measured with a shared trunk; set final.trunk to shared")
+    if plan.get("replay") is not None:
+        raise UserError(
+            "the frontier is measured without a base and without replay; make it with another "
+            "configuration"
+        )
     splits = splits_at(
         fit,
         flops=plan["flops"],
