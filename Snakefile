@@ -22,6 +22,7 @@ include: "rules/report.smk"
 include: "rules/provenance.smk"
 include: "rules/compare.smk"
 include: "rules/frontier.smk"
+include: "rules/delivery.smk"
 include: "rules/new_experiment.smk"
 
 

@@ -12,6 +12,7 @@ LAYERS = [
     {"api", "cli", "__main__"},
     {"workflow"},
     {"report"},
+    {"delivery"},
     {"stages"},
     {"zero_shot"},
     {"training"},

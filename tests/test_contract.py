@@ -23,7 +23,7 @@ SMOKE = Path(__file__).parent / "golden" / "smoke"
 
 RULES = """prepare_corpus train_tokenizer tokenize pretrain specialize evaluate fit_law next_runs
 choose_split train_final benchmark report cost tune_learning_rate seeds compare frontier
-check_provenance new_experiment""".split()
+check_provenance new_experiment delivery""".split()
 
 LOSSES = """run stage split size params non_embedding_params flops_per_token train_domain domain
 pretrain_tokens unique_pretrain_tokens specialize_tokens unique_specialize_tokens trunk seed loss
@@ -35,6 +35,9 @@ predicted_loss loss loss_stderr bits_per_byte replay general_loss""".split()
 COST = "stage size runs tokens flops tokens_independent flops_independent".split()
 
 BENCHMARKS = "strategy system size budget seed task metric value stderr n chance".split()
+
+DELIVERY = """system strategy size budget seed domain loss loss_stderr bits_per_byte params_stored
+params_active tokens_per_second generated_per_second memory_mb""".split()
 
 NEXT_RUNS = """batch size params seed domain pretrain_tokens specialize_tokens flops
 expected_regret_before expected_regret_after""".split()
@@ -121,6 +124,7 @@ def test_columns():
     assert list(columns.COMPARISON) == COMPARISON
     assert columns.REPLAY == ["replay", "replay_tokens"]
     assert list(columns.COST) == COST
+    assert list(columns.DELIVERY) == DELIVERY
     assert list(columns.BENCHMARKS) == BENCHMARKS
     with (SMOKE / "losses.csv").open(newline="") as stream:
         assert next(csv.reader(stream)) == LOSSES
@@ -209,6 +213,7 @@ def test_commands():
     words = [sys.executable, "-m", "splitlaw", "--help"]
     done = subprocess.run(words, cwd=SCRIPTS, capture_output=True, text=True, check=True)
     names = set(RULES) - {"seeds"} | {"run", "resume", "status", "predict_loss"}
+    names |= {"export", "chat", "serve"}
     assert not [name for name in names if not re.search(rf"\b{name}\b", done.stdout)]
 
 

@@ -85,6 +85,7 @@ def test_the_law_and_the_plan_require_only_the_base(part):
         ("tokens", ["corpus"]),
         ("training", ["train", "track"]),
         ("zero_shot", ["benchmark"]),
+        ("delivery", ["benchmark", "serve"]),
         ("report", ["report"]),
         ("workflow", ["workflow"]),
     ],

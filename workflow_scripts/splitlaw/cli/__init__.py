@@ -47,6 +47,12 @@ COMMANDS = {
         "next_runs": "choose the runs that would improve a plan most for their cost",
         "predict_loss": "predict losses at given points",
     },
+    "delivery": {
+        "export": "write final models as one folder: routed, averaged, or as experts",
+        "delivery": "compare all ways to use the final models",
+        "chat": "continue the lines that are typed",
+        "serve": "answer requests of the OpenAI interface",
+    },
     "project": {
         "new_experiment": "write a configuration for a folder of text",
         "cost": "forecast tokens, FLOPs and time of an experiment",

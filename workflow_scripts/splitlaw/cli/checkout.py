@@ -20,3 +20,9 @@ def find_checkout(start: Path | None = None) -> Path:
         f"{here}: no checkout of splitlaw here or in a folder above; clone the repository and run "
         "this command inside it"
     )
+
+
+def tasks_folder() -> Path:
+    """The folder of task files: that of the current folder, or of the checkout."""
+    here = Path("tasks")
+    return here if here.is_dir() else find_checkout() / here

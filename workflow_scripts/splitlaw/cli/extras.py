@@ -17,6 +17,7 @@ EXTRAS = {
     "benchmark": ("datasets", "lm_eval"),
     "track": ("tensorboard", "wandb"),
     "report": ("jinja2", "markupsafe", "matplotlib", "seaborn"),
+    "serve": ("starlette", "uvicorn"),
     "workflow": ("psutil", "pydantic", "rich", "ruamel", "snakemake", "yaml"),
 }
 """Packages by their import names; each is listed once, by the extra that is advised."""

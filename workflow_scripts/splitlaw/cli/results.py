@@ -143,6 +143,7 @@ def add_benchmark(parser: ArgumentParser) -> None:
 
 def run_benchmark(args: Namespace) -> None:
     """Evaluate the final models as systems: zero-shot tasks through lm-eval, held-out losses."""
+    from splitlaw.cli.checkout import tasks_folder
     from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.zero_shot.run import BenchmarkConfig, benchmark
 
@@ -152,18 +153,10 @@ def run_benchmark(args: Namespace) -> None:
         results=args.results,
         router=args.router or args.results / "corpus" / "router",
         items=args.items,
-        tasks=args.tasks or _tasks_folder(),
+        tasks=args.tasks or tasks_folder(),
         out=args.out,
         execution=ExecutionConfig.load(args.execution, option="--execution"),
     )
-
-
-def _tasks_folder() -> Path:
-    """The folder of task files: that of the current folder, or of the checkout."""
-    from splitlaw.cli.checkout import find_checkout
-
-    here = Path("tasks")
-    return here if here.is_dir() else find_checkout() / here
 
 
 def add_compare(parser: ArgumentParser) -> None:

@@ -50,6 +50,15 @@ slope_high residual left_out left_out_models left_out_error left_out_bias left_o
 """`loss_to_task.csv`: one row per task and metric, a line in the held-out loss.
 
 `left_out`: the size with the lowest losses, predicted by the line through the other sizes."""
+DELIVERY = (
+    "system strategy size budget seed domain".split()
+    + LOSS_COLUMNS
+    + "params_stored params_active tokens_per_second generated_per_second memory_mb".split()
+)
+"""`delivery/comparison.csv`: one row per system and domain.
+
+`domain` is also `mixed`, for documents of two domains, and `all_tasks`, for the mean over the
+zero-shot tasks, which has bits per byte only."""
 LEARNING_RATES = "size params learning_rate tokens loss loss_stderr".split()
 """`rates.csv`: one row per size and peak learning rate."""
 TRAIN_LOG = "step tokens domain learning_rate loss gradient_norm".split()

@@ -124,5 +124,6 @@ def page_content(
         "rounds": tables_experiment.rounds_table(inputs),
         "benchmarks": tables_experiment.benchmarks_table(inputs),
         "loss_to_task": tables_tasks.loss_to_task_table(inputs),
+        "delivery": tables_experiment.delivery_table(inputs),
         "provenance": tables_experiment.provenance_table(inputs),
     }

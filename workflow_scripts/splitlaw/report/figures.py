@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from splitlaw.report import (
     figures_coverage,
+    figures_delivery,
     figures_final,
     figures_frontier,
     figures_law,
@@ -125,5 +126,11 @@ FIGURES = (
         title="Zero-shot tasks against held-out loss",
         requires="benchmarks.csv",
         draw=_of_inputs(figures_tasks.loss_to_task),
+    ),
+    FigureSpec(
+        name="delivery",
+        title="Loss against active parameters",
+        requires="delivery/comparison.csv",
+        draw=_of_inputs(figures_delivery.delivery),
     ),
 )

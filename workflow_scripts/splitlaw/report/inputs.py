@@ -28,6 +28,7 @@ FILES = {
     "cost": ("cost.csv", "splitlaw run evaluate"),
     "benchmarks": ("benchmarks.csv", "splitlaw run benchmark"),
     "benchmark_gains": ("benchmark_gains.csv", "splitlaw run benchmark"),
+    "delivery": ("delivery/comparison.csv", "splitlaw run delivery"),
 }
 """File of each part within the results, and the command that makes it."""
 
@@ -71,6 +72,8 @@ class Inputs:
     """`benchmark_gains.csv`."""
     rounds: tuple[Round, ...] = ()
     """The rounds of an adaptive grid."""
+    delivery: pd.DataFrame | None = None
+    """`delivery/comparison.csv`."""
     cards: Mapping[str, Json] = field(default_factory=dict)
     """Corpus cards by domain."""
     tokens: Mapping[str, Json] = field(default_factory=dict)
@@ -184,7 +187,7 @@ def read_inputs(folder: Path) -> Inputs:
         raise UserError(
             f"{folder}: has neither losses.csv nor law/fit.json; name the results of an experiment"
         )
-    names = ("losses", "comparison", "cost", "benchmarks", "benchmark_gains")
+    names = ("losses", "comparison", "cost", "benchmarks", "benchmark_gains", "delivery")
     tables = {name: _read_table(paths[name], name) for name in names}
     seeds = _read_table(folder / SEEDS, "comparison")
     tables["comparison"] = with_more_seeds(tables["comparison"], seeds)
@@ -235,6 +238,7 @@ COLUMNS = {
     "cost": ("stage", "size", "tokens", "tokens_independent"),
     "benchmarks": ("strategy", "system", "task", "metric", "value"),
     "benchmark_gains": ("strategy", "system", "against", "task", "metric", "stderr"),
+    "delivery": ("system", "domain", "loss", "params_stored", "params_active"),
 }
 """Columns that a report requires."""
 

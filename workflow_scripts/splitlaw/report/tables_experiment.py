@@ -116,6 +116,40 @@ def benchmarks_table(inputs: Inputs) -> Table | None:
     )
 
 
+def delivery_table(inputs: Inputs) -> Table | None:
+    """Losses, parameters, speed and memory of every way to use the final models."""
+    table = inputs.delivery
+    if table is None:
+        return None
+    kinds = list(dict.fromkeys(table.loc[table["loss"].notna(), "domain"]))
+    rows = []
+    for system, part in table.groupby("system", sort=False):
+        by_kind = part.set_index("domain")
+        first = part.iloc[0]
+        rows.append(
+            [
+                str(system).replace("_", " "),
+                *(loss(by_kind.loc[kind, "loss"]) for kind in kinds),
+                count(first["params_stored"]),
+                count(first["params_active"]),
+                count(first["tokens_per_second"]),
+                count(first["generated_per_second"]),
+                f"{first['memory_mb']:.1f}",
+            ]
+        )
+    head = ["System", *kinds, "Parameters stored", "Parameters active", "Tokens/s, scored"]
+    note = (
+        "Losses in nats per token. Active: mean over the tokens of the parameters that a token "
+        "uses. Speeds are those of the machine and device that measured them."
+    )
+    return Table(
+        title="Ways to use the final models",
+        head=[*head, "Tokens/s, generated", "MB"],
+        rows=rows,
+        note=note,
+    )
+
+
 def provenance_table(inputs: Inputs) -> Table:
     """Files, code and versions that the page was made from."""
     files = [inputs.folder / file for file, _ in FILES.values()]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from splitlaw.stages.grid import Job
     from splitlaw.stages.recipe_tokens import RecipeTokens
 
-_HEADER = """\
+HEADER = """\
 ---
 library_name: transformers
 pipeline_tag: text-generation
@@ -56,7 +56,7 @@ def model_card(
     """
     domain = GENERAL if recipe.mixture else run.domain
     sections = [
-        f"{_HEADER}\n# {domain}, strategy {recipe.strategy}, size {job.size}, seed {job.seed}",
+        f"{HEADER}\n# {domain}, strategy {recipe.strategy}, size {job.size}, seed {job.seed}",
         _summary(job, recipe, run),
         "## What it was trained on",
         _streams_table(job, recipe, run),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,24 +98,34 @@ def cut_windows(sidecar: Path, *, context: int, limit: int, split: str = "test")
     Raises `UserError` if the split has no text.
     """
     tokens, offsets, sizes = open_documents(sidecar, split)
-    rows: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]] = []
-    counted: list[int] = []
+    documents, counted = [], 0
     for number in range(len(offsets) - 1):
-        if sum(counted) >= limit:
+        if counted >= limit:
             break
-        document = np.asarray(tokens[offsets[number] : offsets[number + 1]], dtype=np.int64)
-        rows += [(*row, number) for row in _document_windows(document, context)]
-        counted.append(len(document) - 1)
-    if not rows:
+        documents.append(np.asarray(tokens[offsets[number] : offsets[number + 1]], dtype=np.int64))
+        counted += len(documents[-1]) - 1
+    if not counted:
         raise UserError(f"{sidecar}: the {split} split has no text; give the domain more documents")
-    inputs = np.stack([row[0] for row in rows])
-    check_ids(inputs, read_json(sidecar)["vocabulary"], sidecar)
+    windows = windows_of(documents, sizes[: len(documents)], context=context)
+    check_ids(windows.inputs, read_json(sidecar)["vocabulary"], sidecar)
+    return windows
+
+
+def windows_of(
+    documents: Sequence[npt.NDArray[np.int64]], sizes: Sequence[int], *, context: int
+) -> Windows:
+    """Windows of documents of token ids, each after an end-of-text token; `sizes` are in bytes."""
+    rows = [
+        (*row, number)
+        for number, document in enumerate(documents)
+        for row in _document_windows(document, context)
+    ]
     return Windows(
-        inputs=inputs,
+        inputs=np.stack([row[0] for row in rows]),
         targets=np.stack([row[1] for row in rows]),
         document=np.array([row[2] for row in rows]),
-        tokens=np.array(counted, dtype=float),
-        bytes=np.asarray(sizes[: len(counted)], dtype=float),
+        tokens=np.array([len(document) - 1 for document in documents], dtype=float),
+        bytes=np.asarray(sizes, dtype=float),
     )
 
 

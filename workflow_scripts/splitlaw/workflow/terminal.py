@@ -66,6 +66,7 @@ FINDINGS = {
     "benchmark": "benchmarks.md",
     "compare": "compare/gains.md",
     "frontier": "logs/frontier.log",
+    "delivery": "logs/delivery.log",
     "tune_learning_rate": "learning_rate/rule.yaml",
     "new_experiment": "logs/new_experiment.log",
     "report": "summary.txt",

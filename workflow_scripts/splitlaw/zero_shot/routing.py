@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import NDArray
+from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
@@ -40,7 +42,13 @@ class Weights:
         """
         if self.router is None:
             return np.ones((len(texts), 1))
-        weights = softmax(_scores(self.router, self.domains, texts) / self.temperature, 1)
+        return self.of_counts(self.router.count(texts))
+
+    def of_counts(self, counts: sparse.csr_matrix) -> Array:
+        """Weights from the counts of the router's words, `[texts, domains]`."""
+        assert self.router is not None, "a single domain has no router"
+        scores = _in_order(self.router, self.domains, self.router.scores_of_counts(counts))
+        weights = softmax(scores / self.temperature, 1)
         kept = np.where(weights < MIN_WEIGHT, 0.0, weights)
         return np.asarray(kept / kept.sum(1, keepdims=True))
 
@@ -77,5 +85,9 @@ def _validation(corpus: Path, domain: str) -> list[str]:
 
 
 def _scores(router: Router, domains: Sequence[str], texts: Sequence[str]) -> Array:
+    return _in_order(router, domains, router.scores(texts))
+
+
+def _in_order(router: Router, domains: Sequence[str], scores: NDArray[np.float32]) -> Array:
     order = [router.domains.index(domain) for domain in domains]
-    return router.scores(texts)[:, order].astype(np.float64)
+    return scores[:, order].astype(np.float64)

@@ -6,6 +6,7 @@ words have the highest likelihood (McCallum and Nigam 1998).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,20 @@ class Router:
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the log-likelihood of each text in each domain, `[texts, domains]`."""
-        counts = count_words([text.encode("utf-8", "replace") for text in texts])
-        return np.asarray(counts @ self.log_likelihood.T)
+        return self.scores_of_counts(self.count(texts))
+
+    def count(self, texts: Sequence[str]) -> sparse.csr_matrix:
+        """Count the hashed words of each text, `float32 [texts, COLUMNS]`."""
+        return count_words([text.encode("utf-8", "replace") for text in texts])
+
+    def scores_of_counts(self, counts: sparse.csr_matrix) -> NDArray[np.float32]:
+        """Return the log-likelihood of each row of counts in each domain, `[rows, domains]`."""
+        return np.asarray(counts @ self._by_word)
+
+    @cached_property
+    def _by_word(self) -> NDArray[np.float32]:
+        """`[COLUMNS, domains]`, contiguous: scipy would otherwise copy it for each product."""
+        return np.ascontiguousarray(self.log_likelihood.T)
 
     def route(self, texts: Sequence[str]) -> list[str]:
         """Return the most likely domain of each text."""

@@ -1,0 +1,140 @@
+"""The final models of a strategy, checked: specialists that can be used together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from splitlaw.common.errors import UserError
+from splitlaw.common.files import read_json, sha256_file
+from splitlaw.common.own_table import read_own_table
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.strategies import NO_SPLIT
+from splitlaw.zero_shot.models import TrainedRecipe, read_recipes
+
+MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+"""Files that every model's folder has."""
+PLACE = "results/EXPERIMENT/final/SIZE/BUDGET/seedSEED/STRATEGY"
+_SHAPE = """model_type vocab_size hidden_size intermediate_size num_hidden_layers
+num_attention_heads num_key_value_heads head_dim max_position_embeddings""".split()
+"""Keys of `config.json` in which models that are used together agree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalFolder:
+    """The specialists of one trained strategy, their general model and their experiment."""
+
+    path: Path
+    """Folder of the strategy."""
+    recipe: TrainedRecipe
+    """Strategy, size, budget, seed, and the folder of the model for each domain."""
+    general: Path
+    """Folder of the model for text of no domain."""
+    results: Path
+    """Folder of the experiment."""
+
+    @property
+    def domains(self) -> list[str]:
+        """The domains in the order of the table of losses."""
+        return list(self.recipe.folders)
+
+    @property
+    def specialists(self) -> list[Path]:
+        """The folder of the model of each domain."""
+        return list(self.recipe.folders.values())
+
+    @property
+    def router(self) -> Path:
+        """The folder of the corpus's router."""
+        return self.results / "corpus" / "router"
+
+    def losses(self) -> pd.DataFrame:
+        """The rows of the strategy in the comparison, by domain."""
+        return read_own_table(self.path / "losses.csv").set_index("domain", drop=False)
+
+    def sidecar(self, domain: str) -> Path:
+        """`tokens.json` of a domain."""
+        return self.results / "tokens" / domain / "tokens.json"
+
+
+def read_final(
+    path: Path, *, general: Path | None = None, results: Path | None = None
+) -> FinalFolder:
+    """Read the final models of a strategy.
+
+    By default, `general` is the unsplit model of the same size, budget and seed, and `results` is
+    the experiment's folder that contains `path`. Raises `UserError` for a folder that is not a
+    strategy's, a strategy with one model for all domains, models of different shapes or tokenizers,
+    and a missing router.
+    """
+    if not (path / "losses.csv").is_file():
+        raise UserError(
+            f"{path}: is not a folder of final models (it has no losses.csv); give the folder of a "
+            f"strategy, {PLACE}"
+        )
+    recipe = read_recipes([path / "losses.csv"])[0]
+    if len(recipe.models) == 1:
+        raise UserError(
+            f"{path}: has one model for all domains, which needs no export; give the folder of a "
+            "strategy with specialists"
+        )
+    unsplit = path.resolve().parent / NO_SPLIT / GENERAL
+    if general is None and not unsplit.is_dir():
+        raise UserError(
+            f"{unsplit}: no such folder; run train_final, or give another general model with "
+            "--general"
+        )
+    final = FinalFolder(
+        path=path,
+        recipe=recipe,
+        general=general or unsplit,
+        results=results or _experiment(path),
+    )
+    check_models([*final.specialists, final.general])
+    if not (final.router / "router.json").is_file():
+        raise UserError(
+            f"{final.router}: has no router; run prepare_corpus, or give the folder of the "
+            "experiment with --results"
+        )
+    return final
+
+
+def _experiment(path: Path) -> Path:
+    """The folder five levels above a strategy's."""
+    parents = path.resolve().parents
+    if len(parents) < 5 or parents[3].name != "final":
+        raise UserError(
+            f"{path}: is not at {PLACE}; give the folder of the experiment with --results"
+        )
+    return parents[4]
+
+
+def check_models(folders: Sequence[Path]) -> None:
+    """Refuse folders without a model, and models of different shapes or tokenizers."""
+    for folder in folders:
+        for name in MODEL_FILES:
+            if not (folder / name).is_file():
+                raise UserError(f"{folder}: is not a model (it has no {name}); train it again")
+    first = folders[0]
+    shape, tokenizer = _shape(first), sha256_file(first / "tokenizer.json")
+    for folder in folders[1:]:
+        other = _shape(folder)
+        for key in _SHAPE:
+            if other[key] != shape[key]:
+                raise UserError(
+                    f"{folder}/config.json: {key} is {other[key]}, but {shape[key]} in {first}; "
+                    "give models of one size"
+                )
+        if sha256_file(folder / "tokenizer.json") != tokenizer:
+            raise UserError(
+                f"{folder}/tokenizer.json: differs from that of {first}; give models that were "
+                "trained with one tokenizer"
+            )
+
+
+def _shape(folder: Path) -> Mapping[str, object]:
+    config = read_json(folder / "config.json")
+    return {key: config.get(key) for key in _SHAPE}
