@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -113,7 +111,7 @@ def test_tokens_are_drawn_from_the_distribution():
     assert shares() == pytest.approx(probability, abs=0.024)
     cooled = probability**2 / (probability**2).sum()
     assert shares(temperature=0.5) == pytest.approx(cooled, abs=0.024)
-    assert shares(top_p=0.8) == pytest.approx([0.625, 0, 0.375, 0], abs=0.024)
+    assert shares(top_p=0.79) == pytest.approx([0.625, 0, 0.375, 0], abs=0.024)
 
 
 def test_a_continuation_ends_at_a_text_to_stop_at_and_keeps_characters_whole(routed):
@@ -198,15 +196,11 @@ def test_a_missing_router_is_reported(copied, routed_folder, tmp_path):
         ("nowhere", "is not a folder of final models"),
     ],
 )
-def test_a_folder_that_is_not_of_specialists_is_refused(planted, tmp_path, place, message):
+def test_a_folder_that_is_not_of_specialists_is_refused(planted, tmp_path, capsys, place, message):
     words = ["export", "--final", str(planted / FINALS / place), "--out", str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "splitlaw", *words],
-        capture_output=True,
-        text=True,
-        cwd="workflow_scripts",
-    )
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error
 
 
 def test_a_model_without_a_general_one_needs_the_option(copied):

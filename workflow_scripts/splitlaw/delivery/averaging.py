@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from splitlaw.delivery.held_out import Validation
 from splitlaw.training.evaluation import Windows, evaluate
@@ -41,7 +41,7 @@ def average(models: Sequence[LlamaForCausalLM], weights: Sequence[float]) -> Lla
     return result
 
 
-def mean_loss(model: LlamaForCausalLM, windows: Mapping[str, Windows]) -> float:
+def mean_loss(model: PreTrainedModel, windows: Mapping[str, Windows]) -> float:
     """Mean over the domains of the loss, nats per token."""
     return float(np.mean([evaluate(model, part).loss for part in windows.values()]))
 

@@ -48,8 +48,9 @@ def routed_card(final: FinalFolder, routing: Routing) -> str:
         "A prompt is routed by its own text. A specialist answers alone if the router gives its "
         f"domain a probability of at least {routing.confidence:g}. Below it, the specialists are "
         "an ensemble: the probability of the next token is their mean, weighted by the router. "
-        f"Text whose words have a mean log-likelihood below {routing.least_log_likelihood:.2f} "
-        "nats in every domain is of no domain, and the general model answers. The router is naive "
+        "Text is of no domain, and the general model answers, if its words, each in the domain "
+        "in which it is the most likely, have a mean log-likelihood below "
+        f"{routing.least_log_likelihood:.2f} nats. The router is naive "
         f"Bayes on hashed words with a temperature of {routing.weights.temperature:.2f}."
     )
     return _card(final, "routed", how, _router_lines(final), _USE_ROUTED, measured=None)

@@ -8,10 +8,17 @@ The class is Mixtral: its block is that of Llama with several feed-forward layer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    PreTrainedModel,
+)
 
 from splitlaw.common.errors import UserError
 
@@ -73,12 +80,12 @@ def build_experts(
     return model.to(shared.device).eval()  # type: ignore[arg-type]
 
 
-def _joined(mlp: torch.nn.Module) -> Tensor:
+def _joined(mlp: Any) -> Tensor:
     """The two matrices that read the hidden state, in the order of Mixtral."""
-    return torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])  # type: ignore[union-attr]
+    return torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
 
 
-def active_params(model: torch.nn.Module) -> int:
+def active_params(model: PreTrainedModel) -> int:
     """Number of parameters that a token uses: of the experts, only the active ones."""
     total = sum(parameter.numel() for parameter in model.parameters())
     config = model.config

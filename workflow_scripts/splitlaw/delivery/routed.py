@@ -245,7 +245,7 @@ class RoutedModel:
         for number, model in enumerate(self.models.values()):
             mine = np.flatnonzero(weights[unit, number] > 0)
             if len(mine):
-                packed = pack([requests[place] for place in mine], context=self.context)
+                packed = pack([requests[int(place)] for place in mine], context=self.context)
                 chosen = np.isin(np.repeat(np.arange(len(requests)), lengths), mine)
                 values[number, chosen] = log_likelihoods(model, packed)
         return mixed(values, weights, np.repeat(unit, lengths)), bounds

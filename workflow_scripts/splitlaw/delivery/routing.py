@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
@@ -25,8 +27,8 @@ Array = npt.NDArray[np.float64]
 CONFIDENCE = 0.9
 """Default probability of a domain from which on its specialist answers alone."""
 RARE = 0.01
-"""Share of validation texts whose words are less likely than those of a text of some domain must
-be: of the text of the domains, about this share is sent to the general model."""
+"""Quantile of the validation texts below which the words of a text are too unlikely for all
+domains: of the text of the domains, about this share is sent to the general model."""
 ROUTING, ROUTER = "routing.json", "router.safetensors"
 
 
@@ -40,8 +42,8 @@ class Routing:
     """A prompt is for one specialist if its domain has at least this probability. Otherwise the
     specialists are an ensemble with the probabilities as weights."""
     least_log_likelihood: float
-    """A prompt is of no domain if the mean log-likelihood of its words, in nats, is below this in
-    every domain; so is a prompt without words."""
+    """A prompt is of no domain if the mean log-likelihood of its words, each in the domain in which
+    it is the most likely, is below this, in nats; so is a prompt without words."""
 
     @property
     def models(self) -> list[str]:
@@ -59,9 +61,14 @@ class Routing:
         result = np.zeros((len(prompts), len(self.models)))
         result[:, :-1] = probability
         result[alone, :-1] = one
-        none = _log_likelihood_per_word(router, counts) < self.least_log_likelihood
+        none = _mean_log_likelihood(self._of_word, counts) < self.least_log_likelihood
         result[none] = np.eye(len(self.models))[-1]
         return result
+
+    @cached_property
+    def _of_word(self) -> NDArray[np.float32]:
+        assert self.weights.router is not None
+        return self.weights.router.log_likelihood.max(axis=0)
 
     def save(self, folder: Path) -> None:
         """Write `routing.json` and `router.safetensors` into `folder`."""
@@ -80,11 +87,11 @@ class Routing:
         write_json(folder / ROUTING, content)
 
 
-def _log_likelihood_per_word(router: Router, counts: sparse.csr_matrix) -> Array:
-    """Mean log-likelihood of a text's words in its best domain, `[texts]`; -inf without words."""
+def _mean_log_likelihood(of_word: NDArray[np.float32], counts: sparse.csr_matrix) -> Array:
+    """Mean of `of_word` over the words of each text, `[texts]`; -inf without words."""
     words = np.asarray(counts.sum(axis=1), dtype=float).ravel()
-    best = router.scores_of_counts(counts).max(axis=1).astype(float)
-    return np.where(words > 0, best / np.maximum(words, 1), -np.inf)
+    total = np.asarray(counts @ of_word, dtype=float)
+    return np.where(words > 0, total / np.maximum(words, 1), -np.inf)
 
 
 def fit_routing(
@@ -103,7 +110,8 @@ def fit_routing(
         for _, batch in read_documents(corpus, domain, "validation")
         for text in batch
     ]
-    found = _log_likelihood_per_word(weights.router, weights.router.count(texts))
+    of_word = weights.router.log_likelihood.max(axis=0)
+    found = _mean_log_likelihood(of_word, weights.router.count(texts))
     least = float(np.quantile(found[np.isfinite(found)], RARE))
     return Routing(weights=weights, confidence=confidence, least_log_likelihood=least)
 

@@ -8,7 +8,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -66,10 +66,11 @@ def serve(model: RoutedModel, at: socket.socket, *, name: str, limits: Limits) -
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=16_384,
     )
-    uvicorn.Server(config).run(sockets=[at])
+    with suppress(KeyboardInterrupt):  # raised again by uvicorn after it has shut down
+        uvicorn.Server(config).run(sockets=[at])
 
 
 def _protocol(limits: Limits) -> type[H11Protocol]:
@@ -231,7 +232,9 @@ class Service:
 
 async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return JSONResponse(error.content, status_code=error.status)
+    # What is left of a body that is too long or too slow is not read.
+    headers = {"Connection": "close"} if error.status in (408, 413) else None
+    return JSONResponse(error.content, status_code=error.status, headers=headers)
 
 
 def _event(content: dict[str, Any]) -> str:

@@ -112,7 +112,7 @@ def cut_windows(sidecar: Path, *, context: int, limit: int, split: str = "test")
 
 
 def windows_of(
-    documents: Sequence[npt.NDArray[np.int64]], sizes: Sequence[int], *, context: int
+    documents: Sequence[npt.NDArray[np.int64]], sizes: npt.ArrayLike, *, context: int
 ) -> Windows:
     """Windows of documents of token ids, each after an end-of-text token; `sizes` are in bytes."""
     rows = [

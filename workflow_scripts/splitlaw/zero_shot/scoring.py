@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 Tokens = Sequence[int]
 Array = npt.NDArray[np.float64]
@@ -144,22 +145,24 @@ def _batch(rows: Sequence[_Row], bounds: npt.NDArray[np.int64]) -> Batch:
 
 
 @torch.no_grad()
-def log_likelihoods(model: LlamaForCausalLM, packed: Packed) -> Array:
+def log_likelihoods(model: PreTrainedModel, packed: Packed) -> Array:
     """Natural log-likelihood of every token to predict, `[tokens]`, in the order of the requests.
 
     The head is applied only at positions from which a token is predicted; logits are float32.
     """
     device = next(model.parameters()).device
     result = np.zeros(packed.bounds[-1])
+    decoder: Any = model.model
+    head: Any = model.lm_head
     for batch in packed.batches:
-        hidden = model.model(
+        hidden = decoder(
             input_ids=batch.inputs.to(device),
             attention_mask=batch.mask.to(device),
             position_ids=batch.positions.to(device),
             use_cache=False,
         ).last_hidden_state
         chosen = hidden.flatten(0, 1)[batch.place.to(device)]
-        logits = model.lm_head(chosen).float()
+        logits = head(chosen).float()
         target = batch.target.to(device)
         found = logits.gather(1, target[:, None]).squeeze(1) - logits.logsumexp(1)
         result[batch.slot] = found.double().cpu().numpy()
