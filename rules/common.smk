@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 from splitlaw.corpus.sources.availability import files_digest
 from splitlaw.experiment import identity, rounds
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL, SCRATCH, SINGLE
+from splitlaw.experiment.strategies import JOINT, MIXTURE, NO_SPLIT, OPTIMAL, SCRATCH, SINGLE
 from splitlaw.scheduling import resources
 from splitlaw.stages.text_folder import plain
 from splitlaw.tokens.existing import tokenizer_digest

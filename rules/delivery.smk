@@ -10,7 +10,10 @@ rule delivery:
             size=EXPERIMENT.final.size,
             budget=EXPERIMENT.final.budget_tokens,
             seed=EXPERIMENT.final.seeds[0],
-            strategy=[OPTIMAL, JOINT, NO_SPLIT],
+            strategy=[
+                OPTIMAL,
+                *(name for name in (JOINT, NO_SPLIT, MIXTURE) if name in STRATEGIES),
+            ],
         ),
         router=rules.prepare_corpus.output.router,
         questions=rules.benchmark_items.output.questions,

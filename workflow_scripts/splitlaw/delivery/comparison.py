@@ -22,12 +22,14 @@ from splitlaw.delivery.single import UNIFORM, Parts, export_average, export_expe
 from splitlaw.delivery.task_bits import Tasks
 from splitlaw.experiment.columns import DELIVERY
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import JOINT, NO_SPLIT
+from splitlaw.experiment.strategies import JOINT, MIXTURE, NO_SPLIT
 from splitlaw.zero_shot.run import BenchmarkConfig
 from splitlaw.zero_shot.systems import ENSEMBLE, ROUTED
 from splitlaw.zero_shot.tables import ALL_TASKS
 
 AVERAGE, AVERAGE_UNIFORM, MOE = "average", "average_uniform", "moe"
+ONE_MODEL = (JOINT, NO_SPLIT, MIXTURE)
+"""Strategies with one model for all domains, which are measured beside the specialists."""
 _ALWAYS = math.inf
 """Confidence that no prompt reaches, so that the specialists are always an ensemble."""
 
@@ -79,13 +81,13 @@ def _folders(final: FinalFolder, out: Path, also: Mapping[str, Path]) -> Iterato
     for name in (AVERAGE, AVERAGE_UNIFORM, MOE):
         yield name, out / name
     for name, folder in also.items():
-        if name in (ROUTED, ENSEMBLE, AVERAGE, AVERAGE_UNIFORM, MOE, JOINT, NO_SPLIT):
+        if name in (ROUTED, ENSEMBLE, AVERAGE, AVERAGE_UNIFORM, MOE, *ONE_MODEL):
             raise UserError(f"--also {name}={folder}: the table has {name} already; rename it")
         yield name, folder
-    joint = final.path.resolve().parent / JOINT / GENERAL
-    if joint.is_dir():
-        yield JOINT, joint
-    yield NO_SPLIT, final.general
+    beside = final.path.resolve().parent
+    for strategy in ONE_MODEL:
+        if (beside / strategy / GENERAL).is_dir():
+            yield strategy, beside / strategy / GENERAL
 
 
 def _rows(
@@ -94,7 +96,7 @@ def _rows(
     recipe = final.recipe
     who = {
         "system": system,
-        "strategy": system if system in (JOINT, NO_SPLIT) else recipe.strategy,
+        "strategy": system if system in ONE_MODEL else recipe.strategy,
         "size": recipe.size,
         "budget": recipe.budget,
         "seed": recipe.seed,

@@ -12,7 +12,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, sha256_file
 from splitlaw.common.own_table import read_own_table
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.strategies import NO_SPLIT
+from splitlaw.experiment.strategies import MIXTURE, NO_SPLIT
 from splitlaw.zero_shot.models import TrainedRecipe, read_recipes
 
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -65,10 +65,11 @@ def read_final(
 ) -> FinalFolder:
     """Read the final models of a strategy.
 
-    By default, `general` is the unsplit model of the same size, budget and seed, and `results` is
-    the experiment's folder that contains `path`. Raises `UserError` for a folder that is not a
-    strategy's, a strategy with one model for all domains, models of different shapes or tokenizers,
-    and a missing router.
+    By default, `general` is the unsplit model of the same size, budget and seed, or with a base the
+    one that continues it on all tokens; `results` is the experiment's folder that contains `path`.
+
+    Raises `UserError` for a folder that is not a strategy's, a strategy with one model for all
+    domains, models of different shapes or tokenizers, and a missing router.
     """
     if not (path / "losses.csv").is_file():
         raise UserError(
@@ -81,7 +82,8 @@ def read_final(
             f"{path}: has one model for all domains, which needs no export; give the folder of a "
             "strategy with specialists"
         )
-    unsplit = path.resolve().parent / NO_SPLIT / GENERAL
+    beside = [path.resolve().parent / strategy / GENERAL for strategy in (NO_SPLIT, MIXTURE)]
+    unsplit = next((folder for folder in beside if folder.is_dir()), beside[0])
     if general is None and not unsplit.is_dir():
         raise UserError(
             f"{unsplit}: no such folder; run train_final, or give another general model with "
