@@ -68,6 +68,28 @@ def test_points_have_a_column_of_replay(fit):
     np.testing.assert_array_equal(fit.predict(points)["loss"], expected)
 
 
+def test_points_of_general_have_the_general_loss_of_the_specialist(fit):
+    points = pd.DataFrame(
+        {
+            "params": PARAMS,
+            "pretrain_tokens": BASE,
+            "specialize_tokens": 2e5,
+            "domain": ["general", "a", "general"],
+            "train_domain": ["b", "a", "a"],
+        },
+        index=[5, 5, 7],
+    )
+    found = fit.predict(points)
+    at = PARAMS, BASE, 2e5
+    expected = [
+        fit.general_after.losses(*at, 1),
+        fit.losses(*at, 0),
+        fit.general_after.losses(*at, 0),
+    ]
+    np.testing.assert_allclose(found["loss"], expected, rtol=1e-12)
+    pd.testing.assert_frame_equal(found[points.columns], points)
+
+
 def test_rows_of_the_general_loss_enter_the_second_law_alone():
     data = table(("a", "b"))
     reading = read_table(data)

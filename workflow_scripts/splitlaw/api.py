@@ -224,7 +224,9 @@ def predict_loss(law: FitResult, points: str | os.PathLike[str] | pd.DataFrame) 
         A fitted law.
     points
         A CSV file or a data frame with the columns `params` (parameters), `pretrain_tokens` and
-        `specialize_tokens` (tokens) and `domain`; other columns are kept. There must be no
+        `specialize_tokens` (tokens) and `domain`, and `replay` where general tokens are mixed in.
+        Rows of the domain `general` with a `train_domain` have the general loss of that specialist,
+        if the law has it. Other columns are kept. There must be no
         columns `loss`, `loss_low` or `loss_high`.
 
     Returns

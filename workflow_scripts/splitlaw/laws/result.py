@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws import store
 from splitlaw.laws.form import form_for
 from splitlaw.laws.functions import Functions
@@ -137,8 +138,13 @@ class FitResult(Functions):
         `points` has params, pretrain_tokens, specialize_tokens, domain, unique tokens where they
         repeat, and `replay` where general tokens are mixed in. `loss` is the expectation over seeds
         in nats per token and `mean_low`, `mean_high` its 90% interval; `loss_low`, `loss_high` is
-        that of the loss of a new run. Both are NaN without draws.
+        that of the loss of a new run. Both are NaN without draws. Rows of the domain `general` with
+        a `train_domain` have the general loss of that specialist.
         """
+        if self.general_after is not None and "train_domain" in points:
+            special = (points["domain"] == GENERAL) & (points["train_domain"] != GENERAL)
+            if special.any():
+                return self._with_general(points, np.flatnonzero(special))
         d, s = (points[c].to_numpy(dtype=float) for c in ("pretrain_tokens", "specialize_tokens"))
         options = {
             name: _filled(points, f"{name}_tokens", seen)
@@ -159,6 +165,15 @@ class FitResult(Functions):
             mean_low=np.minimum(mean_low, value),
             mean_high=np.maximum(mean_high, value),
         )
+
+    def _with_general(self, points: pd.DataFrame, special: Indices) -> pd.DataFrame:
+        """Predictions of which some rows are of the general loss of specialists."""
+        assert self.general_after is not None
+        own, rest = points.iloc[special], np.setdiff1d(np.arange(len(points)), special)
+        found = self.general_after.predict(own.assign(domain=own["train_domain"]))
+        parts = [found.assign(domain=GENERAL)]
+        parts += [self.predict(points.iloc[rest])] if len(rest) else []
+        return pd.concat(parts).iloc[np.argsort(np.concatenate([special, rest]))]
 
     def summary(self) -> str:
         """The parameters, the left-out errors, the forms and the warnings, as plain text."""

@@ -115,6 +115,10 @@ def page_content(
         "domains": tables_plan.domains_table(inputs, recipes),
         "holdout": tables_law.holdout_table(inputs.fit),
         "holdout_domains": tables_law.holdout_table(inputs.fit, by_domain=True),
+        "holdout_general": tables_law.holdout_table(
+            inputs.fit and inputs.fit.general_after,
+            title="Errors on held-out general losses of specialists",
+        ),
         "ranges": tables_law.ranges_table(inputs),
         "candidates": tables_law.candidates_table(inputs),
         "corpora": corpora.corpora_table(inputs),

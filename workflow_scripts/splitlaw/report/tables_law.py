@@ -18,7 +18,9 @@ KIND_NAMES = {
 """Names of the sets of losses that are held out."""
 
 
-def holdout_table(fit: FitResult | None, *, by_domain: bool = False) -> Table | None:
+def holdout_table(
+    fit: FitResult | None, *, by_domain: bool = False, title: str = "Errors on held-out losses"
+) -> Table | None:
     """Errors on held-out losses, over all domains or by domain."""
     if fit is None or not fit.holdout:
         return None
@@ -44,8 +46,12 @@ def holdout_table(fit: FitResult | None, *, by_domain: bool = False) -> Table | 
         "Inside 90%: share of the losses inside their 90% predictive intervals. The fit does not "
         "use the rows of the column split; for the other rows, it is repeated without them."
     )
-    title = "Errors on held-out losses" + (", by domain" if by_domain else "")
-    return Table(title=title, head=head, rows=rows, note="" if by_domain else note)
+    return Table(
+        title=title + (", by domain" if by_domain else ""),
+        head=head,
+        rows=rows,
+        note="" if by_domain else note,
+    )
 
 
 def _name(source: str, kind: str) -> str:
