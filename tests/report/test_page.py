@@ -149,7 +149,7 @@ def test_one_domain_without_intervals(tmp_path):
     recipes = read_recipes(inputs)
     for spec in FIGURES:
         missing = spec.draw(inputs, recipes) is None
-        assert missing == (spec.name in ("benchmarks", "coverage", "loss_to_task"))
+        assert missing == (spec.name in ("benchmarks", "coverage", "loss_to_task", "pareto"))
 
 
 def test_a_table_written_by_hand(tmp_path):
