@@ -2,9 +2,9 @@
 
 python perf/full_disk.py --out results/campaign/full_disk.csv        (as root, for mount)
 
-The results of a small experiment are on a file system in memory. Before each stage it is filled,
-once completely and once up to half of what the stage writes; the stage has to fail and to name the
-reason. Then the disk is freed, the stage has to succeed, and after the last one all models and
+The results of a small experiment are on a file system in memory. Before each stage it is filled up
+to half of what the stage writes, and then completely; a stage that fails has to name the reason.
+Then the disk is freed, the stage has to succeed, and after the last one all models and
 tables are compared byte by byte with those of a run on a disk with room.
 """
 
@@ -15,7 +15,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ COMPARED = (
 SIZE = "2g"
 """Room of the file system, several times what the experiment writes."""
 REASON = "No space left"
-ROOMS = (0.0, 0.5)
+ROOMS = (0.5, 0.0)
 """Room that is left, relative to what the stage writes."""
 
 
@@ -61,12 +61,20 @@ def digests(project: Project) -> dict[str, str]:
     }
 
 
-def undisturbed(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
+def make_project(folder: Path) -> Project:
+    """A copy of the project in a new folder."""
+    folder.mkdir()
+    return Project(ROOT, folder)
+
+
+def undisturbed(
+    folder: Path, stages: Sequence[str], cores: str
+) -> tuple[dict[str, str], dict[str, int]]:
     """Digests of the results, and the bytes that each stage writes."""
-    project, sizes, before = Project(ROOT, folder), {}, 0
+    project, sizes, before = make_project(folder), {}, 0
     results(project).mkdir()
-    for stage in STAGES:
-        done = project.run(stage)
+    for stage in stages:
+        done = project.run(stage, "--cores", cores)
         assert done.returncode == 0, done.stderr
         sizes[stage] = written(project) - before
         before += sizes[stage]
@@ -96,42 +104,43 @@ def fill(file: Path, room: int) -> None:
         stream.truncate(max(stream.tell() - room, 0))
 
 
-def disturb(project: Project, stage: str, room: int) -> dict[str, object]:
-    """Run a stage on a full disk, then with room; what happened."""
-    filler = results(project) / "filler"
-    fill(filler, room)
-    done = project.run(stage)
-    logs = (results(project) / "tiny/logs").rglob("*.log")
-    logged = "".join(log.read_text(errors="replace") for log in logs)
-    shown = done.stdout + done.stderr
-    filler.unlink()
-    again = project.run(stage)
-    return {
-        "stage": stage,
-        "room": room,
-        "failed": done.returncode != 0,
-        "reason_shown": REASON in shown,
-        "reason_logged": REASON in logged,
-        "traceback_shown": "Traceback" in shown,
-        "finished": again.returncode == 0,
-        "message": next((line for line in shown.splitlines() if REASON in line), shown[-300:]),
-    }
+def disturb(project: Project, stage: str, size: int, cores: str) -> list[dict[str, object]]:
+    """Run a stage that writes `size` bytes on a full disk, then with room; what happened."""
+    filler, rows = results(project) / "filler", []
+    for share in ROOMS:
+        fill(filler, int(share * size))
+        done = project.run(stage, "--cores", cores)
+        filler.unlink()
+        shown = done.stdout + done.stderr
+        rows.append(
+            {
+                "stage": stage,
+                "room": int(share * size),
+                "failed": done.returncode != 0,
+                "reason_shown": REASON in shown,
+                "traceback_shown": "Traceback" in shown,
+                "message": next((line for line in shown.splitlines() if REASON in line), shown),
+            }
+        )
+    finished = project.run(stage, "--cores", cores).returncode == 0
+    return [{**row, "finished": finished} for row in rows]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--cores", default="2")
     parser.add_argument("--out", type=Path, required=True, help="table to write, as CSV")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        wanted, sizes = undisturbed(Path(name, "undisturbed"))
+        wanted, sizes = undisturbed(Path(name, "undisturbed"), arguments.stages, arguments.cores)
         print(f"undisturbed: {sizes}", flush=True)
-        project = Project(ROOT, Path(name, "disturbed"))
+        project = make_project(Path(name, "disturbed"))
         with mounted(results(project)):
-            for stage in STAGES:
-                for share in ROOMS:
-                    rows.append(disturb(project, stage, int(share * sizes[stage])))
-                    print(rows[-1], flush=True)
+            for stage in arguments.stages:
+                rows += disturb(project, stage, sizes[stage], arguments.cores)
+                print(*rows[-len(ROOMS) :], sep="\n", flush=True)
             found = digests(project)
     table = pd.DataFrame(rows)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
