@@ -221,6 +221,7 @@ def test_sections_of_the_configuration():
     schema = yaml.safe_load((ROOT / "config.schema.yaml").read_text())
     assert set(schema["properties"]) == {
         "experiment",
+        "base",
         "corpus",
         "tokenizer",
         "model",
