@@ -23,6 +23,7 @@ include: "rules/provenance.smk"
 include: "rules/compare.smk"
 include: "rules/frontier.smk"
 include: "rules/delivery.smk"
+include: "rules/scarcity.smk"
 include: "rules/new_experiment.smk"
 
 

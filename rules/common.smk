@@ -39,6 +39,11 @@ ADAPTIVE = EXPERIMENT.grid.adaptive is not None
 WHOLE = [size for size in SIZES if not ADAPTIVE or EXPERIMENT.split_of(size) == "holdout"]
 ROUNDS = f"{RESULTS}/rounds"
 FINAL = f"{RESULTS}/final/{{size}}/{{budget}}/seed{{seed}}"
+# Of the target `scarcity`: a plan, and the final models of a seed, for a number of unique tokens.
+SCARCE_CELL = f"{RESULTS}/scarcity/{{unique}}/{{size}}/{{budget}}"
+SCARCE = f"{SCARCE_CELL}/seed{{seed}}"
+ALL_TEXT = "all"
+AMOUNTS = [*EXPERIMENT.scarcity.unique_tokens, ALL_TEXT]
 
 # From another folder (snakemake -s, --directory), results are written there. In the checkout, paths
 # are relative: absolute ones would be other inputs, and every job would run again.
@@ -59,6 +64,7 @@ wildcard_constraints:
     budget=r"\d+",
     round=r"\d+",
     shard=r"\d+",
+    unique=rf"\d+|{ALL_TEXT}",
 
 
 def job_work(name, wildcards):
@@ -297,7 +303,19 @@ def plan_file(size, budget):
 
 def plan_of(wildcards):
     """The plan that final models follow."""
+    if wildcards.get("unique"):
+        return f"{SCARCE_CELL}/plan.json".format(**wildcards)
     return plan_file(wildcards.size, wildcards.budget)
+
+
+def unique_tokens(wildcards):
+    """The option of a plan with the tokens that differ in each domain, where they are limited."""
+    limits = EXPERIMENT.final.limits(DOMAINS)
+    if wildcards.get("unique"):
+        limited = DOMAINS if wildcards.unique != ALL_TEXT else []
+        limits = dict.fromkeys(limited, wildcards.unique)
+    given = " ".join(shlex.quote(f"{domain}={number}") for domain, number in limits.items())
+    return f"--unique-tokens {given}" if given else ""
 
 
 def trained_domains(wildcards):
@@ -323,9 +341,10 @@ def trunks_of(wildcards):
     """The final trunks that a strategy's models begin from, if it trains general text first."""
     if wildcards.strategy in (SCRATCH, *SINGLE):
         return []
+    folder = SCARCE if wildcards.get("unique") else FINAL
     if EXPERIMENT.final.trunk == "shared" or wildcards.strategy == NO_SPLIT:
-        return f"{FINAL}/trunk.json"
-    return expand(f"{FINAL}/trunks/{{domain}}.json", domain=DOMAINS, allow_missing=True)
+        return f"{folder}/trunk.json"
+    return expand(f"{folder}/trunks/{{domain}}.json", domain=DOMAINS, allow_missing=True)
 
 
 def trunk_domain(wildcards):
@@ -356,3 +375,10 @@ def compared(file):
     return expand(
         f"{RESULTS}/final/{{cell}}/seed{{seed}}/{file}", cell=CELLS, seed=EXPERIMENT.compare.seeds
     )
+
+
+def scarce(file, unique, **others):
+    """A file of every cell of `scarcity` with these numbers of unique tokens."""
+    config = EXPERIMENT.scarcity
+    cell = {"size": config.sizes, "budget": config.budget_tokens, "seed": config.seeds}
+    return list(dict.fromkeys(expand(file, unique=unique, **cell, **others)))

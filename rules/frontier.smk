@@ -17,6 +17,7 @@ rule frontier_seed:
         config=frontier_config,
         results=results_folder,
         fractions=list(EXPERIMENT.frontier.fractions),
+        even="",
     threads: processes
     resources:
         **TRAINING,
@@ -28,7 +29,7 @@ rule frontier_seed:
         " --config {params.config:q} --size {wildcards.size}"
         " --seed {wildcards.seed} --results {params.results} --execution {resources.execution:q}"
         " --law {input.fit} --plan {input.plan} --budget {wildcards.budget}"
-        " --fractions {params.fractions} --out {output.losses} 2> {log}"
+        " --fractions {params.fractions} {params.even} --out {output.losses} 2> {log}"
 
 
 rule frontier:

@@ -72,6 +72,7 @@ rule choose_split:
         per_token=planned_flops_per_token,
         domains=",".join(DOMAINS),
         trunk=trunk_option,
+        unique=unique_tokens,
     threads: 1
     conda:
         "../envs/law.yaml"
@@ -81,5 +82,5 @@ rule choose_split:
         f"python {SCRIPTS}/choose_split.py"
         " --law {input.fit} --flops {params.flops}"
         " --params {params.params} --flops-per-token {params.per_token}"
-        " --domains {params.domains} --trunk {params.trunk} --out {output.plan}"
+        " --domains {params.domains} --trunk {params.trunk} {params.unique} --out {output.plan}"
         " > {log} 2>&1"

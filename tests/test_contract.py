@@ -22,7 +22,7 @@ SCRIPTS = ROOT / "workflow_scripts"
 SMOKE = Path(__file__).parent / "golden" / "smoke"
 
 RULES = """prepare_corpus train_tokenizer tokenize pretrain specialize evaluate fit_law next_runs
-choose_split train_final benchmark report cost tune_learning_rate seeds compare frontier
+choose_split train_final benchmark report cost tune_learning_rate seeds compare frontier scarcity
 check_provenance new_experiment delivery""".split()
 
 LOSSES = """run stage split size params non_embedding_params flops_per_token train_domain domain
@@ -235,6 +235,7 @@ def test_sections_of_the_configuration():
         "final",
         "compare",
         "frontier",
+        "scarcity",
         "execution",
         "benchmarks",
     }

@@ -104,6 +104,12 @@ def change(config, path, value):
             {**ADAPTIVE, "max_tokens": 1_000_000},
             "grid.adaptive.max_tokens is 1000000, but the start takes",
         ),
+        ("grid.unique_tokens.values", [512], "grid.unique_tokens.values: 512 tokens are fewer"),
+        ("grid.unique_tokens.sizes", ["w99"], "grid.unique_tokens.sizes names w99; the sizes are"),
+        ("final.unique_tokens", {"lww": 40960}, "final.unique_tokens names lww; the domains are"),
+        ("final.unique_tokens", 100, "final.unique_tokens of prose: 100 tokens are fewer than one"),
+        ("scarcity", {"unique_tokens": [9]}, "scarcity.unique_tokens: 9 tokens are fewer than one"),
+        ("scarcity", {"frontier": [9]}, "scarcity.frontier has 9, which is not in scarcity.unique"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_key(config, path, value, words):
@@ -268,7 +274,23 @@ def test_a_domain_requires_the_tokens_of_its_longest_run(config, experiment):
     assert experiment.required_tokens("law") == max(config["grid"]["fit"]["specialize_tokens"])
     assert experiment.required_tokens("general") == config["grid"]["trunk_tokens"]
     config["execution"] = {"repeat": True}
-    assert ExperimentConfig.read(config).required_tokens("law") == 0
+    assert ExperimentConfig.read(config).required_tokens("law") == 40960  # repeated in the grid
+    config["final"]["unique_tokens"] = {"law": 50_000}
+    assert ExperimentConfig.read(config).required_tokens("law") == 50_000
+    del config["grid"]["unique_tokens"]
+    assert ExperimentConfig.read(config).required_tokens("code") == 0
+
+
+def test_repeated_text_has_branches_of_its_own(config, experiment):
+    assert experiment.grid_of("w24").repeated == ((1280, 96, 40960), (1280, 448, 40960))
+    assert not experiment.grid_of("w32").repeated
+    config["grid"]["unique_tokens"] |= {"values": [40960, 98304], "sizes": []}
+    config["grid"]["repeat"] = {"seeds": [7], "pretrain_tokens": [983040]}
+    for part in ("fit", "holdout"):
+        config["grid"][part]["pretrain_tokens"] = [0, 983040, 1310720]
+    read = ExperimentConfig.read(config)
+    assert read.grid_of("w32").repeated[2:] == ((1280, 448, 98304),), "not without repeated text"
+    assert not read.grid_of("w56").repeated and not read.grid_of("w32", 7).repeated
 
 
 def test_cells_that_are_all_too_short_are_refused(config):
@@ -329,5 +351,5 @@ def test_the_forms_are_those_of_the_laws():
 
 
 def test_the_required_sections_are_those_without_values():
-    optional = {"base", "compare", "frontier", "tune_learning_rate", "execution"}
+    optional = {"base", "compare", "frontier", "scarcity", "tune_learning_rate", "execution"}
     assert set(REQUIRED) == set(ExperimentConfig.model_fields) - optional

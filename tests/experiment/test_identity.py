@@ -54,6 +54,7 @@ def test_json_of_jobs_is_that_of_the_file(written):
             grid = config.grid_of(size, seed)
             split = "holdout" if size in written["holdout_sizes"] else "fit"
             runs = {"split": split, "cells": grid.cells, "unsplit": grid.unsplit}
+            runs |= {"repeated": grid.repeated} if grid.repeated else {}
             assert identity.grid_json(config, size, seed) == canonical({**common, **runs})
         for split in ("final", "frontier"):
             runs = {"split": split, "cells": [], "unsplit": []}

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -37,6 +38,14 @@ def test_a_short_branch_begins_its_cooldown_on_general_text():
 def test_unsplit_and_scratch_have_one_stream():
     assert {segment.domain for segment in lineage_of(GENERAL, 100, 0)} == {GENERAL}
     assert {segment.domain for segment in lineage_of("law", 0, 100)} == {"law"}
+
+
+def test_branches_on_a_part_of_the_text_share_the_trunk_alone():
+    run = Run(domain="law", pretrain_steps=50, specialize_steps=50)
+    lineages = [replace(run, unique_tokens=unique).lineage(0.2) for unique in (0, 320, 640)]
+    assert [segment.unique_tokens for segment in lineages[1]] == [0, 320, 320]
+    assert trained_steps(lineages) == 50 + 3 * 50
+    assert len(set(in_training_order(lineages))) == 3
 
 
 def step_by_step(lineage):

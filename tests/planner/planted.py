@@ -7,8 +7,9 @@ import numpy as np
 from laws.planted import MIDDLE, RANGE, law
 
 from splitlaw.laws import FitResult
+from splitlaw.laws.mean import REPETITION
 
-__all__ = ["MIDDLE", "RANGE", "law", "multiplied", "rippled", "several"]
+__all__ = ["MIDDLE", "RANGE", "law", "multiplied", "overfitting", "rippled", "several"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,17 @@ def rippled(fit: FitResult, size: float, waves: float = 3.0) -> FitResult:
 def multiplied(fit: FitResult, factor: Callable) -> FitResult:
     """Losses multiplied by a function of D, D' and the number of the domain."""
     return Rippled(**vars(fit), factor=factor)
+
+
+def overfitting(fit: FitResult, overfit: float) -> FitResult:
+    """A law whose log loss rises by `overfit` at the second pass over a text of the middle."""
+    place = len(REPETITION) - list(REPETITION).index("overfit")
+    members = []
+    for member in fit.members:
+        vector = member.vector.copy()
+        vector[-place] = np.log(overfit)
+        members.append(replace(member, vector=vector))
+    return replace(fit, members=tuple(members))
 
 
 def several(*fits: FitResult) -> FitResult:

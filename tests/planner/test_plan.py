@@ -256,12 +256,25 @@ def test_passes_beyond_the_measured_ones_and_tokens_left_over_are_reported(fit):
     made = plan(fit, flops=C, params=N, unique_tokens=limits)
     assert any("repeats the text of b" in w and "at most 1 passes" in w for w in made.warnings)
 
+    assert made.unique_tokens == limits and Plan.from_json(made.to_json()) == made
+    assert any(w.startswith("a gets") and "passes over its text" in w for w in made.warnings)
+    assert plan(fit, flops=C, params=N).unique_tokens == {}
+
     def rise(pretrain, specialize, domain):
         return 1 + 0.05 * (specialize / 2e8) ** 2
 
     short = plan(multiplied(law("coupled", 3), rise), flops=C, params=N, pretrain_tokens=1e9)
     assert sum(short.specialize_tokens.values()) < 2e9
     assert any("of the budget unspent: under the law, more" in w for w in short.warnings)
+
+
+def test_passes_that_are_not_measured_widen_the_interval(reference):
+    tokens = 1e6
+    spread = [
+        np.std(np.log(reference.drawn_losses(5e4, tokens, tokens, 0, unique_specialize=unique)))
+        for unique in tokens / np.array([1, 4, 20])
+    ]
+    assert spread[0] < spread[1] < spread[2]
 
 
 def test_nothing_is_planned_along_a_column_that_does_not_vary(fit):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from planner.planted import MIDDLE, law, multiplied, rippled
+from planner.planted import MIDDLE, law, multiplied, overfitting, rippled
 from splitlaw.planner.constraint import Constraint
 from splitlaw.planner.optima import tabulated_optima
 from splitlaw.planner.problem import Problem
@@ -126,6 +126,23 @@ def test_repetition_has_the_price_that_brute_force_finds(name, limits):
     best = best_split(short)[0]
     assert best.mean <= brute_force(short) + 1e-6
     assert best.mean >= best_split(free)[0].mean
+
+
+@pytest.mark.parametrize("name", LEADING)
+@pytest.mark.parametrize("unique", [(1e7, 1e7), (3e6, np.inf)])
+@pytest.mark.parametrize("unique_pretrain", [np.inf, 1e8])
+def test_text_whose_repetition_raises_the_loss_is_repeated_less(name, unique, unique_pretrain):
+    limits = {"unique": unique, "unique_pretrain": unique_pretrain}
+    constraint = Constraint(tokens=3e9, trunks=1)
+    steep = problem_of(overfitting(law(name), 0.03), constraint, **limits)
+    best = best_split(steep)[0]
+    # The kinks of this law are between nodes: 2e-5 is a fiftieth of the regret that matters.
+    assert best.mean <= brute_force(steep) * (1 + 2e-5)
+    free = best_split(problem_of(law(name), constraint))[0]
+    assert unique[0] <= best.specialize[0] * 1.2 < 0.5 * free.specialize[0]
+    # Without a limit of its own, general text takes the tokens that the domains leave.
+    spent = best.pretrain + best.specialize.sum()
+    assert (spent < 0.9 * constraint.tokens) == np.isfinite([*unique, unique_pretrain]).all()
 
 
 @pytest.mark.parametrize("name", LEADING)

@@ -96,6 +96,19 @@ def test_joint_training_is_one_model_on_the_tokens_of_the_plan(job, plan):
     assert "No law covers this recipe" in card and "nan" not in card
 
 
+def test_scarce_text_is_all_that_every_recipe_reads(job, plan):
+    whole = {name: train(job, plan, name) for name in ("optimal", "joint")}
+    plan.write_text(json.dumps({**PLAN, "unique_tokens": {"law": 64.0, "general": 1e6}}))
+    for name, before in whole.items():
+        table = train(job, plan, name)
+        assert table["specialize_tokens"].equals(before["specialize_tokens"])
+        assert not np.isclose(table["loss"][0], before["loss"][0], rtol=1e-6)
+    folder = job.results / "final/tiny/1301/seed0"
+    run = json.loads((folder / "optimal/law/run.json").read_text())
+    assert run["run"]["unique_tokens"] == 64 and "-unique-64/" in run["state"]
+    assert "| law | 640 | 1000% |" in (folder / "optimal/law/README.md").read_text()
+
+
 INDEPENDENT = {
     **PLAN,
     "trunk": "independent",

@@ -30,6 +30,14 @@ def test_cost_counts_shared_segments_once():
     assert (pretrain["runs"], specialize["runs"]) == (1, 3)
 
 
+def test_branches_on_repeated_text_share_the_trunk_alone():
+    table = grid_table().assign(unique_specialize_tokens=[0, 2000, 2000, 2000])
+    part = table[1:2].assign(run="law-20-20-U500", unique_specialize_tokens=500)
+    pretrain, specialize = size_cost("w16", pd.concat([table, part]), 0.2, 100)
+    assert pretrain["tokens"] == 40 * 100
+    assert specialize["tokens"] == (60 + 20) * 100
+
+
 def test_the_spread_compares_strategies_seed_by_seed():
     rows = [
         ("optimal", 0, 3.0), ("optimal", 1, 3.2), ("half", 0, 3.1), ("half", 1, 3.3),

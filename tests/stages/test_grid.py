@@ -60,7 +60,7 @@ def test_replayed_text_continues_the_general_text_of_the_trunk(tokens):
     trainer = job.trainer([GENERAL, "law"], EXECUTION, "law", {run.stream: run.mixture})
     stream = trainer.streams.for_last_segment(job.lineage(run))
     read = [tuple(row) for step in range(10) for row in stream.read(step)]
-    general = trainer.streams[GENERAL]
+    general = trainer.streams.of(GENERAL)
     after_trunk = [tuple(general.window(4 * 4 + number)) for number in range(10)]
     assert [row for row in read if row in set(after_trunk)] == after_trunk
     assert len(read) == 40

@@ -82,7 +82,7 @@ def test_shared_training_gives_the_bits_of_independent_training(tokens):
 def test_training_lowers_the_loss(tokens):
     trained = trainer(tokens, repeat=True)
     trained.reach(Run(domain="law", pretrain_steps=0, specialize_steps=300).lineage(0.2))
-    batch = trained.streams["law"].read(0)
+    batch = trained.streams.of("law").read(0)
     assert float(trained.gradients.accumulate(batch)) < 2.5  # 3.43 at first, entropy about 1.4
 
 

@@ -38,6 +38,30 @@ def test_too_little_text_for_one_window_is_refused(tokens):
         stream(tokens, context=6000)
 
 
+def test_a_limited_stream_repeats_the_beginning_of_the_text(tokens):
+    whole = np.fromfile(tokens / "tokens/law/train.bin", dtype="<u2")
+    windows = {n: {tuple(whole[i * 8 : i * 8 + 9]) for i in range(n // 8)} for n in (320, 640)}
+    for limit, expected in windows.items():
+        data, steps = stream(tokens, limit=limit), limit // 32
+        assert data.unique_tokens == limit
+        for epoch in (0, 1):
+            batches = (data.read(epoch * steps + step) for step in range(steps))
+            assert {tuple(row) for batch in batches for row in batch} == expected
+    assert windows[320] < windows[640]
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (9000, "6000 training tokens, fewer than the 9000 unique tokens of a run; lower"),
+        (24, "24 unique tokens of a run are fewer than one batch of 32; raise unique_tokens"),
+    ],
+)
+def test_a_limit_that_the_text_cannot_have_is_refused(tokens, limit, words):
+    with pytest.raises(UserError, match=f"tokens.json: {words}"):
+        stream(tokens, limit=limit)
+
+
 WEIGHTS = {"law": 30, "medicine": 12, "general": 5}
 
 

@@ -39,6 +39,7 @@ COMMANDS = {
         "benchmark": "evaluate the final models on zero-shot tasks",
         "compare": "tabulate and draw the gain of the optimal split by size and budget",
         "frontier": "tabulate and draw a measured frontier, and report the plan's regret",
+        "scarcity": "tabulate and draw the gain of the optimal split by the amount of text",
         "report": "write the report, or the plan page of a fit",
     },
     "law": {

@@ -200,6 +200,24 @@ def run_frontier(args: Namespace) -> None:
     print(write_frontier(args.tables, plan_file=args.plan, fit=fit, out=args.out))
 
 
+def add_scarcity(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--results", type=Path, required=True, help="results folder of the experiment"
+    )
+    parser.add_argument("--cells", nargs="+", required=True, help="unique/size/budget")
+    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds of the models")
+    parser.add_argument("--out", type=output_file, required=True, help="scarcity.csv to write")
+
+
+def run_scarcity(args: Namespace) -> None:
+    """Tabulate and draw the gain of the optimal split by the amount of domain text."""
+    from splitlaw.report.scarcity import write_scarcity
+
+    folder = args.results / "scarcity"
+    print(write_scarcity(args.cells, args.seeds, folder=folder, out=args.out))
+
+
 def add_report(parser: ArgumentParser) -> None:
     """Declare the options."""
     from splitlaw.cli.law import add_plan_options

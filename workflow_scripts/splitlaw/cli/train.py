@@ -108,6 +108,11 @@ def add_train_frontier(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fractions", type=float, nargs="+", required=True, help="general fractions to train"
     )
+    parser.add_argument(
+        "--even",
+        action="store_true",
+        help="give every domain the same tokens and spend the whole budget; without the plan's own",
+    )
 
 
 def run_train_frontier(args: Namespace) -> None:
@@ -123,6 +128,7 @@ def run_train_frontier(args: Namespace) -> None:
             args.plan,
             args.fractions,
             budget=args.budget,
+            even=args.even,
             execution=execution,
             out=args.out,
         )

@@ -28,6 +28,13 @@ _PARTS = {
     "benchmark": ("benchmark_items", "benchmark_at"),
     "tune_learning_rate": ("sweep_learning_rate",),
     "frontier": ("frontier_seed", "train_frontier"),
+    "scarcity": (
+        "choose_split_scarce",
+        "scarce_trunk",
+        "scarce_trunk_of_domain",
+        "scarce_strategy",
+        "scarce_frontier_seed",
+    ),
 }
 _STAGE_OF = {part: stage for stage, parts in _PARTS.items() for part in parts}
 

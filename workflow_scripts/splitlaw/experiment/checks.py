@@ -14,6 +14,7 @@ from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import FinalConfig, GridConfig, LawConfig, TrainingConfig
 from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.experiment.start import design_steps, least_start, start_design
+from splitlaw.experiment.target_settings import ScarcityConfig
 
 LEAST_DRAWS = 20
 """Draws of the law below which expected regrets say little: their standard error is then more than
@@ -111,6 +112,55 @@ def check_repeat(grid: GridConfig) -> None:
             )
 
 
+def check_unique_tokens(
+    grid: GridConfig,
+    final: FinalConfig,
+    batch_tokens: int,
+    sizes: Iterable[str],
+    domains: Sequence[str],
+) -> None:
+    """Refuse limits of unique tokens below one batch, and those of an unknown size or domain."""
+    limits = final.limits(domains)
+    given = [(f"final.unique_tokens of {name}", number) for name, number in limits.items()]
+    if grid.unique_tokens is not None:
+        check_size_names("grid.unique_tokens.sizes", grid.unique_tokens.sizes, sizes)
+        given += [("grid.unique_tokens.values", number) for number in grid.unique_tokens.values]
+        longest = max(grid.unique_tokens.pretrain_tokens)
+        if longest > grid.trunk_tokens:
+            raise ValueError(
+                f"grid.unique_tokens.pretrain_tokens has {longest}, beyond grid.trunk_tokens, "
+                f"which is {grid.trunk_tokens}; lower the first or raise the second"
+            )
+    for key, number in given:
+        _check_one_batch(key, number, batch_tokens)
+    for name in limits:
+        if name not in domains:
+            raise ValueError(
+                f"final.unique_tokens names {name}; the domains are {', '.join(domains)}"
+            )
+
+
+def check_scarcity(config: ScarcityConfig, sizes: Iterable[str], batch_tokens: int) -> None:
+    """Refuse unknown sizes, limits below one batch, and a frontier at other limits."""
+    check_size_names("scarcity.sizes", config.sizes, sizes)
+    for number in config.unique_tokens:
+        _check_one_batch("scarcity.unique_tokens", number, batch_tokens)
+    for number in config.frontier:
+        if number not in config.unique_tokens:
+            known = ", ".join(map(str, config.unique_tokens))
+            raise ValueError(
+                f"scarcity.frontier has {number}, which is not in scarcity.unique_tokens: {known}"
+            )
+
+
+def _check_one_batch(key: str, number: int, batch_tokens: int) -> None:
+    if number < batch_tokens:
+        raise ValueError(
+            f"{key}: {number} tokens are fewer than one batch, training.batch_tokens "
+            f"{batch_tokens}; give at least that many"
+        )
+
+
 def check_adaptive(
     grid: GridConfig, training: TrainingConfig, grids: Mapping[str, Grid], domains: Sequence[str]
 ) -> None:
@@ -134,7 +184,14 @@ def check_adaptive(
     designs = [
         start_design(grids, domain=name, runs=start, seed=seed) for name in (GENERAL, *domains)
     ]
-    tokens = training.batch_tokens * design_steps(chain(*designs), training.cooldown_fraction)
+    repeated = [
+        (size, run)
+        for name in domains
+        for size, each in grids.items()
+        for run in each.repeated_runs(name)
+    ]
+    runs = chain(*designs, repeated)
+    tokens = training.batch_tokens * design_steps(runs, training.cooldown_fraction)
     if most is not None and most < tokens:
         raise ValueError(
             f"grid.adaptive.max_tokens is {most}, but the start takes {tokens}; raise it, or lower "

@@ -19,6 +19,17 @@ predicted_loss""".split()
     + ["replay", "general_loss"]
 )
 """`comparison.csv`: one row per strategy, seed and domain."""
+SCARCITY = (
+    """unique_tokens size budget seed strategy fraction_general domain params pretrain_tokens
+specialize_tokens predicted_loss""".split()
+    + LOSS_COLUMNS
+)
+"""`scarcity.csv`: one row per recipe or fraction, seed and domain; unique tokens are empty where
+the text is not limited, and the strategy at the fractions of a frontier."""
+SCARCITY_REGRET = """unique_tokens size budget general_share share_low share_high passes unspent
+predicted_loss loss prediction_error best_share best_loss regret_relative inside""".split()
+"""`regret.csv` of `scarcity`: one row per plan. Shares are those of general tokens in the budget,
+with the plan's 90% interval; the last four columns are empty where no frontier is trained."""
 FRONTIER = (
     """size budget seed fraction_general domain pretrain_tokens specialize_tokens
 predicted_loss""".split()

@@ -22,22 +22,26 @@ from splitlaw.experiment.grid import Grid, make_grid, repeated_part, with_holdou
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import (
     BenchmarksConfig,
-    CompareConfig,
     EvaluationConfig,
     ExecutionConfig,
     ExecutionSection,
     FinalConfig,
-    FrontierConfig,
     GridConfig,
     LawConfig,
-    LearningRateConfig,
     ModelConfig,
     SizeConfig,
     TokenizerConfig,
     TrainingConfig,
+    UniqueTokensConfig,
 )
 from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.experiment.strategies import REPLAY_STRATEGIES, STRATEGIES
+from splitlaw.experiment.target_settings import (
+    CompareConfig,
+    FrontierConfig,
+    LearningRateConfig,
+    ScarcityConfig,
+)
 
 SWEEP_FACTORS = (0.25, 0.5, 1, 2, 4)
 """Learning rates of the default sweep, relative to the one in use: two on either side, so that the
@@ -101,6 +105,9 @@ class RunsConfig(Settings):
         checks.check_grid(self.grid, used=map(self.split_of, self.sizes))
         checks.check_repeat(self.grid)
         checks.check_final_replay(self.final, self.grid, self.domain_names)
+        checks.check_unique_tokens(
+            self.grid, self.final, self.training.batch_tokens, self.sizes, self.domain_names
+        )
         for size in self.sizes:
             for seed in self.grid.all_seeds:
                 self.grid_of(size, seed)
@@ -155,12 +162,13 @@ class RunsConfig(Settings):
         Raises `ValueError` if every cell is too short, which validation reports.
         """
         part = self.grid.fit if self.split_of(size) == "fit" else self.grid.holdout
+        repeated = self._unique_tokens_of(size)
         if self.grid.repeat and seed in self.grid.repeat.seeds:
-            part = repeated_part(part, self.grid)
+            part, repeated = repeated_part(part, self.grid), None
         # A base has been trained already: no run that continues from it is too short.
         params = 0 if self.base else self.shape_of(size).params
         batch = self.training.batch_tokens
-        grid = make_grid(part, self.grid, batch_tokens=batch, params=params)
+        grid = make_grid(part, self.grid, batch_tokens=batch, params=params, repeated=repeated)
         if self.base:
             more = make_grid(self.grid.holdout, self.grid, batch_tokens=batch, params=params)
             grid = with_holdout(grid, more)
@@ -172,12 +180,23 @@ class RunsConfig(Settings):
             )
         return grid
 
+    def _unique_tokens_of(self, size: str) -> UniqueTokensConfig | None:
+        """The branches on repeated text of a size, if it has any."""
+        config = self.grid.unique_tokens
+        if config is None:
+            return None
+        trained = size in config.sizes if config.sizes else self.split_of(size) == "fit"
+        return config if trained else None
+
     def execution_of(self, size: str | None = None) -> ExecutionConfig:
         """Execution of runs of `size`; without a size, of those that `by_size` does not name."""
         return self.execution.of(size)
 
     def required_tokens(self, domain: str) -> int:
-        """Training tokens of a domain that the longest run reads; 0 where text may be repeated."""
+        """Training tokens of a domain that the longest run reads without repeating any.
+
+        Where text may be repeated, it is the largest part of it that is to be repeated; 0 without.
+        """
         longest = 0
         for size in self.sizes:
             grid = self.grid_of(size)
@@ -188,7 +207,9 @@ class RunsConfig(Settings):
                 steps = [math.ceil((1 - min(grid.replay)) * s) for _, s in grid.cells]
             if not self.execution_of(size).repeat:
                 longest = max(longest, *steps)
-        return longest * self.training.batch_tokens
+        parts = self.grid.unique_tokens.values if self.grid.unique_tokens else ()
+        limits = [*parts, self.final.limits(self.domain_names).get(domain, 0)]
+        return max(longest * self.training.batch_tokens, *(limits if domain != GENERAL else [0]))
 
 
 class ForecastConfig(RunsConfig):
@@ -214,6 +235,7 @@ class ExperimentConfig(RunsConfig):
     tune_learning_rate: LearningRateConfig = Field(default={}, validate_default=True)
     compare: CompareConfig = Field(default={}, validate_default=True)
     frontier: FrontierConfig = Field(default={}, validate_default=True)
+    scarcity: ScarcityConfig = Field(default={}, validate_default=True)
 
     @field_validator("tune_learning_rate", mode="before")
     @classmethod
@@ -248,10 +270,27 @@ class ExperimentConfig(RunsConfig):
         defaults = final.model_dump(include={"size", "budget_tokens", "seeds"})
         return {**defaults, **value}
 
+    @field_validator("scarcity", mode="before")
+    @classmethod
+    def _complete_scarcity(cls, value: Any, info: ValidationInfo) -> Any:
+        known = info.data
+        if not isinstance(value, Mapping) or not {"final", "grid", "training"} <= set(known):
+            return value
+        final, unique = known["final"], known["grid"].unique_tokens
+        defaults = {
+            "sizes": [final.size],
+            "budget_tokens": final.budget_tokens,
+            # Without branches on repeated text, the least amount that may be given: one batch.
+            "unique_tokens": unique.values if unique else [known["training"].batch_tokens],
+            "seeds": final.seeds,
+        }
+        return {**defaults, **value}
+
     @model_validator(mode="after")
     def _check_targets(self) -> Self:
         sweep = self.tune_learning_rate
         checks.check_size_names("compare.sizes", self.compare.sizes, self.sizes)
+        checks.check_scarcity(self.scarcity, self.sizes, self.training.batch_tokens)
         checks.check_size_names("frontier.size", [self.frontier.size], self.sizes)
         checks.check_size_names("tune_learning_rate.sizes", sweep.sizes, self.sizes)
         checks.check_swept_sizes(sweep.sizes, self.base)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from splitlaw.experiment.lineage import GENERAL, Run
-from splitlaw.experiment.settings import CellsConfig, GridConfig
+from splitlaw.experiment.settings import CellsConfig, GridConfig, UniqueTokensConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,8 @@ class Grid:
     """Totals in steps of the runs on general text alone."""
     replay: tuple[float, ...] = (0,)
     """Shares of general text in branches; every cell has a branch with each."""
+    repeated: tuple[tuple[int, int, int], ...] = ()
+    """(D in steps, D' in steps, unique tokens) of every branch on a part of a domain's text."""
     holdout_cells: tuple[tuple[int, int], ...] = ()
     """Those of `cells` that the law is tested on, in a grid that it is fitted to."""
     holdout_replay: tuple[float, ...] = ()
@@ -31,7 +33,7 @@ class Grid:
         return cell in self.holdout_cells or run.replay in self.holdout_replay
 
     def runs(self, domain: str) -> list[Run]:
-        """The runs on a domain, or the unsplit ones of `general`."""
+        """The runs on all text of a domain, or the unsplit ones of `general`."""
         if domain == GENERAL:
             return [
                 Run(domain=GENERAL, pretrain_steps=total, specialize_steps=0)
@@ -48,6 +50,23 @@ class Grid:
             for replay in self.replay
         ]
 
+    def repeated_runs(self, domain: str) -> list[Run]:
+        """The runs on a part of a domain's text; none of `general`."""
+        return [
+            Run(
+                domain=domain,
+                pretrain_steps=pretrain,
+                specialize_steps=specialize,
+                unique_tokens=unique,
+            )
+            for pretrain, specialize, unique in self.repeated
+            if domain != GENERAL
+        ]
+
+    def all_runs(self, domain: str) -> list[Run]:
+        """The runs on a domain, of both kinds."""
+        return self.runs(domain) + self.repeated_runs(domain)
+
 
 def repeated_part(part: CellsConfig, config: GridConfig) -> CellsConfig:
     """The part of a grid that the seeds of `grid.repeat` train."""
@@ -56,20 +75,31 @@ def repeated_part(part: CellsConfig, config: GridConfig) -> CellsConfig:
     return CellsConfig(pretrain_tokens=kept, specialize_tokens=part.specialize_tokens)
 
 
-def make_grid(part: CellsConfig, config: GridConfig, *, batch_tokens: int, params: int) -> Grid:
-    """The grid of a size of `params` parameters.
+def make_grid(
+    part: CellsConfig,
+    config: GridConfig,
+    *,
+    batch_tokens: int,
+    params: int,
+    repeated: UniqueTokensConfig | None = None,
+) -> Grid:
+    """The grid of a size of `params` parameters, with its branches on repeated text.
 
     Cells of fewer than `grid.min_tokens_per_param` tokens per parameter are left out: such runs are
     far from any power law, and no form fits them. The unsplit runs have the totals of the cells
     that a trunk reaches, and `unsplit_tokens`. Without any cell, the grid is empty.
     """
     least = config.min_tokens_per_param * params
-    cells = sorted(
-        (round(pretrain / batch_tokens), round(specialize / batch_tokens))
-        for pretrain in part.pretrain_tokens
-        for specialize in part.specialize_tokens
-        if pretrain + specialize >= least
-    )
+
+    def long_enough(amounts: CellsConfig | UniqueTokensConfig) -> list[tuple[int, int]]:
+        return sorted(
+            (round(pretrain / batch_tokens), round(specialize / batch_tokens))
+            for pretrain in amounts.pretrain_tokens
+            for specialize in amounts.specialize_tokens
+            if pretrain + specialize >= least
+        )
+
+    cells = long_enough(part)
     totals = {pretrain + specialize for pretrain, specialize in cells}
     totals |= {round(tokens / batch_tokens) for tokens in part.unsplit_tokens}
     longest = round(config.trunk_tokens / batch_tokens)
@@ -80,6 +110,13 @@ def make_grid(part: CellsConfig, config: GridConfig, *, batch_tokens: int, param
         unsplit=tuple(unsplit),
         replay=config.replay,
         holdout_replay=config.holdout_replay,
+        repeated=tuple(
+            (pretrain, specialize, unique)
+            for part in ([repeated] if repeated else [])
+            for unique in part.values
+            for pretrain, specialize in long_enough(part)
+            if specialize * batch_tokens > unique
+        ),
     )
 
 

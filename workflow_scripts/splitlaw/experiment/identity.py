@@ -62,9 +62,10 @@ def grid_json(config: RunsConfig, size: str, seed: int) -> str:
     grid = config.grid_of(size, seed)
     split = config.split_of(size)
     runs: dict[str, Any] = {"cells": grid.cells, "unsplit": grid.unsplit}
+    # Absent where there are none, so that the JSON of other grids stays as it was.
     if any(grid.replay):
         runs["replay"] = grid.replay
-    for key in ("holdout_cells", "holdout_replay"):
+    for key in ("holdout_cells", "holdout_replay", "repeated"):
         if getattr(grid, key):
             runs[key] = getattr(grid, key)
     return runs_json(config, size, split=split, **runs)

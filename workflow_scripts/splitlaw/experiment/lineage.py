@@ -33,6 +33,8 @@ class Segment:
     """Total steps of the run, if the segment is in its cooldown; None at constant rate."""
     stop: int
     """Steps since initialisation at the end of the segment."""
+    unique_tokens: int = 0
+    """Tokens at the beginning of the stream's text that are read, again and again; 0 for all."""
 
 
 Lineage = tuple[Segment, ...]
@@ -53,6 +55,8 @@ class Run:
     """Steps of the branch: D' in steps, where no general text is replayed."""
     replay: float = 0.0
     """Share of the branch's windows that are general text, mixed with those of the domain."""
+    unique_tokens: int = 0
+    """Tokens at the beginning of the domain's text that D' consists of; 0 for all of the text."""
 
     def __post_init__(self) -> None:
         if self.pretrain_steps < 0 or self.specialize_steps < 0 or not self.total:
@@ -70,6 +74,7 @@ class Run:
                 f"a run on {self.domain} with a replay of {self.replay}; give a share from 0 to "
                 "below 1, and 0 on general"
             )
+        assert self.unique_tokens == 0 or self.specialize_steps, "general text is not limited"
 
     @property
     def total(self) -> int:
@@ -99,6 +104,7 @@ class Run:
                 domain=GENERAL if begin < self.pretrain_steps else self.stream,
                 total=None if begin < cooldown else self.total,
                 stop=end,
+                unique_tokens=0 if begin < self.pretrain_steps else self.unique_tokens,
             )
             for begin, end in pairwise(cuts)
         )
@@ -137,8 +143,8 @@ def trunk_prefix(lineage: Lineage) -> Lineage:
 def in_training_order(lineages: Iterable[Lineage]) -> list[Lineage]:
     """Distinct lineages, depth first, so that each one follows its stored prefixes."""
 
-    def key(lineage: Lineage) -> list[tuple[str, int, int]]:
-        return [(segment.domain, segment.total or 0, segment.stop) for segment in lineage]
+    def key(lineage: Lineage) -> list[tuple[str, int, int, int]]:
+        return [(s.domain, s.unique_tokens, s.total or 0, s.stop) for s in lineage]
 
     return sorted(set(lineages), key=key)
 
@@ -150,12 +156,10 @@ def prefixes(lineages: Iterable[Lineage]) -> set[Lineage]:
 
 def trained_steps(lineages: Iterable[Lineage]) -> int:
     """Number of steps that train all `lineages` when every shared prefix is trained once."""
-    furthest: dict[tuple[Lineage, str, int | None], int] = {}
+    furthest: dict[tuple[Lineage, Segment], int] = {}
     for lineage in prefixes(lineages):
         last = lineage[-1]
         # Segments that differ in their end alone share the steps of the shortest one.
-        origin = (lineage[:-1], last.domain, last.total)
+        origin = (lineage[:-1], replace(last, stop=0))
         furthest[origin] = max(furthest.get(origin, 0), last.stop)
-    return sum(
-        stop - (parent[-1].stop if parent else 0) for (parent, _, _), stop in furthest.items()
-    )
+    return sum(stop - (parent[-1].stop if parent else 0) for (parent, _), stop in furthest.items())

@@ -45,14 +45,20 @@ def pool(config: RunsConfig) -> list[GridRun]:
 
 
 def start_runs(config: RunsConfig) -> list[GridRun]:
-    """The runs of round 0, all of the first seed; the seed also orders them."""
+    """The runs of round 0, all of the first seed; the seed also orders them.
+
+    The branches on repeated text are among them: they are no runs of the pool.
+    """
     assert config.grid.adaptive is not None
     seed, count = config.grid.seeds[0], config.grid.adaptive.start
     grids = fit_grids(config, seed)
     return [
         GridRun(size=size, seed=seed, run=run)
         for domain in (GENERAL, *config.domain_names)
-        for size, run in start_design(grids, domain=domain, runs=count, seed=seed)
+        for size, run in [
+            *start_design(grids, domain=domain, runs=count, seed=seed),
+            *((size, run) for size, grid in grids.items() for run in grid.repeated_runs(domain)),
+        ]
     ]
 
 
@@ -96,14 +102,19 @@ def trunk_json(config: RunsConfig, runs: Collection[GridRun], *, size: str, seed
 
 
 def _job_json(config: RunsConfig, size: str, runs: Iterable[Run]) -> str:
-    cells, unsplit = set(), set()
+    cells, unsplit, repeated = set(), set(), set()
     for run in runs:
         if run.domain == GENERAL:
             unsplit.add(run.pretrain_steps)
+        elif run.unique_tokens:
+            repeated.add((run.pretrain_steps, run.specialize_steps, run.unique_tokens))
         else:
             cells.add((run.pretrain_steps, run.specialize_steps))
     split = config.split_of(size)
-    return runs_json(config, size, split=split, cells=sorted(cells), unsplit=sorted(unsplit))
+    more = {"repeated": sorted(repeated)} if repeated else {}
+    return runs_json(
+        config, size, split=split, cells=sorted(cells), unsplit=sorted(unsplit), **more
+    )
 
 
 def read_runs(file: Path, config: RunsConfig) -> list[GridRun]:
@@ -116,10 +127,25 @@ def read_runs(file: Path, config: RunsConfig) -> list[GridRun]:
 
 
 def run_of(row: Mapping[str, object], config: RunsConfig) -> GridRun:
-    """The run of a row with the columns size, seed, domain, pretrain_tokens, specialize_tokens."""
+    """The run of a row with the columns size, seed, domain, pretrain_tokens, specialize_tokens.
+
+    With `unique_specialize_tokens` below the last, it is a run on a part of the domain's text.
+    """
     pretrain, specialize = (
         config.training.steps(float(str(row[column])))
         for column in ("pretrain_tokens", "specialize_tokens")
     )
-    run = Run(domain=str(row["domain"]), pretrain_steps=pretrain, specialize_steps=specialize)
+    run = Run(
+        domain=str(row["domain"]),
+        pretrain_steps=pretrain,
+        specialize_steps=specialize,
+        unique_tokens=repeated_tokens(row),
+    )
     return GridRun(size=str(row["size"]), seed=int(str(row["seed"])), run=run)
+
+
+def repeated_tokens(row: Mapping[str, object]) -> int:
+    """The unique tokens of a row's domain text if they are repeated, otherwise 0."""
+    total = int(float(str(row["specialize_tokens"])))
+    unique = int(float(str(row.get("unique_specialize_tokens", total))))
+    return unique if unique < total else 0

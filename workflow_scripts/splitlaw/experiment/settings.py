@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PlainValidator
+from pydantic import Field, PlainValidator
 
 from splitlaw.experiment.base import (
     Count,
@@ -33,10 +33,6 @@ def check_replay(value: Any) -> Any:
             of_domain = f"{domain} has {share!r}" if domain else f"is {share!r}"
             raise ValueError(f"{of_domain}; give a number of at least 0 and below 1")
     return value
-
-
-FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
-"""General fractions of the target `frontier`: closer together where optimal splits usually are."""
 
 
 class TokenizerConfig(Settings):
@@ -96,6 +92,23 @@ class RepeatConfig(Settings):
     totals."""
 
 
+class UniqueTokensConfig(Settings):
+    """Branches that read only the beginning of a domain's training text, several times.
+
+    They measure what repeated text is worth, so that plans for scarce text do not extrapolate.
+    """
+
+    values: Annotated[Distinct[Positive], Field(min_length=1)]
+    """Tokens that differ. The text of a smaller number is part of that of a larger one."""
+    pretrain_tokens: Annotated[Distinct[Natural], Field(min_length=1)]
+    """Values of D, in tokens."""
+    specialize_tokens: Annotated[Distinct[Positive], Field(min_length=1)]
+    """Values of D', in tokens. Branches without repeated text are left out: those whose D' is not
+    above the tokens that differ."""
+    sizes: Distinct[str] = ()
+    """Names of the sizes with such branches; by default all that the law is fitted to."""
+
+
 class AdaptiveConfig(Settings):
     """Rounds of runs, each chosen by the law that is fitted to those before.
 
@@ -139,6 +152,8 @@ class GridConfig(Settings):
     general text to the table."""
     holdout_replay: Distinct[Share] = ()
     """Shares among those of `replay` whose branches the law is not fitted to; they test it."""
+    unique_tokens: UniqueTokensConfig | None = None
+    """Branches on repeated text, for every seed of `seeds`; by default none."""
     repeat: RepeatConfig | None = None
     """Additional seeds that train a part of the grid; by default none."""
     adaptive: AdaptiveConfig | None = None
@@ -249,48 +264,17 @@ class FinalConfig(Settings):
     """Share of general text that is mixed into the branches of the specialists with a trunk: one
     share, or one for some domains by their names. The number of tokens stays the same. A plan that
     has shares of its own is trained with those."""
+    unique_tokens: Positive | Mapping[str, Positive] | None = None
+    """Tokens that differ in the domain text of all recipes, where it is less than all of the text:
+    one number for every domain, or numbers by domain. The plan is made for them, and every recipe
+    reads only so many tokens at the beginning of a domain's training text, again and again."""
 
-
-class Completed(Settings):
-    """A section whose missing keys `ExperimentConfig` takes from other sections."""
-
-    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
-
-
-class CompareConfig(Completed):
-    """Runs of the target `compare`: the optimal split and the baselines at several sizes."""
-
-    sizes: Annotated[Distinct[str], Field(min_length=1)]
-    """Names of sizes; by default `final.size`."""
-    budgets: Annotated[Distinct[Positive], Field(min_length=1)]
-    """Tokens of a strategy; by default `final.budget_tokens`."""
-    seeds: Seeds
-    """Seeds of initialisation and data order; by default `final.seeds`."""
-
-
-class FrontierConfig(Completed):
-    """Runs of the target `frontier`: one budget split at several general fractions."""
-
-    size: str
-    """Name of the size; by default `final.size`."""
-    budget_tokens: Positive
-    """Tokens of each split; by default `final.budget_tokens`."""
-    fractions: Annotated[Distinct[Fraction], Field(min_length=7)] = FRACTIONS
-    """General fractions to train at in addition to that of the plan."""
-    seeds: Seeds
-    """Seeds of initialisation and data order; by default `final.seeds`."""
-
-
-class LearningRateConfig(Completed):
-    """Runs of the target `tune_learning_rate`, which finds the learning rate for a text."""
-
-    sizes: Annotated[Distinct[str], Field(min_length=1)]
-    """Names of two sizes or more; by default those that are not in `holdout_sizes`."""
-    rates: Annotated[Distinct[Annotated[Number, Field(gt=0)]], Field(min_length=3)]
-    """Peak learning rates that every size is trained at; by default a quarter to four times
-    `training.learning_rate`."""
-    tokens: Positive
-    """General tokens of each run; by default the largest of `grid.fit.pretrain_tokens`."""
+    def limits(self, domains: Iterable[str]) -> dict[str, int]:
+        """`unique_tokens` of each domain that has a limit."""
+        given = self.unique_tokens
+        if given is None:
+            return {}
+        return dict(given) if isinstance(given, Mapping) else dict.fromkeys(domains, given)
 
 
 class BenchmarksConfig(Settings):

@@ -137,6 +137,7 @@ def _plan(task: Task, flops: float, problem: Problem, split: Split, gap: float) 
         optimality_gap=gap,
         law=task.fit.law,
         warnings=tuple(plan_warnings(task, size, split, constraint, gap)),
+        unique_tokens=task.setting.limits,
     )
 
 

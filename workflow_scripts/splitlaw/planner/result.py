@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from splitlaw.common.errors import UserError
@@ -120,6 +120,9 @@ class Plan:
     """Name of the law with the largest weight."""
     warnings: tuple[str, ...]
     """Sentences on extrapolation and on conditions that are not met."""
+    unique_tokens: Mapping[str, float] = field(default_factory=dict)
+    """Tokens that differ in the text of each domain with a limit, and of `general`. Where further
+    passes over the text would raise the loss, a plan leaves tokens unspent."""
     base: Mapping[str, Any] | None = None
     """Tokens of the base and their estimate, as in fit.json; None without a base. `pretrain_tokens`
     include those of a base whose tokens are known, which the budget does not pay for."""

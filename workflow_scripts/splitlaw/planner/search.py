@@ -59,7 +59,7 @@ def best_split(problem: Problem) -> tuple[Split, float]:
             found, bound = _lowest(near, shares, means), min(bound, float(bounds.min()))
             middle = int(np.argmin(means))
             low, high = near[max(middle - 1, 0)], near[min(middle + 1, ZOOM_POINTS - 1)]
-        found = polished(problem, found, 0.5 * (high - low))
+        found = at_limits(problem, polished(problem, found, 0.5 * (high - low)))
         best = found if found.mean < best.mean else best
     return best, min(bound, float(best.mean))
 
@@ -90,6 +90,43 @@ def polished(problem: Problem, split: Split, step: float) -> Split:
         split = found if found.mean < split.mean else split
         step *= POLISH_FACTOR
     return split
+
+
+def at_limits(problem: Problem, split: Split) -> Split:
+    """The split with D'_k at the tokens that differ, in each domain where that is better.
+
+    The loss may have a kink there, between the nodes of every grid. General text takes what the
+    domains leave of the budget, where that is better.
+    """
+    constraint, unique = problem.constraint, problem.surface.setting.unique
+    if constraint.specialize is not None:
+        return split
+    for k in np.nonzero(np.abs(split.specialize / unique - 1) < POLISH[0])[0]:
+        specialize = split.specialize.copy()
+        specialize[k] = unique[k]
+        split = _better(problem, split, split.pretrain, specialize)
+        split = _better(problem, split, _rest(problem, specialize), specialize)
+    return _better(problem, split, _rest(problem, split.specialize), split.specialize)
+
+
+def _rest(problem: Problem, specialize: Array) -> Array:
+    """The D that the budget pays for beside D'_k, or the one that is given."""
+    constraint = problem.constraint
+    if constraint.pretrain is not None:
+        return np.array(constraint.pretrain)
+    return np.asarray((constraint.tokens - specialize.sum()) / constraint.trunks)
+
+
+def _better(problem: Problem, split: Split, pretrain: Array, specialize: Array) -> Split:
+    """The split, or D and D'_k where they satisfy the constraints and have a lower loss."""
+    low, high = problem.pretrain_range
+    short = specialize < problem.least(np.atleast_1d(pretrain))[0]
+    # At D from the remaining budget, rounding may exceed the latter.
+    spent = specialize.sum() > problem.constraint.left(pretrain) * (1 + 1e-12)
+    if not low <= pretrain <= high or short.any() or spent:
+        return split
+    found = Split(pretrain, specialize, problem.surface.mean(pretrain, specialize))
+    return found if found.mean < split.mean else split
 
 
 def _local_shares(

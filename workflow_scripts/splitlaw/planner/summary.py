@@ -12,6 +12,9 @@ FLOPS_HEAD = "FLOPs for this loss"
 NO_BUDGET = ">1000"
 """Text of a multiplier where no budget up to 1,000 times the plan's reaches its loss."""
 
+UNSPENT = 1e-3
+"""Share of the budget that a plan may leave unspent without mention: rounding leaves less."""
+
 
 def summarise(plan: Mapping[str, Any]) -> str:
     """The split, the expected losses beside those of the baselines, and the warnings."""
@@ -67,6 +70,9 @@ def _split(plan: Mapping[str, Any]) -> list[str]:
     low, high = plan["interval"]["fraction_general"]
     if low < high:
         lines[0] += f"  (90%: {low:.1%} to {high:.1%})"
+    unspent = plan["tokens"] - sum(tokens for _, tokens, _ in shares)
+    if plan["pretrain_tokens_paid"] and unspent > UNSPENT * plan["tokens"]:
+        lines.append(f"{'left unspent':<22}{unspent:>10.3g}")
     return lines
 
 

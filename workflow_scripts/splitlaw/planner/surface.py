@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array
 
@@ -26,6 +27,12 @@ class Setting:
 
     unique_pretrain: float = np.inf
     """General tokens that differ."""
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Tokens that differ of each domain with a limit, and of `general`."""
+        amounts = zip((*self.domains, GENERAL), (*self.unique, self.unique_pretrain), strict=True)
+        return {name: float(number) for name, number in amounts if np.isfinite(number)}
 
 
 @dataclass(frozen=True, kw_only=True)

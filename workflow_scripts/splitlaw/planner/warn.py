@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from splitlaw.planner.constraint import Constraint, Split
+from splitlaw.planner.summary import UNSPENT
 from splitlaw.planner.task import Task
 
 SLACK = 1.001
 """Ratio to the end of a range that still counts as within it."""
 
-UNSPENT = 1e-3
-"""Share of the budget that a plan may leave unspent without a warning: rounding leaves less."""
+LESS = 0.9
+"""Share of an even part of the domain tokens below which a domain with repeated text is named."""
 
 GAP = 1e-4
 """Optimality gap that is worth a warning: a tenth of the regret that matters in practice."""
@@ -35,9 +36,11 @@ def plan_warnings(
     notes = [*task.notes, *_outside(task, params, split), *_passes(task, split)]
     unspent = 1 - (_spent(split, constraint) + uncounted) / constraint.tokens
     if unspent > UNSPENT:
+        repeated = bool(np.isfinite(task.setting.unique).any())
+        more = "more passes over the text" if repeated else "more tokens"
         notes.append(
-            f"The plan leaves {unspent:.1%} of the budget unspent: under the law, more tokens "
-            f"would raise the loss{' or exceed the limit on general loss' if limited else ''}."
+            f"The plan leaves {unspent:.1%} of the budget unspent: under the law, {more} would "
+            f"raise the loss{' or exceed the limit on general loss' if limited else ''}."
             if constraint.specialize is None
             else f"The plan leaves {unspent:.1%} of the budget unspent."
         )
@@ -81,9 +84,17 @@ def _outside(task: Task, params: float, split: Split) -> Iterator[str]:
 
 
 def _passes(task: Task, split: Split) -> Iterator[str]:
-    """Text that is repeated more often than in the table."""
+    """Text that is repeated more often than in the table, and domains that get less for it."""
     most = task.fit.range.get("passes", (1.0, 1.0))[1]
     passes = split.specialize / task.setting.unique
+    share = float(split.specialize.mean())
+    fewer = (passes > SLACK) & (split.specialize < LESS * share)
+    for k in np.nonzero(fewer)[0]:
+        yield (
+            f"{task.setting.domains[k]} gets {split.specialize[k]:.4g} tokens, {passes[k]:.3g} "
+            f"passes over its text, where an even share is {share:.4g}: further passes are worth "
+            "less than the same tokens elsewhere."
+        )
     worst = int(np.argmax(passes))
     if passes[worst] > most * SLACK:
         yield (

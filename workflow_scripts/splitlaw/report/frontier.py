@@ -13,13 +13,14 @@ from splitlaw.common.files import atomic_path, read_json
 from splitlaw.laws import FitResult
 from splitlaw.report import style
 from splitlaw.report.figures_frontier import FRACTIONS, frontier_table
+from splitlaw.stages.frontier import general_share
 from splitlaw.stages.regret import Curve, Regret, estimate_regret, mean_losses, read_frontier
 
 
 def write_frontier(tables: Sequence[Path], *, plan_file: Path, fit: FitResult, out: Path) -> str:
     """Write the rows of all seeds to `out` and the figure beside it; return the regret as text."""
     table, plan = read_frontier(tables), read_json(plan_file)
-    curve, regret = estimate_regret(table, plan["fraction_general"])
+    curve, regret = estimate_regret(table, general_share(plan))
     predicted = frontier_table(fit, plan, np.linspace(curve.low, curve.high, FRACTIONS))
     predicted = predicted[predicted["law"] == "mean"]
     style.set_theme()

@@ -222,7 +222,7 @@ def states_bytes(config: RunsConfig, size: str, lineages: Iterable[Lineage]) -> 
 def grid_runs(config: RunsConfig, size: str, seed: int | None = None) -> list[Run]:
     """All runs of a size and seed."""
     grid = config.grid_of(size, seed)
-    return [run for domain in (GENERAL, *config.domain_names) for run in grid.runs(domain)]
+    return [run for domain in (GENERAL, *config.domain_names) for run in grid.all_runs(domain)]
 
 
 def trunk_work(config: RunsConfig, size: str, seed: int | None = None) -> Work:
@@ -241,7 +241,7 @@ def branch_work(config: RunsConfig, size: str, domain: str, seed: int | None = N
     return runs_work(
         config,
         size,
-        grid.runs(domain),
+        grid.all_runs(domain),
         shared_with=grid_runs(config, size, seed),
         evaluated=1 + len(config.domain_names) if domain == GENERAL else of_branch,
     )

@@ -48,7 +48,8 @@ def continue_from(base: str, content: CommentedMap) -> CommentedMap:
 
 
 def _set_grid(grid: CommentedMap) -> None:
-    for key in ("min_tokens_per_param", "fit", "holdout", "adaptive", "repeat"):
+    removed = ("min_tokens_per_param", "fit", "holdout", "adaptive", "repeat", "unique_tokens")
+    for key in removed:
         grid.pop(key, None)
         grid.ca.items.pop(key, None)  # its comment
     grid["trunk_tokens"] = PRETRAIN[-1]

@@ -74,7 +74,9 @@ def train_strategy(
     for domain, run in recipe.runs.items():
         own = replace(job, seed=recipe.seed_of(domain, job.seed))
         if own.seed not in trainers:
-            trainer = own.trainer([GENERAL, *domains], execution, f"final {strategy}", mixtures)
+            trainer = own.trainer(
+                [GENERAL, *domains], execution, f"final {strategy}", mixtures, recipe.unique_tokens
+            )
             runs = [r for d, r in recipe.runs.items() if recipe.seed_of(d, job.seed) == own.seed]
             trainer.expect([job.lineage(run) for run in runs])
             trainers = {own.seed: trainer}  # one in memory at a time

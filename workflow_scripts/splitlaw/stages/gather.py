@@ -10,8 +10,9 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path
 from splitlaw.common.own_table import read_own_table
-from splitlaw.experiment.columns import COST, REPLAY
+from splitlaw.experiment.columns import COST
 from splitlaw.experiment.lineage import GENERAL, Run, general_prefix, trained_steps
+from splitlaw.experiment.rounds import repeated_tokens
 from splitlaw.experiment.strategies import OPTIMAL
 
 
@@ -90,15 +91,16 @@ def size_cost(
 
 
 def _runs(table: pd.DataFrame, batch_tokens: int) -> list[Run]:
-    shares, replayed = (table[name] if name in table else [0] * len(table) for name in REPLAY)
     return [
         Run(
-            domain=row.train_domain,
-            pretrain_steps=row.pretrain_tokens // batch_tokens,
-            specialize_steps=(row.specialize_tokens + replay_tokens) // batch_tokens,
-            replay=replay,
+            domain=row["train_domain"],
+            pretrain_steps=row["pretrain_tokens"] // batch_tokens,
+            specialize_steps=(row["specialize_tokens"] + row.get("replay_tokens", 0))
+            // batch_tokens,
+            replay=row.get("replay", 0),
+            unique_tokens=repeated_tokens(row),
         )
-        for row, replay, replay_tokens in zip(table.itertuples(), shares, replayed, strict=True)
+        for row in table.to_dict("records")
     ]
 
 

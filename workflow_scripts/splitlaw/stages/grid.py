@@ -64,6 +64,7 @@ class Job:
                 replay=tuple(config.get("replay", (0,))),
                 holdout_cells=tuple((int(d), int(s)) for d, s in config.get("holdout_cells", ())),
                 holdout_replay=tuple(config.get("holdout_replay", ())),
+                repeated=tuple((int(d), int(s), int(u)) for d, s, u in config.get("repeated", [])),
             ),
             results=results,
             test_tokens=config["test_tokens"],
@@ -81,11 +82,13 @@ class Job:
         execution: ExecutionConfig,
         label: str,
         mixtures: Mapping[str, Mapping[str, int]] | None = None,
+        limits: Mapping[str, int] | None = None,
     ) -> Trainer:
         """A trainer that reads these domains and mixtures of them.
 
         `label` is shown in its progress. `mixtures` has the weight of each domain in the streams
-        that mix several, by the name of the stream.
+        that mix several, by the name of the stream, and `limits` the tokens of a domain's text that
+        they read, where these are not all.
         """
         return Trainer(
             shape=self.shape,
@@ -93,6 +96,7 @@ class Job:
             seed=self.seed,
             sidecars={domain: self.sidecar(domain) for domain in domains},
             mixtures=mixtures or {},
+            limits=limits or {},
             checkpoints=self.results / "checkpoints" / self.size / f"seed{self.seed}",
             execution=execution,
             progress=Progress(f"{self.size} {label}"),
@@ -134,7 +138,8 @@ class Job:
     def folder_name(self, run: Run) -> str:
         """Name of a run's folder, from its tokens."""
         name = f"D{self.tokens(run.pretrain_steps)}-S{self.tokens(run.specialize_steps)}"
-        return f"{name}-r{run.replay:g}" if run.replay else name
+        name += f"-r{run.replay:g}" if run.replay else ""
+        return f"{name}-U{run.unique_tokens}" if run.unique_tokens else name
 
     def folder(self, run: Run) -> Path:
         """Folder of a run of the grid."""
@@ -144,7 +149,7 @@ class Job:
 
 def pretrain(job: Job, *, execution: ExecutionConfig, out: Path) -> None:
     """Train the general text that the runs of the grid share."""
-    runs = job.grid.runs(GENERAL) + job.grid.runs("any domain")
+    runs = job.grid.runs(GENERAL) + job.grid.all_runs("any domain")
     train_trunk(job, runs, "trunk", execution=execution, out=out)
 
 
@@ -182,7 +187,7 @@ def specialize(
     A branch is evaluated on its own domain, and on `general` where the grid has replay or a base.
     An unsplit run is evaluated on `general` and all `domains`.
     """
-    runs = {job.lineage(run): run for run in job.grid.runs(domain)}
+    runs = {job.lineage(run): run for run in job.grid.all_runs(domain)}
     mixtures = {run.stream: run.mixture for run in runs.values() if run.replay}
     trainer = job.trainer(sorted({GENERAL, domain}), execution, domain, mixtures)
     windows = job.windows(job.evaluated(domain, domains))
@@ -264,7 +269,8 @@ def losses_row(
 ) -> dict[str, Any]:
     """A row of `losses.csv`."""
     row = table_row(job, run, domain, losses) | replay_columns(job, trainer, run)
-    unique = {name: trainer.streams[name].unique_tokens for name in (GENERAL, run.domain)}
+    unique = {GENERAL: trainer.streams.of(GENERAL).unique_tokens}
+    unique[run.domain] = trainer.streams.of(run.domain, run.unique_tokens).unique_tokens
     return {
         **row,
         "run": f"{job.size}-seed{job.seed}-{run.domain}-{job.folder_name(run)}",

@@ -127,10 +127,14 @@ def _streams_table(job: Job, recipe: RecipeTokens, run: Run) -> str:
     rows = []
     for domain, tokens, how in amounts:
         if tokens:
-            available = read_json(job.sidecar(domain))["splits"]["train"]["tokens"]
+            available = recipe.unique_tokens.get(domain) or _training_tokens(job, domain)
             share = f"{tokens / available:.0%}"
             rows.append([domain + how, f"{tokens:,}", share, _sources(job, domain)])
     return "\n".join(markdown_table(head, rows))
+
+
+def _training_tokens(job: Job, domain: str) -> int:
+    return int(read_json(job.sidecar(domain))["splits"]["train"]["tokens"])
 
 
 def _sources(job: Job, domain: str) -> str:

@@ -106,6 +106,9 @@ def starting_config(
         values = {"tokens": longest / 1e6, "names": ", ".join(short)}
         note = REPEAT.format(**values, have="has" if len(short) == 1 else "have")
         content.yaml_set_comment_before_after_key("execution", before=note)
+    parts = config.grid.unique_tokens
+    if parts and any(_training_tokens(domain, config) < max(parts.values) for domain in own):
+        del content["grid"]["unique_tokens"]  # such a domain is repeated by the grid itself
     return text_of(content)
 
 

@@ -44,6 +44,8 @@ class RecipeTokens:
     """90% interval of `predicted_loss`."""
     law: str
     """The form or forms of the law that predict; empty where no law covers the strategy."""
+    unique_tokens: Mapping[str, int]
+    """Tokens of a domain's text that the recipe reads, where these are not all."""
     trunk: str
     """`shared`, or `independent` if the specialists of each domain have a trunk of their own."""
 
@@ -79,6 +81,7 @@ class RecipeTokens:
                 pretrain_steps=self.pretrain_steps,
                 specialize_steps=steps,
                 replay=self.replay.get(domain, 0.0) if steps else 0.0,
+                unique_tokens=self.unique_tokens.get(domain, 0) if steps else 0,
             )
             for domain, steps in self.specialize_steps.items()
         }
@@ -120,7 +123,7 @@ def read_recipes(
         entries += [e for e in _of_base(entries[0]) if e["strategy"] not in known]
     return {
         entry["strategy"]: _recipe(
-            {**entry, "trunk": plan["trunk"]},
+            {**entry, "trunk": plan["trunk"], "unique_tokens": plan.get("unique_tokens", {})},
             names.get(entry["law"], entry["law"] or ""),
             batch_tokens,
         )
@@ -183,5 +186,7 @@ def _recipe(entry: Mapping[str, Any], law: str, batch_tokens: int) -> RecipeToke
         interval={domain: (low, high) for domain, (_, low, high) in predicted.items()},
         replay={domain: share for domain, share in entry["replay"].items() if share},
         law=law,
+        # General text is read whole: a limit of it is the amount that there is.
+        unique_tokens={d: int(n) for d, n in entry["unique_tokens"].items() if d != GENERAL},
         trunk=entry["trunk"],
     )

@@ -184,7 +184,7 @@ def choose(
         if len(kept):
             count = ceil(count * len(names) / len(config.domain_names))
         table = pool_table(config, candidates)
-        trained = pool_table(config, done)
+        trained = pool_table(config, [entry for entry in done if not entry.run.unique_tokens])
         new = next_runs(fit, pool=table, trained=trained, runs=count, **plan_target(config))
         stop = "max_tokens" if len(new) else "no_gain"
     rows = new if kept.empty else kept if new.empty else pd.concat([kept, new], ignore_index=True)

@@ -62,6 +62,8 @@ class Trainer:
     """Folder of the states of this size and seed."""
     mixtures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Weight of each domain in the streams that mix several, by the name of the stream."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Tokens of a domain's text that the mixtures read, where these are not all."""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     progress: Progress = field(default_factory=lambda: Progress("training"))
     usage: Usage = field(default_factory=Usage)
@@ -82,6 +84,7 @@ class Trainer:
             seed=self.seed,
             repeat=execution.repeat,
             mixtures=self.mixtures,
+            limits=self.limits,
         )
         self.model = build_model(shape, seed=self.seed)
         initial = {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -99,7 +102,7 @@ class Trainer:
             compile=compile,
         )
         self.store = open_store(
-            self.checkpoints, shape, config, self.seed, self.sidecars, self.mixtures
+            self.checkpoints, shape, config, self.seed, self.sidecars, self.mixtures, self.limits
         )
         self.states = Checkpointer(
             store=self.store,

@@ -144,6 +144,8 @@ class Store:
         name = segment.domain
         if name in self.data:
             name += f"-{self.data[name][:8]}"
+        if segment.unique_tokens:
+            name += f"-unique-{segment.unique_tokens}"
         return name if segment.total is None else f"{name}-to-{segment.total:08d}"
 
 
@@ -154,15 +156,17 @@ def open_store(
     seed: int,
     sidecars: Mapping[str, Path],
     mixtures: Mapping[str, Mapping[str, int]],
+    limits: Mapping[str, int],
 ) -> Store:
     """The store, inside `folder`, of the states with this shape, configuration, seed and text.
 
-    `mixtures` are the weights of streams that mix several domains, by the name of the stream.
+    `mixtures` are the weights of streams that mix several domains, by the name of the stream, and
+    `limits` the tokens of a domain's text that they read, where these are not all.
     """
     # The keys are part of the digest, so they are never renamed.
     identity = digest({"shape": shape.identity, "recipe": config.model_dump(), "seed": seed})
     data = {domain: fingerprint(sidecar) for domain, sidecar in sidecars.items()}
-    data |= {name: mixture_digest(weights, data) for name, weights in mixtures.items()}
+    data |= {name: mixture_digest(weights, data, limits) for name, weights in mixtures.items()}
     return Store(root=folder / identity, identity=identity, data=data)
 
 

@@ -27,9 +27,19 @@ class TokenStream:
     """
 
     def __init__(
-        self, sidecar: Path, *, vocabulary: int, context: int, batch: int, seed: int
+        self,
+        sidecar: Path,
+        *,
+        vocabulary: int,
+        context: int,
+        batch: int,
+        seed: int,
+        limit: int = 0,
     ) -> None:
-        """`sidecar` is the `tokens.json` of the domain; `batch` is in windows."""
+        """`sidecar` is the `tokens.json` of the domain; `batch` is in windows.
+
+        With a `limit`, only so many tokens at the beginning of the file are read.
+        """
         self.sidecar, self.vocabulary = sidecar, vocabulary
         self.tokens = open_tokens(sidecar, "train")
         check_vocabulary(sidecar, vocabulary)
@@ -44,6 +54,21 @@ class TokenStream:
                 f"{sidecar}: {len(self.tokens)} training tokens are fewer than one window of "
                 f"{context}; add documents or shorten model.context"
             )
+        if limit:
+            self._limit(limit)
+
+    def _limit(self, tokens: int) -> None:
+        if tokens > len(self.tokens):
+            raise UserError(
+                f"{self.sidecar}: {len(self.tokens)} training tokens, fewer than the "
+                f"{tokens} unique tokens of a run; lower unique_tokens or add documents"
+            )
+        if tokens < self.batch * self.context:
+            raise UserError(
+                f"{self.sidecar}: {tokens} unique tokens of a run are fewer than one batch of "
+                f"{self.batch * self.context}; raise unique_tokens"
+            )
+        self.windows = min(self.windows, tokens // self.context)
 
     @property
     def unique_tokens(self) -> int:
@@ -148,19 +173,23 @@ class Streams:
     """Allow more than one epoch."""
     mixtures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Weight of each domain in the streams that mix several, by the name of the stream."""
-    _opened: dict[str, TokenStream] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Tokens of a domain's text that the mixtures read, where these are not all."""
+    _opened: dict[tuple[str, int], TokenStream] = field(default_factory=dict)
 
-    def __getitem__(self, domain: str) -> TokenStream:
-        """The stream of a domain."""
-        if domain not in self._opened:
-            self._opened[domain] = TokenStream(
+    def of(self, domain: str, limit: int = 0) -> TokenStream:
+        """The stream of a domain; with a `limit`, of so many tokens of its text."""
+        key = domain, limit
+        if key not in self._opened:
+            self._opened[key] = TokenStream(
                 self.sidecars[domain],
                 vocabulary=self.vocabulary,
                 context=self.context,
                 batch=self.batch,
                 seed=self.seed,
+                limit=limit,
             )
-        return self._opened[domain]
+        return self._opened[key]
 
     def for_last_segment(self, lineage: Lineage) -> TokenStream | MixedStream:
         """The stream that the last segment of `lineage` reads.
@@ -170,29 +199,35 @@ class Streams:
         last = lineage[-1]
         steps = last.stop - last_stream_start(lineage)
         if last.domain not in self.mixtures:
-            self._check_length(last.domain, steps * self.batch)
-            return self[last.domain]
+            self._check_length(last.domain, steps * self.batch, last.unique_tokens)
+            return self.of(last.domain, last.unique_tokens)
         # General text continues where the trunk stopped, so that replayed text is new as long as
         # there is any.
         begin = {GENERAL: last_stream_start(lineage) * self.batch}
-        mixed = self._mixed(last.domain, begin)
+        names = self.mixtures[last.domain]
+        limits = {name: last.unique_tokens or self.limits.get(name, 0) for name in names}
+        limits[GENERAL] = 0
+        mixed = self._mixed(last.domain, begin, limits)
         for domain, windows in mixed.windows_read(steps).items():
-            self._check_length(domain, begin.get(domain, 0) + windows)
+            self._check_length(domain, begin.get(domain, 0) + windows, limits[domain])
         return mixed
 
     def windows_read(self, mixture: str, steps: int) -> dict[str, int]:
         """Number of windows of each domain in the first `steps` batches of a mixture."""
-        return self._mixed(mixture).windows_read(steps)
+        return self._mixed(mixture, {}, {}).windows_read(steps)
 
-    def _mixed(self, name: str, begin: Mapping[str, int] | None = None) -> MixedStream:
+    def _mixed(self, name: str, begin: Mapping[str, int], limits: Mapping[str, int]) -> MixedStream:
         weights = self.mixtures[name]
-        sources = {domain: self[domain] for domain in weights}
+        sources = {domain: self.of(domain, limits.get(domain, 0)) for domain in weights}
         return MixedStream(sources, weights, seed=self.seed, begin=begin)
 
-    def _check_length(self, domain: str, windows: int) -> None:
-        """Refuse to read more windows of a domain than an epoch has, unless `repeat` is true."""
-        required, available = windows * self.context, self[domain].unique_tokens
-        if required > available and not self.repeat:
+    def _check_length(self, domain: str, windows: int, limit: int) -> None:
+        """Refuse to read more windows of a domain than an epoch has, unless `repeat` is true.
+
+        Text with a `limit` is repeated on purpose.
+        """
+        required, available = windows * self.context, self.of(domain, limit).unique_tokens
+        if required > available and not (self.repeat or limit):
             raise UserError(
                 f"{self.sidecars[domain]}: {available} training tokens of {domain}, but a run "
                 f"requires {required}; add documents, train on fewer tokens, or set "
@@ -236,9 +271,12 @@ def check_vocabulary(sidecar: Path, vocabulary: int) -> None:
         )
 
 
-def mixture_digest(weights: Mapping[str, int], data: Mapping[str, str]) -> str:
-    """Identifies a mixture: a digest of the weight of each domain and the digest of its text."""
-    return digest({domain: [weight, data[domain]] for domain, weight in weights.items()})
+def mixture_digest(
+    weights: Mapping[str, int], data: Mapping[str, str], limits: Mapping[str, int]
+) -> str:
+    """Identifies a mixture: a digest of the weight, the text and the limit of each domain."""
+    parts = {domain: [weight, data[domain]] for domain, weight in weights.items()}
+    return digest({d: [*part, limits[d]] if d in limits else part for d, part in parts.items()})
 
 
 def fingerprint(sidecar: Path) -> str:
