@@ -254,9 +254,14 @@ def law_seed_option(wildcards):
 
 
 def trunk_option(wildcards):
-    """The kind of trunk, followed by the option with the limit on general loss where there is one."""
+    """The kind of trunk, and the options with the limit on general loss and the loss of the base."""
     trunk, limit = EXPERIMENT.final.trunk, EXPERIMENT.final.max_general_loss_rise
-    return trunk if limit is None else f"{trunk} --max-general-loss-rise {limit}"
+    options = trunk if limit is None else f"{trunk} --max-general-loss-rise {limit}"
+    if EXPERIMENT.base is None:
+        return options
+    # The law is fitted to branches of this run, so its file exists.
+    file = f"{RESULTS}/runs/base/seed{EXPERIMENT.grid.seeds[0]}/trunk.json"
+    return f"{options} --base-general-loss {file}"
 
 
 def final_config(wildcards):

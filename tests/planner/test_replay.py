@@ -137,6 +137,21 @@ def test_the_file_of_a_plan_with_replay_is_read_again(fit, tmp_path):
     assert Plan.load(out).to_json() == {n: v for n, v in content.items() if n != "schema_version"}
 
 
+def test_the_measured_loss_of_the_base_replaces_that_of_the_law(fit, tmp_path):
+    own = fit.general_after.losses(PARAMS, BASE, 0.0, np.arange(2)).mean()
+    fit.save(tmp_path / "fit.json")
+    trunk, out = tmp_path / "trunk.json", tmp_path / "plan.json"
+    trunk.write_text(json.dumps({"base": {"losses": {"general": {"loss": 1.02 * own}}}}))
+    options = ["--law", str(tmp_path / "fit.json"), "--flops", str(FLOPS), "--out", str(out)]
+    options += ["--replay", "0.1", "--max-general-loss-rise", "0.03"]
+    main(["choose_split", *options, "--base-general-loss", str(trunk)])
+    rise = Plan.load(out).general_loss_rise
+    assert rise["reference"] == pytest.approx(1.02 * own)
+    assert rise["worst"] == pytest.approx(0.03, abs=2e-4)
+    trunk.write_text("{}")
+    assert main(["choose_split", *options, "--base-general-loss", str(trunk)]) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -144,6 +159,7 @@ def test_the_file_of_a_plan_with_replay_is_read_again(fit, tmp_path):
         ({"replay": {"c": 0.1}}, "domain 'c' is not planned"),
         ({"max_general_loss_rise": -1.0}, "max_general_loss_rise is -1"),
         ({"replay": 0.1, "params": [1e5, 2e5]}, "has one size"),
+        ({"base_general_loss": 0.0}, "base_general_loss is 0"),
         ({"replay": 0.1, "pretrain_tokens": 1e6}, "fewer than the 3.2e\\+06 of the base"),
     ],
 )

@@ -140,6 +140,7 @@ def plan(
     min_tokens_per_model: float = 0.0,
     replay: float | str | Mapping[str, float | str] | None = None,
     max_general_loss_rise: float | None = None,
+    base_general_loss: float | None = None,
 ) -> Plan:
     """The split of a compute budget that minimises the mean loss over the domains.
 
@@ -173,6 +174,9 @@ def plan(
     max_general_loss_rise
         Largest rise of the general loss of every specialist, relative to that of the base as it is
         given; without a base, to that of a general run of the whole budget. No limit by default.
+    base_general_loss
+        Measured general loss of the base, nats per token; by default that of the law without
+        further tokens.
 
     Returns
     -------
@@ -211,7 +215,11 @@ def plan(
     if replay is None and max_general_loss_rise is None and law.base is None:
         return planner.plan(law, **options)
     return planner.plan_with_replay(
-        law, replay=replay, max_general_loss_rise=max_general_loss_rise, **options
+        law,
+        replay=replay,
+        max_general_loss_rise=max_general_loss_rise,
+        base_general_loss=base_general_loss,
+        **options,
     )
 
 

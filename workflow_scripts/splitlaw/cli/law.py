@@ -161,6 +161,12 @@ def add_choose_split(parser: ArgumentParser) -> None:
         "general run of the whole budget (no limit)",
     )
     add(
+        "--base-general-loss",
+        metavar="L|trunk.json",
+        help="measured general loss of the base as it is given, or the file that has it (that of "
+        "the law)",
+    )
+    add(
         "--replay",
         nargs="+",
         action="extend",
@@ -194,6 +200,7 @@ def run_choose_split(args: Namespace) -> None:
             flops=args.flops,
             replay=replay,
             max_general_loss_rise=args.max_general_loss_rise,
+            base_general_loss=general_loss(args.base_general_loss),
             **options,
         )
     made.save(args.out)
@@ -269,6 +276,26 @@ def base_tokens(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def general_loss(given: str | None) -> float | None:
+    """A general loss: a number, or that of the base in the trunk.json of its runs."""
+    from splitlaw.common.errors import UserError
+    from splitlaw.common.files import read_json
+
+    if given is None:
+        return None
+    try:
+        return float(given)
+    except ValueError:
+        content = read_json(given)
+    try:
+        return float(content["base"]["losses"]["general"]["loss"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f"--base-general-loss {given}: has no general loss of a base; give the trunk.json of a "
+            "base, or a number"
+        ) from None
 
 
 def shares(given: Sequence[str] | None) -> float | str | dict[str, float | str] | None:

@@ -37,6 +37,7 @@ def plan_with_replay(
     params: float | Sequence[float] | None = None,
     replay: Shares = None,
     max_general_loss_rise: float | None = None,
+    base_general_loss: float | None = None,
     **options: Any,
 ) -> Plan:
     """The split with the lowest mean loss over the domains within the limit on general loss.
@@ -51,6 +52,7 @@ def plan_with_replay(
         params=params,
         replay=replay,
         max_general_loss_rise=max_general_loss_rise,
+        base_general_loss=base_general_loss,
     )
     constraint, surface = made.constraint, made.surface()
     if constraint.pretrain is not None and constraint.pretrain < 0:
@@ -242,6 +244,7 @@ def _rise(made: ReplayTask, general: Points, front: Front) -> dict[str, Any]:
         "mean": float(rises.mean()),
         "worst": float(rises.max()),
         "limit": made.rise,
+        "reference": float(front.reference.mean()),
     }
 
 

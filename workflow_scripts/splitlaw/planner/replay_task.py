@@ -30,6 +30,8 @@ class ReplayTask:
     """Share of each domain [k]; None where it is free."""
     rise: float | None
     """Largest relative rise of general loss; None without a limit."""
+    base_loss: float | None
+    """Measured general loss of the base as it is given, nats per token; None to take the law's."""
 
     @property
     def fit(self) -> FitResult:
@@ -77,6 +79,8 @@ class ReplayTask:
 
         The base as it is given; without one, the general run of the whole budget.
         """
+        if self.base_loss is not None:
+            return np.full(len(self.shares), self.base_loss)
         constraint = self.constraint
         given = constraint.pretrain if self.fit.base is None else 0.0
         tokens = constraint.tokens if given is None else given
@@ -91,6 +95,7 @@ def make_replay_task(
     params: float | Sequence[float] | None,
     replay: Shares,
     max_general_loss_rise: float | None,
+    base_general_loss: float | None,
 ) -> ReplayTask:
     """Check the arguments; raises `UserError` with the one that cannot be used."""
     made = ReplayTask(
@@ -99,7 +104,10 @@ def make_replay_task(
         params=_size(task.fit, params),
         shares=_shares(task, replay, max_general_loss_rise is not None),
         rise=max_general_loss_rise,
+        base_loss=base_general_loss,
     )
+    if made.base_loss is not None and not (np.isfinite(made.base_loss) and made.base_loss > 0):
+        raise UserError(f"base_general_loss is {made.base_loss:g}; give a number above 0")
     if made.rise is None:
         return made
     if not (np.isfinite(made.rise) and made.rise > -1):

@@ -134,7 +134,8 @@ class Plan:
     """General loss of the specialist of each domain; None where no law describes it."""
     general_loss_rise: Mapping[str, Any] | None = None
     """Rise of general loss relative to the base, or to the general run of the whole budget:
-    `domains` {domain: rise}, `mean`, `worst`, and the `limit` of the plan."""
+    `domains` {domain: rise}, `mean`, `worst`, the `limit` of the plan, and the `reference`, the
+    general loss from which rises are counted."""
     pareto: tuple[Mapping[str, Any], ...] | None = None
     """Splits with the lowest mean loss at a limit on general loss: `fraction_general`, `replay`
     {domain: r}, `domain_loss` with its interval `low`, `high`, and `general_loss`, means over the
