@@ -1,11 +1,23 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from splitlaw.common.files import write_json
 from splitlaw.experiment.columns import BENCHMARKS, LOSS_TO_TASK
 from splitlaw.stages.loss_to_task import Line, fit_lines, read_scores
 
 SLOPE, SPREAD = 0.4, 0.01
+OTHER = 7.0
+"""Sum of the losses on the domain that the task belongs to and on another one."""
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder of results in which the router assigns all items of the task to one domain."""
+    write_json(tmp_path / "benchmark_run.json", {"routed": {"sciq": {"law": 1.0, "code": 0.0}}})
+    return tmp_path
 
 
 def benchmarks(size, losses, *, accuracy=0.26, seed=0):
@@ -18,17 +30,19 @@ def benchmarks(size, losses, *, accuracy=0.26, seed=0):
             (*about, "sciq", "bits_per_byte", bits, 0.01, 200, np.nan),
             (*about, "sciq", "acc", accuracy + rng.normal(0, 0.01), 0.03, 200, 0.25),
             (*about, "heldout_law", "loss", loss, 0.1, 200, np.nan),
-            (*about, "all_domains", "loss", loss, 0.1, 200, np.nan),
+            (*about, "heldout_code", "loss", OTHER - loss, 0.1, 200, np.nan),
+            (*about, "all_domains", "loss", OTHER / 2, 0.1, 200, np.nan),
             (*about[:1], "oracle", *about[2:], "sciq", "bits_per_byte", 0.1, 0.01, 200, np.nan),
         ]
     return pd.DataFrame(rows, columns=BENCHMARKS)
 
 
-def test_a_planted_line_is_recovered_and_predicts_the_size_that_is_left_out(tmp_path):
-    cell = tmp_path / "final/w32/100/seed0"
+def test_a_planted_line_is_recovered_and_predicts_the_size_that_is_left_out(results):
+    cell = results / "final/w32/100/seed0"
     cell.mkdir(parents=True)
+    shutil.copy(results / "benchmark_run.json", cell)
     benchmarks("w32", np.linspace(3.6, 3.9, 8)).to_csv(cell / "benchmarks.csv", index=False)
-    scores = read_scores(tmp_path, benchmarks("w56", np.linspace(3.2, 3.5, 8), seed=2))
+    scores = read_scores(results, benchmarks("w56", np.linspace(3.2, 3.5, 8), seed=2))
     assert set(scores["system"]) == {"routed"}
     lines = fit_lines(scores).set_index(["task", "metric"])
     bits = lines.loc[("sciq", "bits_per_byte")]
@@ -41,13 +55,18 @@ def test_a_planted_line_is_recovered_and_predicts_the_size_that_is_left_out(tmp_
     assert bits["left_out_inside"] >= 0.8
 
 
-def test_accuracies_of_guessing_have_no_line(tmp_path):
+def test_accuracies_of_guessing_have_no_line(results):
     losses = np.linspace(3.2, 3.9, 8)
-    for accuracy, chance in ((0.26, True), (0.5, False)):
-        lines = fit_lines(read_scores(tmp_path, benchmarks("w56", losses, accuracy=accuracy)))
+    for accuracy, chance in ((0.26, True), (0.15, True), (0.5, False)):
+        lines = fit_lines(read_scores(results, benchmarks("w56", losses, accuracy=accuracy)))
         row = lines[lines["metric"] == "acc"].iloc[0]
         assert bool(row["at_chance"]) == chance
         assert np.isfinite(row["slope"]) != chance
+
+
+def test_without_a_router_all_domains_have_the_same_weight(tmp_path):
+    scores = read_scores(tmp_path, benchmarks("w56", np.linspace(3.2, 3.9, 4)))
+    assert scores["loss"].to_numpy() == pytest.approx(OTHER / 2)
 
 
 def test_few_models_and_no_tasks_give_no_line(tmp_path):

@@ -42,7 +42,7 @@ def loss_to_task(inputs: Inputs) -> Figure | None:
             ha="right",
             fontsize=8,
         )
-    bottom.set(xlabel="held-out loss, mean over the domains (nats/token)")
+    bottom.set(xlabel="held-out loss, domains weighted as in the tasks (nats/token)")
     figure.legend(handles=_handles(scores), loc="outside upper left", ncols=2)
     return figure
 

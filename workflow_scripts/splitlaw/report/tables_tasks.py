@@ -59,14 +59,15 @@ def _left_out(row: Mapping[str, Any]) -> str:
 def loss_to_task_note(lines: pd.DataFrame) -> str:
     """How to read the lines, and what is missing."""
     note = (
-        "Least-squares lines through the routed splits and the single models; the held-out loss is "
-        "the mean over the domains of the same system. Models share text and items, so intervals "
+        "Least-squares lines through the routed splits and the single models; the held-out loss of "
+        "a system is averaged over the domains as the router assigns the items of the task to "
+        "them. Models share text and items, so intervals "
         "are too narrow where they differ in other things than the loss. "
     )
     chance = lines.loc[lines["at_chance"].astype(bool), "task"]
     if len(chance):
         note += (
-            f"{len(chance)} of {lines['task'].nunique()} accuracies are those of guessing: only "
+            f"{len(chance)} of {lines['task'].nunique()} accuracies are not above guessing: only "
             "bits per byte are predicted there. "
         )
     if lines["sizes"].max() < 2:

@@ -16,11 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from splitlaw.common.files import read_json
 from splitlaw.common.own_table import read_own_table
 from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.columns import LOSS_TO_TASK
 from splitlaw.zero_shot.systems import ROUTED, SINGLE
-from splitlaw.zero_shot.tables import ACCURACY, ALL_DOMAINS, BITS, HELD_OUT, LOSS
+from splitlaw.zero_shot.tables import ACCURACY, ALL_DOMAINS, ALL_TASKS, BITS, HELD_OUT, LOSS
 
 Array = npt.NDArray[np.float64]
 
@@ -91,34 +92,59 @@ def read_scores(results: Path, benchmarks: pd.DataFrame | None) -> pd.DataFrame:
     """Scores of all tasks with the held-out loss of the same system.
 
     The systems are those of `benchmarks`, of the cells of `compare`, and of further seeds. Columns
-    `MODEL`, `task`, `metric`, `value`, `stderr`, `chance`, `loss` (mean over the domains, nats per
-    token).
+    `MODEL`, `task`, `metric`, `value`, `stderr`, `chance`, `loss`: nats per token, averaged over
+    the domains with the shares of the task's items that the router assigns to them, because a task
+    depends on what a system knows of its own domains. Without these shares, all domains have the
+    same weight.
     """
     files = sorted(results.glob("final/*/*/seed*/benchmarks.csv"))
-    tables = [read_own_table(file) for file in files]
-    tables += [benchmarks] if benchmarks is not None else []
+    tables = [(read_own_table(file), file.parent) for file in files]
+    tables += [(benchmarks, results)] if benchmarks is not None else []
     columns = [*MODEL, "task", "metric", "value", "stderr", "chance"]
-    tables = [table[columns] for table in tables if set(columns) <= set(table.columns)]
-    if not tables:
+    found = [
+        _with_losses(table[columns], _shares(folder))
+        for table, folder in tables
+        if set(columns) <= set(table.columns)
+    ]
+    if not found:
         return pd.DataFrame(columns=[*columns, "loss"])
-    rows = pd.concat(tables, ignore_index=True).drop_duplicates([*MODEL, "task", "metric"])
-    rows = rows[rows["system"].isin([ROUTED, SINGLE])]
-    measured = rows[(rows["task"] == ALL_DOMAINS) & (rows["metric"] == LOSS)]
-    losses = measured[[*MODEL, "value"]].rename(columns={"value": "loss"})
+    rows = pd.concat(found, ignore_index=True)
+    return rows.drop_duplicates([*MODEL, "task", "metric"]).reset_index(drop=True)
+
+
+def _shares(folder: Path) -> pd.DataFrame:
+    """Share of the items of each task that the router assigns to each domain, [task, domain]."""
+    file = folder / "benchmark_run.json"
+    routed = read_json(file).get("routed", {}) if file.exists() else {}
+    shares = pd.DataFrame.from_dict(routed, orient="index", dtype=float)
+    if len(shares):
+        shares.loc[ALL_TASKS] = shares.mean()
+    return shares
+
+
+def _with_losses(table: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the tasks with the loss of their system."""
+    rows = table[table["system"].isin([ROUTED, SINGLE])]
+    held_out = rows["task"].str.startswith(HELD_OUT) & (rows["metric"] == LOSS)
+    domains = rows[held_out].assign(domain=rows["task"].str.removeprefix(HELD_OUT))
+    losses = domains.pivot(index=MODEL, columns="domain", values="value")
     of_tasks = rows["metric"].isin([BITS, ACCURACY]) & (rows["task"] != ALL_DOMAINS)
-    of_tasks &= ~rows["task"].str.startswith(HELD_OUT)
-    return rows[of_tasks].merge(losses, on=MODEL).reset_index(drop=True)
+    rows = rows[of_tasks & ~rows["task"].str.startswith(HELD_OUT)]
+    weights = shares.reindex(index=rows["task"].unique(), columns=losses.columns).fillna(1.0)
+    weights = weights.div(weights.sum(axis=1), axis=0)
+    by_task = (losses @ weights.T).rename_axis(columns="task").stack().rename("loss")
+    return rows.merge(by_task.reset_index(), on=[*MODEL, "task"])
 
 
 def at_chance(rows: pd.DataFrame) -> bool:
-    """Whether accuracies of a task are those of guessing.
+    """Whether accuracies of a task are not above those of guessing.
 
     All systems answer the same items, so the error of their mean is about that of one of them.
     """
     if rows["chance"].isna().any():
         return False
-    distance = abs(rows["value"].mean() - rows["chance"].mean())
-    return bool(distance <= NORMAL_90 * rows["stderr"].mean())
+    above = rows["value"].mean() - rows["chance"].mean()
+    return bool(above <= NORMAL_90 * rows["stderr"].mean())
 
 
 def fit_lines(scores: pd.DataFrame) -> pd.DataFrame:
