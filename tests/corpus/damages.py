@@ -142,10 +142,13 @@ def text_damages(marks: bytes) -> dict[str, Damage]:
         return file.data.replace(b"\n", rng.choice([b"\r", b"\r\n"]))
 
     def line_lost(rng: random.Random, file: Written) -> bytes:
-        """A part of a line is lost, from one mark to another one."""
+        """A part of a record is lost, from one mark to another one.
+
+        Without the end of a record, the halves of two of them may be one in any parser.
+        """
         first, last = sorted((place(rng, file.data), place(rng, file.data)))
-        line = file.data[first:last].find(b"\n")
-        last = last if line < 0 else first + line
+        ends = [file.data.find(end, first, last) for end in (b"\n", b"}")]
+        last = min([last, *(end for end in ends if end >= 0)])
         return file.data[:first] + file.data[last:]
 
     return {

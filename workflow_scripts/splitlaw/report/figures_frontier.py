@@ -104,13 +104,13 @@ def _tokens(axis: Axes, best: RecipeResult, inputs: Inputs) -> None:
         axis.barh(0, share, left=start, height=0.9, color=inks[name], edgecolor=style.PAPER, lw=0.8)
         if share > READABLE * len(name):
             axis.text(
-                start + share / 2, 0, name, ha="center", va="center", fontsize=7.5, color="#111111"
+                start + share / 2, 0.1, name, ha="center", va="center", fontsize=7, color="#111111"
             )
         start += share
     low, high = _ends(inputs, best)
     if low < high:
         reach = [[best.fraction_general - low], [high - best.fraction_general]]
-        axis.errorbar(best.fraction_general, 0, xerr=reach, color="#111111", lw=1.6, capsize=4)
+        axis.errorbar(best.fraction_general, -0.3, xerr=reach, color="#111111", lw=1.6, capsize=3)
     axis.set_yticks([])
     axis.set_xlim(-0.02, 1.02)
     axis.grid(False)
@@ -118,7 +118,7 @@ def _tokens(axis: Axes, best: RecipeResult, inputs: Inputs) -> None:
     axis.tick_params(axis="x", length=0, labelbottom=False)
 
 
-READABLE = 0.0175
+READABLE = 0.0165
 """Share of the bar that a letter of a name takes."""
 
 
