@@ -8,7 +8,7 @@ from planted_results import plant_finals
 
 from splitlaw.common.statistics import NORMAL_90, ratio_stderr
 from splitlaw.experiment.strategies import OPTIMAL
-from splitlaw.planner import multipliers_of_gains
+from splitlaw.planner import multipliers_of_gains, plan
 from splitlaw.report import tables_plan
 from splitlaw.report.inputs import read_inputs, read_recipes
 from splitlaw.stages.final_results import plan_options, rows_of_plan
@@ -78,6 +78,22 @@ def test_the_multiplier_of_a_gain_that_was_measured_as_predicted_is_the_predicte
     assert low == pytest.approx(1.0)
     assert high is None or high > value
     assert half.measured_multiplier[1] < half.measured_multiplier[0]
+
+
+def test_gains_and_multipliers_are_those_of_the_text_that_there_is(planted):
+    inputs = read_inputs(planted)
+    limits = {"law": 100_000.0, "code": 150_000.0, "general": 800_000.0}
+    options = {**plan_options(inputs.plan), "unique_tokens": limits}
+    scarce = plan(inputs.fit, **options).to_json()
+    found = read_recipes(dataclasses.replace(inputs, plan=scarce, comparison=None))
+    for recipe, entry in zip(found[1:], scarce["baselines"], strict=True):
+        if recipe.predicted is None:
+            continue
+        gain = entry["predicted_mean_loss"][0] - scarce["predicted_mean_loss"][0]
+        assert recipe.predicted_gain[0] == pytest.approx(gain)
+    gain = {"half": (found[2].predicted_gain[0],) * 3}
+    value, *_ = multipliers_of_gains(inputs.fit, gain, **plan_options(scarce))["half"]
+    assert value == pytest.approx(found[2].multiplier[0], rel=1e-3)
 
 
 def test_verdicts(recipes):

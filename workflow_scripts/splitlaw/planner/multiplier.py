@@ -56,7 +56,8 @@ class BudgetCurves:
         surface, pretrain = self.surface, np.asarray(split.pretrain, dtype=float)
         targets = surface.drawn_means(pretrain, split.specialize)[:, None]
         values = _crossing(self._means, surface.mean(pretrain, split.specialize))
-        drawn = _crossing(surface.drawn_means(self.pretrain, self.specialize), targets)
+        with np.errstate(over="ignore"):  # far outside the table a draw may be infinite
+            drawn = _crossing(surface.drawn_means(self.pretrain, self.specialize), targets)
         return {
             strategy: _multiplier(values[i], drawn[:, i])
             for i, strategy in enumerate(self.strategies)

@@ -94,6 +94,7 @@ def plan_options(plan: Json) -> dict[str, Any]:
         "weights": shares,
         "flops_per_token": plan.get("flops_per_token") or plan["flops"] / plan["tokens"],
         "pretrain_tokens": base,
+        "unique_tokens": dict(plan.get("unique_tokens") or {}),
     }
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from splitlaw.common.statistics import NORMAL_90
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import NAMES, OPTIMAL, PROSE, SINGLE
 from splitlaw.laws import FitResult
 from splitlaw.laws.result import interval
@@ -164,19 +165,26 @@ def predicted_means(plan: Json, fit: FitResult, entries: Sequence[Json]) -> tupl
     """Mean loss over the planned domains at the plan's size, by the law and by each draw.
 
     The entries have `pretrain_tokens` and `specialize_tokens` by domain, and `replay` where general
-    tokens are mixed in. Arrays `[entries]` and `[draws, entries]`, in nats per token.
+    tokens are mixed in; text is repeated beyond the plan's `unique_tokens`. Arrays
+    `[entries]` and `[draws, entries]`, in nats per token.
     """
     shares = plan_weights(plan)
     weights = np.array(list(shares.values()))
-    points = (
-        plan["params"],
-        np.array([[float(entry["pretrain_tokens"])] for entry in entries]),
-        np.array([[float(entry["specialize_tokens"][d]) for d in shares] for entry in entries]),
-        np.array([fit.domains.index(domain) for domain in shares]),
+    pretrain = np.array([[float(entry["pretrain_tokens"])] for entry in entries])
+    special = np.array(
+        [[float(entry["specialize_tokens"][d]) for d in shares] for entry in entries]
     )
+    numbers = np.array([fit.domains.index(domain) for domain in shares])
     given = [entry.get("replay") or {} for entry in entries]
-    replay = np.array([[shares_of.get(d, 0.0) for d in shares] for shares_of in given])
-    values, drawn = fit.losses(*points, replay=replay), fit.drawn_losses(*points, replay=replay)
+    options: dict[str, Array] = {
+        "replay": np.array([[shares_of.get(d, 0.0) for d in shares] for shares_of in given])
+    }
+    if limits := plan.get("unique_tokens"):
+        most = np.array([limits.get(domain, np.inf) for domain in shares])
+        options["unique_specialize"] = np.minimum(special, most)
+        options["unique_pretrain"] = np.minimum(pretrain, limits.get(GENERAL, np.inf))
+    points = (plan["params"], pretrain, special, numbers)
+    values, drawn = fit.losses(*points, **options), fit.drawn_losses(*points, **options)
     return values @ weights, drawn @ weights
 
 
