@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from argparse import SUPPRESS, ArgumentParser, Namespace
 
 from splitlaw.cli.outputs import output_file
+from splitlaw.cli.plan_options import (
+    add_domains,
+    add_plan_options,
+    base_tokens,
+    general_loss,
+    names,
+    pairs,
+    read_plan_options,
+    shares,
+)
 
 
 def add_fit_law(parser: ArgumentParser) -> None:
@@ -68,69 +76,6 @@ def run_fit_law(args: Namespace) -> None:
         steps.close()
     law.save(out)
     print(law.summary())
-
-
-Options: TypeAlias = ArgumentParser | _ArgumentGroup
-"""What options are declared on."""
-
-
-def add_plan_options(parser: Options) -> None:
-    """Declare the options of a plan besides its budget."""
-    add = parser.add_argument
-    add("--params", metavar="N", help="model size, or several separated by commas (any size)")
-    add("--flops-per-token", type=float, metavar="F", help="FLOPs per token (those of the table)")
-    add(
-        "--pretrain-tokens",
-        type=float,
-        metavar="D",
-        help="tokens of an existing base model; the budget then pays for D' alone",
-    )
-    add(
-        "--unique-tokens",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="domain=TOKENS",
-        help="tokens of available text, which is repeated beyond them (no limit)",
-    )
-    _add_domains(parser)
-
-
-def _add_domains(parser: Options) -> None:
-    """Declare the options of a plan that `next_runs` has too."""
-    add = parser.add_argument
-    add(
-        "--domains",
-        metavar="a,b,c",
-        help='domains to plan for; a name with a comma is written as a,"b,c" (all)',
-    )
-    add(
-        "--trunk",
-        choices=["shared", "independent"],
-        default="shared",
-        help="one general run for all domains, or one for each (%(default)s)",
-    )
-    add(
-        "--weights",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="domain=W",
-        help="weights of the domains in the mean loss (equal)",
-    )
-
-
-def read_plan_options(args: Namespace) -> dict[str, Any]:
-    """The values of the options that `add_plan_options` declares."""
-    return {
-        "params": numbers(args.params, "--params"),
-        "domains": names(args.domains, "--domains"),
-        "trunk": args.trunk,
-        "weights": pairs(args.weights, "--weights"),
-        "unique_tokens": pairs(args.unique_tokens, "--unique-tokens"),
-        "flops_per_token": args.flops_per_token,
-        "pretrain_tokens": args.pretrain_tokens,
-    }
 
 
 def add_choose_split(parser: ArgumentParser) -> None:
@@ -217,7 +162,7 @@ def add_next_runs(parser: ArgumentParser) -> None:
     add("--pool", help="table of runs to choose from, CSV (the grid of the law's range)")
     add("--losses", help="table of runs that are trained already, CSV (none)")
     add("--runs", type=int, metavar="M", help="number of runs to choose (one for each domain)")
-    _add_domains(parser)
+    add_domains(parser)
 
 
 def run_next_runs(args: Namespace) -> None:
@@ -268,97 +213,3 @@ def run_predict_loss(args: Namespace) -> None:
     write_text(args.out, predicted.to_csv(index=False))
     for warning in range_warnings(predicted, law.range):
         print(f"warning: {warning}", file=sys.stderr)
-
-
-def base_tokens(text: str) -> float | str:
-    """A number, or any other text as it is: the fit refuses what it does not know."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def general_loss(given: str | None) -> float | None:
-    """A general loss: a number, or that of the base in the trunk.json of its runs."""
-    from splitlaw.common.errors import UserError
-    from splitlaw.common.files import read_json
-
-    if given is None:
-        return None
-    try:
-        return float(given)
-    except ValueError:
-        content = read_json(given)
-    try:
-        return float(content["base"]["losses"]["general"]["loss"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(
-            f"--base-general-loss {given}: has no general loss of a base; give the trunk.json of a "
-            "base, or a number"
-        ) from None
-
-
-def shares(given: Sequence[str] | None) -> float | str | dict[str, float | str] | None:
-    """Shares of replay: `domain=r`, `domain=free`, or one share or `free` of all domains."""
-    from splitlaw.common.errors import UserError
-
-    if given is None:
-        return None
-    found: dict[str, float | str] = {}
-    for text in given:
-        name, _, value = text.rpartition("=")
-        try:
-            found[name] = value if value == "free" else float(value)
-        except ValueError:
-            raise UserError(
-                f"--replay {text!r}: give domain=r, domain=free, or a share of all domains"
-            ) from None
-    if "" not in found:
-        return found
-    if len(found) > 1:
-        raise UserError("--replay: give one share of all domains, or domain=r for each")
-    return found[""]
-
-
-def pairs(given: Sequence[str], flag: str) -> dict[str, float]:
-    """`domain=number` arguments as a dictionary."""
-    from splitlaw.common.errors import UserError
-
-    found = {}
-    for text in given:
-        name, _, value = text.rpartition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise UserError(f"{flag} {text!r}: give domain=number") from None
-    return found
-
-
-def names(text: str | None, flag: str) -> list[str] | None:
-    """Names separated by commas, a name with a comma between double quotes; None if left out."""
-    import csv
-
-    from splitlaw.common.errors import UserError
-
-    if text is None:
-        return None
-    try:
-        (found,) = csv.reader([text], strict=True, skipinitialspace=True)
-    except (csv.Error, ValueError):
-        raise UserError(
-            f"{flag} {text!r}: give names separated by commas; a name with a comma is written "
-            "between double quotes, as in 'a,\"b,c\"'"
-        ) from None
-    return found
-
-
-def numbers(text: str | None, flag: str) -> list[float] | None:
-    """Numbers separated by commas; None if the option is left out."""
-    from splitlaw.common.errors import UserError
-
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UserError(f"{flag} {text!r}: give a number, or several separated by commas") from None

@@ -220,7 +220,7 @@ def run_scarcity(args: Namespace) -> None:
 
 def add_report(parser: ArgumentParser) -> None:
     """Declare the options."""
-    from splitlaw.cli.law import add_plan_options
+    from splitlaw.cli.plan_options import add_plan_options
 
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--results", type=Path, help="results folder of the experiment")
@@ -239,7 +239,7 @@ def add_report(parser: ArgumentParser) -> None:
 
 def run_report(args: Namespace) -> None:
     """Write the report of an experiment, one page that opens offline, and its figures."""
-    from splitlaw.cli.law import read_plan_options
+    from splitlaw.cli.plan_options import read_plan_options
     from splitlaw.common.errors import UserError
     from splitlaw.laws import FitResult
     from splitlaw.report import make_report, report_table, write_plan_page
