@@ -13,7 +13,7 @@ from splitlaw.experiment import identity
 from splitlaw.experiment.config import ExperimentConfig, load_runs
 from splitlaw.experiment.settings import TrainingConfig
 
-WHOLE = ("configs/reference.yaml", "configs/disjoint.yaml")
+WHOLE = ("configs/reference.yaml", "configs/disjoint.yaml", "configs/scarce.yaml")
 FILES = ["config.yaml", *WHOLE, "tests/smoke.yaml", "integers"]
 
 
