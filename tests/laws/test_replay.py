@@ -114,16 +114,17 @@ def test_a_share_of_replay_outside_0_to_1_names_its_row(share, remedy):
 
 def test_the_derivative_by_the_tokens_of_the_base_is_exact():
     data = read_table(table(counted=False), uncounted=True).fit
-    rows = make_rows(data, make_frame(data, 20 * PARAMS))
+    rows = make_rows(data, make_frame(data, 20 * PARAMS, start=0.0))
     mean = Mean(with_replay(FORMS["two_skills"]), rows.frame, rows.domains)
     vector = mean.centre + 0.1
     value, jacobian = mean.jacobian(vector, rows.x, rows.domain)
-    for j in (0, mean.size - 5, mean.size - 1):
+    # The first parameter of a domain, the base, re-warming and its tokens, and repetition.
+    for j in (0, *range(mean.size - 7, mean.size - 4), mean.size - 1):
         step = np.zeros(mean.size)
         step[j] = 1e-5
         up, down = (mean.evaluate(vector + s, rows.x, rows.domain) for s in (step, -step))
         np.testing.assert_allclose(jacobian[:, j], (up - down) / 2e-5, rtol=1e-5, atol=1e-9)
-    assert np.isfinite(value).all() and np.abs(jacobian[:, mean.size - 5]).min() > 0
+    assert np.isfinite(value).all() and np.abs(jacobian[:, mean.size - 7]).min() > 0
 
 
 def test_the_tokens_of_an_unknown_base_are_estimated(tmp_path):
@@ -133,7 +134,8 @@ def test_the_tokens_of_an_unknown_base_are_estimated(tmp_path):
     for law in (content, content["general_after"]):
         assert law["base"]["pretrain_tokens"] == "unknown"
         value, low, high = law["base"]["effective_tokens"]
-        assert BASE / 2 < value < 2 * BASE and low < value < high
+        assert BASE / 2 < value < 2 * BASE and low < value < high < 4 * low
+        assert 0 < law["base"]["rewarm"] < 0.02
     assert "tokens of the base" in fit.summary()
     at = PARAMS, 1e6, 2e5, 0
     expected = domain_loss(0, BASE + 1e6, 2e5 / 0.9, 0.1)

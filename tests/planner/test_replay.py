@@ -77,7 +77,8 @@ def test_free_shares_reach_the_best_split_of_a_grid(fit, limit):
 def test_without_replay_the_limit_bounds_the_branches(fit):
     found = plan(fit, flops=FLOPS, replay=0.0, max_general_loss_rise=0.05)
     best = best_without_replay(fit, 0.05)
-    assert 0.999 * best < found.predicted_mean_loss[0] <= 1.0002 * best
+    # The grid has steps of 2%, and leaves out splits whose longest branches cost too much.
+    assert 0.998 * best < found.predicted_mean_loss[0] <= 1.0002 * best
     assert found.general_loss_rise["worst"] == pytest.approx(0.05, abs=2e-4)
     assert set(found.replay.values()) == {0.0}
 

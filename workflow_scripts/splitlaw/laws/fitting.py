@@ -49,6 +49,13 @@ class Settings:
     base_prior: float
     """Prior median of the tokens of a base that D does not count, otherwise 0."""
 
+    @property
+    def start(self) -> float | None:
+        """Tokens of the base that D counts; None without a base."""
+        if self.base is None:
+            return None
+        return 0.0 if isinstance(self.base, str) else self.base
+
 
 def fit_one(
     table: Table,
@@ -59,7 +66,7 @@ def fit_one(
 ) -> FitResult:
     """The law of one table: of the domains' losses, or of the general loss after specialising."""
     fit, notes = _usable(table, forms, settings.base_prior)
-    rows = make_rows(fit, make_frame(fit, settings.base_prior))
+    rows = make_rows(fit, make_frame(fit, settings.base_prior, settings.start))
     task = _Task(fit, rows, holdout, settings.draws, settings.seed, report)
     classical = settings.discrepancy == "none"
     # The matrices of a fit are small: with two threads, BLAS takes two to five times as long.

@@ -44,6 +44,8 @@ class Frame:
     """Mean of the coordinates [d]."""
     replays: bool = False
     """Whether general tokens are replayed anywhere, so that their share is a coordinate."""
+    start: float | None = None
+    """Tokens of the base that D counts, from which all runs continue; None without a base."""
     base: float = 0.0
     """Prior median of the tokens of a base model that D does not count; 0 where D has them."""
 
@@ -90,8 +92,12 @@ class Frame:
         return np.asarray(np.exp(-((2 * specialize / self.tau_specialize) ** 2)))
 
 
-def make_frame(table: Table, base: float = 0.0) -> Frame:
-    """The frame of a table; `base` is the prior median of tokens that its D does not count."""
+def make_frame(table: Table, base: float = 0.0, start: float | None = None) -> Frame:
+    """The frame of a table.
+
+    `base` is the prior median of tokens that its D does not count, `start` the tokens of a base
+    that it does.
+    """
     stages = 1 if table.one_stage else 2
     split = table.specialize > 0
     units = Units(
@@ -116,6 +122,7 @@ def make_frame(table: Table, base: float = 0.0) -> Frame:
         centre=np.zeros(1),
         replays=bool((table.replay > 0).any()),
         base=base,
+        start=start,
     )
     coordinates = frame.coordinates(
         table.params, table.pretrain, table.specialize, _points(table, units)

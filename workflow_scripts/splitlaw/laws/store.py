@@ -84,10 +84,21 @@ def described(fit: Any) -> dict[str, Any]:
         "units": UNITS,
     }
     if fit.base is not None:
-        about["base"] = {"pretrain_tokens": fit.base, "effective_tokens": base_interval(fit)}
+        tokens = {"pretrain_tokens": fit.base, "effective_tokens": base_interval(fit)}
+        about["base"] = {**tokens, **_rewarming(first)}
     if fit.general_after is not None:
         about["general_after"] = described(fit.general_after)
     return about
+
+
+def _rewarming(member: Member) -> dict[str, float]:
+    """The rise of log loss after a base, and the tokens over which half of it is made up."""
+    names = list(member.mean.common)
+    if "rewarm" not in names:
+        return {}
+    values = np.exp(member.vector[-len(names) :])
+    tokens = float(values[names.index("rewarm_tokens")]) * member.mean.frame.units.tokens
+    return {"rewarm": float(values[names.index("rewarm")]), "rewarm_tokens": tokens}
 
 
 def base_interval(fit: Any) -> list[float] | None:
@@ -239,8 +250,8 @@ def _form(law: str, frame: Frame, prefix: str) -> Form:
 def _frame_json(frame: Frame) -> dict[str, Any]:
     content = dict(vars(frame))
     # A table without replay and without a base has the frame that it had before there were any.
-    for name in ("replays", "base"):
-        if not content[name]:
+    for name, absent in (("replays", False), ("base", 0.0), ("start", None)):
+        if content[name] == absent and type(content[name]) is type(absent):
             del content[name]
     return {
         **content,
