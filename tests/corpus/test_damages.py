@@ -54,6 +54,17 @@ def test_joined_files_are_refused_where_columns_or_pages_would_be_mixed(tmp_path
     assert read(path, "skip") == ["one"]
 
 
+def test_rows_that_a_lost_quote_or_zeros_have_joined_are_named(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,id,note\none,10\0\0\0\0\0\0,x\nthree,3,x\n")
+    with pytest.raises(UserError, match=r"a\.csv:2: NUL bytes in a row"):
+        read(path)
+    path = tmp_path / "a.tsv"
+    path.write_text('id\ttext\n1\t"one\n2\ttwo\n3\tthree"\n')
+    assert len(read(path)) == 1
+    assert "a quoted cell has lines like rows; a quote may be lost" in capsys.readouterr().err
+
+
 def test_a_last_row_without_a_line_end_is_read_with_a_note(tmp_path: Path, capsys) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,text\n1,one\n2,tw")

@@ -27,6 +27,7 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _OVER_LIMIT = "field larger than field limit"
 """Beginning of the message of the `csv` module about a cell over its limit."""
 
+_NUL = "NUL bytes in a row, which may have hidden the end of another one"
 _SECOND_HEADER = "a second header; two files were joined, whose columns may differ: split them"
 
 
@@ -52,7 +53,8 @@ def read_csv(
                 continue  # a blank line
             if header is None:
                 header = row
-                if problem := column_problem(header, field):
+                problem = _NUL if "\0" in raw else column_problem(header, field)
+                if problem:
                     errors.report(location, problem)
                     return
                 continue
@@ -63,6 +65,8 @@ def read_csv(
             if problem := _row_problem(row, len(header), raw, text, separator):
                 errors.report(location, problem)
             else:
+                if separator == "\t" and _has_rows(text, len(header)):
+                    errors.note(location, "a quoted cell has lines like rows; a quote may be lost")
                 yield location, text
         if header is not None and not lines.complete:
             errors.note(str(path), "has no line end after its last row, which may be cut")
@@ -72,6 +76,8 @@ def read_csv(
 
 def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: str) -> str | None:
     """Return why a row is refused; None if its text is certain."""
+    if "\0" in raw:
+        return _NUL
     if len(row) > columns:
         sign = "a tab" if separator == "\t" else "a comma"
         return (
@@ -88,6 +94,11 @@ def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: s
     if _NOT_UTF8.search(text):
         return "invalid UTF-8"
     return None
+
+
+def _has_rows(text: str, columns: int) -> bool:
+    """Whether a line within a text has as many tabs as a row, which are rare in text."""
+    return columns > 1 and any(line.count("\t") == columns - 1 for line in text.splitlines()[1:])
 
 
 def _is_half_quoted(cell: str, raw: str) -> bool:
