@@ -19,6 +19,7 @@ Nobody has run this script on a GPU yet.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,18 @@ def in_process(task: Task) -> int:
     return int(here.recv())
 
 
+def logged_steps(results: Path) -> int:
+    """The last step in the log of a run, which has every tenth; 0 before the first."""
+    rows = [row for log in results.glob("checkpoints/**/train_log.csv") for row in read_rows(log)]
+    return max((int(row["step"]) for row in rows if (row["step"] or "").isdigit()), default=0)
+
+
+def read_rows(log: Path) -> list[dict[str, str]]:
+    """The rows of a log."""
+    with log.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def kill_and_resume(folder: Path, task: Task) -> bool:
     """Whether a trunk that is killed in the middle and resumed ends in the same bytes."""
     steps = task.steps
@@ -109,13 +123,14 @@ def kill_and_resume(folder: Path, task: Task) -> bool:
             )
         )
     undisturbed, killed = runs
-    seconds = undisturbed.finish()
+    undisturbed.finish()
     process = killed.start()
-    try:
-        process.wait(timeout=0.6 * seconds)
-    except kills.subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    while process.poll() is None:
+        if logged_steps(killed.results) >= steps:  # half of them
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.02)
+    print(f"killed after step {logged_steps(killed.results)}: status {process.wait()}", flush=True)
     killed.finish()
     return bool(undisturbed.states()) and undisturbed.states() == killed.states()
 

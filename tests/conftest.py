@@ -23,6 +23,7 @@ LONGEST_FIRST = [
     "test_workflow.py",
     "slurm/test_workflow_on_slurm.py",
     "test_golden.py",
+    "test_paper.py",
     "laws/test_reference.py",
     "training/test_processes.py",
     "workflow/test_status.py",

@@ -9,6 +9,7 @@ from small_embedding import save_embedding
 
 from splitlaw.cli import main
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.domains.clusters import fit_clusters, top_words
 from splitlaw.corpus.domains.embedding import Embedding
 from splitlaw.corpus.domains.router import Router, load_router, measure_accuracy, train_router
@@ -85,6 +86,34 @@ def test_embedding_does_not_depend_on_the_batch(topics: Topics, tmp_path: Path) 
     assert np.allclose(space.vectors([texts[5].encode()]), together[5], atol=1e-5)
     assert np.abs(together[0] - together[1]).max() > 0.01  # far above the tolerance of 1e-5
     assert space.vectors([]).shape == (0, 64)
+
+
+def test_documents_may_be_assigned_to_clusters_of_a_model_by_their_words(
+    topics: Topics, tmp_path: Path, write_lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splitlaw.corpus.domains.clusters._SAMPLE_DOCUMENTS", 240)
+    texts = [topics.document(i % 3) for i in range(480)]
+    config = {
+        "general": {
+            "sources": [{"files": str(write_lines("mixed.jsonl", texts))}],
+            "includes_domains": True,
+        },
+        "splits": {"validation": 0.1, "test": 0.1},
+        "cleaning": {"benchmarks": []},
+    }
+    folder = save_embedding(tmp_path / "model", texts)
+    found = []
+    for assign in ("model", "words"):
+        domains = {"discover": 3, "embedding": folder, "assign": assign}
+        words = ["--config", json.dumps({**config, "domains": domains})]
+        out = tmp_path / assign
+        assert main(["prepare_corpus", *words, "--out", str(out)]) == 0
+        for number in (1, 2, 3):
+            batches = read_documents(out, f"cluster_{number}", "train")
+            found.append({text for _, batch in batches for text in batch})
+    for topic in range(3):
+        best = max(len(found[topic] & other) for other in found[3:])
+        assert best > 0.7 * len(found[topic])  # by chance, a third; the model's weights are random
 
 
 def test_missing_embedding_model_is_an_error(tmp_path: Path) -> None:

@@ -184,9 +184,7 @@ def _assign_destinations(
         sliced = assign_slices(index.keys, placement.owner, placement.split, shares)
         return replace(placement, destination=np.where(sliced, 0, placement.owner))
     rows = sort_by_key(index.keys, np.flatnonzero(placement.outcome == KEPT))
-    found, clusters = discover_clusters(
-        store, rows, discovery.discover, config.seed, discovery.embedding, workers=workers
-    )
+    found, clusters = discover_clusters(store, rows, discovery, config.seed, workers=workers)
     destination = placement.owner.copy()
     own_share = 0.0 if placement.general_has_all else discovery.general_share
     destination[rows] = assign_clusters(index.keys[rows], found, own_share)

@@ -200,6 +200,10 @@ class DiscoveryConfig(Settings):
     embedding: str | None = None
     """Folder of an embedding model to cluster with; by default, documents are compared by their
     words (TF-IDF)."""
+    assign: Literal["model", "words"] = "model"
+    """How the documents that the clusters are not fitted on are assigned to them: by the embedding
+    model, or by their words, as the router does, which is several hundred times faster. Without
+    `embedding`, all documents are compared by their words."""
     general_share: Fraction = 0.5
     """Share of each cluster's documents that remains in `general`."""
 

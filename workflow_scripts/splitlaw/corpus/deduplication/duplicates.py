@@ -89,8 +89,14 @@ def _band_hashes(store: DocumentStore, compared: Rows) -> Iterator[Hashes]:
     bands = store.permutations // VALUES_PER_BAND
     for low in range(0, bands, _BANDS_AT_ONCE):
         group = range(low, min(low + _BANDS_AT_ONCE, bands))
-        blocks = [_hash_bands(block, group) for block in store.signature_blocks()]
-        yield from np.concatenate(blocks, axis=1)[:, compared]
+        hashes = np.empty((len(group), compared.size), np.uint64)
+        first = begin = 0  # row of the store, position in `compared`
+        for block in store.signature_blocks():
+            end = int(np.searchsorted(compared, first + len(block)))
+            own = block[compared[begin:end] - first]
+            hashes[:, begin:end] = _hash_bands(own, group)
+            first, begin = first + len(block), end
+        yield from hashes
 
 
 def _hash_bands(signatures: NDArray[np.uint32], bands: range) -> Hashes:

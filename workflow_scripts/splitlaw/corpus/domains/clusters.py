@@ -8,7 +8,7 @@ centre.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Any, Protocol
@@ -26,7 +26,9 @@ from splitlaw.common.parallel import ordered_map
 from splitlaw.common.progress import Progress
 from splitlaw.corpus.document_store import DocumentStore, Rows
 from splitlaw.corpus.domains.embedding import Embedding
+from splitlaw.corpus.domains.router import train_router
 from splitlaw.corpus.domains.word_counts import MAX_TEXT_BYTES, count_words
+from splitlaw.experiment.corpus_settings import DiscoveryConfig
 
 _SAMPLE_DOCUMENTS = 20_000
 """Documents that the clusters are fitted on; bounds the time and memory of the fit."""
@@ -40,6 +42,8 @@ _MIN_DOCUMENTS_PER_WORD = 5
 """Words in fewer documents of the sample say little about clusters."""
 _MIN_DOCUMENTS_PER_CLUSTER = 10  # with fewer, clusters follow single documents, not subjects
 _BATCH_BYTES = 4 << 20  # of text in memory at a time
+_BATCH_TEXTS = 1_000
+"""Texts of the sample whose vectors one process computes at a time."""
 _SAMPLES_SHOWN = 3  # enough to recognise the subject
 _SAMPLE_CHARACTERS = 300  # a paragraph
 _TOP_WORD = re.compile(r"[^\W\d_]{3,}")
@@ -87,7 +91,12 @@ class Clusters:
 
 
 def fit_clusters(
-    texts: Sequence[bytes], number: int, seed: int, *, embedding: str | None = None
+    texts: Sequence[bytes],
+    number: int,
+    seed: int,
+    *,
+    embedding: str | None = None,
+    workers: int = 1,
 ) -> Clusters:
     """Find `number` clusters in the TF-IDF space, or in that of the model in folder `embedding`.
 
@@ -108,7 +117,9 @@ def fit_clusters(
         else:
             space = Embedding(embedding)
         kmeans = KMeans(number, n_init=_KMEANS_STARTS, random_state=seed)
-        kmeans.fit(space.vectors(texts), sample_weight=weight)
+        parts = (texts[low : low + _BATCH_TEXTS] for low in range(0, len(texts), _BATCH_TEXTS))
+        vectors = np.concatenate(list(ordered_map(space.vectors, parts, workers)))
+        kmeans.fit(vectors, sample_weight=weight)
     centres = normalize(kmeans.cluster_centers_).astype(np.float32)
     return Clusters(space=space, centres=centres)
 
@@ -141,30 +152,52 @@ def _tfidf(
 
 
 def discover_clusters(
-    store: DocumentStore,
-    rows: Rows,
-    number: int,
-    seed: int,
-    embedding: str | None,
-    *,
-    workers: int = 1,
+    store: DocumentStore, rows: Rows, discovery: DiscoveryConfig, seed: int, *, workers: int = 1
 ) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
     """Cluster the documents `rows`, given in shuffled order; see `fit_clusters`.
 
     Documents are assigned by `workers` processes, in batches that do not depend on their number.
+
     Returns the cluster of each, `int64 [rows]`, numbered from 0 by falling bytes, and a description
     of each cluster: `top_words`, `samples`, `documents`, `bytes`.
     """
+    number = discovery.discover
     sample = [store.text(row)[:MAX_TEXT_BYTES] for row in rows[:_SAMPLE_DOCUMENTS]]
-    clusters = fit_clusters(sample, number, seed, embedding=embedding)
-    batches = store.batches(rows, size=_BATCH_BYTES)
+    clusters = fit_clusters(sample, number, seed, embedding=discovery.embedding, workers=workers)
+    assign: Callable[[Sequence[bytes]], NDArray[np.int64]] = clusters.assign
+    first = 0
+    found = [np.empty(0, np.int64)]
+    if discovery.embedding and discovery.assign == "words":
+        found.append(clusters.assign(sample))
+        assign, first = _learn_words(sample, found[-1], number), len(sample)
+    batches = store.batches(rows[first:], size=_BATCH_BYTES)
     beginnings = ([text[:MAX_TEXT_BYTES] for text in texts] for _, texts in batches)
     with Progress("assigning clusters", total=rows.size, unit="documents") as progress:
-        parts = []
-        for part in ordered_map(clusters.assign, beginnings, workers):
-            parts.append(part)
+        for part in ordered_map(assign, beginnings, workers):
+            found.append(part)
             progress.add(part.size)
-    found = np.concatenate(parts)
+    return _described(store, rows, sample, np.concatenate(found), number)
+
+
+def _learn_words(
+    sample: Sequence[bytes], found: NDArray[np.int64], number: int
+) -> Callable[[Sequence[bytes]], NDArray[np.int64]]:
+    """Return a function that assigns texts to clusters by their words, learnt from a sample."""
+    texts = {
+        str(cluster): iter([sample[i] for i in np.flatnonzero(found == cluster).tolist()])
+        for cluster in range(number)
+    }
+    return train_router(texts).numbers
+
+
+def _described(
+    store: DocumentStore,
+    rows: Rows,
+    sample: Sequence[bytes],
+    found: NDArray[np.int64],
+    number: int,
+) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
+    """Number clusters by falling bytes, and describe each."""
     size = np.bincount(found, weights=store.index.size[rows], minlength=number)
     order = np.argsort(-size, kind="stable")
     found = np.argsort(order)[found]
