@@ -12,7 +12,7 @@ from splitlaw.cli import COMMANDS, main
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 NAMES = [name for commands in COMMANDS.values() for name in commands]
-WITHOUT_SCRIPT = {"run", "status"}
+WITHOUT_SCRIPT = {"run", "status", "export", "chat", "serve"}
 """Commands that only `splitlaw` has."""
 RENAMED = {"evaluate": "evaluate_models", "tokenize": "tokenize_corpus"}
 """Scripts whose command would shadow a module of Python or of Hugging Face."""
