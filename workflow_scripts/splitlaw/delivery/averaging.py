@@ -96,7 +96,7 @@ def lines(
     """Losses along the straight line between the weights of every pair of specialists.
 
     A row has the domains `first` and `second`, the position (0 at the first specialist, 1 at the
-    second) and the losses on the test text of both domains.
+    second) and the losses on the text of both domains.
     """
     ends = {(own, on): evaluate(models[own], windows[on]).loss for own in models for on in models}
     rows: list[dict[str, object]] = []

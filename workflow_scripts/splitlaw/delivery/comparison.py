@@ -15,7 +15,6 @@ from splitlaw.common.progress import Progress
 from splitlaw.delivery.averaging import lines
 from splitlaw.delivery.export import export_routed
 from splitlaw.delivery.final_folder import FinalFolder
-from splitlaw.delivery.held_out import windows_of_test
 from splitlaw.delivery.measure import HeldOutTexts, system_rows
 from splitlaw.delivery.routed import RoutedModel
 from splitlaw.delivery.single import UNIFORM, Parts, export_average, export_experts
@@ -55,8 +54,7 @@ def compare(
     export_average(parts, folders[AVERAGE])
     export_average(parts, folders[AVERAGE_UNIFORM], kind=UNIFORM)
     export_experts(parts, folders[MOE])
-    windows = {domain: windows_of_test(final, domain) for domain in final.domains}
-    between = pd.DataFrame(lines(parts.specialists, windows))
+    between = pd.DataFrame(lines(parts.specialists, parts.validation.windows))
     held = HeldOutTexts.read(final, characters=config.characters)
     loaded = Tasks.load(config.tasks, final, folder=tasks, items=items)
     rows: list[dict[str, Any]] = []

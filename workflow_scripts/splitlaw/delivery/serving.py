@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from splitlaw.common.errors import UserError
@@ -62,7 +63,7 @@ def serve(model: RoutedModel, at: socket.socket, *, name: str, limits: Limits) -
         Service(model, name=name, limits=limits).application(),
         http=_protocol(limits),
         ws="none",
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         timeout_keep_alive=30,
@@ -167,7 +168,7 @@ class Service:
                 429, f"{self.limits.requests} requests are being answered; try again", "busy"
             ) from None
         if asked.stream:
-            return StreamingResponse(self._events(ticket, answer), media_type="text/event-stream")
+            return _Events(self._events(ticket, answer), ticket)
         try:
             return await self._whole(request, ticket, answer)
         finally:
@@ -207,27 +208,38 @@ class Service:
     async def _events(self, ticket: Ticket, answer: Answer) -> AsyncIterator[str]:
         """Server-sent events: a chunk for every new part of the text, then `[DONE]`."""
         sent = 0
-        try:
-            while True:
-                update = await ticket.updates.get()
-                if isinstance(update, Exception):
-                    yield _event(self._failed(update).content)
-                    break
-                text, finished = update
-                if finished or len(text) > sent:
-                    yield _event(answer.chunk(text[sent:], finished))
-                    sent = len(text)
-                if finished:
-                    break
-            yield "data: [DONE]\n\n"
-        finally:
-            ticket.cancelled = True
+        while True:
+            update = await ticket.updates.get()
+            if isinstance(update, Exception):
+                yield _event(self._failed(update).content)
+                break
+            text, finished = update
+            if finished or len(text) > sent:
+                yield _event(answer.chunk(text[sent:], finished))
+                sent = len(text)
+            if finished:
+                break
+        yield "data: [DONE]\n\n"
 
     def _failed(self, error: Exception) -> Refused:
         """The answer to a request that could not be finished; our own errors are raised."""
         if isinstance(error, TimeoutError):
             return Refused(504, f"the answer took over {self.limits.seconds:g} seconds", "timeout")
         raise error
+
+
+class _Events(StreamingResponse):
+    """A stream of events; its ticket ends with it, also if the client goes before it begins."""
+
+    def __init__(self, events: AsyncIterator[str], ticket: Ticket) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self.ticket = ticket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.ticket.cancelled = True
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
