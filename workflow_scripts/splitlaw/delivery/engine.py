@@ -84,10 +84,7 @@ class Engine:
                 if ticket is None:
                     return
                 active.append((ticket, self._answer(ticket)))
-            before = len(active)
             active = [one for one in active if self._advance(*one)]
-            with self._lock:
-                self._count -= before - len(active)
 
     def _answer(self, ticket: Ticket) -> Iterator[Progressed]:
         for continuation in self.model.stream(ticket.prompt, ticket.sampling):
@@ -96,14 +93,18 @@ class Engine:
 
     def _advance(self, ticket: Ticket, answer: Iterator[Progressed]) -> bool:
         """Generate one token; whether there may be more."""
-        if ticket.cancelled:
-            return False
-        try:
-            if time.monotonic() > ticket.deadline:
-                raise TimeoutError
-            update = next(answer)
-        except Exception as error:  # reported to the client, and the others go on
-            ticket.send(error)
-            return False
-        ticket.send(update)
-        return not update[1]
+        update: Progressed | Exception | None = None
+        if not ticket.cancelled:
+            try:
+                if time.monotonic() > ticket.deadline:
+                    raise TimeoutError
+                update = next(answer)
+            except Exception as error:  # reported to the client, and the others go on
+                update = error
+        more = isinstance(update, tuple) and not update[1]
+        if not more:  # before the client hears of it, because it may ask again at once
+            with self._lock:
+                self._count -= 1
+        if update is not None:
+            ticket.send(update)
+        return more
