@@ -13,7 +13,7 @@ EXTRAS = {
         "tqdm",
         "yaml",
     ),
-    "train": ("filelock", "safetensors", "torch", "transformers"),
+    "train": ("filelock", "huggingface_hub", "safetensors", "torch", "transformers"),
     "benchmark": ("datasets", "lm_eval"),
     "track": ("tensorboard", "wandb"),
     "report": ("jinja2", "markupsafe", "matplotlib", "seaborn"),
