@@ -24,6 +24,7 @@ include: "rules/compare.smk"
 include: "rules/frontier.smk"
 include: "rules/delivery.smk"
 include: "rules/scarcity.smk"
+include: "rules/domains.smk"
 include: "rules/new_experiment.smk"
 
 

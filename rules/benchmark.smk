@@ -44,6 +44,7 @@ rule benchmark:
     output:
         table=f"{RESULTS}/benchmarks.csv",
         gains=f"{RESULTS}/benchmark_gains.csv",
+        routes=f"{RESULTS}/benchmark_routes.csv",
         page=f"{RESULTS}/benchmarks.md",
         run=f"{RESULTS}/benchmark_run.json",
     log:

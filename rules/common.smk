@@ -272,6 +272,10 @@ def frontier_config(wildcards):
     return identity.planned_json(EXPERIMENT, wildcards.size, "frontier")
 
 
+def domains_config(wildcards):
+    return identity.domains_json(EXPERIMENT)
+
+
 def benchmark_config(wildcards):
     return identity.benchmark_json(EXPERIMENT)
 

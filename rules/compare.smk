@@ -21,6 +21,7 @@ use rule benchmark as benchmark_at with:
     output:
         table=f"{FINAL}/benchmarks.csv",
         gains=f"{FINAL}/benchmark_gains.csv",
+        routes=f"{FINAL}/benchmark_routes.csv",
         page=f"{FINAL}/benchmarks.md",
         run=f"{FINAL}/benchmark_run.json",
     log:

@@ -110,6 +110,15 @@ def frontier_minutes(wildcards, attempt):
     return REQUESTS.minutes(seconds, attempt=attempt)
 
 
+def domains_minutes(wildcards, attempt):
+    return REQUESTS.minutes(REQUESTS.domains_seconds(), attempt=attempt)
+
+
+def domains_execution(wildcards):
+    size = EXPERIMENT.choose_domains.size
+    return identity.execution_json(EXPERIMENT, size, gpu=devices.uses_gpu(EXPERIMENT, SITE, size))
+
+
 def grid_group(wildcards):
     return REQUESTS.grid_group(wildcards.size)
 

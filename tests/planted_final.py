@@ -50,11 +50,10 @@ def export(
     model.save_pretrained(folder)
     for file in (results / "tokenizer").iterdir():
         shutil.copyfile(file, folder / file.name)
-    sidecars = {domain: results / "tokens" / domain / "tokens.json" for domain in DOMAINS}
-    losses = {
-        domain: evaluate(model, cut_windows(sidecar, context=CONTEXT, limit=10**6))
-        for domain, sidecar in sidecars.items()
-    }
+    losses = {}
+    for domain in ("general", *DOMAINS):
+        sidecar = results / "tokens" / domain / "tokens.json"
+        losses[domain] = evaluate(model, cut_windows(sidecar, context=CONTEXT, limit=10**6))
     save_documents(folder / "documents.npz", losses)
     training = {**JOB["training"], "batch_tokens": 4 * shape.context}
     (folder / "run.json").write_text(json.dumps({"config": {"training": training}}))
@@ -64,20 +63,20 @@ def export(
 
 def plant(results: Path) -> None:
     """Write corpus, tokenizer, tokens, router and final models into `results`."""
-    for domain in ("general", *DOMAINS):
-        for seed, (split, count) in enumerate({"train": 60, "validation": 12, "test": 24}.items()):
-            texts = documents(domain, count, seed)
+    for seed, (split, count) in enumerate({"train": 60, "validation": 12, "test": 24}.items()):
+        batches = []
+        for domain in DOMAINS:
             names = [f"{domain}{i}" for i in range(count)]
-            write_documents(
-                split_path(results / "corpus", domain, split), [(names, [domain] * count, texts)]
-            )
+            batches.append((names, [domain] * count, documents(domain, count, seed)))
+            write_documents(split_path(results / "corpus", domain, split), batches[-1:])
+        write_documents(split_path(results / "corpus", "general", split), batches)  # a mixture
     texts = [text.decode() for domain in DOMAINS for text in documents(domain, 60, 0)]
     texts += [item.text for item in ITEMS]
     tokenizers.save_tokenizer(
         tokenizers.train_bpe(iter(texts), SHAPE.vocabulary), results / "tokenizer"
     )
     cut = HeldOutConfig(minimum_tokens=1)
-    for domain in DOMAINS:
+    for domain in ("general", *DOMAINS):
         out = results / "tokens" / domain
         tokenize_domain(results / "corpus", results / "tokenizer", domain, cut, out)
     make_router(results / "corpus", DOMAINS)

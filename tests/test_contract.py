@@ -23,7 +23,7 @@ SMOKE = Path(__file__).parent / "golden" / "smoke"
 
 RULES = """prepare_corpus train_tokenizer tokenize pretrain specialize evaluate fit_law next_runs
 choose_split train_final benchmark report cost tune_learning_rate seeds compare frontier scarcity
-check_provenance new_experiment delivery""".split()
+check_provenance new_experiment delivery choose_domains""".split()
 
 LOSSES = """run stage split size params non_embedding_params flops_per_token train_domain domain
 pretrain_tokens unique_pretrain_tokens specialize_tokens unique_specialize_tokens trunk seed loss

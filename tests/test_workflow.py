@@ -126,6 +126,17 @@ def test_final_models_open_where_people_open_them(project, compared, tmp_path):
     assert found and 0 <= float(found[1]) <= 1, done.stdout
 
 
+def test_a_cluster_without_held_out_text_is_refused(project):
+    # General text has some licences, and all held-out ones are in the domain `law`.
+    project.config["choose_domains"] = {"numbers": [2]}
+    project.write_config()
+    assert project.planned("choose_domains") == {"choose_domains": 1}
+    done = project.run("choose_domains")
+    assert done.returncode == 1
+    assert "error: choose_domains.numbers has 2: the cluster" in done.stderr
+    assert "has 0 held-out tokens, fewer than evaluation.minimum_tokens" in done.stderr
+
+
 def test_a_further_branch_trains_only_that(project):
     before = project.states()
     project.config["grid"]["fit"]["specialize_tokens"].append(12288)

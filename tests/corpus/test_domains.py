@@ -144,5 +144,7 @@ def test_command_discovers_domains(topics: Topics, tmp_path: Path, write_lines, 
     about = json.loads((out / "clusters.json").read_text())["clusters"]
     assert list(about) == names[1:]
     assert len({listed["top_words"][0][-1] for listed in about.values()}) == 3
+    assert [card["label"] for card in cards[1:]] == [c["label"] for c in about.values()]
+    assert about["cluster_1"]["label"].split() == about["cluster_1"]["top_words"][:3]
     accuracy = json.loads((out / "router/router.json").read_text())["accuracy"]
     assert accuracy > (0.95 if by == "words" else 0.8)  # the model's weights are random

@@ -54,10 +54,14 @@ def test_a_gain_is_positive_where_the_split_is_better():
     assert (rows["acc"]["gain"], rows["acc"]["verdict"]) == (-0.2, "worse")
 
 
-def test_seeds_are_averaged_without_smaller_errors():
+def test_the_error_of_several_seeds_has_that_over_items_and_the_spread_between_seeds():
     (row,) = system_rows(gains((0, "routed", "acc", 0.1, 0.04), (1, "routed", "acc", 0.3, 0.06)))
-    assert (row["gain"], row["stderr"]) == (pytest.approx(0.2), pytest.approx(0.05))
     assert row["seed_spread"] == pytest.approx(0.2 / 2**0.5)
+    error = (0.05**2 + row["seed_spread"] ** 2 / 2) ** 0.5
+    assert (row["gain"], row["stderr"]) == (pytest.approx(0.2), pytest.approx(error))
+    # Two seeds that differ say little about a third: their gain of 1.8 errors is not significant.
+    assert row["low"] < 0 < row["high"]
+    assert row["verdict"] == "inside its error"
 
 
 def test_the_verdict_of_the_oracle_is_a_bound():
@@ -66,12 +70,12 @@ def test_the_verdict_of_the_oracle_is_a_bound():
 
 
 @pytest.mark.parametrize(
-    ("gain", "error", "message"),
-    [(0.17, 0.1, "better"), (-0.17, 0.1, "worse"), (0.16, 0.1, "inside its error"),
-     (0.5, float("nan"), "inside its error")],
+    ("low", "high", "message"),
+    [(0.01, 0.2, "better"), (-0.2, -0.01, "worse"), (-0.01, 0.2, "inside its error"),
+     (float("nan"), float("nan"), "inside its error")],
 )  # fmt: skip
-def test_verdicts_of_gains(gain, error, message):
-    assert verdict(gain, error) == message
+def test_verdicts_of_gains(low, high, message):
+    assert verdict(low, high) == message
 
 
 def test_the_page_has_one_row_per_cell_ordered_by_size_and_budget():

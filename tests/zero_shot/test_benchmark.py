@@ -1,10 +1,13 @@
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from splitlaw.cli import main
-from splitlaw.experiment.columns import BENCHMARKS
+from splitlaw.corpus.documents import read_documents, split_path, write_documents
+from splitlaw.corpus.domains.router import load_router
+from splitlaw.experiment.columns import BENCHMARKS, ROUTES
 from splitlaw.training.evaluation import load_documents
 
 FINALS = "final/tiny/1000/seed0"
@@ -64,6 +67,62 @@ def test_four_systems_on_tasks_and_documents(run, changed):
     page = (changed / "benchmarks.md").read_text()
     assert page.index("Bits per byte") < page.index("Accuracy") < page.index("Held-out loss")
     assert "contains the chance level" in page and "### Gain from the split alone" in page
+
+
+def test_the_loss_that_wrong_routes_cause(run, changed):
+    assert run(changed)[0] == 0
+    table = pd.read_csv(changed / "benchmark_routes.csv")
+    assert list(table.columns) == ROUTES
+    texts = {"law", "medicine", "all_domains", "general"}
+    assert set(zip(table["text"], table["characters"], strict=True)) == {
+        (text, characters) for text in texts for characters in (50, 200, 1000)
+    }
+    of = table.set_index(["text", "characters"])
+    router = load_router(changed / "corpus/router")
+    folder = changed / FINALS / "optimal"
+    specialists = [load_documents(folder / name / "documents.npz") for name in ("law", "medicine")]
+    routed, own = 0.0, 0.0
+    for number, domain in enumerate(("law", "medicine")):
+        documents = read_documents(changed / "corpus", domain, "test")
+        names = router.route([text[:50] for _, batch in documents for text in batch])
+        assert of.loc[(domain, 50), "accuracy"] == np.mean([name == domain for name in names])
+        nats = [losses[domain].nats for losses in specialists]
+        routed += np.where([name == "law" for name in names], *nats).sum()
+        own += nats[number].sum()
+    # The mixture consists of the documents of both domains.
+    tokens = specialists[0]["general"].tokens.sum()
+    mixture = of.loc[("general", 50)]
+    assert mixture["loss"] == pytest.approx(routed / tokens, rel=1e-5)
+    assert mixture["own_loss"] == pytest.approx(own / tokens, rel=1e-5)
+    assert mixture["excess"] == pytest.approx(mixture["loss"] - mixture["own_loss"])
+    single = load_documents(changed / FINALS / "no_split/general/documents.npz")["general"]
+    assert mixture["over_no_split"] == pytest.approx(single.loss - mixture["loss"])
+    mean = (of.loc[("law", 50), "loss"] + of.loc[("medicine", 50), "loss"]) / 2
+    assert of.loc[("all_domains", 50), "loss"] == pytest.approx(mean)
+
+
+def test_the_ensemble_is_compared_with_that_at_temperature_1(run, changed):
+    # The router is certain of every text, and a third of its validation text is of another domain.
+    texts = []
+    for domain, count in {"law": 8, "medicine": 4}.items():
+        documents = read_documents(changed / "corpus", domain, "validation")
+        texts += [text.encode() for _, batch in documents for text in batch][:count]
+    names = [str(number) for number in range(len(texts))]
+    write_documents(split_path(changed / "corpus", "law", "validation"), [(names, names, texts)])
+    assert run(changed)[0] == 0
+    record = json.loads((changed / "benchmark_run.json").read_text())
+    fitted = {row["task"]: row for row in record["ensemble_against_temperature_1"]}
+    assert set(fitted) == {"all_tasks", "all_domains"}
+    assert record["router_temperature"] > 2 and fitted["all_tasks"]["difference"] != 0
+    router = changed / "corpus/router/router.npz"
+    with np.load(router) as arrays:
+        scaled = arrays["log_likelihood"] / record["router_temperature"]
+    np.savez_compressed(router, log_likelihood=scaled)  # the temperature that fits it is 1
+    assert run(changed)[0] == 0
+    record = json.loads((changed / "benchmark_run.json").read_text())
+    assert record["router_temperature"] == pytest.approx(1, abs=0.02)
+    (same,) = (r for r in record["ensemble_against_temperature_1"] if r["task"] == "all_tasks")
+    assert abs(same["difference"]) < abs(fitted["all_tasks"]["difference"]) / 10
 
 
 @pytest.mark.parametrize(

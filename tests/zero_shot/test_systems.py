@@ -36,7 +36,7 @@ def test_documents_with_several_specialists_are_mixed_token_by_token():
         documents=np.array([1]), packed=pack([([0], [1, 2])], context=4), owner=np.array([0, 0])
     )
     weights = np.array([[1.0, 0.0], [0.25, 0.75]])
-    held = HeldOut(domain="law", tokens=tokens, weights=weights, mixed=several)
+    held = HeldOut(domain="law", texts=["a", "b"], tokens=tokens, weights=weights, mixed=several)
     found = system_losses(held, losses, VALUES[:, 2:])
     assert found[ROUTED].nats == pytest.approx([1.0, -np.log(0.04)])
     assert found[ORACLE].nats == pytest.approx([1.0, -np.log(0.18)])

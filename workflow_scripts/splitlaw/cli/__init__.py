@@ -29,6 +29,7 @@ COMMANDS = {
         "sweep_learning_rate": "train one size at several learning rates",
         "train_final": "train the final models of one strategy",
         "train_frontier": "train the best split at several general fractions",
+        "choose_domains": "predict the loss for several numbers of domains from a few branches",
     },
     "results": {
         "evaluate": "gather the losses of the grid into losses.csv and cost.csv",

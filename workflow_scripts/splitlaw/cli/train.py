@@ -136,6 +136,30 @@ def run_train_frontier(args: Namespace) -> None:
     _run_job(args, train)
 
 
+def add_choose_domains(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--config", required=True, help="the experiment: inline JSON, or a YAML or JSON file"
+    )
+    parser.add_argument(
+        "--results", type=Path, required=True, help="results folder of the experiment"
+    )
+    parser.add_argument("--execution", default="{}", help="device and so on: JSON or a file")
+    parser.add_argument(
+        "--out", type=output_file, required=True, help="choose_domains.csv to write"
+    )
+
+
+def run_choose_domains(args: Namespace) -> None:
+    """Predict the loss for several numbers of domains, and for the merger of two, from branches."""
+    from splitlaw.experiment.settings import ExecutionConfig
+    from splitlaw.stages.choose_domains import choose_domains, read_config
+
+    execution = ExecutionConfig.load(args.execution, option="--execution")
+    config = read_config(args.config)
+    print(choose_domains(config, results=args.results, execution=execution, out=args.out))
+
+
 def _add_job(parser: ArgumentParser) -> None:
     """Declare the options that describe a job: its runs, folder and device."""
     parser.add_argument("--config", required=True, help="the job: inline JSON, or a JSON file")

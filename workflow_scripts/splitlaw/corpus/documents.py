@@ -132,6 +132,7 @@ def write_card(
     includes_domains: bool,
     encodings: Mapping[str, int],
     skipped: list[str],
+    label: str = "",
 ) -> None:
     """Write `card.json` of a domain: its sources, what was dropped and why, counts and samples.
 
@@ -142,13 +143,15 @@ def write_card(
     `max_characters` and therefore cut; it is only written if there are any, and `includes_domains`,
     whether these are the documents of all domains, only if it is true. `encodings` are the numbers
     of files by the encoding that was detected, where it was, and `skipped` the steps of cleaning
-    that the configuration turns off. The card depends only on this domain's documents, so that a
+    that the configuration turns off. `label` has words of a discovered domain, and is only written
+    for one. The card depends only on this domain's documents, so that a
     rule that reads it does not run again when another domain changes.
     """
     write_json(
         corpus / domain / "card.json",
         {
             "domain": domain,
+            **({"label": label} if label else {}),
             "sources": sources,
             **({"versions": dict(versions)} if versions else {}),
             "documents_to_general": to_general,

@@ -93,6 +93,7 @@ def _card(
         "encodings": reading.encodings,
         "includes_domains": includes,
         "skipped": config.cleaning.skipped_steps,
+        "label": placement.clusters[number - 1]["label"] if placement.clusters and number else "",
     }
 
 

@@ -16,6 +16,7 @@ from splitlaw.corpus.cleaning import clean_numbered_batch
 from splitlaw.corpus.deduplication.decontamination import benchmark_items, benchmark_ngrams
 from splitlaw.corpus.document_store import INDEX, SIGNATURES, TEXTS, DocumentStore
 from splitlaw.corpus.documents import DroppedCounts
+from splitlaw.corpus.domains.embedding import check_embedding
 from splitlaw.corpus.shards import Shard
 from splitlaw.corpus.sources.availability import check_shared_files, files_digest
 from splitlaw.corpus.sources.hub import check_dataset
@@ -61,6 +62,7 @@ def read_shard(config: CorpusConfig, folder: Path, shard: Shard, *, workers: int
     check_shared_files(sources)
     for _, source in sources:
         check_dataset(source)
+    check_embedding(config.discovery.embedding if config.discovery else None)
     folder.mkdir(parents=True, exist_ok=True)
     with DocumentStore(folder, signature_columns(config)) as store:
         readings = _fill_store(config, sources, store, shard, workers)

@@ -36,12 +36,13 @@ def describe_cards(cards: Iterable[Path]) -> list[str]:
 def describe_card(card: dict[str, Any]) -> list[str]:
     """Return the lines on the card of one domain."""
     name, splits, dropped = card["domain"], card["splits"].values(), card["dropped"]
+    title = f"{name} ({card['label']})" if card.get("label") else name
     documents = sum(split["documents"] for split in splits)
     size = sum(split["bytes"] for split in splits)
     reasons = sorted(dropped.items(), key=lambda item: (-item[1]["bytes"], item[0]))
     parts = [f"{reason} {_amount(**part)}" for reason, part in reasons]
     lines = [
-        f"domain {name}: kept {_amount(documents, size)}; dropped: {'; '.join(parts) or 'none'}"
+        f"domain {title}: kept {_amount(documents, size)}; dropped: {'; '.join(parts) or 'none'}"
     ]
     if others := {name: n for name, n in card.get("encodings", {}).items() if name != UTF_8}:
         found = ", ".join(f"{number:,} as {name}" for name, number in others.items())

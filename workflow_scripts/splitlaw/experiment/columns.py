@@ -49,13 +49,24 @@ BENCHMARK_GAINS = (
 """`benchmark_gains.csv`: one row per system, task, metric and single model to compare with.
 
 `against` is the strategy of that model: `no_split` or `joint`."""
+ROUTES = """strategy size budget seed text characters accuracy loss loss_stderr own_loss excess
+excess_stderr over_no_split over_no_split_stderr over_joint over_joint_stderr n""".split()
+"""`benchmark_routes.csv`: one row per recipe with several models, held-out text and number of
+characters that the router reads.
+
+`excess` is the loss that wrong routes cause: `loss`, of routed documents, minus `own_loss`, with
+the specialist of each document's own domain. `over_no_split` and `over_joint` are the losses of
+these single models minus `loss`."""
 GAINS = """size params budget flops fraction_general seeds system against task metric gain stderr
-seed_spread predicted predicted_low predicted_high multiplier multiplier_low multiplier_high
-verdict""".split()
+low high seed_spread predicted predicted_low predicted_high multiplier multiplier_low
+multiplier_high verdict""".split()
 """`compare/gains.csv`: one row per size, budget, system, strategy, task and metric.
 
 `multiplier`: how many times the FLOPs the strategy needs for the measured gain, under the law;
 `inf` where no budget up to 1,000 times suffices."""
+DOMAINS = """k merged predicted_loss predicted_low predicted_high no_split_loss fraction_general
+pretrain_tokens branch_tokens clusters""".split()
+"""`choose_domains.csv`: one row per number of domains, `k`, and per merger of two of them."""
 LOSS_TO_TASK = """task metric models sizes value chance at_chance intercept slope slope_low
 slope_high residual left_out left_out_models left_out_error left_out_bias left_out_inside""".split()
 """`loss_to_task.csv`: one row per task and metric, a line in the held-out loss.

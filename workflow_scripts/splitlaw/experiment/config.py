@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment import checks
+from splitlaw.experiment import checks, domains_settings
 from splitlaw.experiment.base import Distinct, Settings, load_config
 from splitlaw.experiment.base_settings import BASE, FROM_BASE, BaseConfig, with_base
 from splitlaw.experiment.corpus_settings import CorpusConfig
+from splitlaw.experiment.domains_settings import ChooseDomainsConfig
 from splitlaw.experiment.grid import Grid, make_grid, repeated_part, with_holdout
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import (
@@ -236,6 +237,7 @@ class ExperimentConfig(RunsConfig):
     compare: CompareConfig = Field(default={}, validate_default=True)
     frontier: FrontierConfig = Field(default={}, validate_default=True)
     scarcity: ScarcityConfig = Field(default={}, validate_default=True)
+    choose_domains: ChooseDomainsConfig = Field(default={}, validate_default=True)
 
     @field_validator("tune_learning_rate", mode="before")
     @classmethod
@@ -286,12 +288,25 @@ class ExperimentConfig(RunsConfig):
         }
         return {**defaults, **value}
 
+    @field_validator("choose_domains", mode="before")
+    @classmethod
+    def _complete_domains(cls, value: Any, info: ValidationInfo) -> Any:
+        known = info.data
+        if not isinstance(value, Mapping) or not {"final", "sizes"} <= set(known):
+            return value
+        sizes = [size for size in known["sizes"] if size not in known.get("holdout_sizes", ())]
+        size = (sizes or list(known["sizes"]))[0]
+        return domains_settings.completed(
+            dict(value), size=size, budget_tokens=known["final"].budget_tokens
+        )
+
     @model_validator(mode="after")
     def _check_targets(self) -> Self:
         sweep = self.tune_learning_rate
         checks.check_size_names("compare.sizes", self.compare.sizes, self.sizes)
         checks.check_scarcity(self.scarcity, self.sizes, self.training.batch_tokens)
         checks.check_size_names("frontier.size", [self.frontier.size], self.sizes)
+        checks.check_size_names("choose_domains.size", [self.choose_domains.size], self.sizes)
         checks.check_size_names("tune_learning_rate.sizes", sweep.sizes, self.sizes)
         checks.check_swept_sizes(sweep.sizes, self.base)
         checks.check_draws(self.grid, self.law)

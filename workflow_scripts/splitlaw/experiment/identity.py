@@ -93,6 +93,24 @@ def benchmark_json(config: ExperimentConfig) -> str:
     )
 
 
+def domains_json(config: ExperimentConfig) -> str:
+    """Everything that determines the choice of the number of domains, except the corpus."""
+    study, discovery = config.choose_domains, config.corpus.discovery
+    return canonical_json(
+        {
+            **study.model_dump(),
+            "shape": vars(config.shape_of(study.size)),
+            **config.as_written("training"),
+            "seed": config.grid.seeds[0],
+            "embedding": discovery.embedding if discovery else None,
+            "corpus_seed": config.corpus.seed,
+            "test_tokens": config.evaluation.tokens,
+            "minimum_tokens": config.evaluation.minimum_tokens,
+            **config.as_written("law"),
+        }
+    )
+
+
 def forecast_json(config: RunsConfig) -> str:
     """The part that a forecast and a calibration depend on: a `ForecastConfig`."""
     return _forecast_json(config, *RUNS_SECTIONS, "execution")

@@ -30,6 +30,13 @@ training, which is due to the split. On the zero-shot tasks, the specialists of 
 routed or as an ensemble, are compared with the single models of no split and of joint training.
 """
 
+_ONE_SEED = "Trained with 1 seed. The errors do not include the variation between seeds."
+_SEVERAL_SEEDS = """\
+Trained with {seeds} seeds; a gain is their mean. The variance of a gain is that over documents or
+items, which all seeds share, plus the variance between seeds divided by their number. The 90%
+interval takes the quantile of Student's t, because the variance between few seeds is itself
+uncertain (Welch 1947)."""
+
 
 def write_gains(table: pd.DataFrame, out: Path) -> None:
     """Write a table of gains to `out`, a page `.md` and a figure `.svg`, `.png` beside it."""
@@ -71,9 +78,7 @@ def gains_page(table: pd.DataFrame) -> str:
         keyed = part.set_index(["system", "against", "task", "metric"])
         rows.append([*cell, *(_gain(keyed, key) for _, key in columns)])
     seeds = int(table["seeds"].max())
-    note = f"Trained with {seeds} seed{'s' if seeds > 1 else ''}. The errors do not include the "
-    note += "variation between seeds"
-    note += "." if seeds == 1 else "; the column `seed_spread` of the table does."
+    note = _ONE_SEED if seeds == 1 else _SEVERAL_SEEDS.format(seeds=seeds)
     lines = markdown_table(head, rows)
     return "\n".join(["# Gain against size and budget", "", _EXPLANATION, note, "", *lines, ""])
 

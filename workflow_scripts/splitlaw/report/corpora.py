@@ -45,7 +45,7 @@ def corpora_table(inputs: Inputs) -> Table | None:
             tokens = encoded.get("tokens")
             rows.append(
                 [
-                    domain if split == SPLITS[0] else "",
+                    _title(inputs, domain) if split == SPLITS[0] else "",
                     split,
                     f"{part['documents']:,}",
                     f"{part['bytes'] / 1e6:.2f}",
@@ -87,10 +87,16 @@ def dropped_table(inputs: Inputs) -> Table | None:
 def samples(inputs: Inputs) -> list[Samples]:
     """Samples of every domain, from which users can check its content."""
     return [
-        Samples(domain=domain, texts=texts)
+        Samples(domain=_title(inputs, domain), texts=texts)
         for domain in _order(inputs)
         if (texts := inputs.cards[domain]["splits"]["train"].get("samples", []))
     ]
+
+
+def _title(inputs: Inputs, domain: str) -> str:
+    """The name of a domain, with the words of a discovered one."""
+    words = inputs.cards[domain].get("label")
+    return f"{domain} ({words})" if words else domain
 
 
 def _order(inputs: Inputs) -> list[str]:

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.strategies import HALF, JOINT, NO_SPLIT, PROSE, SCRATCH, TWO_STAGE_90
 from splitlaw.report import style
 from splitlaw.report.number_format import count
@@ -85,7 +84,7 @@ def _panel(axis: Axes, rows: pd.DataFrame, sizes: list[str]) -> None:
         axis.errorbar(
             part["budget"] * shift,
             part["gain"],
-            yerr=NORMAL_90 * part["stderr"],
+            yerr=[part["gain"] - part["low"], part["high"] - part["gain"]],
             ls="",
             marker=marks[size],
             markersize=4.5,

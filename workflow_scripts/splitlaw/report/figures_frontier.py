@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import OPTIMAL
 from splitlaw.laws import FitResult
@@ -155,7 +154,7 @@ def _differences(axis: Axes, inputs: Inputs, recipes: list[RecipeResult]) -> Non
     for recipe in recipes[1:]:
         if recipe.gain is None:
             continue
-        reach = NORMAL_90 * recipe.gain_stderr if recipe.gain_stderr else None
+        reach = recipe.gain_reach or None
         axis.errorbar(
             recipe.fraction_general, recipe.gain, yerr=reach, color=style.INK, marker="o", ms=5
         )

@@ -24,10 +24,14 @@ def comparison(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
         return None
     figure = Figure(figsize=(style.WIDTH, 0.62 * len(recipes) + 2.6))
     top, bottom = figure.subplots(2, 1, height_ratios=[len(recipes), len(recipes) - 1])
-    _rows(top, recipes, [(r.predicted, _interval(r.measured, r.stderr)) for r in recipes])
+    _rows(
+        top,
+        recipes,
+        [(r.predicted, _interval(r.measured, NORMAL_90 * (r.stderr or 0.0))) for r in recipes],
+    )
     top.set(xlabel="mean domain loss (nats/token)")
     others = recipes[1:]
-    _rows(bottom, others, [(r.predicted_gain, _interval(r.gain, r.gain_stderr)) for r in others])
+    _rows(bottom, others, [(r.predicted_gain, _interval(r.gain, r.gain_reach)) for r in others])
     bottom.axvline(0, color=style.INK, lw=1)
     bottom.set(xlabel="loss minus that of the optimal split (nats/token)")
     handles = [_handle("D", style.THEIRS, "predicted, 90% interval")]
@@ -48,11 +52,12 @@ def _broken(name: str) -> str:
     return name.replace(", ", ",\n")
 
 
-def _interval(value: float | None, stderr: float | None) -> Bounds | None:
+def _interval(value: float | None, reach: float | None) -> Bounds | None:
+    """A value with the ends of its interval, of which `reach` is the half."""
     if value is None:
         return None
-    reach = NORMAL_90 * stderr if stderr and np.isfinite(stderr) else 0.0
-    return value, value - reach, value + reach
+    half = reach if reach and np.isfinite(reach) else 0.0
+    return value, value - half, value + half
 
 
 def _rows(

@@ -82,6 +82,22 @@ class JobRequests:
         runs = count * len(self.config.domain_names)
         return self._job_seconds(size, tokens=count * budget, runs=runs)
 
+    def domains_seconds(self) -> float:
+        """Upper bound on the seconds of `choose_domains`.
+
+        Every number of domains has branches of its own, and those of one merged domain. Each has
+        as many tokens as the longest, since its constant part is that of the shorter ones, and a
+        cooldown for each D'.
+        """
+        study = self.config.choose_domains
+        domains = sum(number + 1 for number in study.numbers)
+        cooldowns = len(study.specialize_tokens) * self.config.training.cooldown_fraction
+        longest = study.pretrain_tokens + max(study.specialize_tokens)
+        branch = max(study.specialize_tokens) + round(cooldowns * longest)
+        unsplit = study.budget_tokens * (len(study.specialize_tokens) + 2)
+        runs = domains * len(study.specialize_tokens)
+        return self._job_seconds(study.size, tokens=domains * branch + unsplit, runs=runs)
+
     def minutes(self, seconds: float, *, attempt: int) -> int:
         """Minutes to request for a job of `seconds`, at most those that the site allows.
 

@@ -13,13 +13,12 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.common.own_table import read_own_table
-from splitlaw.common.statistics import NORMAL_90
+from splitlaw.common.statistics import mean_over_seeds
 from splitlaw.experiment.columns import GAINS
 from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL
 from splitlaw.laws import FitResult
 from splitlaw.stages.final_results import models_in_comparison, read_final_models
 from splitlaw.stages.recipe_results import RecipeResult, recipe_results
-from splitlaw.zero_shot import tables
 from splitlaw.zero_shot.systems import ORACLE
 from splitlaw.zero_shot.tables import (
     ALL_DOMAINS,
@@ -121,9 +120,7 @@ def loss_rows(recipes: Sequence[RecipeResult]) -> Iterator[dict[str, Any]]:
                 "against": NO_SPLIT,
                 "task": ALL_DOMAINS,
                 "metric": LOSS,
-                "gain": recipe.data_gain,
-                "stderr": recipe.data_gain_stderr,
-                "verdict": verdict(recipe.data_gain, recipe.data_gain_stderr),
+                **_measured(recipe.data_gain, recipe.data_gain_stderr, recipe.data_gain_reach),
             }
         if recipe.strategy == OPTIMAL or recipe.gain is None:
             continue
@@ -133,14 +130,12 @@ def loss_rows(recipes: Sequence[RecipeResult]) -> Iterator[dict[str, Any]]:
             "against": recipe.strategy,
             "task": ALL_DOMAINS,
             "metric": LOSS,
-            "gain": recipe.gain,
-            "stderr": recipe.gain_stderr,
             "seed_spread": recipe.seed_spread,
             "predicted": predicted,
             "predicted_low": low,
             "predicted_high": high,
             **_multiplier(recipe),
-            "verdict": verdict(recipe.gain, recipe.gain_stderr),
+            **_measured(recipe.gain, recipe.gain_stderr, recipe.gain_reach),
         }
 
 
@@ -159,7 +154,8 @@ def system_rows(gains: pd.DataFrame) -> Iterator[dict[str, Any]]:
     The system `joint` is its single model, compared with that of no split.
 
     All seeds are evaluated on the same items, so their errors are not independent. The mean of the
-    errors is reported: it is an upper bound of the error of the mean. Intervals are averaged too.
+    errors is an upper bound of the error over items of the mean; `mean_over_seeds` combines it with
+    the spread between seeds. The interval of one seed is that of its bootstrap.
     """
     ours = gains[gains["strategy"].isin([OPTIMAL, JOINT])]
     ours = ours.assign(system=ours["system"].where(ours["strategy"] == OPTIMAL, JOINT))
@@ -169,21 +165,26 @@ def system_rows(gains: pd.DataFrame) -> Iterator[dict[str, Any]]:
     keys = ["system", "against", "task", "metric"]
     for (system, against, task, metric), part in ours.groupby(keys, sort=False):
         sign = 1 if metric in HIGHER_IS_BETTER else -1
-        mean = part[["difference", "stderr", "low", "high"]].mean().to_dict()
-        yield {
-            "system": system,
-            "against": against,
-            "task": task,
-            "metric": metric,
-            "gain": sign * mean["difference"],
-            "stderr": mean["stderr"],
-            "seed_spread": part["difference"].std() if len(part) > 1 else None,
-            "verdict": BOUND if system == ORACLE else tables.verdict({**mean, "metric": metric}),
-        }
+        mean = mean_over_seeds(sign * part["difference"].to_numpy(), float(part["stderr"].mean()))
+        row = _measured(mean.value, mean.stderr, mean.reach)
+        if len(part) == 1:
+            ends = sorted(sign * part[["low", "high"]].to_numpy()[0])
+            row = {**row, "low": ends[0], "high": ends[1], "verdict": verdict(*ends)}
+        if system == ORACLE:
+            row["verdict"] = BOUND
+        about = {"system": system, "against": against, "task": task, "metric": metric}
+        yield {**about, **row, "seed_spread": mean.spread}
 
 
-def verdict(gain: float, error: float | None) -> str:
+def _measured(gain: float, stderr: float | None, reach: float | None) -> dict[str, Any]:
+    """The columns of a measured gain with half of its 90% interval."""
+    half = np.nan if reach is None else reach
+    low, high = gain - half, gain + half
+    return {"gain": gain, "stderr": stderr, "low": low, "high": high, "verdict": verdict(low, high)}
+
+
+def verdict(low: float, high: float) -> str:
     """`better` or `worse` where the 90% interval of the gain excludes 0."""
-    if error is None or not abs(gain) > NORMAL_90 * error:
-        return INSIDE
-    return BETTER if gain > 0 else WORSE
+    if low > 0:
+        return BETTER
+    return WORSE if high < 0 else INSIDE

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from splitlaw.common.files import read_json
-from splitlaw.common.statistics import ratio_stderr
+from splitlaw.common.statistics import mean_over_seeds, ratio_stderr
 from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL, model_domain
 
 Array = npt.NDArray[np.float64]
@@ -151,6 +151,7 @@ class FinalLosses:
         found["measured_general"] = self.general(strategy)
         if strategy == JOINT and (over := self.gain(NO_SPLIT, JOINT)):
             found |= {"data_gain": over["gain"], "data_gain_stderr": over["gain_stderr"]}
+            found["data_gain_reach"] = over["gain_reach"]
         return found if strategy == OPTIMAL else {**found, **self.gain(strategy, OPTIMAL)}
 
     def gain(self, strategy: str, best: str) -> dict[str, Any]:
@@ -165,11 +166,15 @@ class FinalLosses:
         gains = theirs[seeds] - ours[seeds]
         paired = self.paired_stderr(strategy, best, list(seeds))
         unpaired = float(np.hypot(self.stderr(strategy), self.stderr(best)))
+        documents = unpaired if paired is None else paired
+        mean = mean_over_seeds(gains.to_numpy(), documents)
         return {
-            "gain": float(gains.mean()),
-            "gain_stderr": unpaired if paired is None else paired,
+            "gain": mean.value,
+            "gain_stderr": mean.stderr,
+            "gain_reach": mean.reach,
+            "gain_document_stderr": documents,
             "paired": paired is not None,
-            "seed_spread": float(gains.std(ddof=1)) if len(gains) > 1 else None,
+            "seed_spread": mean.spread,
         }
 
     def means(self, strategy: str) -> pd.Series:
@@ -200,7 +205,7 @@ class FinalLosses:
         return float(np.sqrt(((by_domain * pd.Series(self.weights)) ** 2).sum(skipna=False)))
 
     def paired_stderr(self, strategy: str, best: str, seeds: list[int]) -> float | None:
-        """Standard error of `gain`, paired by document; None where documents are missing.
+        """Standard error of `gain` over documents, in pairs; None where documents are missing.
 
         Losses are averaged over seeds document by document first: all seeds are evaluated on the
         same held-out text, so more seeds do not enlarge the sample of documents.

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import NAMES, OPTIMAL, PROSE, SINGLE
 from splitlaw.laws import FitResult
@@ -65,7 +64,12 @@ class RecipeResult:
     gain: float | None = None
     """Measured loss of this recipe minus that of the optimal split."""
     gain_stderr: float | None = None
-    """Standard error of `gain`, paired by document where `paired`."""
+    """Standard error of `gain`: that over documents, combined with the spread over seeds where
+    there are several (`splitlaw.common.statistics.mean_over_seeds`)."""
+    gain_reach: float | None = None
+    """Half of the 90% interval of `gain`."""
+    gain_document_stderr: float | None = None
+    """Standard error of `gain` over documents alone, paired by document where `paired`."""
     paired: bool = False
     """Whether losses by document were available for pairing."""
     seed_spread: float | None = None
@@ -74,7 +78,9 @@ class RecipeResult:
     """Of `joint`: measured loss of no split minus its own, the gain from the choice of the text
     alone. Its `gain` is the rest of the gain of the optimal split over no split."""
     data_gain_stderr: float | None = None
-    """Standard error of `data_gain`."""
+    """Standard error of `data_gain`, of the same kind as `gain_stderr`."""
+    data_gain_reach: float | None = None
+    """Half of the 90% interval of `data_gain`."""
     multiplier: Multiplier | None = None
     """How many times the plan's FLOPs the recipe needs for the plan's loss, by the law."""
     measured_multiplier: Multiplier | None = None
@@ -132,7 +138,7 @@ def _with_measured_multipliers(
     gains = {}
     for recipe in recipes:
         if recipe.gain is not None and recipe.predicted is not None:
-            reach = NORMAL_90 * (recipe.gain_stderr or 0.0)
+            reach = recipe.gain_reach or 0.0
             gains[recipe.strategy] = (recipe.gain, recipe.gain - reach, recipe.gain + reach)
     if not gains or plan.get("replay") is not None:
         return list(recipes)

@@ -67,6 +67,7 @@ FINDINGS = {
     "compare": "compare/gains.md",
     "frontier": "logs/frontier.log",
     "delivery": "logs/delivery.log",
+    "choose_domains": "logs/choose_domains.log",
     "tune_learning_rate": "learning_rate/rule.yaml",
     "new_experiment": "logs/new_experiment.log",
     "report": "summary.txt",

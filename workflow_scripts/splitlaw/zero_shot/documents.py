@@ -44,6 +44,8 @@ class HeldOut:
 
     domain: str
     """Name of the domain."""
+    texts: Sequence[str]
+    """The part of each document that is evaluated."""
     tokens: Array
     """(documents,) tokens counted."""
     weights: Array
@@ -74,7 +76,7 @@ def read_held_out(
     if not about["splits"]["test"]["tokens"]:
         raise UserError(f"{sidecar}: the test split has no text; give {domain} more documents")
     windows = cut_windows(sidecar, context=context, limit=limit)
-    texts = _first_texts(results / "corpus", domain, len(windows.tokens), characters)
+    texts = first_texts(results / "corpus", domain, len(windows.tokens), characters)
     if [len(text.encode("utf-8")) for text in texts] != windows.bytes.astype(int).tolist():
         raise UserError(
             f"{sidecar}: its test documents are not those of {results}/corpus; run tokenize again"
@@ -83,13 +85,15 @@ def read_held_out(
     several = np.flatnonzero((weights > 0).sum(1) > 1)
     return HeldOut(
         domain=domain,
+        texts=texts,
         tokens=windows.tokens,
         weights=weights,
         mixed=_mixed_documents(windows, several, context),
     )
 
 
-def _first_texts(corpus: Path, domain: str, number: int, characters: int | None) -> list[str]:
+def first_texts(corpus: Path, domain: str, number: int, characters: int | None) -> list[str]:
+    """The evaluated part of the first `number` test documents of a domain."""
     texts: list[str] = []
     for _, batch in read_documents(corpus, domain, "test"):
         texts += [text[:characters] for text in batch]

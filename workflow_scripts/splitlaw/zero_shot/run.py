@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,18 +20,18 @@ from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path, read_json, write_json, write_text
 from splitlaw.experiment.base import Distinct, Positive, Settings
-from splitlaw.experiment.columns import BENCHMARK_GAINS, BENCHMARKS
+from splitlaw.experiment.columns import BENCHMARK_GAINS, BENCHMARKS, ROUTES
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.experiment.strategies import JOINT, NO_SPLIT
 from splitlaw.training.device_errors import check_gpu
 from splitlaw.training.evaluation import DocumentLosses, load_documents
 from splitlaw.training.processes import resolve_device
-from splitlaw.zero_shot import harness, page, tables
+from splitlaw.zero_shot import harness, page, routes, tables
 from splitlaw.zero_shot.documents import HeldOut, check_documents, read_held_out, system_losses
 from splitlaw.zero_shot.models import TrainedRecipe, check_folders, open_model, read_recipes
 from splitlaw.zero_shot.routing import Weights, open_weights
 from splitlaw.zero_shot.scoring import Packed, log_likelihoods, pack, sums
-from splitlaw.zero_shot.systems import ORACLE, ROUTED, SINGLE, systems
+from splitlaw.zero_shot.systems import ENSEMBLE, ORACLE, ROUTED, SINGLE, UNSCALED, mixed, systems
 from splitlaw.zero_shot.tables import Measure
 
 Array = npt.NDArray[np.float64]
@@ -68,7 +68,11 @@ class _Evaluation:
     questions: harness.Questions
     items: Packed
     weights: Array
+    unscaled: Array
+    """The weights at temperature 1."""
     held: Sequence[HeldOut]
+    unscaled_held: Sequence[HeldOut]
+    """`held` with the weights at temperature 1."""
     device: torch.device
 
     def log_likelihoods(self, folder: Path) -> list[Array]:
@@ -91,8 +95,8 @@ def benchmark(
 ) -> None:
     """Measure all systems of all recipes.
 
-    Write `out` (`benchmarks.csv`) and, beside it, `benchmark_gains.csv`, `benchmarks.md`
-    and `benchmark_run.json`.
+    Write `out` (`benchmarks.csv`) and, beside it, `benchmark_gains.csv`, `benchmark_routes.csv`,
+    `benchmarks.md` and `benchmark_run.json`.
     """
     began = time.monotonic()
     recipes = read_recipes(recipes_tables)
@@ -110,10 +114,15 @@ def benchmark(
         for number, recipe in enumerate(recipes)
         for system, measures in _measure(recipe, evaluation).items()
     }
+    scaling = _remove_unscaled(recipes, measured)
     values, gains = _tabulate(recipes, measured)
+    rows = routes.route_rows(
+        recipes, weights.router, evaluation.held, corpus=results / "corpus", cut=config.characters
+    )
     about = {
         "config": config.model_dump(),
         "router_temperature": weights.temperature,
+        "ensemble_against_temperature_1": scaling,
         ROUTED: _shares(evaluation, domains),
         "unsure_documents": {held.domain: len(held.mixed.documents) for held in evaluation.held},
         "scored_tokens_per_model": int(evaluation.items.bounds[-1]),
@@ -127,7 +136,13 @@ def benchmark(
     write_json(out.parent / "benchmark_run.json", about)
     counts = _item_counts(items, list(titles))
     write_text(out.parent / "benchmarks.md", page.write_page(values, gains, titles, counts))
-    for table, path in ((gains, out.parent / "benchmark_gains.csv"), (values, out)):
+    written = {
+        "benchmark_gains.csv": gains,
+        "benchmark_routes.csv": pd.DataFrame(rows, columns=ROUTES),
+        out.name: values,
+    }
+    for name, table in written.items():
+        path = out.parent / name
         with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False)
 
@@ -154,6 +169,7 @@ def _prepare(config: BenchmarkConfig, paths: _Paths, weights: Weights, model: Pa
         )
         for domain in weights.domains
     ]
+    unscaled = replace(weights, temperature=1.0)
     with tempfile.TemporaryDirectory() as cache:
         loaded = harness.load_tasks(
             config.tasks, folder=paths.tasks, items=paths.items, cache=Path(cache)
@@ -165,7 +181,9 @@ def _prepare(config: BenchmarkConfig, paths: _Paths, weights: Weights, model: Pa
         questions=questions,
         items=pack(encoded, context=config.context),
         weights=weights.of(questions.texts),
+        unscaled=unscaled.of(questions.texts),
         held=held,
+        unscaled_held=[replace(part, weights=unscaled.of(part.texts)) for part in held],
         device=paths.device,
     )
 
@@ -184,8 +202,10 @@ def _measure(recipe: TrainedRecipe, evaluation: _Evaluation) -> dict[str, list[M
         own = [check_documents(losses[folder], held, folder) for folder in folders]
         by_system = {SINGLE: own[0]}
         if len(recipe.models) > 1:
-            mixed = np.stack([values[folder][1 + number] for folder in folders])
-            by_system = system_losses(held, own, mixed)
+            tokens = np.stack([values[folder][1 + number] for folder in folders])
+            by_system = system_losses(held, own, tokens)
+            plain = system_losses(evaluation.unscaled_held[number], own, tokens)
+            by_system[UNSCALED] = plain[ENSEMBLE]
         for system, found in by_system.items():
             measured[system] += _loss_measures(held.domain, found)
     return measured
@@ -196,12 +216,27 @@ def _item_systems(evaluation: _Evaluation, values: Array) -> dict[str, Array]:
     bounds = evaluation.items.bounds
     whole = np.stack([sums(row, bounds) for row in values])
     request = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-    return systems(
-        values,
-        weights=evaluation.weights,
-        gold=whole[:, evaluation.questions.gold],
-        owner=evaluation.questions.item[request],
-    )
+    owner = evaluation.questions.item[request]
+    gold = whole[:, evaluation.questions.gold]
+    found = systems(values, weights=evaluation.weights, gold=gold, owner=owner)
+    return {**found, UNSCALED: mixed(values, evaluation.unscaled, owner)}
+
+
+def _remove_unscaled(
+    recipes: Sequence[TrainedRecipe], measured: dict[tuple[int, str], list[Measure]]
+) -> list[dict[str, Any]]:
+    """Remove the ensembles at temperature 1, and compare those of the fitted one with them."""
+    return [
+        {**_about(recipe), **row}
+        for number, recipe in enumerate(recipes)
+        if (unscaled := measured.pop((number, UNSCALED), None))
+        for row in tables.mean_gain_rows(measured[number, ENSEMBLE], unscaled)
+    ]
+
+
+def _about(recipe: TrainedRecipe) -> dict[str, Any]:
+    size, budget, seed = recipe.group
+    return {"strategy": recipe.strategy, "size": size, "budget": budget, "seed": seed}
 
 
 def _item_measures(evaluation: _Evaluation, values: Array) -> list[Measure]:
@@ -250,9 +285,7 @@ def _tabulate(
     gains: list[dict[str, Any]] = []
     for (number, system), measures in measured.items():
         recipe = recipes[number]
-        size, budget, seed = recipe.group
-        who: dict[str, Any] = {"strategy": recipe.strategy, "system": system}
-        who |= {"size": size, "budget": budget, "seed": seed}
+        who = {**_about(recipe), "system": system}
         values += [{**who, **row} for row in tables.value_rows(measures)]
         for against in (NO_SPLIT, JOINT):
             single = singles.get((recipe.group, against))

@@ -21,6 +21,9 @@ but a bound for routers that select one specialist per unit."""
 ENSEMBLE = "ensemble"
 """The probability of each next token is the mean over the specialists, weighted by the router
 (Gururangan et al. 2023, section 3.3)."""
+UNSCALED = "ensemble at temperature 1"
+"""The ensemble weighted by the router's own probabilities. It is compared with `ENSEMBLE`, whose
+temperature is fitted, and is not a system of the tables."""
 SINGLE = "single"
 """The single general model."""
 

@@ -112,6 +112,12 @@ def gain_rows(
     return judged
 
 
+def mean_gain_rows(ours: Sequence[Measure], theirs: Sequence[Measure]) -> list[dict[str, Any]]:
+    """Of `gain_rows`: the mean bits per byte of the tasks and the mean loss of the domains."""
+    means = ((ALL_TASKS, BITS), (ALL_DOMAINS, LOSS))
+    return [r for r in gain_rows(ours, theirs) if (r["task"], r["metric"]) in means]
+
+
 def _interval(
     row: Mapping[str, Any], drawn: Mapping[tuple[str, str], Array]
 ) -> tuple[float, float]:

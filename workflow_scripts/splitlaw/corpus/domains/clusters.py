@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
@@ -30,7 +31,7 @@ from splitlaw.corpus.domains.router import train_router
 from splitlaw.corpus.domains.word_counts import MAX_TEXT_BYTES, count_words
 from splitlaw.experiment.corpus_settings import DiscoveryConfig
 
-_SAMPLE_DOCUMENTS = 20_000
+SAMPLE_DOCUMENTS = 20_000
 """Documents that the clusters are fitted on; bounds the time and memory of the fit."""
 _SVD_DIMENSIONS = 200
 """Within the 100 to 300 that are customary for latent semantic analysis."""
@@ -46,6 +47,9 @@ _BATCH_TEXTS = 1_000
 """Texts of the sample whose vectors one process computes at a time."""
 _SAMPLES_SHOWN = 3  # enough to recognise the subject
 _SAMPLE_CHARACTERS = 300  # a paragraph
+_LABEL_WORDS = 3
+_TOP_WORDS = 40  # most of the first ones of everyday text are common words, which labels leave out
+_WORDS_SHOWN = 12
 _TOP_WORD = re.compile(r"[^\W\d_]{3,}")
 """Words listed for a cluster: three letters or more."""
 
@@ -89,6 +93,13 @@ class Clusters:
         with threadpool_limits(1):  # another order of sums could move documents at a border
             return np.argmax(self.space.vectors(texts) @ self.centres.T, axis=1).astype(np.int64)
 
+    def nearest_pair(self) -> tuple[int, int]:
+        """Return the two clusters whose centres have the largest cosine similarity."""
+        similarity = self.centres @ self.centres.T
+        np.fill_diagonal(similarity, -np.inf)
+        first, second = np.unravel_index(np.argmax(similarity), similarity.shape)
+        return int(min(first, second)), int(max(first, second))
+
 
 def fit_clusters(
     texts: Sequence[bytes],
@@ -97,15 +108,17 @@ def fit_clusters(
     *,
     embedding: str | None = None,
     workers: int = 1,
+    key: str = "corpus.domains.discover",
 ) -> Clusters:
     """Find `number` clusters in the TF-IDF space, or in that of the model in folder `embedding`.
 
     The same texts and seed give the same clusters. Raises `UserError` if there are too few
-    documents or the folder does not contain a model.
+    documents or the folder does not contain a model. `key` is the key of the configuration that
+    `number` is from.
     """
     if len(texts) < _MIN_DOCUMENTS_PER_CLUSTER * number:
         raise UserError(
-            f"corpus.domains.discover is {number}, and general has {len(texts)} documents; "
+            f"{key} is {number}, and general has {len(texts)} documents; "
             f"give it {_MIN_DOCUMENTS_PER_CLUSTER} for each domain, or discover fewer domains"
         )
     weight = np.array([min(len(text), MAX_TEXT_BYTES) for text in texts], dtype=float)
@@ -159,10 +172,10 @@ def discover_clusters(
     Documents are assigned by `workers` processes, in batches that do not depend on their number.
 
     Returns the cluster of each, `int64 [rows]`, numbered from 0 by falling bytes, and a description
-    of each cluster: `top_words`, `samples`, `documents`, `bytes`.
+    of each cluster: `label`, `top_words`, `samples`, `documents`, `bytes`.
     """
     number = discovery.discover
-    sample = [store.text(row)[:MAX_TEXT_BYTES] for row in rows[:_SAMPLE_DOCUMENTS]]
+    sample = [store.text(row)[:MAX_TEXT_BYTES] for row in rows[:SAMPLE_DOCUMENTS]]
     clusters = fit_clusters(sample, number, seed, embedding=discovery.embedding, workers=workers)
     assign: Callable[[Sequence[bytes]], NDArray[np.int64]] = clusters.assign
     first = 0
@@ -209,7 +222,8 @@ def _described(
         samples = [text.decode("utf-8", "ignore")[:_SAMPLE_CHARACTERS] for text in shown]
         descriptions.append(
             {
-                "top_words": words[cluster],
+                "label": label(words[cluster]),
+                "top_words": words[cluster][:_WORDS_SHOWN],
                 "samples": samples,
                 "documents": int(members.size),
                 "bytes": int(store.index.size[rows[members]].sum()),
@@ -218,8 +232,14 @@ def _described(
     return found, descriptions
 
 
+def label(words: Sequence[str]) -> str:
+    """Return the first of the words that distinguish a cluster, without common English words."""
+    distinct = [word for word in words if word not in ENGLISH_STOP_WORDS] or list(words)
+    return " ".join(distinct[:_LABEL_WORDS])
+
+
 def top_words(
-    texts: Sequence[bytes], clusters: NDArray[np.int64], number: int, *, count: int = 12
+    texts: Sequence[bytes], clusters: NDArray[np.int64], number: int, *, count: int = _TOP_WORDS
 ) -> list[list[str]]:
     """Return the words that distinguish each cluster: the highest p(w|c) * log(p(w|c) / p(w))."""
     counts: list[Counter[str]] = [Counter() for _ in range(number)]

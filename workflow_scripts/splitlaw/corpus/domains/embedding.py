@@ -21,6 +21,14 @@ limit is lower."""
 _MAX_CAUSE_CHARACTERS = 200  # messages of `transformers` can be many lines long
 
 
+def check_embedding(folder: str | None) -> None:
+    """Refuse a model whose folder does not exist, before any text is read."""
+    if folder is not None and not Path(folder).is_dir():
+        raise UserError(
+            f"corpus.domains.embedding: {folder} is not a folder; give the folder of a saved model"
+        )
+
+
 class Embedding:
     """The vector space of an embedding model."""
 
@@ -29,10 +37,9 @@ class Embedding:
         import torch  # takes seconds to import; only needed here
         from transformers import AutoModel, AutoTokenizer
 
+        check_embedding(folder)
         self._folder = folder
         key = f"corpus.domains.embedding: {folder}"
-        if not Path(folder).is_dir():
-            raise UserError(f"{key} is not a folder; give the folder of a saved model")
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             self._model = AutoModel.from_pretrained(folder, local_files_only=True)
