@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from splitlaw.experiment.base import Count, Distinct, Positive
-from splitlaw.experiment.settings import Completed
+from splitlaw.experiment.target_settings import Completed
 
 NUMBERS = (2, 4, 8, 16)
 """Numbers of domains that are compared: each is twice the one before."""
