@@ -91,7 +91,7 @@ def test_embedding_does_not_depend_on_the_batch(topics: Topics, tmp_path: Path) 
 def test_documents_may_be_assigned_to_clusters_of_a_model_by_their_words(
     topics: Topics, tmp_path: Path, write_lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("splitlaw.corpus.domains.clusters._SAMPLE_DOCUMENTS", 240)
+    monkeypatch.setattr("splitlaw.corpus.domains.clusters.SAMPLE_DOCUMENTS", 240)
     texts = [topics.document(i % 3) for i in range(480)]
     config = {
         "general": {
