@@ -299,7 +299,8 @@ def print_findings(shown: StageHandler | None, results: Path) -> None:
         return
     shown.stop()
     stage = shown.last
-    if stage.name in FINDINGS:
-        print(f"\n{(results / FINDINGS[stage.name]).read_text(encoding='utf-8').rstrip()}\n")
+    file = results / FINDINGS.get(stage.name, "")
+    if file.is_file():  # a run that asks for one cell of `compare` has none
+        print(f"\n{file.read_text(encoding='utf-8').rstrip()}\n")
     if stage.name != "report" and stage.outputs:
         print("Written:", *stage.outputs[-SHOWN_OUTPUTS:])
