@@ -226,7 +226,9 @@ def _curve(values: Array, nodes: Nodes, total: Array) -> _Curve:
     even = nodes.position(total[..., None] / values.shape[-2])
     at = np.clip(even.astype(np.intp), 0, count - 2)[..., None]
     usual = np.take_along_axis(inner, np.broadcast_to(at, (*inner.shape[:-1], 1)), axis=-1)
-    knee = KNEE * np.maximum(usual[..., 0].max(axis=-1), 1e-300)
+    # Where more tokens lower no loss at the even share, the scale is that of the largest worth.
+    least = np.maximum(1e-12 * np.abs(inner).max(axis=(-2, -1)), 1e-300)
+    knee = KNEE * np.maximum(usual[..., 0].max(axis=-1), least)
     inner = np.arcsinh(inner / knee[..., None, None])
     first, last = 1.5 * inner[..., 0] - 0.5 * inner[..., 1], inner[..., -1]
     worth = np.concatenate([first[..., None], inner, last[..., None]], axis=-1)
