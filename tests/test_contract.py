@@ -235,6 +235,7 @@ def test_sections_of_the_configuration():
         "final",
         "compare",
         "frontier",
+        "choose_domains",
         "scarcity",
         "execution",
         "benchmarks",

@@ -63,6 +63,7 @@ def change(config, path, value):
         ("compare.sizes", ["w16", "w99"], "compare.sizes names w99"),
         ("frontier", {"size": "w99"}, "frontier.size names w99"),
         ("tune_learning_rate.sizes", ["w16", "w99"], "tune_learning_rate.sizes names w99"),
+        ("tune_learning_rate.sizes", ["w16"], "tune_learning_rate.sizes has 1 value; give at"),
         ("compare.budgets", [], "compare.budgets has 0 values; give at least 1"),
         ("corpus.domains.general", SOTU, "domains has general; that is the name of the mixture"),
         ("corpus.domains.Law", SOTU, "corpus.domains has the name 'Law'"),

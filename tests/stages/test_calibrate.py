@@ -21,7 +21,7 @@ def test_every_size_is_measured_as_it_will_be_trained(config, root, tmp_path):
     by_size = {"s16": {"processes": 2}}
     config["execution"] = {"compile": False, "device": "cpu", "by_size": by_size}
     config["final"]["size"] = "s8"
-    del config["compare"], config["tune_learning_rate"]
+    del config["compare"], config["tune_learning_rate"], config["grid"]["unique_tokens"]
     experiment = ExperimentConfig.read(config)
     out = tmp_path / "calibration.json"
     script = str(root / "workflow_scripts/calibrate.py")

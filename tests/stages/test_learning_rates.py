@@ -84,11 +84,6 @@ def test_too_few_runs_near_the_best_rate_are_refused():
         fit_rule(pd.concat(rows), 20_000)
 
 
-def test_one_size_is_refused():
-    with pytest.raises(UserError, match="name two or more"):
-        fit_rule(planted("a", 1000, 3e-3), 1000)
-
-
 def test_a_sweep_continues_after_a_rate_that_diverges(root, tokens):
     out = tokens / "learning_rate" / "s.csv"
     words = ["--config", json.dumps(JOB), "--size", "s", "--results", str(tokens)]
