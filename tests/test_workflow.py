@@ -108,8 +108,8 @@ def test_final_models_open_where_people_open_them(project, compared, tmp_path):
     folder = compared / "final/w56/28672/seed0/optimal/law"
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.num_parameters() == json.loads((folder / "run.json").read_text())["params"]
-    told = pipeline("text-generation", model=str(folder))("You may copy", max_new_tokens=4)
-    assert told[0]["generated_text"].startswith("You may copy")
+    generated = pipeline("text-generation", model=str(folder))("You may copy", max_new_tokens=4)
+    assert generated[0]["generated_text"].startswith("You may copy")
     (tmp_path / "results").mkdir()
     (tmp_path / "results/default").symlink_to(compared)  # where the task files look for items
     tasks = ["--include_path", str(project.folder / "tasks"), "--tasks", "local_arc_easy"]

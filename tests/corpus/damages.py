@@ -59,7 +59,7 @@ class Written:
 
 
 def documents(rng: random.Random) -> list[str]:
-    """A few texts, each with a number that tells them apart."""
+    """A few different texts: each contains its own number."""
     return [
         f"{number} {' '.join(rng.choices(PARTS, k=rng.randrange(1, 4)))} {rng.random():.6f}"
         for number in range(rng.randrange(3, 8))
@@ -354,7 +354,7 @@ def is_cut(text: str, found: str) -> bool:
 
 
 def outcome(name: str, file: Written, kind: str, folder: Path) -> str:
-    """`right`, `refused`, `told` (with a message), or what is wrong."""
+    """`right`, `refused`, `reported` (read, with a message), or what is wrong."""
     form = FORMATS[name]
     with stored(file, form.suffix, folder) as source:
         found, messages = reading(source)
@@ -369,7 +369,7 @@ def outcome(name: str, file: Written, kind: str, folder: Path) -> str:
     if len(found) == len(file.texts) and all(near):
         return "right"
     if messages:
-        return "told"
+        return "reported"
     if kind == "truncated" and len(found) < len(file.texts) and found == file.texts[: len(found)]:
         return "right"
     return f"fault: {len(found)} of {len(file.texts)} texts, {near.count(False)} of them others"

@@ -23,7 +23,7 @@ def write_groups(sidecar: Path, groups: Groups, out: Path) -> None:
     """Write `{out}/{group}/tokens.json` and its token files for every group.
 
     `sidecar` is the `tokens.json` that the documents are from. Raises `UserError` where its
-    training documents cannot be told apart.
+    training documents have no known boundaries.
     """
     about = read_json(sidecar)
     training = open_tokens(sidecar, "train")
