@@ -111,6 +111,7 @@ def test_documents_may_be_assigned_to_clusters_of_a_model_by_their_words(
         for number in (1, 2, 3):
             batches = read_documents(out, f"cluster_{number}", "train")
             found.append({text for _, batch in batches for text in batch})
+    assert found[:3] != found[3:]  # the words decide, not the model
     for topic in range(3):
         best = max(len(found[topic] & other) for other in found[3:])
         assert best > 0.7 * len(found[topic])  # by chance, a third; the model's weights are random

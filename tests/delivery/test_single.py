@@ -86,7 +86,7 @@ def test_equal_experts_compute_what_the_shared_model_computes(parts, active):
     torch.testing.assert_close(model(ids).logits, shared(ids).logits, atol=1e-4, rtol=1e-4)
 
 
-def test_a_gate_that_is_sure_uses_the_feed_forward_layer_of_its_specialist(parts):
+def test_one_active_expert_is_the_feed_forward_layer_of_its_specialist(parts):
     law, medicine = parts.in_order
     gates = [torch.zeros(2, 16) for _ in range(2)]
     model = build_experts(law, [medicine, law], gates, active=1, share=1.0)
@@ -143,8 +143,7 @@ def test_the_mixture_runs_in_lm_eval(folders):
         for number, pair in enumerate(pairs)
     ]
     found = [value for value, _ in harness.loglikelihood(asked, disable_tqdm=True)]
-    one = RoutedModel.from_pretrained(folders / "moe")
-    assert np.isfinite(found).all() and len(found) == len(one.loglikelihood(pairs))
+    assert np.isfinite(found).all() and max(found) < 0
 
 
 def test_training_lowers_the_loss_of_the_mixture(parts):

@@ -96,6 +96,7 @@ def test_chosen_runs_are_new_and_lower_the_expected_regret(fitted):
     assert found["batch"].max() >= 3
     before, after = found["expected_regret_before"], found["expected_regret_after"]
     assert (after <= before).all() and after.iloc[-1] < 0.9 * before.iloc[0]
+    assert after[0] < before[0] and (after < before).sum() >= 4
     assert (before[1:].to_numpy() == after[:-1].to_numpy()).all()
     assert before[0] == pytest.approx(plan(fit, flops=C, params=N).expected_regret, rel=1e-6)
     keys = ["params", "pretrain_tokens", "specialize_tokens", "domain"]

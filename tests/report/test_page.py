@@ -280,7 +280,7 @@ def test_a_table_of_losses_alone_gets_the_same_page(planted, tmp_path, capsys, m
     assert (inputs.name, inputs.missing) == ("mine.csv", [])
     assert inputs.fit.domains == ("code", "law")
     assert list(inputs.plan["specialize_tokens"]) == ["law"]
-    assert len(inputs.rows) == sum(member for member in inputs.fit.counts)
+    assert len(inputs.rows) == sum(inputs.fit.counts)
     made = json.loads((out.parent / "plan.json").read_text())
     assert made == {"schema_version": 1, **inputs.plan}
     assert (out.parent / "fit.posterior.npz").exists()

@@ -133,10 +133,10 @@ def run_choose_split(args: Namespace) -> None:
     law = load_law(args.law)
     replay = shares(args.replay)
     if args.target_loss is not None:
-        if replay is not None or args.max_general_loss_rise is not None or law.base is not None:
+        given = (replay, args.max_general_loss_rise, args.base_general_loss)
+        if any(value is not None for value in given):
             raise UserError(
-                "--target-loss plans without a base, replay and a limit on general loss; give "
-                "--flops"
+                "--target-loss plans without replay and a limit on general loss; give --flops"
             )
         made = least_compute(law, loss=args.target_loss, **options)
     else:
@@ -188,7 +188,7 @@ def run_next_runs(args: Namespace) -> None:
         return
     print(chosen.to_string(index=False))
     if args.runs and len(chosen) < args.runs:
-        print(f"{len(chosen)} runs are enough: no regret is expected after them.")
+        print(f"{len(chosen)} runs: no other run of the pool would lower the expected regret.")
 
 
 def add_predict_loss(parser: ArgumentParser) -> None:

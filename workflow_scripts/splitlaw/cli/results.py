@@ -246,6 +246,9 @@ def run_report(args: Namespace) -> None:
 
     if (args.flops is None) != (args.losses is None):
         raise UserError("give --losses and --flops together: a table, and the budget to plan for")
+    given = {**read_plan_options(args), "trunk": None if args.trunk == "shared" else args.trunk}
+    if not args.losses and any(given.values()):
+        raise UserError("the options of a plan are for --losses; leave them out")
     if args.law:
         page = args.out or args.law.with_name("plan_page.html")
         write_plan_page(FitResult.load(args.law), page, law=str(args.law))

@@ -1,7 +1,7 @@
 """Preparation in shards: jobs of their own read the sources and write the files.
 
 Every step gives the same result for any number of shards: a document is cleaned on its own, all
-decisions that compare documents are made by one merge, and its order of documents is that of their
+decisions that compare documents are made by one merge, and documents are in the order of their
 keys.
 """
 

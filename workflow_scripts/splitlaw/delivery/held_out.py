@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +72,15 @@ def read_validation(
         documents: list[npt.NDArray[np.int64]] = []
         texts: list[str] = []
         counted = 0
-        for _, batch in read_documents(final.results / "corpus", domain, "validation"):
-            for document in batch:
-                ids = text.encode(document[:_CHARACTERS])
-                if counted < tokens and len(ids) > 1:
-                    documents.append(np.array(ids, dtype=np.int64))
-                    texts.append(document[:_CHARACTERS])
-                    counted += len(ids) - 1
+        batches = read_documents(final.results / "corpus", domain, "validation")
+        for document in chain.from_iterable(batch for _, batch in batches):
+            if counted >= tokens:
+                break
+            ids = text.encode(document[:_CHARACTERS])
+            if len(ids) > 1:
+                documents.append(np.array(ids, dtype=np.int64))
+                texts.append(document[:_CHARACTERS])
+                counted += len(ids) - 1
         sizes = [len(one.encode("utf-8")) for one in texts]
         windows[domain] = windows_of(documents, sizes, context=context)
         routed[domain] = weights.of(texts)

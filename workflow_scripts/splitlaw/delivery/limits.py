@@ -21,6 +21,6 @@ class Limits:
     """Seconds within which the headers of a request must be complete, and then its body."""
 
     def __post_init__(self) -> None:
-        for name in ("requests", "bytes", "seconds", "read_seconds"):
+        for name in ("requests", "bytes", "seconds"):
             if not getattr(self, name) > 0:
                 raise UserError(f"--max-{name} {getattr(self, name)}: give a positive number")

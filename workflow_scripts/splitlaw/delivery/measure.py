@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from splitlaw.corpus.documents import read_documents
 from splitlaw.corpus.domains.router import SHORT_CHARACTERS
 from splitlaw.delivery.experts import active_params
 from splitlaw.delivery.final_folder import FinalFolder
 from splitlaw.delivery.routed import RoutedModel
 from splitlaw.training.evaluation import DocumentLosses, load_documents
+from splitlaw.zero_shot.documents import first_texts
 
 Array = npt.NDArray[np.float64]
 
@@ -46,12 +46,8 @@ class HeldOutTexts:
         counts = load_documents(final.specialists[0] / "documents.npz")
         texts: dict[str, Sequence[str]] = {}
         for domain in final.domains:
-            found = (
-                text[:characters]
-                for _, batch in read_documents(final.results / "corpus", domain, "test")
-                for text in batch
-            )
-            texts[domain] = list(islice(found, len(counts[domain].tokens)))
+            count = len(counts[domain].tokens)
+            texts[domain] = first_texts(final.results / "corpus", domain, count, characters)
         texts[MIXED] = _mixed_texts(texts)
         return cls(texts=texts)
 

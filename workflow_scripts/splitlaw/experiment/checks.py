@@ -21,16 +21,10 @@ LEAST_DRAWS = 20
 a fifth of the spread of the draws."""
 
 
-def check_sizes(sizes: Collection[str], base: BaseConfig | None) -> None:
-    """Refuse a single size that is not a base."""
+def check_several_sizes(key: str, sizes: Collection[str], base: BaseConfig | None) -> None:
+    """Refuse a single size that is not a base: it determines no power of N."""
     if base is None and len(sizes) < 2:
-        raise ValueError(f"sizes has {len(sizes)} value; give at least 2")
-
-
-def check_swept_sizes(sizes: Collection[str], base: BaseConfig | None) -> None:
-    """Refuse a sweep of one size that is not a base, which determines no power of N."""
-    if base is None and len(sizes) < 2:
-        raise ValueError("tune_learning_rate.sizes has 1 value; give at least 2")
+        raise ValueError(f"{key} has {len(sizes)} value; give at least 2")
 
 
 def check_base(base: BaseConfig | None, context: int, grid: GridConfig) -> None:

@@ -99,7 +99,7 @@ class RunsConfig(Settings):
     @model_validator(mode="after")
     def _check_runs(self) -> Self:
         checks.check_shapes({name: self.shape_of(name) for name in self.sizes})
-        checks.check_sizes(self.sizes, self.base)
+        checks.check_several_sizes("sizes", self.sizes, self.base)
         checks.check_size_names("holdout_sizes", self.holdout_sizes, self.sizes)
         checks.check_size_names("final.size", [self.final.size], self.sizes)
         checks.check_size_names("execution.by_size", self.execution.by_size, self.sizes)
@@ -308,7 +308,7 @@ class ExperimentConfig(RunsConfig):
         checks.check_size_names("frontier.size", [self.frontier.size], self.sizes)
         checks.check_size_names("choose_domains.size", [self.choose_domains.size], self.sizes)
         checks.check_size_names("tune_learning_rate.sizes", sweep.sizes, self.sizes)
-        checks.check_swept_sizes(sweep.sizes, self.base)
+        checks.check_several_sizes("tune_learning_rate.sizes", sweep.sizes, self.base)
         checks.check_draws(self.grid, self.law)
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from splitlaw.common.errors import UserError
 from splitlaw.common.files import canonical_json
 from splitlaw.experiment.config import ExperimentConfig, RunsConfig
 
@@ -76,9 +77,9 @@ def planned_json(config: RunsConfig, size: str, split: str) -> str:
 
     `split` is their value in the column of that name: `final` or `frontier`.
     """
-    replay = {"final_replay": config.final_replay} if split == "final" else {}
-    shares = {key: value for key, value in replay.items() if value}
-    return runs_json(config, size, split=split, cells=[], unsplit=[], **shares)
+    shares = config.final_replay if split == "final" else {}
+    replay = {"final_replay": shares} if shares else {}
+    return runs_json(config, size, split=split, cells=[], unsplit=[], **replay)
 
 
 def benchmark_json(config: ExperimentConfig) -> str:
@@ -95,6 +96,8 @@ def benchmark_json(config: ExperimentConfig) -> str:
 
 def domains_json(config: ExperimentConfig) -> str:
     """Everything that determines the choice of the number of domains, except the corpus."""
+    if config.base is not None:
+        raise UserError("choose_domains compares new models; remove the section base")
     study, discovery = config.choose_domains, config.corpus.discovery
     return canonical_json(
         {

@@ -52,6 +52,10 @@ def fit_table(
     if discrepancy not in DISCREPANCIES:
         raise UserError(f"discrepancy {discrepancy!r} is unknown; give on or none")
     _check_base(base_tokens, discrepancy)
+    if base_tokens == UNKNOWN and min_tokens_per_param > 0:
+        raise UserError(
+            "min_tokens_per_param: the tokens of an unknown base are not counted; leave it out"
+        )
     reading = read_table(
         table,
         min_tokens_per_param=min_tokens_per_param,

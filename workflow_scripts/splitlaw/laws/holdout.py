@@ -233,8 +233,9 @@ def kinds_of(rows: Table, fit: Table) -> dict[str, Mask]:
     """The rows that the user held out, by the kind of their extrapolation."""
     between = ~np.isin(rows.replay, fit.replay)
     others = rows.take(~between)
-    found = {"replay": between, _kind_of(others, fit): ~between} if len(others) else {}
-    found = found or {"replay": between}
+    found = {"replay": between}
+    if len(others):
+        found[_kind_of(others, fit)] = ~between
     return {kind: mask for kind, mask in found.items() if mask.any()}
 
 

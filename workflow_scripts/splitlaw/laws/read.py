@@ -75,9 +75,9 @@ def read_table(
     sheet, values, notes = _usable(sheet, drop_invalid)
     data = _data(sheet, values)
     general = after_rows(data)
-    rows = choose_rows(sheet, data, general, 0.0 if uncounted else min_tokens_per_param, uncounted)
+    rows = choose_rows(sheet, data, general, min_tokens_per_param, uncounted)
     enough = data["pretrain"] + data["specialize"] >= min_tokens_per_param * data["params"]
-    after, after_holdout = after_tables(data[general & (enough | uncounted)])
+    after, after_holdout = after_tables(data[general & enough])
     kept, data = sheet.take(rows.keep), data[rows.keep].reset_index(drop=True)
     notes += rows.notes
     notes += trajectory_notes(kept, data, allowed=trajectories) + repeated_notes(kept, data)

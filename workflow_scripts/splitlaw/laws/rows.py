@@ -73,9 +73,10 @@ class Frame:
                 np.log(specialize + self.tau_specialize),
             ]
         else:
-            columns += [np.log(np.maximum(pretrain + specialize, self.tau_pretrain))]
-        seen = (x.pretrain_passes, x.specialize_passes)
-        columns += [np.log(p) for p, used in zip(seen, self.repeats, strict=True) if used]
+            seen = pretrain + specialize + self.base
+            columns += [np.log(np.maximum(seen, self.tau_pretrain))]
+        passes = (x.pretrain_passes, x.specialize_passes)
+        columns += [np.log(p) for p, used in zip(passes, self.repeats, strict=True) if used]
         if self.replays:
             # The share of a branch of no tokens has no effect.
             part = specialize / (specialize + self.tau_specialize)
@@ -122,7 +123,8 @@ def make_frame(table: Table, base: float = 0.0, start: float | None = None) -> F
         centre=np.zeros(1),
         replays=bool((table.replay > 0).any()),
         base=base,
-        start=start,
+        # D may be rounded to just below the base.
+        start=None if start is None else min(start, float(table.pretrain.min())),
     )
     coordinates = frame.coordinates(
         table.params, table.pretrain, table.specialize, _points(table, units)

@@ -13,7 +13,7 @@ from splitlaw.planner.problem import Problem
 from splitlaw.planner.result import Plan
 from splitlaw.planner.search import best_split
 from splitlaw.planner.sizes import best_size, size_loss
-from splitlaw.planner.task import Task, make_task
+from splitlaw.planner.task import Task, check_no_base, make_task
 
 DECADES = 15
 """How far from the measured budgets a budget is searched."""
@@ -33,6 +33,7 @@ def least_compute(
 
     `params` and `options` as in `plan`. Raises `UserError` where no budget reaches the loss.
     """
+    check_no_base(fit, "a target loss")
     task = make_task(fit, **options)
     if not (np.isfinite(loss) and loss > 0):
         raise UserError(f"target loss is {loss:g}; give a finite number above 0")

@@ -20,7 +20,7 @@ from splitlaw.planner.plan import check_budget
 from splitlaw.planner.pool import RUN, Costs, read_pool
 from splitlaw.planner.problem import Problem
 from splitlaw.planner.search import best_split
-from splitlaw.planner.task import Task, check_size, make_task
+from splitlaw.planner.task import Task, check_no_base, check_size, make_task
 
 CANDIDATES = 150
 """Splits, optima of draws, between which the value of a run is computed."""
@@ -76,7 +76,7 @@ def next_runs(
         A row per run in the order of the choice, with the columns of next_runs.csv. A batch has at
         most one run per domain. `flops` are those of the branch and of what its trunk lacks. The
         expected regrets are in nats per token, before and after the run and all those above it.
-        There are fewer rows than `runs`, or none, where the expected regret reaches 0.
+        There are fewer rows than `runs`, or none, where no other run would lower the regret.
 
     Raises
     ------
@@ -84,6 +84,7 @@ def next_runs(
         If the pool cannot be used, or the law has no draws.
 
     """
+    check_no_base(fit, "next_runs")
     task = make_task(fit, domains=domains, trunk=trunk, weights=weights)
     count = len(task.setting.domains) if runs is None else runs
     if fit.n_draws < 2:

@@ -28,7 +28,10 @@ class Front:
 
     @cached_property
     def lowest_rise(self) -> tuple[float, Split]:
-        """The lowest limit that some split keeps, and that split, from the tabulated ones."""
+        """The lowest limit that some split keeps, and that split, from the tabulated ones.
+
+        Each branch has at most an even share of what the budget leaves for them.
+        """
         problem, surface = self.problem, self.surface
         pretrain = problem.grid(GRID[0])
         least, nodes = problem.least(pretrain), problem.nodes(pretrain, GRID[1])
@@ -36,7 +39,7 @@ class Front:
         table = surface.tables.general(pretrain[:, None], np.moveaxis(branch, 1, -1))
         rises = (table / self.reference[:, None]).min(axis=-1) - 1
         _, possible = problem.room(pretrain, least)
-        left = problem.constraint.left(pretrain)[:, None, None]
+        left = problem.constraint.left(pretrain)[:, None, None] / len(self.reference)
         inside = np.moveaxis(branch, 1, -1) <= left * (1 + 1e-9)
         rises = np.where(inside, rises, np.inf)
         worst = np.where(possible, rises.min(axis=1).max(axis=-1), np.inf)

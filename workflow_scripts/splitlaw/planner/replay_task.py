@@ -98,6 +98,11 @@ def make_replay_task(
     base_general_loss: float | None,
 ) -> ReplayTask:
     """Check the arguments; raises `UserError` with the one that cannot be used."""
+    if task.setting.limits:
+        raise UserError(
+            "unique_tokens: a plan with a base, with replay or with a limit on general loss counts "
+            "no repeated text; leave unique_tokens out"
+        )
     made = ReplayTask(
         task=task,
         flops=flops,

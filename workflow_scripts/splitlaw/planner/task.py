@@ -55,6 +55,12 @@ class Task:
         return Surface(fit=fit, params=params, setting=self.setting)
 
 
+def check_no_base(fit: FitResult, what: str) -> None:
+    """Refuse a law of a base, whose tokens a budget does not pay for."""
+    if fit.base is not None:
+        raise UserError(f"{what} does not plan with a base; give a law without one")
+
+
 def make_task(
     fit: FitResult,
     *,

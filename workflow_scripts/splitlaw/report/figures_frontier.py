@@ -133,8 +133,11 @@ def differences(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     fit, plan = inputs.fit, inputs.plan
     if fit is None or plan is None or not has_frontier(plan):
         return None
+    table = above_plan(fit, plan)
+    if table.empty:
+        return None
     figure = Figure(figsize=(style.WIDTH, 2.8))
-    _differences(figure.subplots(), inputs, recipes)
+    _differences(figure.subplots(), table, inputs, recipes)
     return figure
 
 
@@ -143,10 +146,10 @@ def _band(axis: Axes, table: pd.DataFrame, low: str, high: str) -> None:
     axis.fill_between(x, table[low], table[high], color=style.THEIRS, alpha=0.2, lw=0, label=label)
 
 
-def _differences(axis: Axes, inputs: Inputs, recipes: list[RecipeResult]) -> None:
+def _differences(
+    axis: Axes, table: pd.DataFrame, inputs: Inputs, recipes: list[RecipeResult]
+) -> None:
     """The loss at each general fraction minus that of the plan, predicted and measured."""
-    assert inputs.fit is not None and inputs.plan is not None
-    table = above_plan(inputs.fit, inputs.plan)
     _band(axis, table, "low", "high")
     axis.plot(table["fraction_general"], table["loss"], color=style.THEIRS, lw=2)
     axis.axhline(0, color=style.INK, lw=0.6)

@@ -37,7 +37,8 @@ def headline(inputs: Inputs, recipes: list[RecipeResult]) -> str:
         return _predicted(recipes)
     rival = min(measured, key=lambda recipe: recipe.gain or 0.0)
     assert rival.gain is not None and rival.measured is not None
-    amount = _amount(rival.gain, rival.gain_stderr, "nats per token", rival.gain / rival.measured)
+    share = rival.gain / rival.measured
+    amount = _amount(rival.gain, rival.gain_stderr, "nats per token", share, rival.gain_reach)
     return (
         f"On held-out text, the loss of the optimal split is {amount} "
         f"{'lower' if rival.gain >= 0 else 'higher'} than that of {rival.prose}, the best baseline"
@@ -57,9 +58,15 @@ def _on_tasks(found: TaskGain | None, rival: RecipeResult) -> str:
     )
 
 
-def _amount(gain: float, stderr: float | None, unit: str, share: float) -> str:
-    """The size of a gain with its standard error and its share; whether it is within the error."""
-    inside = known(stderr) and abs(gain) <= NORMAL_90 * (stderr or 0.0)
+def _amount(
+    gain: float, stderr: float | None, unit: str, share: float, reach: float | None = None
+) -> str:
+    """The size of a gain with its standard error and its share; whether it is within the error.
+
+    `reach` is half of its 90% interval; by default that of a normal distribution.
+    """
+    half = reach if known(reach) else NORMAL_90 * (stderr or 0.0)
+    inside = known(stderr) and abs(gain) <= (half or 0.0)
     note = ", within its error" if inside else ""
     return f"{error(abs(gain), stderr, 3)} {unit} ({percent(abs(share))}{note})"
 
@@ -70,10 +77,13 @@ def _predicted(recipes: list[RecipeResult]) -> str:
         return ""
     rival = min(others, key=lambda recipe: recipe.predicted[0] if recipe.predicted else np.inf)
     assert rival.predicted_gain and rival.predicted
-    gain, share = rival.predicted_gain, rival.predicted_gain[0] / rival.predicted[0]
-    amount = f"{bounds(*gain)} nats per token ({percent(abs(share))})"
+    value, low, high = rival.predicted_gain
+    share, side = value / rival.predicted[0], "below"
+    if value < 0:
+        value, low, high, side = -value, -high, -low, "above"
+    amount = f"{bounds(value, low, high)} nats per token ({percent(abs(share))})"
     return (
-        f"The law predicts that the loss of the optimal split is {amount} below that of "
+        f"The law predicts that the loss of the optimal split is {amount} {side} that of "
         f"{rival.prose}, the best predicted baseline."
     )
 

@@ -102,8 +102,8 @@ def even_splits(
     They depend on the law only through the predicted losses.
     """
     domains, limits = list(plan["specialize_tokens"]), plan.get("unique_tokens", {})
-    grid = np.array(sorted(fractions))
-    pretrain, each = grid * plan["tokens"], (1 - grid) * plan["tokens"] / len(domains)
+    shares = np.array(sorted(fractions))
+    pretrain, each = shares * plan["tokens"], (1 - shares) * plan["tokens"] / len(domains)
     most = [limits.get(domain, np.inf) for domain in domains]
     columns = [fit.domains.index(domain) for domain in domains]
     losses = fit.losses(
@@ -115,8 +115,8 @@ def even_splits(
     )
     return pd.DataFrame(
         {
-            "fraction_general": np.repeat(grid, len(domains)),
-            "domain": domains * len(grid),
+            "fraction_general": np.repeat(shares, len(domains)),
+            "domain": domains * len(shares),
             "pretrain_tokens": np.repeat(pretrain, len(domains)),
             "specialize_tokens": np.repeat(each, len(domains)),
             "predicted_loss": losses.ravel(),

@@ -48,11 +48,11 @@ def partition_documents(
     `UserError`, which names `key`, for more clusters than the documents allow.
     """
     sample = list(islice(_beginnings(corpus, "train"), SAMPLE_DOCUMENTS))
-    found = []
+    found, sizes = [], _sizes(corpus)
     for number in numbers:
         clusters = fit_clusters(sample, number, seed, embedding=embedding, key=key)
         members = {split: _assign(corpus, split, clusters) for split in ("train", "test")}
-        found += _describe(clusters, members, _sizes(corpus), sample)
+        found += _describe(clusters, members, sizes, sample)
     return found
 
 
@@ -83,7 +83,8 @@ def _describe(
 ) -> list[Partition]:
     """The partition into these clusters, and the one in which the nearest two are merged."""
     number = len(clusters.centres)
-    order = np.argsort(-np.bincount(members["train"], weights=sizes, minlength=number))
+    total = np.bincount(members["train"], weights=sizes, minlength=number)
+    order = np.argsort(-total, kind="stable")
     place = np.argsort(order)
     members = {split: place[cluster] for split, cluster in members.items()}
     words = top_words(sample, members["train"][: len(sample)], number)

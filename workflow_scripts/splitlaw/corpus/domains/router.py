@@ -56,7 +56,7 @@ class Router:
 
     def numbers(self, texts: Sequence[bytes]) -> NDArray[np.int64]:
         """Return the number of the most likely domain of each text (UTF-8), `int64 [texts]`."""
-        return np.asarray(count_words(texts) @ self.log_likelihood.T).argmax(axis=1)
+        return self.scores_of_counts(count_words(texts)).argmax(axis=1)
 
     def route(self, texts: Sequence[str]) -> list[str]:
         """Return the most likely domain of each text."""
