@@ -11,7 +11,7 @@ from splitlaw import plan
 from splitlaw.cli import main
 from splitlaw.common.errors import UserError
 from splitlaw.laws import fit_table
-from splitlaw.planner import Plan
+from splitlaw.planner import Plan, least_compute, next_runs
 from splitlaw.planner.replay import best_share
 
 FLOPS = 6 * PARAMS * 3e6
@@ -96,6 +96,15 @@ def test_the_front_falls_and_contains_the_plan_without_a_limit(fit):
     assert (np.diff(general) > 0).all() and (np.diff(domain) < 1e-4).all()
     assert domain[-1] == pytest.approx(found.predicted_mean_loss[0], rel=1e-4)
     assert all(e["low"] <= e["domain_loss"] <= e["high"] for e in found.pareto)
+
+
+def test_what_does_not_count_a_base_or_repeated_text_is_refused(fit):
+    with pytest.raises(UserError, match="next_runs does not plan with a base"):
+        next_runs(fit, flops=FLOPS, params=PARAMS)
+    with pytest.raises(UserError, match="a target loss does not plan with a base"):
+        least_compute(fit, loss=3.0)
+    with pytest.raises(UserError, match="unique_tokens: a plan with a base"):
+        plan(fit, flops=FLOPS, unique_tokens={fit.domains[0]: 1e5})
 
 
 def test_baselines_differ_in_replay_alone(fit):
