@@ -46,8 +46,7 @@ def test_the_headline_is_the_gain_over_the_best_baseline(inputs, recipes):
     for predicted, words in (((0.02, 0.01, 0.03), "below"), ((-0.02, -0.03, -0.01), "above")):
         gains = [r.predicted_gain and predicted for r in unmeasured]
         given = [
-            dataclasses.replace(r, predicted_gain=g)
-            for r, g in zip(unmeasured, gains, strict=False)
+            dataclasses.replace(r, predicted_gain=g) for r, g in zip(unmeasured, gains, strict=True)
         ]
         text = headline(inputs, given).replace("\u00a0", " ")
         assert "is 0.020 (0.010 to 0.030) nats per token" in text and f" {words} that of" in text
