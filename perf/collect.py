@@ -1,4 +1,4 @@
-"""Copy the results of the reference experiment so far into `reference/`.
+"""Copy the results of the reference experiment so far into `reference/grid/`.
 
 python perf/collect.py --results results/reference
 
@@ -23,7 +23,7 @@ from splitlaw.stages.gather import gather
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "configs" / "reference.yaml"
-REFERENCE = ROOT / "reference"
+REFERENCE = ROOT / "reference" / "grid"
 COPIED = (
     "learning_rate/rates.csv",
     "law/fit.json",

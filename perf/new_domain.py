@@ -1,6 +1,6 @@
 """Measure how well a few branches of a new domain join the law of a finished experiment.
 
-python perf/new_domain.py --losses reference/losses.csv
+python perf/new_domain.py --losses reference/grid/losses.csv
 
 Every domain in turn keeps one, two or three branches of one size, beside all rows of the others.
 Printed are, by domain and number of branches: errors of the losses that were left out and the
@@ -96,7 +96,7 @@ def measure(
 def main() -> None:
     """Print a row for each domain and number of branches."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--losses", type=Path, default=Path("reference/losses.csv"))
+    parser.add_argument("--losses", type=Path, default=Path("reference/grid/losses.csv"))
     parser.add_argument("--params", type=float, help="size of the plan (the second largest)")
     parser.add_argument("--tokens", type=float, default=5_242_880, help="tokens of the plan")
     parser.add_argument("--branches", type=int, nargs="+", default=[3, 1])

@@ -1,9 +1,9 @@
 """Analyse a grid of losses: the law, the optimal split, and the number of runs they require.
 
-python perf/reference.py forms --losses reference/losses.csv
-python perf/reference.py subsets --losses reference/losses.csv
-python perf/reference.py optimum --losses reference/losses.csv
-python perf/reference.py surface --losses reference/losses.csv
+python perf/reference.py forms --losses reference/grid/losses.csv
+python perf/reference.py subsets --losses reference/grid/losses.csv
+python perf/reference.py optimum --losses reference/grid/losses.csv
+python perf/reference.py surface --losses reference/grid/losses.csv
 
 `forms` fits every form without the largest sizes, D, D' or their corner, and prints its errors
 there. `--out` also writes them as a table, with which a test compares the current fitter, and as a

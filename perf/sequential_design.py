@@ -49,7 +49,7 @@ DRAWS = 300
 
 def read_pool() -> pd.DataFrame:
     """The rows of the pool; `domain` is the one evaluated."""
-    table = pd.read_csv(ROOT / "reference" / "losses.csv")
+    table = pd.read_csv(ROOT / "reference" / "grid" / "losses.csv")
     kept = (table["seed"] == 0) & table["size"].isin(SIZES) & (table["train_domain"] != GENERAL)
     return table[kept].reset_index(drop=True)
 
@@ -62,7 +62,7 @@ def runs_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 def valley() -> Curve:
     """The measured mean loss at the target as a function of the general fraction."""
-    table = pd.read_csv(ROOT / "reference" / "frontier" / "frontier.csv")
+    table = pd.read_csv(ROOT / "reference" / "grid" / "frontier" / "frontier.csv")
     means = mean_losses(table[table["budget"] == TOKENS])
     return fit_curve(*(means[c].to_numpy() for c in ("fraction_general", "loss", "seed")))
 

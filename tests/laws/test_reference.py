@@ -9,7 +9,7 @@ from splitlaw.laws import fit_table
 
 @pytest.fixture(scope="module")
 def table(root) -> pd.DataFrame:
-    table = pd.read_csv(root / "reference" / "losses.csv").drop(columns="split")
+    table = pd.read_csv(root / "reference" / "grid" / "losses.csv").drop(columns="split")
     own = (table["train_domain"] == table["domain"]) | (table["specialize_tokens"] == 0)
     return table[own & (table["domain"] != "general")]
 

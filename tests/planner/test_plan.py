@@ -16,7 +16,7 @@ N = MIDDLE.params
 C = 6 * N * 3e9
 
 
-REFERENCE = Path(__file__).parents[2] / "reference" / "losses.csv"
+REFERENCE = Path(__file__).parents[2] / "reference" / "grid" / "losses.csv"
 
 
 @pytest.fixture(scope="module")
