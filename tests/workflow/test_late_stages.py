@@ -23,6 +23,18 @@ def test_a_tracker_that_is_not_installed_is_refused(config, root, monkeypatch):
         late_stages.check_named(ExperimentConfig.read(config))
 
 
+@pytest.mark.parametrize("target", ["frontier", "scarcity"])
+def test_a_target_without_replay_is_refused_for_a_plan_with_replay(config, target):
+    rules = {"pretrain", target}
+    late_stages.check_targets(ExperimentConfig.read(config), rules)
+    config["grid"]["replay"] = [0, 0.25]
+    config["final"]["max_general_loss_rise"] = 0.05
+    limited = ExperimentConfig.read(config)
+    late_stages.check_targets(limited, {"pretrain", "report"})
+    with pytest.raises(UserError, match=f"^{target}: its splits have no replay, and the plan"):
+        late_stages.check_targets(limited, rules)
+
+
 def test_tasks_of_lm_eval_are_opened_only_for_the_stage_that_uses_them(
     tmp_path, monkeypatch, capsys
 ):

@@ -89,6 +89,23 @@ def check_final_replay(final: FinalConfig, grid: GridConfig, domains: Collection
             raise ValueError(f"final.replay names {name}; the domains are {', '.join(domains)}")
 
 
+WITHOUT_REPLAY = ("frontier", "scarcity")
+"""Targets whose splits have no replay. They are also the names of their sections."""
+
+
+def check_plan_with_replay(final: FinalConfig, given: Collection[str]) -> None:
+    """Refuse, beside a base or a limit on general loss, what such a plan ignores.
+
+    `given` are the sections of the configuration.
+    """
+    plan = "a plan with a base or with a limit on general loss"
+    if final.unique_tokens is not None:
+        raise ValueError(f"final.unique_tokens: {plan} counts no repeated text; remove it")
+    for name in WITHOUT_REPLAY:
+        if name in given:
+            raise ValueError(f"{name}: has no splits with replay, as {plan} does; remove it")
+
+
 def check_repeat(grid: GridConfig) -> None:
     """Refuse repeated seeds of the grid, and a repeated D that the grid does not have."""
     if grid.repeat is None:

@@ -114,15 +114,21 @@ class RunsConfig(Settings):
                 self.grid_of(size, seed)
         checks.check_batch(self.training.batch_tokens, self.model.context)
         checks.check_base(self.base, self.model.context, self.grid)
+        if self.plans_replay:
+            checks.check_plan_with_replay(self.final, self.model_fields_set)
         fit = {size: self.grid_of(size) for size in self.sizes if self.split_of(size) == "fit"}
         checks.check_adaptive(self.grid, self.training, fit, self.domain_names)
         return self
 
     @property
+    def plans_replay(self) -> bool:
+        """Whether the plan has a base or a limit on general loss, and thus shares of replay."""
+        return self.base is not None or self.final.max_general_loss_rise is not None
+
+    @property
     def strategies(self) -> tuple[str, ...]:
         """The strategies of the final models: others with a base or a limit on general loss."""
-        limited = self.final.max_general_loss_rise is not None
-        return REPLAY_STRATEGIES if self.base or limited else STRATEGIES
+        return REPLAY_STRATEGIES if self.plans_replay else STRATEGIES
 
     @property
     def final_replay(self) -> dict[str, float]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment import checks
 from splitlaw.experiment.config import ExperimentConfig
 
 LOCAL = "local_"
@@ -34,6 +35,16 @@ def check_named(config: ExperimentConfig) -> None:
             raise UserError(
                 f"execution.trackers names {tracker}, which is not installed; "
                 f"run pip install {tracker}, or remove it from the list"
+            )
+
+
+def check_targets(config: ExperimentConfig, rules: Collection[str]) -> None:
+    """Refuse the targets without replay, if they are among `rules`, for a plan with replay."""
+    for name in checks.WITHOUT_REPLAY if config.plans_replay else ():
+        if name in rules:
+            raise UserError(
+                f"{name}: its splits have no replay, and the plan has a base or a limit on general "
+                "loss; make it with a configuration without these"
             )
 
 

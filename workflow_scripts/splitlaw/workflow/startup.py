@@ -87,6 +87,7 @@ def begin(config: ExperimentConfig, folder: Path, workflow: Any, arguments: Sequ
         session.check_orphans(arguments)
         slurm.check(job_requests(workflow.dag), slurm.partitions())
     rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    late_stages.check_targets(config, rules)
     late_stages.check_foreign_tasks(config.benchmarks.tasks, rules)
     session.begin(["snakemake", *arguments])
 
