@@ -1,4 +1,5 @@
 # make demo: the whole workflow on the default corpora.   make test: the tests.
+# make docs: the site of the documentation, in site/.
 # make campaign: long tests that CI leaves out.
 
 PYTHON ?= python3
@@ -6,10 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 STAMP := $(VENV)/.ready
+DOCS_STAMP := $(VENV)/.docs-ready
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 SNAKEMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --profile none --rerun-incomplete
 
-.PHONY: demo smoke seeds test lint campaign setup
+.PHONY: demo smoke seeds test lint docs campaign setup
 
 setup: $(STAMP)
 
@@ -23,6 +25,11 @@ $(STAMP): envs/requirements.lock envs/trackers.lock envs/corpora.lock envs/bench
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
+# What the site and the notebook need; a demo does not, and its installation is shorter without it.
+$(DOCS_STAMP): $(STAMP) envs/docs.lock
+	@$(PIP) -r envs/docs.lock
+	@touch $(DOCS_STAMP)
+
 demo: setup
 	@$(SNAKEMAKE)
 
@@ -34,13 +41,17 @@ seeds: setup
 	@$(SNAKEMAKE) --forcerun report
 
 # A file's tests are run by one worker, because they share what the first of them has made.
-test: setup
+test: $(DOCS_STAMP)
 	$(BIN)/pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile rules
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 	$(BIN)/mypy
+
+# The variable hides advice on other programs, which Material prints at every build.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Hours: planted laws of every form, damaged files, trainings and preparations that are killed, full
 # disks (as root), and, where Slurm is installed, every fault of a cluster. The tables are written to results/campaign.
