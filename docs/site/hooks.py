@@ -21,11 +21,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in [*files]:
         if file.src_dir == config.docs_dir:
             files.remove(file)
-    assets = [path for path in [*config.extra_css, *config.extra["polyfills"]] if (ROOT / path).exists()]
     pages = [*paths(config.nav)]
-    linked = {target for page in pages for target in targets(page)} - {*pages}
-    # A linked page that the navigation lacks is left out here, so that MkDocs reports the link.
-    for path in [*pages, *assets, *sorted(path for path in linked if not path.endswith(".md"))]:
+    linked = {target for page in pages for target in targets(page)}
+    # A plugin's style sheet is not in the repository, and is written by the plugin.
+    parts = [*config.extra_css, *config.extra["polyfills"]]
+    parts = [path for path in parts if (ROOT / path).exists()]
+    # A linked page that the navigation lacks is left out, so that MkDocs reports the link.
+    others = sorted(path for path in linked if not path.endswith(".md"))
+    for path in [*pages, *parts, *others]:
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
     return files
 
