@@ -1,4 +1,4 @@
-"""A wheel in an environment that has the declared base dependencies alone fits and plans."""
+"""The source distribution, and a wheel of it in an environment with the base dependencies alone."""
 
 import importlib.metadata
 import json
@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -21,13 +22,30 @@ ABSENT = ("torch", "transformers", "pydantic", "yaml", "rich", "tqdm", "pyarrow"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel, built from a copy of the sources."""
-    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, sources)
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "workflow_scripts", sources / "workflow_scripts", ignore=ignored)
+def sources(tmp_path_factory) -> Path:
+    """The source distribution, built from a copy of the project."""
+    copy, out = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("sources")
+    for name in project_files():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    build = [sys.executable, "-c", code, str(out)]
+    subprocess.run(build, cwd=copy, check=True, stdout=subprocess.DEVNULL)
+    (file,) = out.glob("splitlaw-*.tar.gz")
+    return file
+
+
+def project_files() -> list[str]:
+    """The files of the project that git tracks or would track."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def wheel(sources, tmp_path_factory) -> Path:
+    """The wheel, built from the source distribution."""
+    out = tmp_path_factory.mktemp("wheel")
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     pip = [sys.executable, "-m", "pip", "wheel", *options]
     subprocess.run([*pip, str(sources), "--wheel-dir", str(out)], check=True)
@@ -79,6 +97,12 @@ def run(*command: object, folder: Path) -> str:
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_source_distribution_has_the_workflow_its_tests_and_its_documentation(sources):
+    with tarfile.open(sources) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    assert {name for name in project_files() if not name.startswith(".")} <= packed
 
 
 def test_the_wheel_has_every_file_of_the_package(wheel):

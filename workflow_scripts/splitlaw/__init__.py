@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from splitlaw.api import FitResult, Plan, fit_law, load_law, plan, predict_loss
     from splitlaw.delivery.routed import RoutedModel
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["FitResult", "Plan", "RoutedModel", "fit_law", "load_law", "plan", "predict_loss"]
 
 
