@@ -3,7 +3,8 @@
 python perf/full_disk.py --out results/campaign/full_disk.csv        (as root, for mount)
 
 The results of a small experiment are on a file system in memory. Before each stage it is filled up
-to half of what the stage writes, and then completely; a stage that fails has to name the reason.
+to half of what the stage writes, and then completely; a stage that fails has to name a file, the
+reason and the remedy in one line.
 Then the disk is freed, the stage has to succeed, and after the last one all models and
 tables are compared byte by byte with those of a run on a disk with room.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,7 +39,8 @@ COMPARED = (
 """Results that are the same bits in every run; others have times in them."""
 SIZE = "2g"
 """Room of the file system, several times what the experiment writes."""
-REASON = "No space left"
+MESSAGE = re.compile(r"error: \S+: No space left on device; .*free some space, .*")
+"""The line that a stage has to print."""
 ROOMS = (0.5, 0.0)
 """Room that is left, relative to what the stage writes."""
 
@@ -104,22 +107,25 @@ def fill(file: Path, room: int) -> None:
         stream.truncate(max(stream.tell() - room, 0))
 
 
-def disturb(project: Project, stage: str, size: int, cores: str) -> list[dict[str, object]]:
+def disturb(
+    project: Project, stage: str, size: int, cores: str, rooms: Sequence[float]
+) -> list[dict[str, object]]:
     """Run a stage that writes `size` bytes on a full disk, then with room; what happened."""
     filler, rows = results(project) / "filler", []
-    for share in ROOMS:
+    for share in rooms:
         fill(filler, int(share * size))
         done = project.run(stage, "--cores", cores)
         filler.unlink()
         shown = done.stdout + done.stderr
+        message = MESSAGE.search(shown)
         rows.append(
             {
                 "stage": stage,
                 "room": int(share * size),
                 "failed": done.returncode != 0,
-                "reason_shown": REASON in shown,
+                "reason_shown": message is not None,
                 "traceback_shown": "Traceback" in shown,
-                "message": next((line for line in shown.splitlines() if REASON in line), shown),
+                "message": message[0] if message else shown,
             }
         )
     finished = project.run(stage, "--cores", cores).returncode == 0
@@ -128,19 +134,23 @@ def disturb(project: Project, stage: str, size: int, cores: str) -> list[dict[st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=STAGES, help="stages to disturb"
+    )
     parser.add_argument("--cores", default="2")
     parser.add_argument("--out", type=Path, required=True, help="table to write, as CSV")
     arguments = parser.parse_args()
+    stages = STAGES[: 1 + max(map(STAGES.index, arguments.stages))]
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        wanted, sizes = undisturbed(Path(name, "undisturbed"), arguments.stages, arguments.cores)
+        wanted, sizes = undisturbed(Path(name, "undisturbed"), stages, arguments.cores)
         print(f"undisturbed: {sizes}", flush=True)
         project = make_project(Path(name, "disturbed"))
         with mounted(results(project)):
-            for stage in arguments.stages:
-                rows += disturb(project, stage, sizes[stage], arguments.cores)
-                print(*rows[-len(ROOMS) :], sep="\n", flush=True)
+            for stage in stages:
+                rooms = ROOMS if stage in arguments.stages else ()
+                rows += disturb(project, stage, sizes[stage], arguments.cores, rooms)
+                print(*rows[len(rows) - len(rooms) :], sep="\n", flush=True)
             found = digests(project)
     table = pd.DataFrame(rows)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,10 @@ def begin_session():
     startup.begin(EXPERIMENT, Path(RESULTS), workflow, ARGUMENTS)
 
 
+def end_session():
+    startup.end(Path(RESULTS))
+
+
 def print_findings():
     terminal.print_findings(shown, Path(RESULTS))
 
@@ -28,11 +32,11 @@ onstart:
 
 onsuccess:
     if workflow.is_main_process:
-        startup.end(Path(RESULTS))
+        startup.value_or_exit(end_session)
         print_findings()
 
 
 onerror:
     if workflow.is_main_process:
-        startup.end(Path(RESULTS))
+        startup.value_or_exit(end_session)
         print("Finished jobs are kept: the same command resumes.", file=sys.stderr)

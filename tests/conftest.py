@@ -2,6 +2,8 @@
 
 import copy
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 # Models of a few thousand parameters lose more to threads than they gain.
@@ -82,3 +84,17 @@ def tokens(tmp_path: Path) -> Path:
             tmp_path / "tokens" / domain, train=6000, documents=[9, 40, 17, 70, 2], seed=number
         )
     return tmp_path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)

@@ -1,11 +1,16 @@
-import errno
-import os
-from pathlib import Path
-
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
-from splitlaw.common.errors import UserError
-from splitlaw.common.files import write_text
+from splitlaw.common.errors import UserError, exit_status, no_room_line
+from splitlaw.common.files import atomic_path, write_text
+
+NUMBERS = np.arange(100_000)
+"""More than fits on `small_disk`."""
 
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path):
@@ -17,10 +22,25 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["file"]
 
 
-def test_a_full_disk_remains_an_error_of_the_system(tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(1 << 20)),
+        lambda path: save_file({"weights": NUMBERS}, path),
+        lambda path: Tokenizer(WordLevel({str(n): n for n in range(60_000)})).save(str(path)),
+        lambda path: pq.write_table(pa.table({"number": NUMBERS}), path),
+        lambda path: np.save(path.open("wb"), NUMBERS),
+    ],
+    ids=["python", "safetensors", "tokenizers", "pyarrow", "numpy"],
+)
+def test_a_full_disk_is_one_line_with_the_file_whatever_library_writes(write, small_disk, capsys):
+    """Libraries report it in errors of their own types, some without the system's number."""
+    file = small_disk / "file"
 
-    monkeypatch.setattr(Path, "touch", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_text(tmp_path / "fit.json", "text")
+    def action():
+        with atomic_path(file) as temporary:
+            write(temporary)
+
+    assert exit_status(action) == 2
+    assert capsys.readouterr().err == f"error: {no_room_line(file)}\n"
+    assert not list(small_disk.iterdir())

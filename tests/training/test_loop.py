@@ -193,18 +193,6 @@ def test_a_loss_that_does_not_recover_stops_the_run_with_its_step(tokens):
     assert 300 < broken.usage.steps < 3000
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder])
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 def test_a_full_disk_is_reported_and_the_last_state_still_opens(tokens, small_disk, capsys):
     full = trainer(tokens, store=small_disk / "checkpoints")
     full.reach(RUNS[1].lineage(0.2))

@@ -234,6 +234,18 @@ def test_a_job_that_ended_before_it_wrote_a_status_shows_its_log(shown, tmp_path
     assert "error: unrecognized arguments: --x" in text(shown)
 
 
+def test_a_job_that_could_not_write_its_message_on_a_full_disk_has_the_reason(shown, small_disk):
+    logs = [small_disk / "one.log", small_disk / "two.log"]
+    send(shown, event="run_info", stats={"pretrain_size": 2})
+    for number, log in enumerate(logs):
+        begin(shown, number, log=[log])
+        log.touch()
+    send(shown, logging.ERROR, event="job_error", jobid=0)
+    send(shown, logging.ERROR, event="job_error", jobid=1)
+    assert text(shown).count(f"error: {small_disk}: No space left on device; finished files") == 2
+    assert "killed" not in text(shown)
+
+
 def test_jobs_that_found_their_models_trained_are_counted(shown, tmp_path):
     send(shown, event="run_info", stats={"pretrain_size": 2})
     for number, before in enumerate([True, False]):

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +11,9 @@ from typing import NoReturn
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of an exceeded quota."""
+
+_PARTLY_WRITTEN = re.compile(r"\d+ requested and \d+ written")
+"""NumPy's message where an array does not fit on the disk; it has no error number."""
 
 USER_ERROR = 2
 """Exit status after an error that the user can fix; that of argparse after a wrong call."""
@@ -61,7 +65,7 @@ def exit_status(
     except KeyboardInterrupt:
         print("stopped: the same command resumes", file=sys.stderr)
         return INTERRUPTED
-    except (UserError, OSError) as error:
+    except Exception as error:
         line = one_line(error)
         if line is None:
             raise
@@ -75,9 +79,26 @@ def one_line(error: BaseException) -> str | None:
     """Message of an error that the user can fix, in one line; None for other errors."""
     if isinstance(error, UserError):
         return " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return (
-            f"{error.filename or 'the results'}: {os.strerror(error.errno)}; finished files are "
-            "complete: free some space, then the same command resumes"
-        )
-    return None
+    number = no_room(error)
+    return None if number is None else no_room_line(getattr(error, "filename", None), number)
+
+
+def no_room(error: BaseException) -> int | None:
+    """Error number of a full disk or an exceeded quota, if this is the cause of `error`, else None.
+
+    Libraries in Rust, such as `tokenizers` and `safetensors`, raise errors of their own with the
+    system's message in them, and NumPy states how many items of an array were written.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in NO_ROOM else None
+    if isinstance(error, OSError) and _PARTLY_WRITTEN.fullmatch(str(error)):
+        return errno.ENOSPC
+    return next((number for number in NO_ROOM if os.strerror(number) in str(error)), None)
+
+
+def no_room_line(path: object, number: int = errno.ENOSPC) -> str:
+    """Message for a disk on which `path` cannot be written, in one line."""
+    return (
+        f"{path or 'the results'}: {os.strerror(number)}; finished files are "
+        "complete: free some space, then the same command resumes"
+    )

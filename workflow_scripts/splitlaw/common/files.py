@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from splitlaw.common.errors import NO_ROOM, UserError
+from splitlaw.common.errors import NO_ROOM, UserError, no_room
 
 SCHEMA_VERSION = 1
 """Version of the keys of JSON files; increase it when the meaning of a key changes."""
@@ -20,7 +20,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Context with a temporary path beside `path`, which it replaces if the block succeeds.
 
     A reader sees either the old or the complete new file. After an error, `path` is unchanged and
-    the temporary file is removed. Raises `UserError` if no file can be written at `path`.
+    the temporary file is removed. Raises `UserError` if no file can be written at `path`, and
+    `OSError` with the path if the disk is full.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
@@ -32,13 +33,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
     except OSError as cause:
         if cause.errno in NO_ROOM:
-            raise
+            raise OSError(cause.errno, cause.strerror, str(path)) from None
         raise UserError(
             f"{path}: cannot be written ({cause.strerror}); give a path in a writable folder"
         ) from None
     try:
         yield temporary
         temporary.replace(target)
+    except Exception as cause:
+        number = no_room(cause)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from cause
     finally:
         temporary.unlink(missing_ok=True)
 

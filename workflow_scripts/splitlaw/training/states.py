@@ -10,10 +10,8 @@ and it is written atomically. The folders follow the lineage, so a listing shows
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,13 +103,8 @@ class Store:
             file = file.with_name(f"{lineage[-1].stop:08d}{RESUME}")
         path = [[segment.domain, segment.total, segment.stop] for segment in lineage]
         header = {"identity": self.identity, "path": path, "sha256": checksum(state)}
-        try:
-            with atomic_path(file) as temporary:
-                save_file(state, temporary, metadata={HEADER: canonical_json(header)})
-        except SafetensorError as cause:  # it has the system's message but not its error number
-            if os.strerror(errno.ENOSPC) not in str(cause):
-                raise
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from None
+        with atomic_path(file) as temporary:
+            save_file(state, temporary, metadata={HEADER: canonical_json(header)})
         if resume:
             self.drop_resume(lineage, keep=KEPT_RESUME_STATES)
         return file

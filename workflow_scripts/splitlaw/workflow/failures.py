@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from splitlaw.common.errors import no_room_line
 from splitlaw.common.status import DONE, FAILED, RUNNING, STOPPED
 from splitlaw.workflow.stages import CLOCKS, Job
 
@@ -18,6 +20,10 @@ SLURM_LINES = 2000
 
 NAMED = 4
 """Number of jobs named where many end together: their names fit in a line or two."""
+
+FULL = 1 << 20
+"""Free bytes below which a disk is full. A job then cannot write why it failed; its partial files
+are removed when it ends, so that some space is free afterwards."""
 
 NO_REASON = "the scheduler ended it without a reason"
 """For example where a job has just finished when its time limit is reached."""
@@ -50,6 +56,8 @@ def why(jobs: Sequence[Job], scheduled: Sequence[Path]) -> End:
         return End(lines=reasons[:1], logs=scheduled)
     if STOPPED in states:
         return End(lines=[], logs=[], stopped=True)
+    if full := _full_disk(jobs):
+        return End(lines=[full], logs=[])
     if broken and DONE not in states | {RUNNING}:
         return _from_jobs(broken)
     if scheduled:
@@ -67,6 +75,13 @@ def _from_jobs(jobs: Sequence[Job]) -> End:
         else:
             lines.append("\n".join(tail(job.logs)) or message or "failed without a message")
     return End(lines=list(dict.fromkeys(lines)), logs=[log for job in jobs for log in job.logs])
+
+
+def _full_disk(jobs: Sequence[Job]) -> str:
+    """A message if there is no space for logs; empty otherwise."""
+    folders = sorted({log.parent for job in jobs for log in job.logs if log.parent.is_dir()})
+    full = [folder for folder in folders if shutil.disk_usage(folder).free < FULL]
+    return f"error: {no_room_line(full[0])}" if full else ""
 
 
 def _killed(jobs: Sequence[Job]) -> str:

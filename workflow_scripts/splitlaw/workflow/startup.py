@@ -93,7 +93,11 @@ def begin(config: ExperimentConfig, folder: Path, workflow: Any, arguments: Sequ
 
 
 def end(folder: Path) -> None:
-    """Record the artifacts in the results folder, and remove the record of the session."""
+    """Record the artifacts in the results folder, and remove the record of the session.
+
+    If the artifacts cannot be recorded, because the disk is full, the record of the session stays,
+    from which the next one determines the files that were written in this one.
+    """
     manifest.record(folder, since=session.began())
     session.end()
 
