@@ -1,15 +1,20 @@
 """Damaged files of every format are refused in one line, or read rightly."""
 
 import io
+import json
+import random
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from damages import FORMATS, campaign
+from damages import FORMATS, campaign, zst
 from datasets import Dataset
 
+from splitlaw.cli import main
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.sources.checksums import NO_CHECKSUM, has_checksums
+from splitlaw.corpus.sources.files import open_decompressed
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
@@ -18,7 +23,7 @@ COUNT = 60
 """Damages of each format, in a second or less; `make campaign` tries 2,000."""
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "arrow"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_no_damage_changes_texts_without_a_message(name: str) -> None:
     rows = campaign(name, COUNT, seed=1)
     faults = rows[rows["outcome"].str.startswith("fault")]
@@ -70,8 +75,71 @@ def test_a_last_row_without_a_line_end_is_read_with_a_note(tmp_path: Path, capsy
     path.write_text("id,text\n1,one\n2,tw")
     assert read(path) == ["one", "tw"]
     assert capsys.readouterr().err == (
-        f"note: {path}: has no line end after its last row, which may be cut\n"
+        f"note: {path}: no line end after the last row, which may be cut\n"
     )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"text": "one"}\n',
+        b"a" * 1_000_000,
+        bytes(range(256)) * 1200,
+        random.Random(0).randbytes(300_000),
+    ],
+    ids=["short", "one byte repeated", "several blocks", "not compressible"],
+)
+def test_frames_without_a_checksum_are_recognised(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.zst"
+    checked, unchecked = zst(content, checksum=True), zst(content)
+    skippable = (0x184D2A53).to_bytes(4, "little") + (5).to_bytes(4, "little") + b"12345"
+    for parts, expected in [
+        ([checked], True),
+        ([unchecked], False),
+        ([checked, skippable, checked], True),
+        ([checked, unchecked], False),
+    ]:
+        path.write_bytes(b"".join(parts))
+        with open_decompressed(path) as stream:
+            assert stream.read() == content * sum(part is not skippable for part in parts)
+        assert has_checksums(path) == expected
+
+
+def test_a_file_without_checksums_is_named_on_the_terminal_and_in_the_card(
+    tmp_path: Path, writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [json.dumps({"text": text}).encode() for text in writer.documents(150, 60)]
+    for name, checksum in [("a", True), ("b", False), ("c", False)]:
+        (tmp_path / f"{name}.jsonl.zst").write_bytes(zst(b"\n".join(texts), checksum))
+    law = {"sources": [{"files": str(tmp_path / "*.zst")}]}
+    general = {"sources": [{"package": "bbc_news", "max_documents": 100}]}
+    config = {"general": general, "domains": {"law": law}, "cleaning": {"benchmarks": []}}
+    options = ["--config", json.dumps(config), "--out", str(tmp_path / "out")]
+    assert main(["prepare_corpus", *options]) == 0
+    (line,) = [
+        part
+        for part in capsys.readouterr().err.splitlines()
+        if part.startswith("warning: domain law: /")
+    ]
+    assert line == f"warning: domain law: {tmp_path}/b.jsonl.zst and 1 more: {NO_CHECKSUM}"
+    card = json.loads((tmp_path / "out/law/card.json").read_text())
+    assert card["notes"] == {NO_CHECKSUM: {"number": 2, "first": f"{tmp_path}/b.jsonl.zst"}}
+    assert "notes" not in json.loads((tmp_path / "out/general/card.json").read_text())
+
+
+def test_batches_of_a_saved_data_set_are_not_lost_without_a_message(tmp_path: Path, capsys) -> None:
+    Dataset.from_dict({"text": ["one", "two"]}).save_to_disk(tmp_path / "saved")
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    data, source = file.read_bytes(), Source(dataset=str(tmp_path / "saved"))
+    assert list(read_source(source, InputErrors("stop"))) == ["one", "two"]
+    assert capsys.readouterr().err.startswith(f"note: {file}: no checksums, as in all Arrow files")
+    file.write_bytes(data[:-8])  # without its end mark
+    assert list(read_source(source, InputErrors("stop"))) == ["one", "two"]
+    assert f"{file}: no end mark after the last batch" in capsys.readouterr().err
+    schema = data.index(b"\xff\xff\xff\xff", 4)  # the second message is the batch
+    file.write_bytes(data[:schema] + data[-8:] + data[schema:])
+    with pytest.raises(UserError, match=r"arrow: bytes after its end mark"):
+        list(read_source(source, InputErrors("stop")))
 
 
 def test_a_damaged_saved_data_set_is_refused_before_it_ends_the_process(tmp_path: Path) -> None:
@@ -80,5 +148,7 @@ def test_a_damaged_saved_data_set_is_refused_before_it_ends_the_process(tmp_path
     data = file.read_bytes()
     at = data.index(bytes([0, 0, 0, 0, 3, 0, 0, 0, 16, 0, 0, 0]))  # where the texts begin
     file.write_bytes(data[: at + 8] + b"\xff\xff\xff\x7f" + data[at + 12 :])
-    with pytest.raises(UserError, match=r"dataset .*saved: "):
+    with pytest.raises(
+        UserError, match=r"\.arrow: truncated or damaged \(.*\); save the data set again"
+    ):
         list(read_source(Source(dataset=str(tmp_path / "saved")), InputErrors("stop")))

@@ -131,6 +131,7 @@ def write_card(
     long: int,
     includes_domains: bool,
     encodings: Mapping[str, int],
+    notes: Mapping[str, tuple[int, str]],
     skipped: list[str],
     label: str = "",
 ) -> None:
@@ -142,8 +143,9 @@ def write_card(
     files contain the parts. `long` is the number of documents that were longer than
     `max_characters` and therefore cut; it is only written if there are any, and `includes_domains`,
     whether these are the documents of all domains, only if it is true. `encodings` are the numbers
-    of files by the encoding that was detected, where it was, and `skipped` the steps of cleaning
-    that the configuration turns off. `label` has words of a discovered domain, and is only written
+    of files by the encoding that was detected, where it was, `notes` the numbers of files or rows
+    by a remark on them, with the first one, and `skipped` the steps of cleaning that the
+    configuration turns off. `label` has words of a discovered domain, and is only written
     for one. The card depends only on this domain's documents, so that a
     rule that reads it does not run again when another domain changes.
     """
@@ -159,6 +161,7 @@ def write_card(
             **({"long_documents_cut": long} if long else {}),
             **({"includes_domains": True} if includes_domains else {}),
             **({"encodings": dict(sorted(encodings.items()))} if encodings else {}),
+            **({"notes": _describe_notes(notes)} if notes else {}),
             **({"steps_skipped": skipped} if skipped else {}),
             "dropped": {
                 reason: {"documents": count, "bytes": size}
@@ -167,6 +170,13 @@ def write_card(
             "splits": {split: _describe_split(split, files) for split in SPLITS},
         },
     )
+
+
+def _describe_notes(notes: Mapping[str, tuple[int, str]]) -> dict[str, dict[str, Any]]:
+    return {
+        remark: {"number": number, "first": first}
+        for remark, (number, first) in sorted(notes.items())
+    }
 
 
 def _describe_split(split: str, files: list[tuple[dict[str, Any], FileContent]]) -> dict[str, Any]:

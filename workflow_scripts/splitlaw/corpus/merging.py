@@ -91,6 +91,7 @@ def _card(
         "cut": int((own & (placement.outcome == CUT)).sum()),
         "long": reading.long,
         "encodings": reading.encodings,
+        "notes": reading.notes,
         "includes_domains": includes,
         "skipped": config.cleaning.skipped_steps,
         "label": placement.clusters[number - 1]["label"] if placement.clusters and number else "",

@@ -20,7 +20,7 @@ from splitlaw.corpus.domains.embedding import check_embedding
 from splitlaw.corpus.shards import Shard
 from splitlaw.corpus.sources.availability import check_shared_files, files_digest
 from splitlaw.corpus.sources.hub import check_dataset
-from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.input_errors import InputErrors, Notes, add_note
 from splitlaw.corpus.sources.reading import batch_documents, read_source
 from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 
@@ -35,6 +35,8 @@ class Reading:
     """Documents and bytes that were dropped, by reason."""
     encodings: Counter[str] = field(default_factory=Counter)
     """Files by the encoding that was detected."""
+    notes: Notes = field(default_factory=dict)
+    """Remarks on files that were read."""
     long: int = 0
     """Number of long documents that were cut."""
 
@@ -48,6 +50,8 @@ class Reading:
         for reason, (documents, size) in stored["dropped"].items():
             self.drop(reason, documents, size)
         self.encodings.update(stored["encodings"])
+        for remark, (count, first) in stored.get("notes", {}).items():
+            add_note(self.notes, remark, count, first)
         self.long += stored["long"]
 
 
@@ -93,7 +97,10 @@ def _fill_store(
 ) -> dict[str, Reading]:
     """Fill the store with clean documents; returns the counts of each domain."""
     errors = {name: InputErrors(config.cleaning.on_bad_input) for name in config.names}
-    readings = {name: Reading(encodings=errors[name].encodings) for name in config.names}
+    readings = {
+        name: Reading(encodings=errors[name].encodings, notes=errors[name].notes)
+        for name in config.names
+    }
 
     def tasks() -> Iterator[tuple[int, list[str]]]:
         for number, (name, source) in enumerate(sources):

@@ -47,6 +47,9 @@ def describe_card(card: dict[str, Any]) -> list[str]:
     if others := {name: n for name, n in card.get("encodings", {}).items() if name != UTF_8}:
         found = ", ".join(f"{number:,} as {name}" for name, number in others.items())
         lines.append(f"domain {name}: files that are not UTF-8 were read: {found}")
+    for remark, note in card.get("notes", {}).items():
+        more = f" and {note['number'] - 1:,} more" if note["number"] > 1 else ""
+        lines.append(f"warning: domain {name}: {note['first']}{more}: {remark}")
     if long := card.get("long_documents_cut"):
         lines.append(f"domain {name}: {long:,} documents cut because of max_characters")
     version = card.get("versions", {}).get(STDLIB, REFERENCE_PYTHON)

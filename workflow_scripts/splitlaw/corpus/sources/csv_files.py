@@ -69,7 +69,7 @@ def read_csv(
                     errors.note(location, "a quoted cell has lines like rows; a quote may be lost")
                 yield location, text
         if header is not None and not lines.complete:
-            errors.note(str(path), "has no line end after its last row, which may be cut")
+            errors.note(str(path), "no line end after the last row, which may be cut")
     except csv.Error as cause:
         errors.report(f"{path}:{begin}", f"{_reason(cause)}; the rest of the file is not read")
 

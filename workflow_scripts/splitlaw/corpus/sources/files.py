@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from splitlaw.corpus.shards import WHOLE, Shard
 from splitlaw.corpus.sources.availability import matching_paths
+from splitlaw.corpus.sources.checksums import NO_CHECKSUM, has_checksums
 from splitlaw.corpus.sources.encodings import AUTO, UTF_8, as_utf8, detect_encoding
 from splitlaw.corpus.sources.formats import BINARY, FORMATS, file_format, is_text_file
 from splitlaw.corpus.sources.input_errors import InputErrors
@@ -117,6 +118,8 @@ def _parse_file(
             encoding = detected
         with open_decompressed(path) as stream:
             yield from parse(as_utf8(stream, encoding), path, text_field, errors)
+        if path.suffix.lower() == ".zst" and not has_checksums(path):
+            errors.note(str(path), NO_CHECKSUM)
     except UnicodeDecodeError as cause:
         errors.report(str(path), f"invalid {cause.encoding} (byte {cause.start})")
     except (OSError, EOFError, zlib.error, pa.ArrowException) as cause:

@@ -13,17 +13,28 @@ _ENCODING = ("invalid UTF-8", "NUL bytes")
 """Beginnings of reasons of files that may be in another encoding."""
 
 
+Notes = dict[str, tuple[int, str]]
+"""Remark to the number of files or rows that it concerns, and the first of them by name."""
+
+
+def add_note(notes: Notes, remark: str, count: int, first: str) -> None:
+    """Count a remark on files or rows, the first of which is `first`."""
+    before, other = notes.get(remark, (0, first))
+    notes[remark] = (before + count, min(first, other))
+
+
 class InputErrors:
     """Handles the unreadable input of one domain as `corpus.cleaning.on_bad_input` requires."""
 
     def __init__(self, on_bad_input: str, *, quiet: bool = False) -> None:
         self._stop, self._quiet = on_bad_input == "stop", quiet
-        self._notes = 0
         self.counts: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
         """Bytes of skipped documents, by the same keys as `counts`."""
         self.encodings: Counter[str] = Counter()
         """Files by the encoding that was detected."""
+        self.notes: Notes = {}
+        """Remarks on input that is read."""
 
     def ignored(self) -> "InputErrors":
         """Return one that also stops, but whose counts are not used, since another shard counts."""
@@ -45,9 +56,9 @@ class InputErrors:
         self._count(location, reason, size)
 
     def note(self, location: str, remark: str) -> None:
-        """Print a remark on a file that is read."""
-        self._notes += 1
-        if self._notes <= _MAX_PRINTED and not self._quiet:
+        """Print and count a remark on a file that is read."""
+        add_note(self.notes, remark, 1, location)
+        if sum(count for count, _ in self.notes.values()) <= _MAX_PRINTED and not self._quiet:
             print(f"note: {location}: {remark}", file=sys.stderr)
 
     def count_empty(self, location: str) -> None:

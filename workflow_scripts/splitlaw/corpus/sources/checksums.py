@@ -1,0 +1,52 @@
+"""Whether compressed files have checksums, without which damage to their text may go unnoticed.
+
+A `.gz` file always has them. Parquet pages without checksums are not reported: damage to their
+encoding is found when they are read.
+"""
+
+from pathlib import Path
+from typing import BinaryIO
+
+NO_CHECKSUM = (
+    "no checksum, so damage to the text may not be noticed; recompress the file with zstd --check"
+)
+_SKIPPABLE = 0x184D2A50
+"""Magic number of a frame without content; its last hexadecimal digit is free."""
+_CHECKSUM_FLAG = 0x04
+_RUN_BLOCK = 1
+"""Type of a block that repeats one byte."""
+
+
+def has_checksums(path: Path) -> bool:
+    """Return whether every frame of a Zstandard file ends with a checksum of its content.
+
+    The blocks are not decompressed. The format is that of RFC 8878, section 3.1.
+    """
+    with path.open("rb") as stream:
+        while magic := stream.read(4):
+            if _number(magic) & 0xFFFFFFF0 == _SKIPPABLE:
+                stream.seek(_number(stream.read(4)), 1)
+            elif not _skip_checked_frame(stream):
+                return False
+    return True
+
+
+def _skip_checked_frame(stream: BinaryIO) -> bool:
+    """Move to the end of a frame; return False if it has no checksum or is not complete."""
+    descriptor = _number(stream.read(1))
+    if not descriptor & _CHECKSUM_FLAG:
+        return False
+    is_single_segment = descriptor >> 5 & 1
+    size_bytes = (is_single_segment, 2, 4, 8)[descriptor >> 6]
+    dictionary_bytes = (0, 1, 2, 4)[descriptor & 3]
+    stream.seek((1 - is_single_segment) + dictionary_bytes + size_bytes, 1)
+    while len(header := stream.read(3)) == 3:
+        block = _number(header)
+        stream.seek(1 if block >> 1 & 3 == _RUN_BLOCK else block >> 3, 1)
+        if block & 1:  # the last one
+            return len(stream.read(4)) == 4
+    return False
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "little")
