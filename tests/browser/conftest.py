@@ -1,6 +1,5 @@
 """Chromium, controlled by Playwright, and the pages that it opens."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -8,28 +7,20 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 
+from chromium import CHROMIUM, launched
 from planted_results import plant
 
 from splitlaw.cli import main
 
 DOMAINS = ("law", "code")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 
 
 @pytest.fixture(scope="session")
 def chromium():
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt-get install chromium, or brew install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
