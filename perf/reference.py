@@ -1,14 +1,14 @@
 """Analyse a grid of losses: the law, the optimal split, and the number of runs they require.
 
-python perf/reference.py forms --losses reference/grid/losses.csv
-python perf/reference.py subsets --losses reference/grid/losses.csv
-python perf/reference.py optimum --losses reference/grid/losses.csv
-python perf/reference.py surface --losses reference/grid/losses.csv
+python perf/reference.py forms --losses reference/grid/losses.csv --out reference/grid/forms.csv
+python perf/reference.py subsets --losses reference/grid/losses.csv --out reference/grid/subsets.csv
+python perf/reference.py optimum --losses reference/grid/losses.csv --out reference/grid/optimum.csv
+python perf/reference.py surface --losses reference/grid/losses.csv --out reference/grid/surface.csv
 
-`forms` fits every form without the largest sizes, D, D' or their corner, and prints its errors
-there. `--out` also writes them as a table, with which a test compares the current fitter, and as a
-figure. `subsets` prints how many runs a plan requires. `optimum` prints how the optimal split
-varies. `surface` does the same without a law, from a smooth surface fitted to each size.
+`forms` fits every form without the largest sizes, D, D' or their corner, and measures its errors
+there. `subsets` measures how many runs a plan requires. `optimum` computes how the optimal split
+varies. `surface` does the same without a law, from a smooth surface fitted to each size. Each
+prints a table and writes it to `--out`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import argparse
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_script
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from splitlaw.common.errors import UserError
 from splitlaw.laws import FORMS, FitResult
 from splitlaw.laws.api import fit_table
 from splitlaw.planner import plan, splits_at
-from splitlaw.report import style
 
 DRAWS = 1000
 """Draws of trunks for the interval of an error."""
 
 FIT_DRAWS = 300
 """Draws of a law: the usual number."""
+
+UNIQUE_TOKENS = (1e5, 3e5, 1e6, 3e6)
+"""Unique tokens of each domain at which `optimum` plans."""
 
 FRACTIONS = np.arange(0.02, 0.9, 0.001)
 """General fractions at which a surface is searched for its lowest point."""
@@ -78,42 +79,16 @@ def hold_outs(table: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:
     return {name: (seen, asked & both) for name, (seen, asked) in questions.items()}
 
 
-def forms(table: pd.DataFrame, out: Path | None) -> None:
-    """Print error, its 90% interval, bias, coverage, width and score by form and question."""
+def forms(table: pd.DataFrame) -> pd.DataFrame:
+    """Return error, its 90% interval, bias, coverage, width and score by form and question."""
     questions = hold_outs(table)
-    counts = {name: (int(a.sum()), int(b.sum())) for name, (a, b) in questions.items()}
-    print(f"rows fitted and predicted: {counts}\n")
-    print("| form | " + " | ".join(questions) + " |")
-    print("|---" * (len(questions) + 1) + "|")
-    found = []
-    for law in ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]:
-        cells = [measured(table, law, *rows) for rows in questions.values()]
-        print(f"| {law} | " + " | ".join(map(format_cell, cells)) + " |", flush=True)
-        found += [
-            {"form": law, "question": name, **cell}
-            for name, cell in zip(questions, cells, strict=True)
-        ]
-    if out:
-        pd.DataFrame(found).to_csv(out, index=False, float_format="%.6f")
-        figure = errors_figure(pd.DataFrame(found))
-        figure.savefig(out.with_suffix(".svg"), metadata={"Date": None})
-
-
-def errors_figure(found: pd.DataFrame) -> Figure:
-    """Plot mean relative errors with 90% intervals: one panel per question, one row per form."""
-    style.set_theme()
-    laws, questions = list(found["form"].unique()), list(found["question"].unique())
-    figure = Figure(figsize=(1.7 * style.WIDTH, 2.6))
-    axes = figure.subplots(1, len(questions), sharey=True)
-    for axis, question in zip(axes, questions, strict=True):
-        part = found[found["question"] == question].set_index("form").loc[laws]
-        around = 100 * np.stack([part["mre"] - part["low"], part["high"] - part["mre"]])
-        axis.errorbar(100 * part["mre"], laws, xerr=around, fmt="o", ms=4, color=style.INK, lw=1)
-        axis.set(title=question, xlim=(0, None))
-        axis.grid(visible=False, axis="x")
-    axes[0].invert_yaxis()
-    figure.supxlabel("mean relative error (%) and its 90% interval", fontsize=9)
-    return figure
+    laws = ["auto", *(form.name for form in FORMS.values() if form.stages == 2)]
+    rows = [
+        {"form": law, "question": name, **measured(table, law, *parts)}
+        for law in laws
+        for name, parts in questions.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def measured(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -> dict[str, Any]:
@@ -153,36 +128,39 @@ def measured(table: pd.DataFrame, law: str, seen: pd.Series, asked: pd.Series) -
     }
 
 
-def format_cell(cell: dict[str, Any]) -> str:
-    """Return the text of a cell of the table."""
-    error = f"{cell['mre']:.2%} ({cell['low']:.2%} to {cell['high']:.2%}; {cell['bias']:+.2%})"
-    return f"{error}, {cell['coverage']:.0%} of {cell['width']:.1%}, {cell['score']:.1%}"
-
-
 # ---- how few runs are enough ----------------------------------------------------------------
 
 
-def subsets(table: pd.DataFrame, *, size: float, budget: float, seeds: int) -> None:
-    """Print the regret of plans made from a part of the runs, under the law of all runs."""
+def subsets(table: pd.DataFrame, *, size: float, budget: float, seeds: int) -> pd.DataFrame:
+    """Return the regret of plans made from a part of the runs, under the law of all runs.
+
+    One row per kind of part: `runs` are those that it keeps, `parts` its random choices and
+    `failed` how many of them could not be fitted. The budget is in tokens.
+    """
     whole = fit_table(table, draws=0)
     per_token = per_token_at(table, size)
     about = {"flops": budget * per_token, "params": size, "flops_per_token": per_token}
-    print(
-        f"{table['run'].nunique()} runs; regret at {size:,.0f} parameters, {budget:,.0f} tokens\n"
-    )
-    print("| runs kept | regret, median | largest | general fraction |\n|---|---|---|---|")
-    cases = itertools.chain(
-        ((name, [part]) for name, part in by_rule(table)), at_random(table, seeds)
-    )
-    for name, parts in cases:
+    rows = []
+    for name, parts in itertools.chain(by_rule(table), at_random(table, seeds)):
         found = [regret_of(part, whole, about) for part in parts]
-        regrets, fractions = np.array([one for one in found if one]).T if any(found) else ([], [])
-        failed = sum(one is None for one in found)
-        lost = f"{np.median(regrets):.3%} | {np.max(regrets):.3%}" if len(regrets) else "- | -"
-        spread = f"{np.min(fractions):.0%} to {np.max(fractions):.0%}" if len(fractions) else "-"
-        note = f"; {failed} of {len(found)} could not be fitted" if failed else ""
-        runs = parts[0]["run"].nunique()
-        print(f"| {name} ({runs}{note}) | {lost} | {spread} |", flush=True)
+        made = np.array([one for one in found if one]).reshape(-1, 2)
+        regrets, fractions = made.T if len(made) else np.full((2, 1), np.nan)
+        rows.append(
+            {
+                "kept": name,
+                "runs": parts[0]["run"].nunique(),
+                "parts": len(parts),
+                "failed": len(parts) - len(made),
+                "regret_median": np.median(regrets),
+                "regret_largest": np.max(regrets),
+                "fraction_low": np.min(fractions),
+                "fraction_high": np.max(fractions),
+                "params": size,
+                "budget": budget,
+            }
+        )
+        print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
 
 
 def per_token_at(table: pd.DataFrame, size: float) -> float:
@@ -212,26 +190,26 @@ def regret_of(
     return lost, made.fraction_general
 
 
-def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def by_rule(table: pd.DataFrame) -> Iterator[tuple[str, list[pd.DataFrame]]]:
     """Yield parts of a grid that a user might choose."""
     sizes = np.sort(table["params"].unique())
     pretrain = np.sort(table["pretrain_tokens"][table["specialize_tokens"] > 0].unique())
     specialize = np.sort(table["specialize_tokens"].unique())[1:]
-    yield "all runs", table
+    yield "all runs", [table]
     if "seed" in table and table["seed"].nunique() > 1:
-        yield "one seed", table[table["seed"] == table["seed"].min()]
-    yield "without unsplit runs", table[table["specialize_tokens"] > 0]
-    yield "without D = 0", table[table["pretrain_tokens"] > 0]
+        yield "one seed", [table[table["seed"] == table["seed"].min()]]
+    yield "without unsplit runs", [table[table["specialize_tokens"] > 0]]
+    yield "without D = 0", [table[table["pretrain_tokens"] > 0]]
     for count in range(2, len(sizes)):
-        yield f"the {count} smallest sizes", table[table["params"].isin(sizes[:count])]
+        yield f"the {count} smallest sizes", [table[table["params"].isin(sizes[:count])]]
     for left in pretrain[1:]:
-        yield f"without D = {left:,.0f}", table[table["pretrain_tokens"] != left]
+        yield f"without D = {left:,.0f}", [table[table["pretrain_tokens"] != left]]
     for left in specialize:
-        yield f"without D' = {left:,.0f}", table[table["specialize_tokens"] != left]
+        yield f"without D' = {left:,.0f}", [table[table["specialize_tokens"] != left]]
     ends = table["pretrain_tokens"].isin(pretrain[[0, -1]]) | (table["specialize_tokens"] == 0)
-    yield "the first and last D", table[ends]
+    yield "the first and last D", [table[ends]]
     ends = table["specialize_tokens"].isin([0, specialize[0], specialize[-1]])
-    yield "the first and last D'", table[ends]
+    yield "the first and last D'", [table[ends]]
 
 
 def at_random(table: pd.DataFrame, seeds: int) -> Iterator[tuple[str, list[pd.DataFrame]]]:
@@ -249,65 +227,57 @@ def at_random(table: pd.DataFrame, seeds: int) -> Iterator[tuple[str, list[pd.Da
 # ---- how the best split moves ---------------------------------------------------------------
 
 
-def optimum(table: pd.DataFrame, *, budgets: list[float]) -> None:
-    """Print the optimal general fraction by size, budget, number of domains and unique tokens."""
+def optimum(table: pd.DataFrame, *, budgets: list[float]) -> pd.DataFrame:
+    """Return the optimal general fraction and its interval where one setting of a plan changes.
+
+    `question` names it: `size` (with the budget), `domains` (the first K), `unique_tokens` (of each
+    domain), or `borrowed`: the regret of the optimal fraction of the size `params` at the size
+    `at_params`. Budgets are in tokens.
+    """
     fit = fit_table(table, draws=100)
     sizes = np.sort(table["params"].unique())
-    print("Optimal general fraction (90% interval), by size and budget in tokens\n")
-    print("| parameters | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
-    print("|---" * (len(budgets) + 1) + "|")
-    for size in sizes:
-        cells = [fraction(at(fit, table, size, budget)) for budget in budgets]
-        print(f"| {size:,.0f} | " + " | ".join(cells) + " |", flush=True)
-    middle = budgets[len(budgets) // 2]
-    print("\nWith fewer domains (the first K), and with scarce domain tokens\n")
+    middle, largest = budgets[len(budgets) // 2], sizes[-1]
+    rows = [
+        {"question": "size", "params": size, "budget": budget, **at(fit, table, size, budget)}
+        for size in sizes
+        for budget in budgets
+    ]
+    about = {"params": largest, "budget": middle}
     for count in range(1, len(fit.domains) + 1):
-        made = at(fit, table, sizes[-1], middle, domains=fit.domains[:count])
-        print(f"- K = {count}: {fraction(made)}")
-    for unique in (1e5, 3e5, 1e6, 3e6):
+        made = at(fit, table, largest, middle, domains=fit.domains[:count])
+        rows.append({"question": "domains", **about, "domains": count, **made})
+    for unique in UNIQUE_TOKENS:
         scarce = dict.fromkeys(fit.domains, unique)
-        made = at(fit, table, sizes[-1], middle, unique_tokens=scarce)
-        print(f"- {unique:,.0f} unique tokens per domain: {fraction(made)}")
-    print("\nRegret of using the optimal fraction of one size (row) at another (column)\n")
-    best = {size: at(fit, table, size, middle) for size in sizes}
-    print("| | " + " | ".join(f"{size:,.0f}" for size in sizes) + " |")
-    print("|---" * (len(sizes) + 1) + "|")
-    for ours in sizes:
-        lost = [borrowed(fit, table, best[ours], best[theirs], theirs, middle) for theirs in sizes]
-        print(f"| {ours:,.0f} | " + " | ".join(f"{one:.3%}" for one in lost) + " |")
+        made = at(fit, table, largest, middle, unique_tokens=scarce)
+        rows.append({"question": "unique_tokens", **about, "unique_tokens": unique, **made})
+    same = [row for row in rows if row["question"] == "size" and row["budget"] == middle]
+    best = {row["params"]: row for row in same}
+    for ours, theirs in itertools.product(sizes, sizes):
+        lost = borrowed(fit, table, best[ours], best[theirs], theirs, middle)
+        row = {"params": ours, "at_params": theirs, "budget": middle, "regret_relative": lost}
+        rows.append({"question": "borrowed", **row})
+    return pd.DataFrame(rows)
 
 
-def surface(table: pd.DataFrame, *, budgets: list[float]) -> None:
-    """Print the best general fraction on a quadratic surface for each size and domain.
+def surface(table: pd.DataFrame, *, budgets: list[float]) -> pd.DataFrame:
+    """Return the best general fraction on a quadratic surface for each size and domain.
 
-    The surface is log loss as a function of log D and log D'; the budget is shared evenly. A dash
-    marks an optimum outside the measured D or D'.
+    The surface is log loss as a function of log D and log D'; the budget, in tokens, is shared
+    evenly. The fraction is NaN where the optimum is outside the measured D or D'. `residual` is the
+    root mean square error of the surface in log loss.
     """
     both = table[(table["pretrain_tokens"] > 0) & (table["specialize_tokens"] > 0)]
-    sizes = dict(iter(both.groupby("params")))
-    fitted = {
-        size: [quadratic(part) for _, part in rows.groupby("domain")]
-        for size, rows in sizes.items()
-    }
-    valleys = {
-        size: [valley([one for one, _ in parts], budget) for budget in budgets]
-        for size, parts in fitted.items()
-    }
-    print("| parameters | residual | " + " | ".join(f"{b / 1e6:.3g}M" for b in budgets) + " |")
-    print("|---" * (len(budgets) + 2) + "|")
-    for size, parts in fitted.items():
+    found = []
+    for size, rows in both.groupby("params"):
+        parts = [quadratic(part) for _, part in rows.groupby("domain")]
         residual = np.sqrt(np.mean(np.concatenate([left for _, left in parts]) ** 2))
-        cells = []
-        for budget, losses in zip(budgets, valleys[size], strict=True):
+        for budget in budgets:
+            losses = valley([one for one, _ in parts], budget)
             best = FRACTIONS[np.argmin(losses)]
-            inside = within(sizes[size], best * budget, (1 - best) * budget / len(parts))
-            cells.append(f"{best:.0%}" if inside else "-")
-        print(f"| {size:,.0f} | {residual:.2%} | " + " | ".join(cells) + " |")
-    print("\nLargest regret of using another size's fraction, over all sizes but the largest\n")
-    for number, budget in enumerate(budgets):
-        losses = np.stack([valleys[size][number] for size in sorted(sizes)[:-1]])
-        taken = losses[:, losses.argmin(axis=1)] / losses.min(axis=1, keepdims=True) - 1
-        print(f"- {budget / 1e6:.3g}M: {taken.max():.2%}")
+            inside = within(rows, best * budget, (1 - best) * budget / len(parts))
+            row = {"params": size, "residual": residual, "budget": budget}
+            found.append({**row, "fraction_general": best if inside else np.nan})
+    return pd.DataFrame(found)
 
 
 def valley(surfaces: list[np.ndarray], budget: float) -> np.ndarray:
@@ -339,19 +309,25 @@ def within(rows: pd.DataFrame, pretrain: float, specialize: float) -> bool:
     )
 
 
-def at(fit: FitResult, table: pd.DataFrame, size: float, budget: float, **options):
-    """Return the plan for a size and a budget in tokens."""
+def at(
+    fit: FitResult, table: pd.DataFrame, size: float, budget: float, **options: Any
+) -> dict[str, float]:
+    """Return the general fraction of the plan for a size and a budget in tokens, and its loss."""
     per_token = per_token_at(table, size)
-    return plan(fit, flops=budget * per_token, params=size, flops_per_token=per_token, **options)
-
-
-def fraction(made) -> str:
-    """Return the text of a plan's general fraction and its interval."""
+    made = plan(fit, flops=budget * per_token, params=size, flops_per_token=per_token, **options)
     low, high = made.interval["fraction_general"]
-    return f"{made.fraction_general:.0%} ({low:.0%} to {high:.0%})"
+    fraction = {"fraction_general": made.fraction_general, "low": low, "high": high}
+    return {**fraction, "predicted_loss": made.predicted_mean_loss[0]}
 
 
-def borrowed(fit, table, ours, theirs, size: float, budget: float) -> float:
+def borrowed(
+    fit: FitResult,
+    table: pd.DataFrame,
+    ours: Mapping[str, float],
+    theirs: Mapping[str, float],
+    size: float,
+    budget: float,
+) -> float:
     """Return the relative regret of using another size's general fraction."""
     per_token = per_token_at(table, size)
     split = splits_at(
@@ -359,9 +335,9 @@ def borrowed(fit, table, ours, theirs, size: float, budget: float) -> float:
         flops=budget * per_token,
         params=size,
         flops_per_token=per_token,
-        fractions=np.array([ours.fraction_general]),
+        fractions=np.array([ours["fraction_general"]]),
     )
-    return max(0.0, split["predicted_loss"].mean() / theirs.predicted_mean_loss[0] - 1)
+    return max(0.0, split["predicted_loss"].mean() / theirs["predicted_loss"] - 1)
 
 
 def main() -> None:
@@ -369,21 +345,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("question", choices=["forms", "subsets", "optimum", "surface"])
     parser.add_argument("--losses", type=Path, required=True, help="losses.csv of a grid")
-    parser.add_argument("--out", type=Path, help="CSV file to which `forms` writes its table")
+    parser.add_argument("--out", type=Path, help="CSV file to which the table is written")
     parser.add_argument("--draws", type=int, default=10, help="random subsets of each size")
     arguments = parser.parse_args()
-    if arguments.out and arguments.question != "forms":
-        parser.error("--out is for `forms`; the others print")
     table = read(arguments.losses)
     largest = table["params"].max()
     budgets = [4.0 * largest * factor for factor in (2, 4, 8)]
-    questions: dict[str, Callable[[], None]] = {
-        "forms": lambda: forms(table, arguments.out),
+    questions: dict[str, Callable[[], pd.DataFrame]] = {
+        "forms": lambda: forms(table),
         "subsets": lambda: subsets(table, size=largest, budget=budgets[1], seeds=arguments.draws),
         "optimum": lambda: optimum(table, budgets=budgets),
         "surface": lambda: surface(table, budgets=budgets),
     }
-    questions[arguments.question]()
+    found = questions[arguments.question]()
+    print(found.to_string())
+    if arguments.out:
+        found.to_csv(arguments.out, index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

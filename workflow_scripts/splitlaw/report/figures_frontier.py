@@ -71,16 +71,19 @@ def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     if fit is None or plan is None or not has_frontier(plan):
         return None
     table = frontier_table(fit, plan)
-    if table.empty:
-        return None
+    return None if table.empty else draw_plan(table, plan, recipes)
+
+
+def draw_plan(table: pd.DataFrame, plan: Json, recipes: list[RecipeResult]) -> Figure:
+    """Draw `frontier` from the table of `frontier_table` and the recipes, the plan first."""
     figure = Figure(figsize=(style.WIDTH, 4.9))
     bar, top = figure.subplots(2, 1, sharex=True, height_ratios=[1, 7])
-    _tokens(bar, recipes[0], inputs)
+    _tokens(bar, recipes[0], plan)
     mean = table[table["law"] == "mean"]
     _band(top, mean, "loss_low", "loss_high")
     top.plot(mean["fraction_general"], mean["loss"], color=style.THEIRS, lw=2, label="predicted")
-    _forms(top, fit, table)
-    _optimum(top, inputs, recipes[0])
+    _forms(top, table)
+    _optimum(top, plan, recipes[0])
     _predicted(top, recipes)
     _measured(top, [recipe for recipe in recipes if recipe.measured is not None])
     _name_recipes(top, recipes)
@@ -91,7 +94,7 @@ def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     return figure
 
 
-def _tokens(axis: Axes, best: RecipeResult, inputs: Inputs) -> None:
+def _tokens(axis: Axes, best: RecipeResult, plan: Json) -> None:
     """Shares of the plan's tokens: general text, which ends at its share, then the domains."""
     special = sum(best.specialize_tokens.values())
     scale = (1 - best.fraction_general) / special if special else 0.0
@@ -106,7 +109,7 @@ def _tokens(axis: Axes, best: RecipeResult, inputs: Inputs) -> None:
                 start + share / 2, 0.1, name, ha="center", va="center", fontsize=7, color="#111111"
             )
         start += share
-    low, high = _ends(inputs, best)
+    low, high = _ends(plan, best)
     if low < high:
         reach = [[best.fraction_general - low], [high - best.fraction_general]]
         axis.errorbar(best.fraction_general, -0.3, xerr=reach, color="#111111", lw=1.6, capsize=3)
@@ -121,10 +124,9 @@ READABLE = 0.0165
 """Share of the bar that a letter of a name takes."""
 
 
-def _ends(inputs: Inputs, best: RecipeResult) -> tuple[float, float]:
+def _ends(plan: Json, best: RecipeResult) -> tuple[float, float]:
     """The interval of the plan's general fraction; the fraction itself without one."""
-    assert inputs.plan is not None
-    ends = inputs.plan.get("interval", {}).get("fraction_general")
+    ends = plan.get("interval", {}).get("fraction_general")
     return (ends[0], ends[1]) if ends else (best.fraction_general, best.fraction_general)
 
 
@@ -137,7 +139,7 @@ def differences(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     if table.empty:
         return None
     figure = Figure(figsize=(style.WIDTH, 2.8))
-    _differences(figure.subplots(), table, inputs, recipes)
+    _differences(figure.subplots(), table, plan, recipes)
     return figure
 
 
@@ -146,14 +148,12 @@ def _band(axis: Axes, table: pd.DataFrame, low: str, high: str) -> None:
     axis.fill_between(x, table[low], table[high], color=style.THEIRS, alpha=0.2, lw=0, label=label)
 
 
-def _differences(
-    axis: Axes, table: pd.DataFrame, inputs: Inputs, recipes: list[RecipeResult]
-) -> None:
+def _differences(axis: Axes, table: pd.DataFrame, plan: Json, recipes: list[RecipeResult]) -> None:
     """The loss at each general fraction minus that of the plan, predicted and measured."""
     _band(axis, table, "low", "high")
     axis.plot(table["fraction_general"], table["loss"], color=style.THEIRS, lw=2)
     axis.axhline(0, color=style.INK, lw=0.6)
-    _optimum(axis, inputs, recipes[0])
+    _optimum(axis, plan, recipes[0])
     for recipe in recipes[1:]:
         if recipe.gain is None:
             continue
@@ -169,19 +169,19 @@ def _differences(
     style.percent_axis(axis.xaxis, 0)
 
 
-def _forms(axis: Axes, fit: FitResult, table: pd.DataFrame) -> None:
-    """The forms that the law averages."""
-    members = [member.law for member in fit.members]
-    if len(members) == 1:
+def _forms(axis: Axes, table: pd.DataFrame) -> None:
+    """The forms that the law averages, where there are several."""
+    laws = [law for law in table["law"].unique() if law != "mean"]
+    if len(laws) == 1:
         return
-    for law, dashes in zip(members[:MOST_LAWS], LINES, strict=False):
+    for law, dashes in zip(laws[:MOST_LAWS], LINES, strict=False):
         part = table[table["law"] == law]
         x, y = part["fraction_general"], part["loss"]
         axis.plot(x, y, color=style.THEIRS, lw=1, ls=dashes, label=law.replace("_", " "))
 
 
-def _optimum(axis: Axes, inputs: Inputs, best: RecipeResult) -> None:
-    low, high = _ends(inputs, best)
+def _optimum(axis: Axes, plan: Json, best: RecipeResult) -> None:
+    low, high = _ends(plan, best)
     label = f"optimum {percent(best.fraction_general, 0)} ({percent(low, 0)} to {percent(high, 0)})"
     axis.axvspan(low, high, color=style.OURS, alpha=0.15, lw=0)
     axis.axvline(best.fraction_general, color=style.OURS, lw=1.4, label=label)
