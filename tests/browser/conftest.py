@@ -35,13 +35,13 @@ def results(tmp_path_factory):
 class Opened:
     """A page, with the errors that occurred while it was open and the requests that it made."""
 
-    def __init__(self, context, file):
+    def __init__(self, context, file, address):
         self.page = context.new_page()
         self.errors, self.requests = [], []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type != "log" else None)
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(Path(file).as_uri())
+        self.page.goto(Path(file).as_uri() + address)
         self.page.wait_for_function("document.getElementById('explorer').dataset.milliseconds")
 
     def find(self, name):
@@ -56,11 +56,11 @@ def opened(chromium, results):
     """Open a page of the experiment; check at the end that there were no errors and no requests."""
     contexts, pages = [], []
 
-    def open_page(file="plan_page.html", *, width=1440, scheme="light", folder=results):
+    def open_page(file="plan_page.html", *, width=1440, scheme="light", folder=results, address=""):
         contexts.append(
             chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         )
-        pages.append(Opened(contexts[-1], folder / file))
+        pages.append(Opened(contexts[-1], folder / file, address))
         return pages[-1]
 
     yield open_page

@@ -147,11 +147,11 @@ def test_the_javascript_source_gives_the_same_losses():
                 x.N, x.D, x.S, x.T, x.pretrain_passes, x.specialize_passes, strict=True
             )
         ]
-        names = "p, c, N, D, S, T, PD, PS"
+        names = "p, c, N, D, S, T, PD, PS, r, R"
         call = f"(({names}) => {javascript(one, frame)})"
         plain = f"(({names}) => {one.javascript()})"
         given = json.dumps([{**at, **point} for point in points])
-        arguments = "q.p, q.c, q.N, q.D, q.S, q.T, q.PD, q.PS"
+        arguments = "q.p, q.c, q.N, q.D, q.S, q.T, q.PD, q.PS, 0, 0"
         expressions += [f"{given}.map(q => {f}({arguments}))" for f in (call, plain)]
         with np.errstate(divide="ignore"):
             mean = Mean(one, frame, 1)

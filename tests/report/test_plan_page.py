@@ -13,26 +13,28 @@ from playwright._impl._driver import compute_driver_executable
 
 from splitlaw.cli import main
 from splitlaw.laws import FORMS, FitResult, fit_table
-from splitlaw.planner import plan
+from splitlaw.planner import plan, plan_with_replay
 from splitlaw.report import plan_page
-from splitlaw.report.plan_page import explorer, law_data
+from splitlaw.report.plan_page import base_general_loss, explorer, law_data
 
 NODE = shutil.which("node") or compute_driver_executable()[0]
 """Playwright includes a JavaScript runtime."""
 TEMPLATES = Path(plan_page.__file__).parent / "templates"
 HEAD = """
-const [makeLaw, planner] = ["law", "planner"].map((name) => require(`${process.argv[1]}/${name}`));
+for (const [name, file] of [["makeLaw", "law"], ["planner", "planner"], ["replay", "replay"]])
+  globalThis[name] = require(`${process.argv[1]}/${file}`);
 const { fits, cases } = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const laws = fits.map(makeLaw);
 const taskOf = ({ fit, settings }) => {
   settings.unique = settings.unique.map((u) => u ?? Infinity);
+  settings.uniqueGeneral = Infinity;
   return planner.makeTask(fits[fit], settings);
 };
 """
 LOSSES = """
 console.log(JSON.stringify(cases.map((one) => {
   const law = laws[one.fit], finite = (loss) => (Number.isFinite(loss) ? loss : -1);
-  const { mean, drawn } = law.losses(taskOf(one), 0, one.pretrain, one.specialize);
+  const { mean, drawn } = law.losses(taskOf(one), 0, one.pretrain, one.branch, one.shares);
   return [mean, ...drawn].map((row) => Array.from(row, finite));
 })));
 """
@@ -41,7 +43,7 @@ console.log(JSON.stringify(cases.map((one) => {
   const task = taskOf(one), law = laws[one.fit];
   const best = planner.bestSplit(planner.makeSurface(law, task, -1), task);
   const rows = planner.baselines(task, fits[one.fit].generalFractions);
-  const splits = [best, ...rows.map(([, pretrain, specialize]) => ({ pretrain, specialize }))];
+  const splits = [best, ...rows.map(([, pretrain, branch]) => ({ pretrain, branch }))];
   const [mean, ...others] = planner.meanLosses(law, task, splits).mean;
   const shares = Array.from({ length: law.draws }, (_, draw) =>
     planner.fraction(task, planner.bestSplit(planner.makeSurface(law, task, draw), task)));
@@ -52,6 +54,22 @@ console.log(JSON.stringify(cases.map((one) => {
     [name, known(planner.multiplier(law, task, best, name, share))]));
   const named = Object.fromEntries(rows.map(([name], i) => [name, others[i]]));
   return { mean, multipliers, rows: named, share, interval: planner.interval(shares, share) };
+})));
+"""
+
+REPLAYS = """
+console.log(JSON.stringify(cases.map(({ fit: number, settings, reference }) => {
+  const fit = { ...fits[number], reference }, law = laws[number], general = makeLaw(fit.general);
+  taskOf({ fit: number, settings });
+  const task = replay.makeTask(fit, settings, general), best = replay.best(law, task);
+  const meanOf = (split) => planner.meanLosses(law, task, [split]).mean[0];
+  const rows = Object.fromEntries(Object.entries(fit.replayShares).map(([name, share]) =>
+    [name, meanOf({ ...best, shares: best.branch.map((t) => (t > 0 ? share : 0)) })]));
+  const generalOf = (split) =>
+    replay.generalLosses(task, split).reduce((x, y, k) => x + task.weights[k] * y, 0);
+  const splits = replay.front(law, task).map((job) => job()).filter(Boolean);
+  const front = splits.map((split) => [generalOf(split), meanOf(split)]);
+  return { mean: meanOf(best), rises: replay.rises(task, best), rows, front };
 })));
 """
 
@@ -124,19 +142,75 @@ def random_settings(rng, fit, number):
     }
 
 
-@pytest.mark.parametrize("base", [None, "unknown"])
-def test_the_losses_of_the_page_are_those_without_replay(base):
-    table = planted_replay.table(("code", "law"), counted=base is None)
-    table = table[table["domain"] != "general"]
-    fit = fit_table(table, law="coupled", draws=3, base_tokens=base)
-    settings = {"flops": 1e13, "params": planted_replay.PARAMS, "trunk": "shared"}
-    settings |= {"names": ["law"], "weights": [1], "unique": [None]}
-    pretrain, specialize = [1e6, 4e6], [0.0, 3e5]
-    case = {"fit": 0, "settings": settings, "pretrain": pretrain, "specialize": specialize}
-    (found,) = in_javascript(LOSSES, [fit], [case])
-    at = planted_replay.PARAMS, pretrain, specialize, 1
-    expected = np.vstack([fit.losses(*at), fit.drawn_losses(*at)])
+@pytest.fixture(scope="module", params=[None, "unknown", planted_replay.BASE])
+def with_replay(request):
+    """A law of runs with replay: without a base, from one of unknown and of known tokens."""
+    base = request.param
+    table = planted_replay.table(("code", "law"), counted=base != "unknown")
+    return fit_table(table, law="coupled", draws=3, base_tokens=base)
+
+
+def replay_settings(**changes):
+    settings = {"flops": 6 * planted_replay.PARAMS * 3e6, "params": planted_replay.PARAMS}
+    settings |= {"names": ["code", "law"], "weights": [1, 1], "unique": [None, None]}
+    return settings | {"trunk": "shared", "shares": [None, None], "rise": None} | changes
+
+
+def test_the_losses_of_the_page_are_those_with_replay(with_replay):
+    pretrain, branch, shares = [1e6, 4e6, 4e6, 2e6], [0.0, 3e5, 8e5, 5e4], [0, 0, 0.25, 0.6]
+    case = {"fit": 0, "settings": replay_settings(names=["law"], weights=[1], unique=[None])}
+    case |= {"pretrain": pretrain, "branch": branch, "shares": shares}
+    (found,) = in_javascript(LOSSES, [with_replay], [case])
+    start = with_replay.base if isinstance(with_replay.base, float) else 0.0
+    specialize = np.array(branch) * (1 - np.array(shares))
+    at = planted_replay.PARAMS, start + np.array(pretrain), specialize, 1
+    laws = with_replay.losses, with_replay.drawn_losses
+    expected = np.vstack([law(*at, replay=np.array(shares)) for law in laws])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+REPLAY_CASES = {
+    None: ([None, None], 0.05, None),
+    "unknown": ([0.2, None], 0.1, 3.8),
+    planted_replay.BASE: ([0, 0], 0.08, None),
+}
+"""By base: shares of replay, None where they are chosen, limit, and loss of the base."""
+
+
+def test_the_plan_with_replay_is_that_of_the_planner(with_replay):
+    names, (shares, rise, measured) = ["code", "law"], REPLAY_CASES[with_replay.base]
+    theirs = plan_with_replay(
+        with_replay,
+        flops=replay_settings()["flops"],
+        replay=dict(zip(names, ["free" if s is None else s for s in shares], strict=True)),
+        max_general_loss_rise=rise,
+        base_general_loss=measured,
+    ).to_json()
+    reference = base_general_loss(with_replay, theirs)
+    assert reference == measured
+    case = {"fit": 0, "settings": replay_settings(shares=shares, rise=rise), "reference": reference}
+    (ours,) = in_javascript(REPLAYS, [with_replay], [case])
+    # Both search tables for a split at the limit, those of the page with fewer nodes.
+    assert ours["mean"] == pytest.approx(theirs["predicted_mean_loss"][0], rel=5e-4)
+    assert max(ours["rises"]) <= rise + 1e-4
+    for baseline in theirs["baselines"][:-1]:
+        expected = baseline["predicted_mean_loss"][0]
+        assert ours["rows"][baseline["strategy"]] == pytest.approx(expected, rel=1e-3)
+    general, domain = np.array(ours["front"]).T
+    entries = theirs["pareto"]
+    front = np.interp(general, *([e[k] for e in entries] for k in ("general_loss", "domain_loss")))
+    assert np.median(np.abs(domain / front - 1)) < 3e-4
+    # Near the lowest limit few splits are possible, of which the two tables have others.
+    assert np.abs(domain / front - 1).max() < 1e-2
+
+
+def test_the_limit_on_general_loss_has_a_control_only_with_a_law_of_it(with_replay, planted):
+    controls = explorer(with_replay, None)
+    assert controls["limited"] and controls["replays"]
+    assert controls["repeats"] is (with_replay.base is None) is controls["chooses_runs"]
+    assert json.loads(controls["data"])["mostReplay"] == 0.5
+    plain = explorer(FitResult.load(planted / "law/fit.json"), None)
+    assert not plain["limited"] and not plain["replays"] and plain["repeats"]
 
 
 def test_the_losses_of_the_page_are_those_of_the_package(fits):
@@ -148,11 +222,11 @@ def test_the_losses_of_the_page_are_those_of_the_package(fits):
             settings["unique"] = [None if domain == "law" else 2e5]
             pretrain = [0.0, 1e6, 2e6, *10 ** rng.uniform(4, 8, 9)]
             specialize = [3e5, 0.0, 4e4, *10 ** rng.uniform(4, 8, 9)]
-            case = {"fit": number, "settings": settings}
-            cases.append({**case, "pretrain": pretrain, "specialize": specialize})
+            case = {"fit": number, "settings": settings, "shares": [0] * len(pretrain)}
+            cases.append({**case, "pretrain": pretrain, "branch": specialize})
     for case, found in zip(cases, in_javascript(LOSSES, fits, cases), strict=True):
         fit, settings = fits[case["fit"]], case["settings"]
-        specialize, limit = np.array(case["specialize"]), settings["unique"][0] or np.inf
+        specialize, limit = np.array(case["branch"]), settings["unique"][0] or np.inf
         at = (
             settings["params"],
             case["pretrain"],

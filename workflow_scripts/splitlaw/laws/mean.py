@@ -215,11 +215,11 @@ def effective_tokens(tokens: Number, passes: Number, repetitions: Number) -> Num
 def javascript(form: Form, frame: Frame) -> str:
     """Source of an expression for log f, of `p.<parameter>`, `c.<common>` and the points.
 
-    The points are N, D, S, T (in the units of the fit) and PD, PS (passes), without replay.
+    The points are N, D, S, T (in the units of the fit), PD, PS (passes), r and R (replay).
     """
     p = SimpleNamespace(**{name: Expression(f"p.{name}") for name in form.names})
     common = SimpleNamespace(
         **{name: Expression(f"c.{name}") for name in (BASE, *REWARMING, *REPETITION)}
     )
-    x = Points(*(Expression(name) for name in ("N", "D", "S", "T", "PD", "PS")))
+    x = Points(*(Expression(name) for name in ("N", "D", "S", "T", "PD", "PS", "r", "R")))
     return str(log_loss(form, p, common, x, frame).text)

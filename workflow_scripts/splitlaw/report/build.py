@@ -57,9 +57,10 @@ def write_report(inputs: Inputs, *, out: Path, figures: Path) -> str:
 
 
 def _named(inputs: Inputs) -> dict[str, Any]:
-    """The path of the law and the named sizes, which the explorer prints."""
+    """The path of the law, the named sizes and the next runs, which the explorer prints."""
     file = FILES["fit"][0] if inputs.table is None else TABLE_FIT
-    return {"law": str(inputs.folder / file), "sizes": inputs.sizes}
+    law = str(inputs.folder / file)
+    return {"law": law, "sizes": inputs.sizes, "next_runs": inputs.next_runs}
 
 
 def _draw(
@@ -97,6 +98,7 @@ def page_content(
         "of_experiment": inputs.table is None,
         "version": __version__,
         "explorer": explorer(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
+        "explorer_heading": "h2",
         "caution": sentences.caution(inputs),
         "answer": sentences.answer(inputs, recipes),
         "brief_assessment": reliability.brief_assessment(inputs),

@@ -11,7 +11,7 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.common.own_table import read_own_table
-from splitlaw.experiment.columns import FIT
+from splitlaw.experiment.columns import FIT, NEXT_RUNS
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws import FitResult
 from splitlaw.laws.read import REQUIRED
@@ -26,6 +26,7 @@ FILES = {
     "plan": ("split/plan.json", "splitlaw run choose_split"),
     "comparison": ("final/comparison.csv", "splitlaw run train_final"),
     "cost": ("cost.csv", "splitlaw run evaluate"),
+    "next_runs": ("law/next_runs.csv", "splitlaw run next_runs"),
     "benchmarks": ("benchmarks.csv", "splitlaw run benchmark"),
     "benchmark_gains": ("benchmark_gains.csv", "splitlaw run benchmark"),
     "delivery": ("delivery/comparison.csv", "splitlaw run delivery"),
@@ -66,6 +67,8 @@ class Inputs:
     """`final/comparison.csv`."""
     cost: pd.DataFrame | None = None
     """`cost.csv`."""
+    next_runs: pd.DataFrame | None = None
+    """`law/next_runs.csv`, unless the law was fitted again after it was written."""
     benchmarks: pd.DataFrame | None = None
     """`benchmarks.csv`."""
     benchmark_gains: pd.DataFrame | None = None
@@ -187,8 +190,9 @@ def read_inputs(folder: Path) -> Inputs:
         raise UserError(
             f"{folder}: has neither losses.csv nor law/fit.json; name the results of an experiment"
         )
-    names = ("losses", "comparison", "cost", "benchmarks", "benchmark_gains", "delivery")
-    tables = {name: _read_table(paths[name], name) for name in names}
+    tables = {name: _read_table(paths[name], name) for name in COLUMNS}
+    if tables["next_runs"] is not None and not _is_newer(paths["next_runs"], paths["fit"]):
+        tables["next_runs"] = None
     seeds = _read_table(folder / SEEDS, "comparison")
     tables["comparison"] = with_more_seeds(tables["comparison"], seeds)
     return Inputs(
@@ -236,6 +240,7 @@ COLUMNS = {
     "losses": REQUIRED,
     "comparison": ("strategy", "seed", "domain", "params", "pretrain_tokens", "loss"),
     "cost": ("stage", "size", "tokens", "tokens_independent"),
+    "next_runs": tuple(NEXT_RUNS),
     "benchmarks": ("strategy", "system", "task", "metric", "value"),
     "benchmark_gains": ("strategy", "system", "against", "task", "metric", "stderr"),
     "delivery": ("system", "domain", "loss", "params_stored", "params_active"),
@@ -254,6 +259,10 @@ def _read_table(path: Path, part: str) -> pd.DataFrame | None:
     if lost:
         raise UserError(f"{path}: column {', '.join(lost)} is missing; write the table again")
     return table if len(table) else None
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    return not than.exists() or path.stat().st_mtime >= than.stat().st_mtime
 
 
 def _read_plan(path: Path) -> Json | None:

@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from markupsafe import Markup
 
 from splitlaw import __version__
 from splitlaw.common.files import write_text
-from splitlaw.experiment.strategies import GENERAL_FRACTIONS, NAMES
+from splitlaw.experiment.strategies import GENERAL_FRACTIONS, NAMES, REPLAY_SHARES
 from splitlaw.laws import FitResult, Member
 from splitlaw.laws.kernel import UNSPLIT_LENGTH
 from splitlaw.laws.mean import javascript
+from splitlaw.laws.rows import REPLAY_SCALE
 from splitlaw.planner.costs import flops_per_token_at
-from splitlaw.report.number_format import listing
+from splitlaw.report.number_format import count, listing, power
 from splitlaw.report.page import render
+from splitlaw.report.table import Table
 from splitlaw.report.tables_law import holdout_table
 
 DRAWS = 40
@@ -33,6 +36,9 @@ more, and a page is to be smaller than 2 MB."""
 LEAST_DRAWS = 10
 """Draws in a page for any number of domains."""
 
+MOST_RUNS = 10
+"""Next runs in a page."""
+
 TOKENS_PER_PARAM = 20
 """Initial budget without a plan: the compute-optimal ratio of Hoffmann et al. 2022."""
 
@@ -40,6 +46,9 @@ BUDGETS = (1 / 30, 300)
 SIZES = (1 / 2, 30)
 """Range of the sliders as factors of the plan: from the budgets and sizes of the grid to well above
 those of the plan."""
+
+SCRIPTS = ("law", "planner", "replay", "controls", "figures", "explorer")
+"""The scripts of the explorer; each uses those before it."""
 
 
 def knows_split(fit: FitResult) -> bool:
@@ -55,14 +64,16 @@ def write_plan_page(
     law: str,
     plan: Mapping[str, Any] | None = None,
     sizes: Mapping[str, float] | None = None,
+    next_runs: pd.DataFrame | None = None,
 ) -> None:
     """Write the explorer of a fitted law; its initial setting is `plan` if there is one.
 
     `law` is the path of the fit in the command that the page shows; `sizes` are the parameters of
-    the named sizes.
+    the named sizes; `next_runs` are those for `plan`, where they have been chosen.
     """
     content = {
-        "explorer": explorer(fit, plan, law=law, sizes=sizes),
+        "explorer": explorer(fit, plan, law=law, sizes=sizes, next_runs=next_runs),
+        "explorer_heading": "h1",
         "law": listing([member.law.replace("_", " ") for member in fit.members]),
         "holdout": holdout_table(fit),
         "version": __version__,
@@ -76,6 +87,7 @@ def explorer(
     *,
     law: str = "fit.json",
     sizes: Mapping[str, float] | None = None,
+    next_runs: pd.DataFrame | None = None,
 ) -> dict[str, Any] | None:
     """Values for the controls and the scripts of the explorer; None if the law knows no split."""
     if not knows_split(fit):
@@ -90,6 +102,7 @@ def explorer(
         given = plan.get("weights", shares)
         shares = {d: round(given[d] * len(shares), 6) for d in shares}
     content = {**law_data(fit), "file": law, "sizes": dict(sizes or {})}
+    content["reference"] = base_general_loss(fit, plan)
     data = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return {
         "flops": [math.log10(flops * factor) for factor in (BUDGETS[0], 1, BUDGETS[1])],
@@ -100,12 +113,71 @@ def explorer(
         "domains": [*shares, *(d for d in fit.domains if d not in shares)],
         "weights": shares,
         "draws": sum(member["draws"] for member in content["law"]["members"]),
+        **_replay_controls(fit, plan),
+        "chooses_runs": fit.base is None and fit.n_draws > 1,
+        "next_runs": next_runs_table(next_runs, flops),
         # Without "<", the data cannot end the script element that contains them.
         "data": Markup(data.replace("<", "\\u003c")),
-        "law": Markup(_script("law.js")),
-        "planner": Markup(_script("planner.js")),
-        "script": Markup(_script("explorer.js")),
+        "scripts": [Markup(_script(f"{name}.js")) for name in SCRIPTS],
     }
+
+
+def _replay_controls(fit: FitResult, plan: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Which controls of replay and of repeated text there are, with their initial values."""
+    rise = (plan or {}).get("general_loss_rise") or {}
+    limit, given = rise.get("limit"), (plan or {}).get("replay")
+    chosen = dict.fromkeys(fit.domains, 0.0) if given is None else given
+    return {
+        "base": fit.base is not None,
+        "limited": fit.general_after is not None,
+        "limit": "" if limit is None else round(100 * limit, 6),
+        # A plan does not say which of its shares were given; those of a plan with a limit are not.
+        "replays": fit.frame.replays,
+        "replay": {d: round(100 * r, 6) for d, r in chosen.items()} if limit is None else {},
+        "repeats": fit.base is None,
+        "unique": dict((plan or {}).get("unique_tokens", {})),
+    }
+
+
+def base_general_loss(fit: FitResult, plan: Mapping[str, Any] | None) -> float | None:
+    """Measured general loss of the base from which a plan counts rises; None if it is the law's.
+
+    Without a base, rises are counted from a general run of the whole budget.
+    """
+    rise, after = (plan or {}).get("general_loss_rise"), fit.general_after
+    if plan is None or not rise or fit.base is None or after is None:
+        return None
+    start = fit.base if isinstance(fit.base, float | int) else 0.0
+    columns = np.array([after.domains.index(name) for name in plan["specialize_tokens"]])
+    of_law = after.without_draws.losses(plan["params"], start, 0.0, columns).mean()
+    return None if np.isclose(of_law, rise["reference"], rtol=1e-9) else rise["reference"]
+
+
+def next_runs_table(runs: pd.DataFrame | None, flops: float) -> Table | None:
+    """The first runs that `next_runs` chose for a plan."""
+    if runs is None or runs.empty:
+        return None
+    rows = [
+        [
+            str(number),
+            row.domain,
+            count(row.params),
+            count(row.pretrain_tokens),
+            count(row.specialize_tokens),
+            power(row.flops),
+            f"{row.expected_regret_after:.2g}",
+        ]
+        for number, row in enumerate(runs.head(MOST_RUNS).itertuples(), start=1)
+    ]
+    before = runs["expected_regret_before"].iloc[0]
+    return Table(
+        title="Runs that reduce the expected regret most for their cost",
+        head=["Run", "Domain", "Parameters", "D", "D′", "FLOPs", "Expected regret"],
+        rows=rows,
+        note=f"For the plan of {power(flops)} FLOPs, not for other settings. The expected regret "
+        f"is {before:.2g} nats per token before these runs; each row has that after its run and "
+        "those above it.",
+    )
 
 
 def _script(name: str) -> str:
@@ -115,18 +187,30 @@ def _script(name: str) -> str:
 
 def law_data(fit: FitResult) -> dict[str, Any]:
     """The law and the strategies as the page's scripts read them."""
-    few, frame = fit.first(_draws_in_page(fit)), fit.frame
+    after = fit.general_after
     return {
         "strategyNames": NAMES,
         "generalFractions": GENERAL_FRACTIONS,
-        "domains": list(fit.domains),
+        "replayShares": REPLAY_SHARES,
         "range": {
             column: [end if math.isfinite(end) else None for end in ends]
             for column, ends in fit.range.items()
         },
         "flopsPerToken": {f"{n:.15g}": flops for n, flops in fit.flops_per_token.items()},
+        "base": fit.base is not None,
+        "start": fit.base if isinstance(fit.base, float | int) else 0,
+        "mostReplay": fit.range.get("replay", (0.0, 0.0))[1],
+        **_law(fit.first(_draws_in_page(fit))),
+        "general": None if after is None else _law(after.without_draws),
+    }
+
+
+def _law(fit: FitResult) -> dict[str, Any]:
+    frame = fit.frame
+    return {
+        "domains": list(fit.domains),
         "law": {
-            "members": [_member(member) for member in few.members],
+            "members": [_member(member) for member in fit.members],
             "common": list(fit.members[0].mean.common),
             "unsplitLength": UNSPLIT_LENGTH,
             "frame": {
@@ -136,6 +220,7 @@ def law_data(fit: FitResult) -> dict[str, Any]:
                 "repeats": list(frame.repeats),
                 "unsplit": frame.unsplit,
                 "replays": frame.replays,
+                "replayScale": REPLAY_SCALE,
                 "centre": frame.centre.tolist(),
             },
         },

@@ -1,10 +1,12 @@
 "use strict";
 /* The planner in the browser: the best split of a budget, the losses of given splits, the baselines.
-   Amounts are in tokens, losses in nats per token. The losses are those of law.js; the search reads
-   them from tables at fixed N. A test compares the results with those of the Python package. */
+   Amounts are in tokens, losses in nats per token. A split has the tokens D after a base (`pretrain`),
+   those of every branch (`branch`), and the share of general tokens in each (`shares`), which is 0 if it
+   is left out. The losses are those of law.js; the search reads them from tables at fixed N, those of
+   replay.js where shares are chosen. A test compares the results with those of the Python package. */
 const planner = (() => {
-  /* Nodes of a table in D and in D'. They are evenly spaced in log(1 + x / scale), where scale is the
-     largest x divided by SPAN: between them, losses are interpolated with an error of about 1e-6. */
+  /* Nodes of a table in D and in T. They are evenly spaced in log(1 + x / scale), where scale is the
+     largest x divided by SPAN: between 41 of them, losses are interpolated with an error of about 1e-6. */
   const NODES = 41, SPAN = 3000;
   /* Values of D in the first search for the optimal one, and in each of the following rounds. */
   const FRACTIONS = 33, ZOOM = 7;
@@ -17,49 +19,57 @@ const planner = (() => {
   /* Multiples of a budget that are searched for a compute multiplier. */
   const FACTORS = Array.from({ length: 33 }, (_, i) => 10 ** ((i - 8) / 8));
 
-  function makeAxis(limit) {
-    const scale = limit / SPAN, step = Math.log1p(SPAN) / (NODES - 1);
-    const nodes = Float64Array.from({ length: NODES }, (_, i) => scale * Math.expm1(i * step));
+  function makeAxis(limit, count) {
+    const scale = limit / SPAN, step = Math.log1p(SPAN) / (count - 1);
+    return withNodes(count, {
+      position: (x) => Math.log1p(Math.max(x, 0) / scale) / step,
+      value: (position) => scale * Math.expm1(position * step),
+    });
+  }
+  function withNodes(count, axis) {
+    const nodes = Float64Array.from({ length: count }, (_, i) => axis.value(i));
     /* A law may be infinite at 0, where no optimum is then. */
     nodes[0] = 1e-3 * nodes[1];
-    return {
-      nodes, position: (x) => Math.log1p(Math.max(x, 0) / scale) / step,
-      value: (position) => scale * Math.expm1(position * step),
-    };
+    return { ...axis, nodes };
   }
 
   /* Values between the nodes, which are `step` apart in the array, by the cubic polynomial through the
      four nodes around a position. Where it is below both neighbours, as it is beside a steep rise, the
      value is on the straight line between them. */
   function between(values, position, start = 0, step = 1) {
-    const first = Math.min(Math.max(Math.floor(position) - 1, 0), NODES - 4), u = position - first;
-    const at = (i) => values[start + i * step], j = Math.min(Math.floor(position), NODES - 2);
+    const count = Math.floor((values.length - 1 - start) / step) + 1;
+    const first = Math.min(Math.max(Math.floor(position) - 1, 0), count - 4), u = position - first;
+    const at = (i) => values[start + i * step], j = Math.min(Math.floor(position), count - 2);
     const value = -(u - 1) * (u - 2) * (u - 3) / 6 * at(first) + u * (u - 2) * (u - 3) / 2 * at(first + 1) -
       u * (u - 1) * (u - 3) / 2 * at(first + 2) + u * (u - 1) * (u - 2) / 6 * at(first + 3);
     return value >= Math.min(at(j), at(j + 1)) ? value : at(j) + (position - j) * (at(j + 1) - at(j));
   }
 
-  /* Losses of the planned domains at the nodes of D and D', of the mean (draw -1) or of a draw. */
-  function makeSurface(law, task, draw) {
-    task.axes ??= [makeAxis(task.tokens / task.trunks), makeAxis(task.tokens)];
-    const [pretrain, specialize] = task.axes;
-    const tables = task.names.map((_, k) =>
-      law.table(task, k, pretrain.nodes, specialize.nodes, draw).map((loss) => Math.min(loss, MOST)));
-    return { pretrain, specialize, tables };
+  /* Losses of a domain with a share of replay at the nodes of D and T, of the mean (draw -1) or of a draw. */
+  function tableAt(law, task, k, share, draw) {
+    const [pretrain, branch] = task.axes;
+    return law.table(task, k, share, pretrain.nodes, branch.nodes, draw).map((loss) => Math.min(loss, MOST));
   }
 
-  /* Losses of every domain at a D and the nodes of D'. */
-  function rowsAt(surface, pretrain) {
-    const position = surface.pretrain.position(pretrain);
-    return surface.tables.map((table) =>
-      Float64Array.from({ length: NODES }, (_, j) => between(table, position, j, NODES)));
+  /* Losses of a table at a D and the nodes of T. */
+  function rowAt(table, { pretrain, branch }, d) {
+    const position = pretrain.position(d), count = branch.nodes.length;
+    return Float64Array.from({ length: count }, (_, j) => between(table, position, j, count));
+  }
+
+  /* Losses of every domain at a D and the nodes of T, and the most tokens that its branch may have. */
+  function makeSurface(law, task, draw) {
+    const axes = { pretrain: task.axes[0], branch: task.axes[1] };
+    if (task.replay) return { ...axes, rowsAt: task.replay.rowsAt(law, task, axes, draw) };
+    const tables = task.names.map((_, k) => tableAt(law, task, k, 0, draw));
+    return { ...axes, rowsAt: (d) => tables.map((table) => ({ row: rowAt(table, axes, d), most: Infinity })) };
   }
 
   /* The fall of the weighted loss per token, between neighbouring nodes. Where the loss is not convex it
      is that of the convex hull: neighbours between which the fall grows are pooled. */
   function worthOf(row, axis, weight) {
-    const pools = [], worth = new Float64Array(NODES - 1);
-    for (let j = 0; j < NODES - 1; j++) {
+    const pools = [], worth = new Float64Array(row.length - 1);
+    for (let j = 0; j < worth.length; j++) {
       let pool = { fall: weight * (row[j] - row[j + 1]), size: axis.nodes[j + 1] - axis.nodes[j], count: 1 };
       for (let last; (last = pools[pools.length - 1]) && last.fall / last.size < pool.fall / pool.size; pools.pop())
         pool = { fall: last.fall + pool.fall, size: last.size + pool.size, count: last.count + pool.count };
@@ -70,11 +80,11 @@ const planner = (() => {
     return worth;
   }
 
-  /* Position in D' at which the worth of a token falls to a price. */
+  /* Position in T at which the worth of a token falls to a price. */
   function positionAt(worth, price) {
-    const last = NODES - 2, first = 1.5 * worth[0] - 0.5 * worth[1];
+    const last = worth.length - 1, first = 1.5 * worth[0] - 0.5 * worth[1];
     if (first <= price) return 0;
-    if (worth[last] > price) return NODES - 1;
+    if (worth[last] > price) return last + 1;
     if (worth[0] <= price) return 0.5 * (first - price) / (first - worth[0]);
     let low = 0, high = last;
     while (high - low > 1) {
@@ -85,12 +95,12 @@ const planner = (() => {
   }
 
   /* Divide at most `total` domain tokens: a further token has the same worth for every domain, its
-     price. Tokens that lower no loss are left over. Worths are interpolated as their logarithms, and
+     price, unless the domain has its most. Tokens that lower no loss are left over. Worths are interpolated as their logarithms, and
      linearly around 0. */
-  function allocate(worths, axis, total) {
+  function allocate(worths, most, axis, total) {
     const knee = KNEE * Math.max(...worths.map((worth) => worth[0]), 1e-300);
     const scaled = worths.map((worth) => worth.map((value) => Math.asinh(value / knee)));
-    const wanted = (price) => scaled.map((worth) => axis.value(positionAt(worth, price)));
+    const wanted = (price) => scaled.map((worth, k) => Math.min(axis.value(positionAt(worth, price)), most[k]));
     const sum = (values) => values.reduce((x, y) => x + y, 0);
     let low = 0, high = Math.max(0, ...scaled.map((worth) => 1.5 * worth[0] - 0.5 * worth[1]));
     for (let i = 0; i < HALVINGS; i++) {
@@ -105,20 +115,14 @@ const planner = (() => {
 
   /* The best split at a D, with its mean loss from the tables. */
   function splitAt(surface, task, pretrain) {
-    const rows = rowsAt(surface, pretrain), axis = surface.specialize;
-    const worths = rows.map((row, k) => worthOf(row, axis, task.weights[k]));
-    const specialize = allocate(worths, axis, Math.max(0, task.tokens - task.trunks * pretrain));
-    const mean = rows.reduce((sum, row, k) => sum + task.weights[k] * between(row, axis.position(specialize[k])), 0);
-    return { pretrain, specialize, mean };
+    const rows = surface.rowsAt(pretrain), axis = surface.branch;
+    const worths = rows.map(({ row }, k) => worthOf(row, axis, task.weights[k]));
+    const branch = allocate(worths, rows.map(({ most }) => most), axis, Math.max(0, task.tokens - task.trunks * pretrain));
+    const mean = rows.reduce((sum, { row }, k) => sum + task.weights[k] * between(row, axis.position(branch[k])), 0);
+    return { pretrain, branch, mean };
   }
 
-  /* Mean loss of a split from the tables of a surface. */
-  function meanAt(surface, task, split) {
-    const axis = surface.specialize, rows = rowsAt(surface, split.pretrain);
-    return rows.reduce((sum, row, k) => sum + task.weights[k] * between(row, axis.position(split.specialize[k])), 0);
-  }
-
-  /* The optimal D and D'_k, by a search over a grid of D that is refined around its minimum. */
+  /* The optimal D and T_k, by a search over a grid of D that is refined around its minimum. */
   function bestSplit(surface, task, { fractions = FRACTIONS, rounds = 8 } = {}) {
     const most = task.tokens / task.trunks, line = (low, high, count) =>
       Array.from({ length: count }, (_, i) => low + (high - low) * i / (count - 1));
@@ -139,7 +143,8 @@ const planner = (() => {
     const mean = new Float64Array(splits.length);
     const drawn = Array.from({ length: law.draws }, () => new Float64Array(splits.length));
     task.names.forEach((_, k) => {
-      const losses = law.losses(task, k, pretrain, Float64Array.from(splits, (split) => split.specialize[k]));
+      const branch = Float64Array.from(splits, (split) => split.branch[k]);
+      const losses = law.losses(task, k, pretrain, branch, splits.map((split) => (split.shares ? split.shares[k] : 0)));
       losses.mean.forEach((loss, i) => { mean[i] += task.weights[k] * loss; });
       losses.drawn.forEach((values, d) => values.forEach((loss, i) => { drawn[d][i] += task.weights[k] * loss; }));
     });
@@ -172,17 +177,19 @@ const planner = (() => {
   }
 
   /* The settings in the units of the arithmetic. */
-  function makeTask(fit, { flops, params, names, weights, unique, uniqueGeneral, trunk, perToken }) {
-    const sum = weights.reduce((x, y) => x + y, 0);
+  function makeTask(fit, { flops, params, names, weights, unique, uniqueGeneral, trunk }) {
+    const sum = weights.reduce((x, y) => x + y, 0), trunks = trunk === "independent" ? names.length : 1;
+    const tokens = flops / flopsPerToken(fit.flopsPerToken, params);
     return {
-      params, names, columns: names.map((name) => fit.domains.indexOf(name)), weights: weights.map((w) => w / sum),
-      unique: unique || names.map(() => Infinity), uniqueGeneral: uniqueGeneral ?? Infinity,
-      trunks: trunk === "independent" ? names.length : 1,
-      tokens: flops / (perToken || flopsPerToken(fit.flopsPerToken, params)),
+      params, names, weights: weights.map((w) => w / sum), unique, uniqueGeneral, trunks, tokens,
+      /* Tokens of a base that D of the law counts, and that the budget does not pay for. */
+      start: fit.start, axes: [makeAxis(tokens / trunks, NODES), makeAxis(tokens, NODES)],
+      /* Numbers that are computed once for a task. */
+      memory: new Map(),
     };
   }
 
-  /* [strategy, D, D'_k] of the baselines at the same compute. `shares` are their general fractions by
+  /* [strategy, D, T_k] of the baselines at the same compute. `shares` are their general fractions by
      name. The domains share the rest evenly; without domain tokens there is a single model. */
   function baselines(task, shares) {
     return Object.entries(shares).map(([strategy, share]) => {
@@ -203,8 +210,8 @@ const planner = (() => {
      draws: [value, low, high], infinite where no budget up to 1,000 times reaches it. */
   function multiplier(law, task, split, strategy, share) {
     const budgets = FACTORS.map((factor) => {
-      const [[, pretrain, specialize]] = baselines({ ...task, tokens: factor * task.tokens }, { [strategy]: share });
-      return { pretrain, specialize };
+      const [[, pretrain, branch]] = baselines({ ...task, tokens: factor * task.tokens }, { [strategy]: share });
+      return { pretrain, branch };
     });
     const { mean, drawn } = meanLosses(law, task, [split, ...budgets]);
     const [value, ...draws] = [mean, ...drawn].map((losses) => crossing(losses.slice(1), losses[0]));
@@ -215,11 +222,11 @@ const planner = (() => {
   }
 
   const fraction = (task, split) => {
-    const specialize = split.specialize.reduce((x, y) => x + y, 0);
-    return task.trunks * split.pretrain / Math.max(task.trunks * split.pretrain + specialize, 1e-300);
+    const branch = split.branch.reduce((x, y) => x + y, 0);
+    return task.trunks * split.pretrain / Math.max(task.trunks * split.pretrain + branch, 1e-300);
   };
 
-  return { makeSurface, bestSplit, splitAt, meanAt, meanLosses, interval, flopsPerToken, makeTask, baselines,
-    multiplier, fraction };
+  return { makeAxis, withNodes, between, rowAt, tableAt, makeSurface, bestSplit, splitAt, meanLosses, interval, makeTask, baselines, multiplier,
+    fraction };
 })();
 if (typeof module !== "undefined") module.exports = planner;
