@@ -88,7 +88,10 @@ def photograph(page: Path, picture: Path) -> None:
         context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
         opened = context.new_page()
         opened.goto(page.as_uri())
-        opened.wait_for_function("document.getElementById('explorer').dataset.milliseconds")
+        # The interval follows after a pause.
+        opened.wait_for_function(
+            "document.querySelector('[data-is=answer]').textContent.includes('90% interval')"
+        )
         opened.screenshot(path=picture)
 
 
