@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from laws import planted_replay
 from planted_results import BUDGET, SIZES, losses_table
@@ -15,7 +16,8 @@ from splitlaw.cli import main
 from splitlaw.laws import FORMS, FitResult, fit_table
 from splitlaw.planner import plan, plan_with_replay
 from splitlaw.report import plan_page
-from splitlaw.report.plan_page import base_general_loss, explorer, law_data
+from splitlaw.report.number_format import power
+from splitlaw.report.plan_page import base_general_loss, explorer, law_data, next_runs_table
 
 NODE = shutil.which("node") or compute_driver_executable()[0]
 """Playwright includes a JavaScript runtime."""
@@ -287,6 +289,17 @@ def test_the_initial_setting_is_the_plan(planted):
     assert controls["params"][1] == pytest.approx(np.log10(made["params"]))
     assert controls["weights"] == {"law": 1.0, "code": 1.0}
     assert controls["domains"] == ["law", "code"]
+
+
+def test_next_runs_are_shown_for_the_plan_that_they_were_chosen_for():
+    row = {"batch": 1, "size": "w16", "params": 24_576, "seed": 0, "domain": "law"}
+    row |= {"pretrain_tokens": 1e6, "specialize_tokens": 3e5, "flops": 2e11}
+    row |= {"expected_regret_before": 0.004, "expected_regret_after": 0.001}
+    found = next_runs_table(pd.DataFrame([row] * 12), 3e12)
+    assert len(found.rows) == 10
+    assert found.rows[0][1:5] == ["law", "24.6k", "1M", "300k"] and found.rows[0][-1] == "0.001"
+    assert f"For the plan of {power(3e12)} FLOPs, not for other settings." in found.note
+    assert next_runs_table(None, 3e12) is None
 
 
 def test_data_cannot_end_the_script_element(planted):
