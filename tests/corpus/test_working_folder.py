@@ -1,5 +1,6 @@
 """Working copies of a preparation that is stopped or killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -61,6 +62,24 @@ def test_next_start_removes_the_copies_of_a_killed_run(tmp_path: Path) -> None:
         "law",
         "law/train.parquet",
     ]
+
+
+def test_a_disk_that_is_filled_by_the_preparation_is_one_line_with_the_output(
+    tmp_path: Path, small_disk: Path, writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("general", "law"):
+        texts = writer.documents(200, 300)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": t}) for t in texts))
+    sources = {
+        name: {"sources": [{"files": str(tmp_path / f"{name}.jsonl")}]}
+        for name in ("general", "law")
+    }
+    config = {"general": sources["general"], "domains": {"law": sources["law"]}}
+    options = ["--config", json.dumps({**config, "cleaning": {"benchmarks": []}})]
+    assert main(["prepare_corpus", *options, "--out", str(small_disk / "corpus")]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"error: {small_disk / 'corpus'}: No space left on device; ")
+    assert not list(small_disk.glob("corpus/.work-*"))
 
 
 @pytest.mark.parametrize("command", ["prepare_corpus", "train_tokenizer", "tokenize"])

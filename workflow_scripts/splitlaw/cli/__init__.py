@@ -7,6 +7,7 @@ imports what the work needs after the command line has been accepted, so that `-
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from importlib import import_module
 
 from splitlaw import __version__
 from splitlaw.cli.extras import missing_package
-from splitlaw.common.errors import CommandParser, UserError, exit_status
+from splitlaw.common.errors import CommandParser, UserError, exit_status, no_room
 from splitlaw.common.status_file import job_status
 
 COMMANDS = {
@@ -105,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.for_snakemake = others
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    return exit_status(lambda: _with_packages(run, args), job_status(name, vars(args)))
+    return exit_status(lambda: _run(run, args), job_status(name, vars(args)))
 
 
 def overview() -> str:
@@ -124,7 +125,8 @@ def _refuse(name: str, known: list[str]) -> None:
     raise UserError(f"{name!r} is not a command of splitlaw; {remedy}")
 
 
-def _with_packages(run: Callable[[Namespace], None], args: Namespace) -> None:
+def _run(run: Callable[[Namespace], None], args: Namespace) -> None:
+    """Call `run`, and name a package that is missing or the output for which the disk is full."""
     try:
         run(args)
     except ModuleNotFoundError as cause:
@@ -132,3 +134,9 @@ def _with_packages(run: Callable[[Namespace], None], args: Namespace) -> None:
         if advice is None:
             raise
         raise UserError(advice) from None
+    except Exception as cause:
+        number, out = no_room(cause), getattr(args, "out", None)
+        # Python names the file where it is opened, and not where it is written.
+        if number is None or getattr(cause, "filename", None) or out is None:
+            raise
+        raise OSError(number, os.strerror(number), str(out)) from cause
