@@ -58,6 +58,7 @@ docs: $(DOCS_STAMP)
 campaign: setup
 	@mkdir -p results/campaign
 	$(BIN)/python perf/planted_laws.py --laws 200 --out results/campaign/planted_laws.csv
+	$(BIN)/python tests/laws/damaged_tables.py --count 2000 --out results/campaign/damaged_tables.csv
 	$(BIN)/python tests/corpus/damages.py --count 2000 --out results/campaign/damages.csv
 	$(BIN)/python perf/preparation_kills.py --kills 10 --out results/campaign/preparation_kills.csv
 	@if [ "$$(id -u)" = 0 ]; then \
