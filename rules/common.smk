@@ -248,9 +248,13 @@ def batch_option(wildcards):
 
 
 def law_seed_option(wildcards):
-    """The seed of the law's draws, followed by the option with the tokens of the base."""
-    seed, base = EXPERIMENT.law.seed, EXPERIMENT.base
-    return seed if base is None else f"{seed} --base-tokens {base.pretrain_tokens}"
+    """The seed of the law's draws, followed by options of a base and of the general loss."""
+    options, base = str(EXPERIMENT.law.seed), EXPERIMENT.base
+    if base is not None:
+        options += f" --base-tokens {base.pretrain_tokens}"
+    if base is not None or any(EXPERIMENT.grid.replay):
+        options += f" --cooldown-fraction {EXPERIMENT.training.cooldown_fraction}"
+    return options
 
 
 def trunk_option(wildcards):

@@ -153,3 +153,9 @@ def test_the_tokens_of_a_base_are_a_number_or_unknown(tokens):
 def test_a_row_with_fewer_tokens_than_its_base_is_refused():
     with pytest.raises(UserError, match="include those of the base"):
         fit_table(table(), base_tokens=2 * BASE)
+
+
+def test_the_cooldown_is_that_of_the_law_of_the_general_loss():
+    made = fit_table(table(), draws=0, cooldown_fraction=0.2)
+    assert made.frame.cooldown is None and made.general_after.frame.cooldown == 0.2
+    assert fit_table(table(), draws=0).general_after.frame.cooldown is None

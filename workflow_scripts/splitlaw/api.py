@@ -34,6 +34,7 @@ def fit_law(
     drop_invalid: bool = False,
     trajectories: bool = False,
     base_tokens: float | str | None = None,
+    cooldown_fraction: float | None = None,
 ) -> FitResult:
     """Fit a scaling law L(N, D, D') to a table of losses.
 
@@ -72,6 +73,10 @@ def fit_law(
         Tokens of the base model that all runs continue, which `pretrain_tokens` include; or
         `unknown`, where they do not and are estimated, from a log-normal prior about 20 per
         parameter.
+    cooldown_fraction
+        Part of each run, at its end, over which its learning rate falls linearly to 0, if the
+        schedule is one for D and D' together. In the law of the general loss after specialising,
+        tokens of short branches, which fall into it, then count for less.
 
     Returns
     -------
@@ -104,6 +109,7 @@ def fit_law(
         drop_invalid=drop_invalid,
         trajectories=trajectories,
         base_tokens=base_tokens,
+        cooldown_fraction=cooldown_fraction,
     )
 
 

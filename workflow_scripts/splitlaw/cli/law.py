@@ -60,6 +60,13 @@ def add_fit_law(parser: ArgumentParser) -> None:
         help="tokens of the base model that all runs continue; pretrain_tokens include them, or, "
         "if unknown, count the added ones alone (no base)",
     )
+    add(
+        "--cooldown-fraction",
+        type=float,
+        metavar="X",
+        help="part of each run, at its end, over which its learning rate falls linearly to 0: "
+        "in the law of the general loss, short branches then count for less (unknown)",
+    )
 
 
 def run_fit_law(args: Namespace) -> None:

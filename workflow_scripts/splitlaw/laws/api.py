@@ -44,6 +44,7 @@ def fit_table(
     drop_invalid: bool = False,
     trajectories: bool = False,
     base_tokens: float | str | None = None,
+    cooldown_fraction: float | None = None,
     report: Report | None = None,
 ) -> FitResult:
     """Fit a scaling law to a table of losses; `splitlaw.fit_law` describes the parameters."""
@@ -52,6 +53,7 @@ def fit_table(
     if discrepancy not in DISCREPANCIES:
         raise UserError(f"discrepancy {discrepancy!r} is unknown; give on or none")
     _check_base(base_tokens, discrepancy)
+    _check_cooldown(cooldown_fraction)
     if base_tokens == UNKNOWN and min_tokens_per_param > 0:
         raise UserError(
             "min_tokens_per_param: the tokens of an unknown base are not counted; leave it out"
@@ -78,7 +80,8 @@ def fit_table(
             reading.after,
             reading.after_holdout,
             general,
-            settings,
+            # What a branch forgets depends on its learning rate far more than what it learns.
+            replace(settings, cooldown=None if discrepancy == "none" else cooldown_fraction),
             lambda done, of: show(of + done, laws * of),
         )
     return replace(
@@ -87,6 +90,11 @@ def fit_table(
         left_out=tuple(reading.left_out),
         general_after=after,
     )
+
+
+def _check_cooldown(fraction: float | None) -> None:
+    if fraction is not None and not 0 < fraction <= 1:
+        raise UserError(f"cooldown_fraction is {fraction}; give a number above 0, at most 1")
 
 
 def _check_base(base_tokens: float | str | None, discrepancy: str) -> None:

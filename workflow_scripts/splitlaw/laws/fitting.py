@@ -48,6 +48,8 @@ class Settings:
     """Tokens of the base, `unknown`, or None without one."""
     base_prior: float
     """Prior median of the tokens of a base that D does not count, otherwise 0."""
+    cooldown: float | None = None
+    """Part of a run over which its learning rate falls to 0, where it is known."""
 
     @property
     def start(self) -> float | None:
@@ -66,7 +68,7 @@ def fit_one(
 ) -> FitResult:
     """The law of one table: of the domains' losses, or of the general loss after specialising."""
     fit, notes = _usable(table, forms, settings.base_prior)
-    rows = make_rows(fit, make_frame(fit, settings.base_prior, settings.start))
+    rows = make_rows(fit, make_frame(fit, settings.base_prior, settings.start, settings.cooldown))
     task = _Task(fit, rows, holdout, settings.draws, settings.seed, report)
     classical = settings.discrepancy == "none"
     # The matrices of a fit are small: with two threads, BLAS takes two to five times as long.

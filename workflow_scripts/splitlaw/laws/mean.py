@@ -40,6 +40,12 @@ REWARMING: Mapping[str, Prior] = {"rewarm": Prior(0.02, 1.0), "rewarm_tokens": P
 rate that rises again sets a model back, and the tokens over which half of it is made up, in units
 of D + D'. On a base of 25 thousand parameters the rise was some 2% after 65 thousand tokens."""
 
+COOLDOWN: Mapping[str, Prior] = {"annealing": Prior(0.7, 0.5)}
+"""Common parameter of runs whose cooldown is known: the exponent of the mean learning rate of a
+branch. A branch of D' tokens counts as D' times that power of it, because the schedule is one for D
+and D', and a short branch falls into its end. At 1, a token counts in proportion to its learning
+rate; at 0, all tokens count alike."""
+
 SOME = 1e-6
 """Tokens after the base, in units of D + D', that are many beside none: the base as it is given was
 not warmed up again."""
@@ -67,8 +73,10 @@ class Mean:
 
     @cached_property
     def common(self) -> Mapping[str, Prior]:
-        """Parameters that domains have in common: those of a base, and `REPETITION`."""
+        """Parameters that domains have in common: of a base, of the cooldown, and `REPETITION`."""
         found = dict(REPETITION)
+        if self.frame.cooldown is not None:
+            found = {**COOLDOWN, **found}
         if self.frame.start is not None:
             found = {**REWARMING, **found}
         if self.frame.base:
@@ -181,10 +189,14 @@ def log_loss(form: Form, p: Any, common: Any, x: Points, frame: Frame) -> Number
         base = getattr(common, BASE)
         total = seen.T + base * (units.pretrain / units.tokens)
         seen = replace(seen, D=seen.D + base, T=total)
+    pretrain, specialize = (u / units.tokens for u in (units.pretrain, units.specialize))
+    branch = x.R * pretrain + x.S * specialize
+    after = x.D * pretrain + branch - (frame.start or 0.0) / units.tokens
+    if frame.cooldown is not None:
+        rate = mean_rate(branch / (after + TINY), frame.cooldown)
+        seen = replace(seen, S=seen.S * rate**common.annealing)
     value = log(form.loss(p, seen))
     if frame.start is not None:
-        pretrain, specialize = (u / units.tokens for u in (units.pretrain, units.specialize))
-        after = (x.D + x.R) * pretrain + x.S * specialize - frame.start / units.tokens
         warmed = after / (after + SOME)
         value = value + common.rewarm * warmed / (1 + after / common.rewarm_tokens)
     if not any(repeats):
@@ -196,6 +208,19 @@ def log_loss(form: Form, p: Any, common: Any, x: Points, frame: Frame) -> Number
             further = (passes - 1) ** common.overfit_power
             value = value + common.overfit * further * per_token**common.overfit_size
     return value
+
+
+def mean_rate(share: Number, cooldown: float) -> Number:
+    """Mean learning rate of the last `share` of a run, relative to its peak.
+
+    The rate is constant and then falls linearly to 0 over the part `cooldown` of the run.
+    """
+    if isinstance(share, Expression):
+        within, beyond = share / (2 * cooldown), 1 - cooldown / 2 / share
+        return Expression(f"({share.text} < {cooldown!r} ? {within.text} : {beyond.text})")
+    share = np.asarray(share)
+    beyond = 1 - cooldown / 2 / np.maximum(share, cooldown)
+    return np.where(share < cooldown, share / (2 * cooldown), beyond)
 
 
 def _repeated(passes: Number) -> bool:
@@ -219,7 +244,7 @@ def javascript(form: Form, frame: Frame) -> str:
     """
     p = SimpleNamespace(**{name: Expression(f"p.{name}") for name in form.names})
     common = SimpleNamespace(
-        **{name: Expression(f"c.{name}") for name in (BASE, *REWARMING, *REPETITION)}
+        **{name: Expression(f"c.{name}") for name in (BASE, *REWARMING, *COOLDOWN, *REPETITION)}
     )
     x = Points(*(Expression(name) for name in ("N", "D", "S", "T", "PD", "PS", "r", "R")))
     return str(log_loss(form, p, common, x, frame).text)

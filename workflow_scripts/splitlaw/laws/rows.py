@@ -46,6 +46,9 @@ class Frame:
     """Whether general tokens are replayed anywhere, so that their share is a coordinate."""
     start: float | None = None
     """Tokens of the base that D counts, from which all runs continue; None without a base."""
+    cooldown: float | None = None
+    """Part of the tokens of a run, at its end, over which its learning rate falls to 0; None where
+    the table does not come with it."""
     base: float = 0.0
     """Prior median of the tokens of a base model that D does not count; 0 where D has them."""
 
@@ -93,11 +96,16 @@ class Frame:
         return np.asarray(np.exp(-((2 * specialize / self.tau_specialize) ** 2)))
 
 
-def make_frame(table: Table, base: float = 0.0, start: float | None = None) -> Frame:
+def make_frame(
+    table: Table,
+    base: float = 0.0,
+    start: float | None = None,
+    cooldown: float | None = None,
+) -> Frame:
     """The frame of a table.
 
     `base` is the prior median of tokens that its D does not count, `start` the tokens of a base
-    that it does.
+    that it does, `cooldown` the part of a run over which its learning rate falls.
     """
     stages = 1 if table.one_stage else 2
     split = table.specialize > 0
@@ -123,6 +131,7 @@ def make_frame(table: Table, base: float = 0.0, start: float | None = None) -> F
         centre=np.zeros(1),
         replays=bool((table.replay > 0).any()),
         base=base,
+        cooldown=cooldown if stages == 2 else None,
         # D may be rounded to just below the base.
         start=None if start is None else min(start, float(table.pretrain.min())),
     )

@@ -86,6 +86,11 @@ def described(fit: Any) -> dict[str, Any]:
     if fit.base is not None:
         tokens = {"pretrain_tokens": fit.base, "effective_tokens": base_interval(fit)}
         about["base"] = {**tokens, **_rewarming(first)}
+    if first.mean.frame.cooldown is not None:
+        about["cooldown"] = {
+            "fraction": first.mean.frame.cooldown,
+            "annealing": _common(first)["annealing"],
+        }
     if fit.general_after is not None:
         about["general_after"] = described(fit.general_after)
     return about
@@ -93,12 +98,17 @@ def described(fit: Any) -> dict[str, Any]:
 
 def _rewarming(member: Member) -> dict[str, float]:
     """The rise of log loss after a base, and the tokens over which half of it is made up."""
-    names = list(member.mean.common)
-    if "rewarm" not in names:
+    common = _common(member)
+    if "rewarm" not in common:
         return {}
-    values = np.exp(member.vector[-len(names) :])
-    tokens = float(values[names.index("rewarm_tokens")]) * member.mean.frame.units.tokens
-    return {"rewarm": float(values[names.index("rewarm")]), "rewarm_tokens": tokens}
+    tokens = common["rewarm_tokens"] * member.mean.frame.units.tokens
+    return {"rewarm": common["rewarm"], "rewarm_tokens": tokens}
+
+
+def _common(member: Member) -> dict[str, float]:
+    """Parameters that the domains have in common, in the units of the fit."""
+    names = list(member.mean.common)
+    return dict(zip(names, np.exp(member.vector[-len(names) :]).tolist(), strict=True))
 
 
 def base_interval(fit: Any) -> list[float] | None:
@@ -250,7 +260,7 @@ def _form(law: str, frame: Frame, prefix: str) -> Form:
 def _frame_json(frame: Frame) -> dict[str, Any]:
     content = dict(vars(frame))
     # A table without replay and without a base has the frame that it had before there were any.
-    for name, absent in (("replays", False), ("base", 0.0), ("start", None)):
+    for name, absent in (("replays", False), ("base", 0.0), ("start", None), ("cooldown", None)):
         if content[name] == absent and type(content[name]) is type(absent):
             del content[name]
     return {

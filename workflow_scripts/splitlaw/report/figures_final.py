@@ -142,8 +142,10 @@ def learning_curves(inputs: Inputs) -> Figure | None:
                 if domain == GENERAL and number:
                     continue
                 curve = smooth(part)
-                label = "trunk" if domain == GENERAL else final.domain
-                axis.plot(curve["tokens"], curve["loss"], color=palette[str(domain)], label=label)
+                # A stream with replay has a name of its own.
+                own = GENERAL if domain == GENERAL else final.domain
+                label = "trunk" if own == GENERAL else own
+                axis.plot(curve["tokens"], curve["loss"], color=palette[own], label=label)
         axis.set_title("specialists of the plan", loc="left")
         style.tokens_axis(axis)
         late = pd.concat(
