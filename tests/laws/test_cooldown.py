@@ -103,12 +103,13 @@ def test_the_derivatives_are_those_of_the_law(table):
 @pytest.mark.skipif(shutil.which("node") is None, reason="requires node")
 def test_the_javascript_source_gives_the_same_losses(table):
     _, frame = frame_of(table)
-    frame = replace(frame, repeats=(False, False))
+    frame = replace(frame, replays=True)
     mean = Mean(FORMS["two_skills"], frame, 1)
     n, d, s = (np.array(v) for v in ([2e7] * 4, [0.0, 4e9, 4e9, 1e9], [1e8, 1e7, 1e9, 0.0]))
-    x = Points.of(frame.units, n, d, s)
-    names = ("N", "D", "S", "T", "PD", "PS")
-    values = zip(x.N, x.D, x.S, x.T, x.pretrain_passes, x.specialize_passes, strict=True)
+    x = Points.of(frame.units, n, d, s, replay=np.array([0.0, 0.1, 0.5, 0.0]))
+    names = ("N", "D", "S", "T", "PD", "PS", "r", "R")
+    passes = x.pretrain_passes, x.specialize_passes
+    values = zip(x.N, x.D, x.S, x.T, *passes, x.replay, x.R, strict=True)
     points = [dict(zip(names, map(float, row), strict=True)) for row in values]
     form = mean.form
     common = {name: float(np.exp(prior.centre)) for name, prior in mean.common.items()}
