@@ -71,6 +71,7 @@ def experiment(tables: Tables) -> dict[str, Any]:
     with_tasks = [
         {
             "cell": cell,
+            "seeds": tasks.seeds(gains, cell.size, cell.budget),
             "scores": tasks.scores(marks, cell.size, cell.budget),
             "gains": tasks.task_gains(gains, cell.size, cell.budget),
         }

@@ -37,8 +37,8 @@ class Cell:
 
     @property
     def seeds(self) -> int:
-        """Number of seeds of the plan."""
-        return int(self.plan.seeds)
+        """Number of seeds with which all recipes are trained."""
+        return int(min(row.seeds for row in self.recipes.values()))
 
     @property
     def measured(self) -> list[SimpleNamespace]:
@@ -53,8 +53,8 @@ class Cell:
 
     @property
     def complete(self) -> bool:
-        """Whether all recipes are trained, with all seeds of the plan."""
-        return {row.seeds for row in self.recipes.values()} == {self.plan.seeds}
+        """Whether all recipes are trained with at least one seed."""
+        return self.seeds > 0
 
 
 def cells(table: pd.DataFrame) -> list[Cell]:

@@ -22,6 +22,11 @@ def scores(benchmarks: pd.DataFrame, size: str, budget: int) -> dict[str, float]
     return {f"{strategy} {system}": value for (strategy, system), value in means.items()}
 
 
+def seeds(gains: pd.DataFrame, size: str, budget: int) -> int:
+    """Number of seeds with which the tasks of a cell are measured."""
+    return gains.loc[(gains["size"] == size) & (gains["budget"] == budget), "seed"].nunique()
+
+
 def task_gains(gains: pd.DataFrame, size: str, budget: int) -> dict[str, SimpleNamespace]:
     """Gains in bits per byte over all tasks, by `system against`, averaged over seeds.
 
