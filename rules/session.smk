@@ -1,5 +1,6 @@
 # Checks before the first job of a workflow, and records after its last.
 
+from splitlaw.cli import worker
 from splitlaw.workflow import session
 
 ARGUMENTS = sys.argv[1:]
@@ -11,6 +12,10 @@ def check_lock():
 
 def begin_session():
     startup.begin(EXPERIMENT, Path(RESULTS), workflow, ARGUMENTS)
+    # Jobs of a cluster run on other machines, and those of an environment have another torch.
+    local = workflow.executor_plugin.name == "local"
+    if local and not workflow.deployment_settings.deployment_method:
+        worker.start()
 
 
 def end_session():

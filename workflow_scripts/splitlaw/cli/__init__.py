@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from splitlaw import __version__
+from splitlaw.cli import worker
 from splitlaw.cli.extras import missing_package
 from splitlaw.common.errors import CommandParser, UserError, exit_status, no_room
 from splitlaw.common.status_file import job_status
@@ -87,6 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    status = worker.run(words)
+    return run_command(words) if status is None else status
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run a command in this process and return its exit status."""
     if not words or words[0] in ("-h", "--help"):
         print(overview())
         return 0

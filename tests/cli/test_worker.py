@@ -1,0 +1,163 @@
+"""Commands that a worker runs: the same files, streams and exit status as without it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from splitlaw.cli import worker
+from splitlaw.training.gpus import count_gpus
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or count_gpus() > 0,
+    reason="a worker is started on Linux without a GPU only",
+)
+
+PACKAGE = Path(worker.__file__).parents[2]
+START = """
+import os, sys, time
+from pathlib import Path
+from splitlaw.cli import worker
+worker.start()
+while not Path(os.environ[worker.ADDRESS]).exists():
+    time.sleep(0.05)
+print(os.environ[worker.ADDRESS], worker._started[0].pid, flush=True)
+sys.stdin.read()
+"""
+"""A process that starts a worker and ends when its standard input does, as a workflow would."""
+
+
+@pytest.fixture(scope="module")
+def started():
+    """The environment of a command with a worker, the worker, and the process that started it."""
+    own = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PACKAGE),
+        "PATH": f"{own}{os.pathsep}{os.environ['PATH']}",
+        **dict.fromkeys(worker.THREADS, "1"),
+    }
+    command = [sys.executable, "-c", START]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as parent:
+        address, pid = parent.stdout.readline().split()
+        yield {**environment, worker.ADDRESS: address}, psutil.Process(int(pid)), parent
+        parent.stdin.close()
+
+
+def command(tokens: Path, *, steps: int = 12, **changes: object) -> list[str]:
+    config = {
+        "split": "fit",
+        "shape": {
+            "vocabulary": 32,
+            "width": 8,
+            "layers": 1,
+            "heads": 2,
+            "intermediate": 16,
+            "context": 8,
+        },
+        "training": {
+            "batch_tokens": 64,
+            "warmup_tokens": 256,
+            "cooldown_fraction": 0.2,
+            "learning_rate": 0.01,
+            "reference_params": 1000,
+            "learning_rate_exponent": 0.0,
+            "weight_decay": 0.1,
+            "betas": [0.9, 0.95],
+            "clip": 1.0,
+            **changes,
+        },
+        "cells": [[steps, 4]],
+        "unsplit": [],
+        "test_tokens": 100,
+    }
+    execution = {"compile": False, "device": "cpu", "repeat": True, "checkpoint_seconds": 1000}
+    words = ["pretrain", "--config", json.dumps(config), "--execution", json.dumps(execution)]
+    return [*words, "--size", "small", "--results", str(tokens), "--out", str(tokens / "trunk")]
+
+
+def start(words: list[str], environment: dict[str, str], **options: object) -> subprocess.Popen:
+    program = [sys.executable, "-m", "splitlaw", *words]
+    return subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True, **options)
+
+
+def states(tokens: Path) -> dict[str, bytes]:
+    files = sorted(tokens.glob("checkpoints/**/*.safetensors"))
+    return {str(file.relative_to(tokens)): file.read_bytes() for file in files}
+
+
+def last_line(log: str) -> str:
+    """The last line without the figures of speed."""
+    return log.splitlines()[-1].split(",")[0]
+
+
+def child_of(started_worker: psutil.Process, *, seconds: float = 60) -> psutil.Process:
+    """The child that runs a command, once it trains."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for child in started_worker.children():
+            if child.num_threads() > 2:  # itself, the one that follows the command, the status
+                return child
+        time.sleep(0.02)
+    raise AssertionError("the worker has started no child")
+
+
+def test_a_worker_gives_the_same_states_streams_and_status(started, tokens):
+    environment, *_ = started
+    without = {name: value for name, value in environment.items() if name != worker.ADDRESS}
+    first = start(command(tokens), environment)
+    log = first.communicate()[1]
+    assert first.returncode == 0, log
+    trained = states(tokens)
+    assert trained
+    for name in trained:
+        (tokens / name).unlink()
+    (tokens / "trunk").unlink()
+    second = start(command(tokens), without)
+    assert last_line(second.communicate()[1]) == last_line(log)
+    assert second.returncode == 0
+    assert states(tokens) == trained
+
+
+def test_an_error_of_the_user_is_one_line_and_status_2(started, tokens):
+    environment, *_ = started
+    run = start(command(tokens, clip="high"), environment, cwd=tokens)
+    assert "training.clip" in run.communicate()[1]
+    assert run.returncode == 2
+
+
+def test_sigterm_is_passed_on_and_the_run_resumes(started, tokens):
+    environment, process, _ = started
+    words = command(tokens, steps=200_000)
+    run = start(words, environment)
+    child_of(process)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGTERM)
+    assert "stopped by signal 15" in run.communicate(timeout=60)[1]
+    assert run.returncode == 143
+    assert states(tokens), "the state is stored"
+
+
+def test_a_command_that_is_killed_ends_its_child(started, tokens):
+    environment, process, _ = started
+    run = start(command(tokens, steps=200_000), environment)
+    child = child_of(process)
+    run.kill()
+    child.wait(timeout=20)
+    assert process.is_running()
+
+
+def test_the_worker_ends_with_the_process_that_has_started_it(started, tokens):
+    environment, process, parent = started
+    parent.stdin.close()
+    parent.wait(timeout=20)
+    process.wait(timeout=20)
+    run = start(command(tokens), environment)
+    assert run.communicate()[1] and run.returncode == 0, "the command does the work itself"
