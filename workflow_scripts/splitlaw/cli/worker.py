@@ -28,8 +28,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from splitlaw.training.gpus import count_gpus
-
 ADDRESS = "SPLITLAW_WORKER"
 """Environment variable with the path of the worker's socket."""
 COMMANDS = (
@@ -73,6 +71,8 @@ def start() -> None:
     It ends when this process does and its last command has. None is started where forking a process
     that has imported torch is not safe: with a GPU, and on systems other than Linux.
     """
+    from splitlaw.training.gpus import count_gpus
+
     python = shutil.which("python")  # as the commands of the rules
     if not sys.platform.startswith("linux") or python is None or count_gpus():
         return
