@@ -50,6 +50,8 @@ THREADS = (
 imported. The worker has one thread, and so have the commands that it runs."""
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 """Signals that a command passes on to the child that does its work."""
+LONGEST_ADDRESS = 107
+"""Bytes of the path of a socket on Linux (unix(7))."""
 MAX_REQUEST = 64 * 2**20
 """Bytes of a request: far more than the environment and arguments that Linux accepts."""
 IMPORTED = (
@@ -76,10 +78,12 @@ def start() -> None:
     python = shutil.which("python")  # as the commands of the rules
     if not sys.platform.startswith("linux") or python is None or count_gpus():
         return
-    # The path of a socket has at most 107 bytes, so it is not in the results folder.
+    # Not in the results folder, whose path may be long.
     folder = Path(tempfile.mkdtemp(prefix="splitlaw-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = folder / "worker"
+    if len(os.fsencode(address)) > LONGEST_ADDRESS:
+        return
     package = Path(__file__).parents[2]
     environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": _search_path(package)}
     command = [python, "-c", f"from {__name__} import main; main()", str(address)]
@@ -225,17 +229,22 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | No
 
 def _run_child(request: dict[str, Any], streams: list[int], connection: socket.socket) -> NoReturn:
     """Run the command of a request in this process, and end it."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    os.environ.clear()
-    os.environ.update(request["environ"])
-    os.chdir(request["cwd"])
-    sys.argv = ["splitlaw", *request["words"]]
-    threading.Thread(target=_follow, args=(connection,), name="command", daemon=True).start()
-    os._exit(_exit_code(request["words"]))
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.environ.clear()
+        os.environ.update(request["environ"])
+        os.chdir(request["cwd"])
+        sys.argv = ["splitlaw", *request["words"]]
+        threading.Thread(target=_follow, args=(connection,), name="command", daemon=True).start()
+        code = _exit_code(request["words"])
+    finally:
+        # The child must not return to the loop of the worker, whatever happens.
+        os._exit(code)
 
 
 def _follow(connection: socket.socket) -> None:
