@@ -256,7 +256,7 @@ def _follow(connection: socket.socket) -> None:
 
 def _exit_code(words: list[str]) -> int:
     """Run a command as the interpreter would, and return its exit status."""
-    from splitlaw.cli import run_command
+    from splitlaw.cli.commands import run_command
 
     try:
         code: object = run_command(words)
