@@ -169,7 +169,7 @@ class RunsConfig(Settings):
         Raises `ValueError` if every cell is too short, which validation reports.
         """
         part = self.grid.fit if self.split_of(size) == "fit" else self.grid.holdout
-        repeated = self._unique_tokens_of(size)
+        repeated = _unique_tokens_of(self, size)
         if self.grid.repeat and seed in self.grid.repeat.seeds:
             part, repeated = repeated_part(part, self.grid), None
         # A base has been trained already: no run that continues from it is too short.
@@ -186,14 +186,6 @@ class RunsConfig(Settings):
                 "grid.min_tokens_per_param times its parameters; add larger ones"
             )
         return grid
-
-    def _unique_tokens_of(self, size: str) -> UniqueTokensConfig | None:
-        """The branches on repeated text of a size, if it has any."""
-        config = self.grid.unique_tokens
-        if config is None:
-            return None
-        trained = size in config.sizes if config.sizes else self.split_of(size) == "fit"
-        return config if trained else None
 
     def execution_of(self, size: str | None = None) -> ExecutionConfig:
         """Execution of runs of `size`; without a size, of those that `by_size` does not name."""
@@ -217,6 +209,15 @@ class RunsConfig(Settings):
         parts = self.grid.unique_tokens.values if self.grid.unique_tokens else ()
         limits = [*parts, self.final.limits(self.domain_names).get(domain, 0)]
         return max(longest * self.training.batch_tokens, *(limits if domain != GENERAL else [0]))
+
+
+def _unique_tokens_of(config: RunsConfig, size: str) -> UniqueTokensConfig | None:
+    """The branches on repeated text of a size, if it has any."""
+    unique = config.grid.unique_tokens
+    if unique is None:
+        return None
+    trained = size in unique.sizes if unique.sizes else config.split_of(size) == "fit"
+    return unique if trained else None
 
 
 class ForecastConfig(RunsConfig):
