@@ -14,7 +14,7 @@ from planted_results import plant_finals
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
 import make_results
-from result_tables import collect, figures, grid, page, read, recipes, scarce
+from result_tables import base, collect, figures, grid, page, read, recipes, scarce
 
 from splitlaw.experiment.strategies import REPLAY_STRATEGIES, STRATEGIES
 
@@ -76,7 +76,7 @@ def test_a_base_with_replay_has_a_section(reference):
     comparison = pd.read_csv(reference / "default/final/comparison.csv")
     comparison = comparison.assign(general_loss=3.85, params=plan["params"])
     held = [{"kind": "replay", "domain": "law", "n": 9, "mre": 0.0123, "bias": 0.01}]
-    held[0]["coverage"] = 0.9
+    held[0] |= {"coverage": 0.9, "source": base.HELD_OUT}
     (folder / "split").mkdir(parents=True, exist_ok=True)
     (folder / "law").mkdir(exist_ok=True)
     (folder / "split/plan.json").write_text(json.dumps(plan))
@@ -86,7 +86,8 @@ def test_a_base_with_replay_has_a_section(reference):
     collect.write(comparison, folder / "final/comparison.csv")
     text = page.page_text(page.context(page.tables(reference)))
     assert "# An existing model" in text
-    assert "| replay | 1.23% (+1.0%) | 90% | 1.23% (+1.0%) | 90% |" in text
+    question = base.QUESTIONS["replay", True]
+    assert f"| {question} | 1.23% (+1.0%) | 90% | 1.23% (+1.0%) | 90% |" in text
     assert "<svg" in figures.replay_figure(read.Tables.of("base", reference))
 
 
