@@ -53,6 +53,23 @@ def test_the_headline_is_the_gain_over_the_best_baseline(inputs, recipes):
     assert headline(inputs, []) == ""
 
 
+def test_under_a_limit_the_headline_compares_recipes_that_forget_no_more(inputs, recipes):
+    rise = {"limit": 0.05, "reference": 4.0}
+    limited = dataclasses.replace(inputs, plan={**inputs.plan, "general_loss_rise": rise})
+    forgets = {"optimal": 4.24, "half": 4.1, "scratch": 4.6}
+    gains = {"optimal": None, "half": 0.02, "scratch": -0.3}
+    given = [
+        dataclasses.replace(r, measured_general=forgets[r.strategy], gain=gains[r.strategy])
+        for r in recipes
+        if r.strategy in forgets
+    ]
+    text = headline(limited, given).replace("\u00a0", " ")
+    assert "rises by 6.0% on average, where the limit is 5.0% for each" in text
+    assert "is 0.020" in text and "lower than that of half and half" in text
+    worse = [r for r in given if r.strategy != "half"]
+    assert headline(limited, worse).endswith("; no other recipe keeps it as low.")
+
+
 def test_the_headline_has_the_gain_on_tasks_with_a_paired_error(inputs, recipes):
     scores = {"optimal": 2.0, "half": 2.1, "no_split": 2.3}
     system = {"no_split": "single"}

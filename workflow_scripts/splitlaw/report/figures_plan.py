@@ -17,6 +17,9 @@ from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import count
 from splitlaw.stages.recipe_results import Bounds, RecipeResult
 
+REPLAYED = "replayed"
+"""Name of the general tokens in the branches."""
+
 
 def comparison(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     """Predicted and measured mean losses of the recipes, and gains of the plan over each."""
@@ -92,15 +95,18 @@ def split(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
     axis = figure.subplots()
     for number, recipe in enumerate(recipes):
         special = sum(recipe.specialize_tokens.values())
-        total = special / (1 - recipe.fraction_general) if special else recipe.pretrain_tokens
-        parts = [(GENERAL, total - special), *recipe.specialize_tokens.items()]
-        _bar(axis, number, parts, {GENERAL: "#b3b3b3", **palette})
+        rest = special + recipe.replay_tokens
+        total = rest / (1 - recipe.fraction_general) if rest else recipe.pretrain_tokens
+        parts = [(GENERAL, total - rest), *recipe.specialize_tokens.items()]
+        if any(other.replay_tokens for other in recipes):
+            parts.append((REPLAYED, recipe.replay_tokens))
+        _bar(axis, number, parts, {GENERAL: "#b3b3b3", REPLAYED: "#d9d9d9", **palette})
     axis.set_yticks(range(len(recipes)), [_broken(recipe.name) for recipe in recipes])
     axis.set_ylim(len(recipes) - 0.5, -0.5)
     axis.set(xlabel="training tokens")
     axis.grid(False, axis="y")
     style.tokens_axis(axis)
-    figure.legend(loc="outside upper left", ncols=min(5, len(domains) + 1), handlelength=1)
+    figure.legend(loc="outside upper left", ncols=min(6, len(domains) + 2), handlelength=1)
     return figure
 
 

@@ -61,7 +61,8 @@ def plan_tokens(plan: Mapping[str, Any]) -> float:
     special = plan["specialize_tokens"]
     trunks = len(special) if plan.get("trunk") == "independent" else 1
     paid = plan.get("pretrain_tokens_paid", True)
-    return (trunks * plan["pretrain_tokens"] if paid else 0) + sum(special.values())
+    replayed = sum(special[d] * r / (1 - r) for d, r in (plan.get("replay") or {}).items())
+    return (trunks * plan["pretrain_tokens"] if paid else 0) + sum(special.values()) + replayed
 
 
 def _instruction(plan: Mapping[str, Any], best: RecipeResult, total: float) -> str:
@@ -82,7 +83,10 @@ def _instruction(plan: Mapping[str, Any], best: RecipeResult, total: float) -> s
     general = f"train {percent(best.fraction_general, 0)}{interval} of the tokens on general text"
     untrained = [domain for domain in shares if domain not in trained]
     rest = f", and none on {listing(untrained)}" if untrained else ""
-    return f"{general}, then {_domains(trained)}{rest}"
+    replayed = (
+        f", and replay {percent(best.replay_tokens / total, 0)}" if best.replay_tokens else ""
+    )
+    return f"{general}, then {_domains(trained)}{replayed}{rest}"
 
 
 def _domains(shares: Mapping[str, float]) -> str:

@@ -46,7 +46,7 @@ class RecipeResult:
     specialize_tokens: Mapping[str, float]
     """D' by domain."""
     fraction_general: float
-    """Share of the recipe's tokens that are general."""
+    """Share of the recipe's tokens that are general text before the branches."""
     tokens_per_param: float
     """Tokens per parameter of the model that is trained on the fewest tokens."""
     predicted: Bounds | None
@@ -55,6 +55,8 @@ class RecipeResult:
     """Loss of this recipe minus that of the optimal split by the law, paired by draw."""
     probability_worse: float | None
     """Share of the draws in which it is worse than the plan."""
+    replay_tokens: float = 0.0
+    """General tokens that the branches replay, of all domains together."""
     measured: float | None = None
     """Mean loss of the trained models."""
     measured_general: float | None = None
@@ -204,13 +206,15 @@ def _recipe(
     single = strategy in SINGLE or not any(specialize.values())
     independent = plan.get("trunk") == "independent" and not single
     pretrain = (len(specialize) if independent else 1) * entry["pretrain_tokens"]
-    total = pretrain + sum(specialize.values())
+    replay_tokens = _replay_tokens(entry)
+    total = pretrain + sum(specialize.values()) + replay_tokens
     fewest = entry["pretrain_tokens"] + min(specialize.values())
     return RecipeResult(
         strategy=strategy,
         pretrain_tokens=entry["pretrain_tokens"],
         specialize_tokens=specialize,
         fraction_general=pretrain / max(total, 1),
+        replay_tokens=replay_tokens,
         tokens_per_param=(total if single else fewest) / plan["params"],
         predicted=predicted_mean(entry, plan_weights(plan)),
         predicted_gain=gains.get(strategy),
@@ -218,6 +222,12 @@ def _recipe(
         multiplier=_multiplier(entry.get("compute_multiplier")),
         **losses.measured(strategy),
     )
+
+
+def _replay_tokens(entry: Json) -> float:
+    """General tokens in the branches of a recipe: a share r of D' + rT."""
+    shares, tokens = entry.get("replay") or {}, entry["specialize_tokens"]
+    return float(sum(tokens[domain] * r / (1 - r) for domain, r in shares.items()))
 
 
 def _multiplier(values: Sequence[float | None] | None) -> Multiplier | None:
