@@ -41,15 +41,24 @@ def headline(inputs: Inputs, recipes: list[RecipeResult]) -> str:
         return _predicted(recipes)
     if (limited := _limited(inputs, recipes[0], measured)) is not None:
         return limited
-    rival = min(measured, key=lambda recipe: recipe.gain or 0.0)
+    rival = _best(measured)
+    return (
+        f"On held-out text, the loss of the optimal split is {_difference(rival)}, the best "
+        f"baseline{_on_tasks(task_gain(inputs), rival)}."
+    )
+
+
+def _best(measured: list[RecipeResult]) -> RecipeResult:
+    """The recipe with the lowest measured loss."""
+    return min(measured, key=lambda recipe: recipe.gain or 0.0)
+
+
+def _difference(rival: RecipeResult) -> str:
+    """By how much the loss of the optimal split is below that of a recipe, or above it."""
     assert rival.gain is not None and rival.measured is not None
     share = rival.gain / rival.measured
     amount = _amount(rival.gain, rival.gain_stderr, "nats per token", share, rival.gain_reach)
-    return (
-        f"On held-out text, the loss of the optimal split is {amount} "
-        f"{'lower' if rival.gain >= 0 else 'higher'} than that of {rival.prose}, the best baseline"
-        f"{_on_tasks(task_gain(inputs), rival)}."
-    )
+    return f"{amount} {'lower' if rival.gain >= 0 else 'higher'} than that of {rival.prose}"
 
 
 def _limited(inputs: Inputs, best: RecipeResult, measured: list[RecipeResult]) -> str | None:
@@ -70,14 +79,9 @@ def _limited(inputs: Inputs, best: RecipeResult, measured: list[RecipeResult]) -
     )
     if not rivals:
         return f"{begin}; no other recipe keeps it as low."
-    rival = min(rivals, key=lambda recipe: recipe.gain or 0.0)
-    assert rival.gain is not None and rival.measured is not None
-    share = rival.gain / rival.measured
-    amount = _amount(rival.gain, rival.gain_stderr, "nats per token", share, rival.gain_reach)
     return (
-        f"{begin}; the loss of the optimal split on the domains is {amount} "
-        f"{'lower' if rival.gain >= 0 else 'higher'} than that of {rival.prose}, the best recipe "
-        "that forgets no more."
+        f"{begin}; the loss of the optimal split on the domains is {_difference(_best(rivals))}, "
+        "the best recipe that forgets no more."
     )
 
 
