@@ -249,12 +249,11 @@ def batch_option(wildcards):
 
 def law_seed_option(wildcards):
     """The seed of the law's draws, followed by options of a base and of the general loss."""
-    options, base = str(EXPERIMENT.law.seed), EXPERIMENT.base
-    if base is not None:
-        options += f" --base-tokens {base.pretrain_tokens}"
-    if base is not None or any(EXPERIMENT.grid.replay):
-        options += f" --cooldown-fraction {EXPERIMENT.training.cooldown_fraction}"
-    return options
+    seed, base = EXPERIMENT.law.seed, EXPERIMENT.base
+    if base is None and not any(EXPERIMENT.grid.replay):
+        return seed
+    tokens = f" --base-tokens {base.pretrain_tokens}" if base else ""
+    return f"{seed}{tokens} --cooldown-fraction {EXPERIMENT.training.cooldown_fraction}"
 
 
 def trunk_option(wildcards):
