@@ -163,7 +163,7 @@ def cell_rows(
     """The rows of one cell, whose models may be trained for a part of the recipes and seeds."""
     comparison = pd.concat([pd.read_csv(file) for file in losses], ignore_index=True)
     if not np.isclose(comparison["params"].iloc[0], own["params"]):
-        raise UserError(f"{cell}: the plan is for {plan['params']:,.0f} parameters; plan it again")
+        raise UserError(f"{cell}: the plan is for {own['params']:,.0f} parameters; plan it again")
     about = {"size": cell.parts[-2], "params": int(own["params"]), "budget": int(cell.parts[-1])}
     unique = cell.parts[-3]
     about["unique_tokens"] = int(unique) if unique.isdigit() else ""
