@@ -51,7 +51,9 @@ def measure(command: list[str], environment: dict[str, str]) -> tuple[float, flo
     def used() -> float:
         started = psutil.Process(worker._started[0].pid).cpu_times()
         own = os.times()
-        return own.children_user + own.children_system + started.children_user
+        mine = own.children_user + own.children_system
+        of_worker = started.user + started.system
+        return mine + of_worker + started.children_user + started.children_system
 
     began, before = time.perf_counter(), used()
     subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
@@ -67,7 +69,7 @@ def main() -> None:
     worker.start()
     with_worker = dict(os.environ)
     alone = {name: value for name, value in with_worker.items() if name != worker.ADDRESS}
-    while not Path(with_worker[worker.ADDRESS]).exists():
+    while not worker.is_ready(with_worker[worker.ADDRESS]):
         time.sleep(0.1)
     kinds = {"alone": alone, "worker": with_worker}
     figures: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}

@@ -14,7 +14,8 @@ def begin_session():
     startup.begin(EXPERIMENT, Path(RESULTS), workflow, ARGUMENTS)
     # Jobs of a cluster run on other machines, and those of an environment have another torch.
     local = workflow.executor_plugin.name == "local"
-    if local and not workflow.deployment_settings.deployment_method:
+    trains = any("execution" in job.rule.resources for job in workflow.dag.needrun_jobs())
+    if trains and local and not workflow.deployment_settings.deployment_method:
         worker.start()
 
 

@@ -24,7 +24,7 @@ NOTHING = {
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, root, evaluated):
     """A copy of the evaluated project, which the tests of this file change one after another."""
-    made = Project(root, tmp_path_factory.mktemp("project"))
+    made = Project(root, tmp_path_factory.mktemp("a project"))
     for part in ("results", ".snakemake"):
         shutil.copytree(evaluated / part, made.folder / part)
     return made

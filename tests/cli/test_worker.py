@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,10 +23,9 @@ pytestmark = pytest.mark.skipif(
 PACKAGE = Path(worker.__file__).parents[2]
 START = """
 import os, sys, time
-from pathlib import Path
 from splitlaw.cli import worker
 worker.start()
-while not Path(os.environ[worker.ADDRESS]).exists():
+while not worker.is_ready(os.environ[worker.ADDRESS]):
     time.sleep(0.05)
 print(os.environ[worker.ADDRESS], worker._started[0].pid, flush=True)
 sys.stdin.read()
@@ -33,8 +33,8 @@ sys.stdin.read()
 """A process that starts a worker and ends when its standard input does, as a workflow would."""
 
 
-@pytest.fixture(scope="module")
-def started():
+@contextmanager
+def working():
     """The environment of a command with a worker, the worker, and the process that started it."""
     own = Path(sys.executable).parent
     environment = {
@@ -43,12 +43,26 @@ def started():
         "PATH": f"{own}{os.pathsep}{os.environ['PATH']}",
         **dict.fromkeys(worker.THREADS, "1"),
     }
-    command = [sys.executable, "-c", START]
+    program = [sys.executable, "-c", START]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as parent:
+    with subprocess.Popen(program, env=environment, **pipes) as parent:
         address, pid = parent.stdout.readline().split()
         yield {**environment, worker.ADDRESS: address}, psutil.Process(int(pid)), parent
         parent.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def started():
+    """A worker that several tests share."""
+    with working() as made:
+        yield made
+
+
+@pytest.fixture
+def own_worker():
+    """A worker of one test."""
+    with working() as made:
+        yield made
 
 
 def command(tokens: Path, *, steps: int = 12, **changes: object) -> list[str]:
@@ -110,13 +124,15 @@ def child_of(started_worker: psutil.Process, *, seconds: float = 60) -> psutil.P
 
 
 def test_a_worker_gives_the_same_states_streams_and_status(started, tokens):
-    environment, *_ = started
+    environment, process, _ = started
+    before = process.cpu_times().children_user
     without = {name: value for name, value in environment.items() if name != worker.ADDRESS}
     first = start(command(tokens), environment)
     log = first.communicate()[1]
     assert first.returncode == 0, log
     trained = states(tokens)
     assert trained
+    assert process.cpu_times().children_user > before, "the worker's child did the work"
     for name in trained:
         (tokens / name).unlink()
     (tokens / "trunk").unlink()
@@ -133,7 +149,7 @@ def test_an_error_of_the_user_is_one_line_and_status_2(started, tokens):
     assert run.returncode == 2
 
 
-def test_sigterm_is_passed_on_and_the_run_resumes(started, tokens):
+def test_sigterm_is_passed_on_and_a_state_is_stored(started, tokens):
     environment, process, _ = started
     words = command(tokens, steps=200_000)
     run = start(words, environment)
@@ -152,6 +168,15 @@ def test_a_command_that_is_killed_ends_its_child(started, tokens):
     run.kill()
     child.wait(timeout=20)
     assert process.is_running()
+
+
+def test_a_command_whose_worker_is_killed_ends_at_once(own_worker, tokens):
+    environment, process, _ = own_worker
+    run = start(command(tokens, steps=200_000), environment)
+    child = child_of(process)
+    process.kill()
+    assert run.wait(timeout=20) == 137
+    child.wait(timeout=20)
 
 
 def test_the_worker_ends_with_the_process_that_has_started_it(started, tokens):

@@ -151,6 +151,18 @@ def test_two_columns_of_one_name_in_a_frame_are_refused(frame):
         read_table(twice)
 
 
+def test_two_columns_of_one_name_in_a_file_are_refused(tmp_path):
+    header = "params,pretrain_tokens,specialize_tokens,domain,loss,loss"
+    refused("columns 5 and 6 are both called loss", tmp_path, header, "1e6,1e6,1e5,a,3.1,4.4")
+
+
+def test_unquoted_thousands_never_shift_columns(tmp_path):
+    # https://github.com/pandas-dev/pandas/issues/15203
+    header = "params,pretrain_tokens,specialize_tokens,domain,loss"
+    refused("cells, but the header has 5", tmp_path, header, "25,328,1000000,100000,code,3.1")
+    refused("cells, but the header has 5", tmp_path, header, "25328,1,000,000,100,000,code,3.1")
+
+
 def test_frames_of_other_types_are_read(frame):
     types = {"domain": "category", "params": object, "loss": "Float64", "pretrain_tokens": "string"}
     assert len(read_table(frame.astype(types)).fit) == len(frame)

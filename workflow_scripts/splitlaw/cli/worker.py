@@ -52,8 +52,6 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 """Signals that a command passes on to the child that does its work."""
 LONGEST_ADDRESS = 107
 """Bytes of the path of a socket on Linux (unix(7))."""
-MAX_REQUEST = 64 * 2**20
-"""Bytes of a request: far more than the environment and arguments that Linux accepts."""
 IMPORTED = (
     "torch._inductor.compile_fx",
     "transformers.models.llama.modeling_llama",
@@ -78,20 +76,33 @@ def start() -> None:
     python = shutil.which("python")  # as the commands of the rules
     if not sys.platform.startswith("linux") or python is None or count_gpus():
         return
-    # Not in the results folder, whose path may be long.
+    # Not in the results folder, whose path may be long. The worker removes it at its end.
     folder = Path(tempfile.mkdtemp(prefix="splitlaw-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = folder / "worker"
     if len(os.fsencode(address)) > LONGEST_ADDRESS:
+        folder.rmdir()
         return
     package = Path(__file__).parents[2]
     environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": _search_path(package)}
-    command = [python, "-c", f"from {__name__} import main; main()", str(address)]
+    command = [python, "-P", "-c", f"from {__name__} import main; main()", str(address)]
     _started.append(
-        # Its own session: Ctrl-C reaches the commands, which pass it on.
-        subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+        # Its own session: Ctrl-C reaches the commands, which pass it on. No standard output: a
+        # pipe from this process must not wait for the worker's end.
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
     )
     os.environ[ADDRESS] = str(address)
+
+
+def is_ready(address: str) -> bool:
+    """Whether a worker accepts commands at this address."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex(address) == 0
 
 
 def _search_path(package: Path) -> str:
@@ -105,18 +116,25 @@ def run(words: Sequence[str]) -> int | None:
     one_thread = all(os.environ.get(name) == "1" for name in THREADS)
     if not address or not words or words[0] not in COMMANDS or not one_thread:
         return None
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        child = _request(connection, address, words)
-        if child is None:
-            return None
-        status = _line(connection)
-    # Without a reply the worker was killed; its children go on, so this one is ended.
+    alive, held = os.pipe()  # the child reads the end of this process from `alive`
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            child = _request(connection, address, words, alive)
+            if child is None:
+                return None
+            status = _line(connection)
+    finally:
+        os.close(alive)
+        os.close(held)
+    # Without a reply the worker was killed; its child goes on, so it is ended.
     if not status:
         _signal(child, signal.SIGKILL)
     return int(status) if status else 128 + signal.SIGKILL
 
 
-def _request(connection: socket.socket, address: str, words: Sequence[str]) -> int | None:
+def _request(
+    connection: socket.socket, address: str, words: Sequence[str], alive: int
+) -> int | None:
     """Send a command to the worker; return the id of the process that runs it, or None.
 
     From then on, signals to this process are sent to that one. They wait until its id is known.
@@ -126,7 +144,7 @@ def _request(connection: socket.socket, address: str, words: Sequence[str]) -> i
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     try:
         connection.connect(address)
-        socket.send_fds(connection, [len(data).to_bytes(4, "big")], [0, 1, 2])
+        socket.send_fds(connection, [len(data).to_bytes(4, "big")], [0, 1, 2, alive])
         connection.sendall(data)
         child = int(_line(connection))
         for number in FORWARDED:
@@ -196,7 +214,8 @@ class Worker:
             self.listener.close()
             for other in self.children.values():
                 other.close()
-            _run_child(request, streams, connection)
+            connection.close()  # so that the end of the worker alone ends it
+            _run_child(request, streams)
         for stream in streams:
             os.close(stream)
         self.children[child] = connection
@@ -215,24 +234,28 @@ class Worker:
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """A request and the standard streams of its command; None if the command was killed."""
-    head, streams, _, _ = socket.recv_fds(connection, 4, 3)
+    """A request with the descriptors of its command; None if the command was killed.
+
+    They are its standard streams and a pipe that ends with it.
+    """
+    head, streams, _, _ = socket.recv_fds(connection, 4, 4)
     size = int.from_bytes(head, "big")
     with connection.makefile("rb") as data:
-        request = data.read(size) if len(head) == 4 and size <= MAX_REQUEST else b""
-    if not size or len(request) < size or len(streams) != 3:
+        request = data.read(size)
+    if not size or len(request) < size or len(streams) != 4:
         for stream in streams:
             os.close(stream)
         return None
     return json.loads(request), streams
 
 
-def _run_child(request: dict[str, Any], streams: list[int], connection: socket.socket) -> NoReturn:
+def _run_child(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
     """Run the command of a request in this process, and end it."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        *streams, alive = descriptors
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
@@ -240,17 +263,16 @@ def _run_child(request: dict[str, Any], streams: list[int], connection: socket.s
         os.environ.update(request["environ"])
         os.chdir(request["cwd"])
         sys.argv = ["splitlaw", *request["words"]]
-        threading.Thread(target=_follow, args=(connection,), name="command", daemon=True).start()
+        threading.Thread(target=_follow, args=(alive,), name="command", daemon=True).start()
         code = _exit_code(request["words"])
     finally:
         # The child must not return to the loop of the worker, whatever happens.
         os._exit(code)
 
 
-def _follow(connection: socket.socket) -> None:
+def _follow(alive: int) -> None:
     """Kill this process when the command that it works for is killed."""
-    with contextlib.suppress(OSError):
-        connection.recv(1)
+    os.read(alive, 1)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -275,10 +297,14 @@ def _exit_code(words: list[str]) -> int:
 
 def main() -> None:
     """Import what training needs, and serve requests at the socket that the command line names."""
-    for module in IMPORTED:
-        import_module(module)
-    assert threading.active_count() == 1, "a process with several threads must not fork"
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(sys.argv[1])
-    listener.listen(256)  # no command finds the queue full
-    Worker(listener=listener, parent=sys.stdin.buffer).serve()
+    address = Path(sys.argv[1])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        try:
+            listener.bind(str(address))
+            for module in IMPORTED:
+                import_module(module)
+            assert threading.active_count() == 1, "a process with several threads must not fork"
+            listener.listen()  # before, commands are refused and do the work themselves
+            Worker(listener=listener, parent=sys.stdin.buffer).serve()
+        finally:
+            shutil.rmtree(address.parent, ignore_errors=True)
