@@ -2,8 +2,11 @@
 
 import csv
 
+import datasets
 import numpy as np
 import pandas as pd
+import pyarrow.csv
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +78,35 @@ def test_what_pandas_writes_comes_back(
     points = read_points(path)
     assert points["note"].tolist() == frame["note"].tolist()
     assert points["domain"].tolist() == frame["domain"].tolist()
+
+
+def written_by_pyarrow(frame, path):
+    pyarrow.csv.write_csv(pyarrow.Table.from_pandas(frame, preserve_index=False), path)
+
+
+def written_by_datasets(frame, path):
+    datasets.Dataset.from_pandas(frame, preserve_index=False).to_csv(path)
+
+
+@pytest.mark.parametrize("write", [written_by_pyarrow, written_by_datasets])
+def test_what_other_libraries_write_comes_back(tmp_path_factory, write):
+    datasets.disable_progress_bars()
+    path = tmp_path_factory.mktemp("written") / "table.csv"
+
+    @given(frame=tables())
+    @settings(QUICK, max_examples=30)
+    def comes_back(frame):
+        # A column of one type, as both libraries require.
+        columns = ["params", "pretrain_tokens", "specialize_tokens"]
+        frame = frame.drop(columns="loss").astype(dict.fromkeys(columns, float))
+        write(frame, path)
+        points = read_points(path)
+        assert points["note"].tolist() == frame["note"].tolist()
+        assert points["domain"].tolist() == frame["domain"].tolist()
+        for column in columns:
+            np.testing.assert_array_equal(points[column], frame[column])
+
+    comes_back()
 
 
 def test_damaged_tables_are_refused_or_read_rightly():
