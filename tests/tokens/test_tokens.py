@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -215,6 +216,33 @@ def test_text_without_spaces_is_trained_on_in_linear_time() -> None:
     tokenizer = train_bpe(iter([no_spaces(200_000)]), 1024)
     assert tokenizer.get_vocab_size() == 1024
     assert time.monotonic() - began < 30
+
+
+MEMORY = """
+import resource
+import numpy as np
+from splitlaw.tokens.tokenizer import train_bpe
+from tokens.test_tokens import thai
+
+text = thai(200_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+train_bpe(iter([text]), 1024)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def thai(characters: int) -> str:
+    """Consonants, vowels and combining marks without a space."""
+    return "".join(map(chr, 0x0E01 + np.random.default_rng(0).integers(0, 0x4E, characters)))
+
+
+def test_text_without_spaces_is_trained_on_within_bounded_memory() -> None:
+    here = Path(__file__).parents[1]
+    paths = os.pathsep.join([str(here), str(here.parent / "workflow_scripts")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "-c", MEMORY]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 2**20, "kilobytes: less than 1 GB"
 
 
 def test_long_runs_are_cut_and_then_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
