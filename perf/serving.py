@@ -5,6 +5,12 @@ python perf/serving.py --folder EXPORTED --texts results/default/corpus --out se
 A server is started on a free port. First, single requests measure the routing and one client's
 latency. Then as many clients as `--clients` send requests for `--seconds`, while others break off,
 send too much, send garbage or never end. Every answer is compared with that of direct generation.
+
+python perf/serving.py --folder EXPORTED --texts results/default/corpus --out ratio.csv --rounds 4
+
+With `--rounds`, only the gain of answering together is measured: one client and many clients in
+turn, `--seconds` for each, and the ratio of their tokens per second in each round. With `--other`,
+the package of another checkout is measured in the same rounds.
 """
 
 import argparse
@@ -19,6 +25,7 @@ import subprocess
 import sys
 import threading
 import time
+from argparse import Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_scripts"))
@@ -50,11 +57,11 @@ def read_prompts(corpus: Path, count: int) -> list[str]:
 class Server:
     """A running server."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, package: Path = PACKAGE) -> None:
         words = ["serve", str(folder), "--port", "0", "--name", "model", "--max-bytes", "20000"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "splitlaw", *words],
-            cwd=PACKAGE,
+            cwd=package,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -184,17 +191,69 @@ def measure(folder: Path, prompts: list[str], clients: int, seconds: float) -> d
     }
 
 
+def tokens_per_second(server: Server, prompts: list[str], clients: int, seconds: float) -> float:
+    """Requested tokens of the answers that clients get at the same time."""
+    found: list[list] = [[] for _ in range(clients)]
+    began = time.monotonic()
+    threads = [
+        threading.Thread(target=client, args=(server, prompts, n, began + seconds, found[n]))
+        for n in range(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    answers = [one for part in found for one in part]
+    errors = [one for one in answers if isinstance(one[3], Exception)]
+    assert not errors, errors[0]
+    return sum(one[2] for one in answers) / (time.monotonic() - began)
+
+
+def measure_ratio(
+    packages: dict[str, Path], folder: Path, prompts: list[str], clients: int, args: Namespace
+) -> dict[str, float]:
+    """Medians over rounds, in which all servers are measured under the same load of the machine."""
+    servers = {name: Server(folder, package) for name, package in packages.items()}
+    speeds: dict[tuple[str, int], list[float]] = {}
+    for number in range(args.rounds + 1):
+        for name, server in servers.items():
+            for count in (1, clients):
+                speed = tokens_per_second(server, prompts, count, args.seconds)
+                if number:  # the first round warms up
+                    speeds.setdefault((name, count), []).append(speed)
+    for server in servers.values():
+        server.process.terminate()
+        server.process.wait()
+    result: dict[str, float] = {"clients": clients, "rounds": args.rounds, "seconds": args.seconds}
+    for (name, count), found in speeds.items():
+        result[f"{name}_tokens_per_second_{count}"] = float(np.median(found))
+    for name in servers:
+        ratio = np.array(speeds[name, clients]) / speeds[name, 1]
+        result[f"{name}_ratio_of_clients"] = float(np.median(ratio))
+    for name in list(servers)[1:]:
+        for count in (1, clients):
+            ratio = np.array(speeds["own", count]) / speeds[name, count]
+            result[f"own_over_{name}_{count}"] = float(np.median(ratio))
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True, help="folder of a corpus")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--rounds", type=int, default=0, help="measure only the ratio")
+    parser.add_argument("--other", type=Path, help="workflow_scripts of another checkout")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     prompts = read_prompts(args.texts, 200)
     folder = args.folder.resolve()
-    found = measure(folder, prompts, args.clients, args.seconds)
+    if args.rounds:
+        packages = {"own": PACKAGE} | ({"other": args.other} if args.other else {})
+        found = measure_ratio(packages, folder, prompts, args.clients, args)
+    else:
+        found = measure(folder, prompts, args.clients, args.seconds)
     with args.out.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["measure", "value"])

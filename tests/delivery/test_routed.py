@@ -17,6 +17,7 @@ from splitlaw.corpus.documents import read_documents
 from splitlaw.delivery.decoding import Sampling, draw_token
 from splitlaw.delivery.final_folder import read_final
 from splitlaw.delivery.routed import RoutedModel
+from splitlaw.delivery.rows import ROWS
 from splitlaw.delivery.text import Continuation
 from splitlaw.training.evaluation import load_documents
 
@@ -77,7 +78,7 @@ def test_the_sampled_tokens_have_the_probabilities_of_the_model(routed):
     for _ in range(6):
         tokens.append(int(model(torch.tensor([tokens])).logits[0, -1].argmax()))
     wanted = routed.text.decode(tokens[-6:])
-    prompts = [LAW, "law1 law2 law3", MEDICINE, BOTH, UNKNOWN]
+    prompts = [LAW, "law1 law2 law3", "law5 law6", "law7 the law8", LAW, "law2 law2", BOTH, BOTH]
     assert routed.generate([LAW], max_tokens=6, temperature=0) == [wanted]
     together = routed.generate(prompts, max_tokens=6, temperature=0)
     alone = [routed.generate([prompt], max_tokens=6, temperature=0)[0] for prompt in prompts]
@@ -96,6 +97,27 @@ def test_a_seed_gives_a_continuation(routed):
     parts = [one.text for one in routed.stream(LAW, sampling)]
     assert parts[-1] == first[0] and len(parts) <= 8
     assert all(later.startswith(earlier) for earlier, later in pairwise(parts))
+
+
+def test_a_model_reads_the_prompts_of_all_requests_together(routed):
+    """A step of eight prompts of law, two of which are of medicine too, is one of each model."""
+    prompts = [LAW, "law1 law2 law3", "law5 law6", "law7 the law8", LAW, "law2 law2", BOTH, BOTH]
+    steps = dict.fromkeys(routed.models, 0)
+
+    def count(name):
+        def hook(_model, _args, more):
+            steps[name] += more["input_ids"].shape[0] == ROWS
+
+        return routed.models[name].register_forward_pre_hook(hook, with_kwargs=True)
+
+    routed.generate([BOTH], max_tokens=2)  # finds out the number of rows
+    steps = dict.fromkeys(steps, 0)
+    hooks = [count(name) for name in routed.models]
+    routed.generate(prompts, max_tokens=9, seed=3)
+    for hook in hooks:
+        hook.remove()
+    # The first token needs no step; one after another, eight prompts would need up to 64.
+    assert 4 <= steps["law"] <= 8 and 1 <= steps["medicine"] <= 8 and steps["general"] == 0
 
 
 def test_tokens_are_drawn_from_the_distribution():

@@ -24,6 +24,7 @@ from splitlaw.delivery.serving import listen
 
 PACKAGE = Path(__file__).parents[2] / "workflow_scripts"
 LAW, MEDICINE = "law1 law2 law3 the law4", "medicine3 of medicine4"
+BOTH = "law1 law2 medicine3 medicine1 law5 medicine9"
 LIMITS = ["--max-bytes", "5000", "--max-requests", "8", "--max-seconds", "20"]
 
 
@@ -66,18 +67,21 @@ def complete(port, **more):
 
 
 def test_every_answer_is_that_of_direct_generation(port, routed):
-    asked = [(prompt, seed) for seed in range(4) for prompt in (LAW, MEDICINE)]
+    """Requests join and leave the batch of a model at any token, also those for an ensemble."""
+    prompts = {LAW: ["law"], MEDICINE: ["medicine"], BOTH: ["law", "medicine"], "quux": ["general"]}
+    asked = [(prompt, seed, 3 + 9 * seed) for seed in range(4) for prompt in prompts]
     with ThreadPoolExecutor(8) as pool:
         answers = list(
-            pool.map(lambda a: complete(port, prompt=a[0], seed=a[1], max_tokens=7), asked)
+            pool.map(lambda a: complete(port, prompt=a[0], seed=a[1], max_tokens=a[2]), asked)
         )
-    for (prompt, seed), (status, content) in zip(asked, answers, strict=True):
+    for (prompt, seed, tokens), (status, content) in zip(asked, answers, strict=True):
         assert status == 200
         choice = content["choices"][0]
-        assert [choice["text"]] == routed.generate([prompt], seed=seed, max_tokens=7)
+        assert [choice["text"]] == routed.generate([prompt], seed=seed, max_tokens=tokens)
         assert choice["finish_reason"] in ("stop", "length")
-        assert content["seed"] == seed and list(content["routing"]) == [prompt[:-1].split()[0][:-1]]
-        assert content["usage"]["completion_tokens"] <= 7 and content["usage"]["prompt_tokens"] > 1
+        assert content["seed"] == seed and list(content["routing"]) == prompts[prompt]
+        used = content["usage"]
+        assert used["completion_tokens"] <= tokens and used["prompt_tokens"] > 1
 
 
 def test_a_stream_has_the_parts_of_the_answer(port, routed):
@@ -143,7 +147,12 @@ def test_the_engine_gives_up_requests_that_are_late_or_too_many(routed):
         sampling = Sampling(max_tokens=5)
         late, on_time, third = (
             Ticket(
-                prompt=LAW, sampling=sampling, deadline=deadline, loop=asyncio.get_running_loop()
+                prompt=LAW,
+                weights=routed.route([LAW])[0],
+                sampling=sampling,
+                parts=True,
+                deadline=deadline,
+                loop=asyncio.get_running_loop(),
             )
             for deadline in (0.0, time.monotonic() + 60, 0.0)
         )

@@ -1,7 +1,7 @@
-"""One thread that continues the prompts of all requests, a token of each in turn.
+"""One thread that continues the prompts of all requests together, a token of each at a time.
 
-Every request is decoded by itself, so that its answer is bit for bit that of `RoutedModel.stream`
-with the same seed, whatever else is being answered.
+Requests join and leave between two tokens, so that none waits for another to be finished. An answer
+is bit for bit that of `RoutedModel.generate` with the same seed, whatever else is being answered.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
+from splitlaw.delivery.batch import Batch, Running
 from splitlaw.delivery.decoding import Sampling
 from splitlaw.delivery.routed import RoutedModel
 
+Array = npt.NDArray[np.float64]
 Progressed = tuple[str, str]
 """The text so far, and `stop` or `length` where it is finished, otherwise empty."""
 
@@ -24,12 +29,16 @@ class Busy(Exception):
     """As many requests are being answered as the server answers at a time."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Ticket:
     """A request that is being answered."""
 
     prompt: str
+    weights: Array
+    """Weights of the models, as in `RoutedModel.route`."""
     sampling: Sampling
+    parts: bool
+    """Whether updates are sent after every token, or only when the answer is finished."""
     deadline: float
     """Value of `time.monotonic` at which the request is given up."""
     loop: asyncio.AbstractEventLoop
@@ -77,34 +86,65 @@ class Engine:
         self._thread.join()
 
     def _run(self) -> None:
-        active: list[tuple[Ticket, Iterator[Progressed]]] = []
+        batch = self.model.batch()
+        active: dict[Ticket, Running] = {}
         while True:
             while not active or not self._new.empty():
                 ticket = self._new.get()
                 if ticket is None:
                     return
-                active.append((ticket, self._answer(ticket)))
-            active = [one for one in active if self._advance(*one)]
-
-    def _answer(self, ticket: Ticket) -> Iterator[Progressed]:
-        for continuation in self.model.stream(ticket.prompt, ticket.sampling):
-            ticket.generated, ticket.read = len(continuation.tokens), continuation.read
-            yield continuation.text, continuation.finished
-
-    def _advance(self, ticket: Ticket, answer: Iterator[Progressed]) -> bool:
-        """Generate one token; whether there may be more."""
-        update: Progressed | Exception | None = None
-        if not ticket.cancelled:
+                one = self._begin(ticket, batch)
+                if one is not None:
+                    active[ticket] = one
+            self._end(batch, active, [ticket for ticket in active if self._given_up(ticket)])
             try:
-                if time.monotonic() > ticket.deadline:
-                    raise TimeoutError
-                update = next(answer)
-            except Exception as error:  # reported to the client, and the others go on
-                update = error
-        more = isinstance(update, tuple) and not update[1]
-        if not more:  # before the client hears of it, because it may ask again at once
-            with self._lock:
-                self._count -= 1
-        if update is not None:
+                batch.step()
+            except Exception as error:  # reported to the clients, and others are answered
+                for ticket in active:
+                    self._finish(ticket, error)
+                batch, active = self.model.batch(), {}
+            going = {ticket for ticket, one in active.items() if self._progressed(ticket, one)}
+            self._end(batch, active, active.keys() - going)
+
+    def _end(
+        self, batch: Batch, active: dict[Ticket, Running], tickets: Collection[Ticket]
+    ) -> None:
+        """Remove tickets from the batch."""
+        for ticket in tickets:
+            batch.end(active.pop(ticket))
+
+    def _begin(self, ticket: Ticket, batch: Batch) -> Running | None:
+        """Read the prompt of a ticket; None if there is nothing more to answer."""
+        if self._given_up(ticket):
+            return None
+        try:
+            one = self.model.begin(batch, ticket.prompt, ticket.sampling, ticket.weights)
+        except Exception as error:  # reported to the client, and the others go on
+            self._finish(ticket, error)
+            return None
+        if self._progressed(ticket, one):
+            return one
+        batch.end(one)
+        return None
+
+    def _given_up(self, ticket: Ticket) -> bool:
+        """Whether the client has gone, or the time is over."""
+        late, gone = time.monotonic() > ticket.deadline, ticket.cancelled
+        if late or gone:
+            self._finish(ticket, TimeoutError())
+        return late or gone
+
+    def _progressed(self, ticket: Ticket, one: Running) -> bool:
+        """Send the text so far; whether there is more to generate."""
+        ticket.generated, ticket.read = len(one.text.tokens), one.text.read
+        update = one.text.text, one.text.finished
+        if one.text.finished:
+            self._finish(ticket, update)
+        elif ticket.parts:
             ticket.send(update)
-        return more
+        return not one.text.finished
+
+    def _finish(self, ticket: Ticket, update: Progressed | Exception) -> None:
+        with self._lock:  # before the client hears of it, because it may ask again at once
+            self._count -= 1
+        ticket.send(update)

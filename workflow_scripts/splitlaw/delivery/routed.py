@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from splitlaw.common.errors import UserError
-from splitlaw.delivery.decoding import Decoder, Sampling, draw_token
+from splitlaw.delivery.batch import Batch, Running
+from splitlaw.delivery.decoding import Sampling
 from splitlaw.delivery.final_folder import check_models
 from splitlaw.delivery.routing import ROUTING, Routing, load_routing
+from splitlaw.delivery.rows import ModelRows
 from splitlaw.delivery.text import Continuation, Text
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.training.evaluation import windows_of
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 Request = tuple[Sequence[int], Sequence[int]]
+
+_TOGETHER = 64
+"""Prompts that `generate` continues at a time, which bounds the memory of keys and values."""
 
 
 class RoutedModel:
@@ -46,6 +51,7 @@ class RoutedModel:
         self.models = models
         self.text = text
         self.routing = routing
+        self._row_counts: dict[str, dict[int, int]] = {name: {} for name in models}
         self.context: int = next(iter(models.values())).config.max_position_embeddings
 
     @classmethod
@@ -110,8 +116,8 @@ class RoutedModel:
     ) -> list[str]:
         """Continue prompts, which may be of different domains.
 
-        Prompts for the same models are one batch. Prompt i is continued with the seed `seed + i`,
-        so its continuation is the same alone with that seed, up to the rounding of sums.
+        A model reads all prompts that it answers as one batch. Prompt i is continued with the seed
+        `seed + i`, and its continuation is bit for bit the same alone with that seed.
 
         Parameters
         ----------
@@ -141,19 +147,40 @@ class RoutedModel:
         ]
         weights = self.route(prompts)
         result = [""] * len(prompts)
-        for rows in _rows_by_models(weights):
-            texts = [Continuation(self.text, several[row]) for row in rows]
-            for _ in self._decode([prompts[row] for row in rows], weights[rows], texts):
-                pass
-            for row, text in zip(rows, texts, strict=True):
-                result[row] = text.text
+        batch, waiting = self.batch(), list(range(len(prompts)))[::-1]
+        running: dict[int, Running] = {}
+        while waiting or running:
+            while waiting and len(running) < _TOGETHER:
+                row = waiting.pop()
+                running[row] = self.begin(batch, prompts[row], several[row], weights[row])
+            batch.step()
+            for row, one in list(running.items()):
+                if one.text.finished:
+                    result[row] = one.text.text
+                    batch.end(running.pop(row))
         return result
 
     def stream(self, prompt: str, sampling: Sampling) -> Iterator[Continuation]:
         """Continue one prompt; yields the continuation so far after every token."""
-        continuation = Continuation(self.text, sampling)
-        for _ in self._decode([prompt], self.route([prompt]), [continuation]):
-            yield continuation
+        batch = self.batch()
+        one = self.begin(batch, prompt, sampling, self.route([prompt])[0])
+        yield one.text
+        while not one.text.finished:
+            batch.step()
+            yield one.text
+
+    def batch(self) -> Batch:
+        """An empty batch for `begin`."""
+        pairs = self.models.items()
+        return Batch({k: ModelRows(one, self.context, self._row_counts[k]) for k, one in pairs})
+
+    def begin(self, batch: Batch, prompt: str, sampling: Sampling, weights: Array) -> Running:
+        """Begin to continue a prompt in a batch; `weights` are those of `route`, `[models]`."""
+        text = Continuation(self.text, sampling)
+        tokens = self.text.encode(prompt)[-(self.context - sampling.max_tokens) :]
+        text.read = len(tokens)
+        pairs = zip(self.models, weights, strict=True)
+        return batch.begin(text, tokens, {name: float(weight) for name, weight in pairs if weight})
 
     def longest(self, max_tokens: int | None) -> int:
         """The number of tokens to generate; `UserError` where it leaves no room for a prompt."""
@@ -165,32 +192,6 @@ class RoutedModel:
                 f"reads {self.context} tokens"
             )
         return max_tokens
-
-    def _decode(
-        self, prompts: Sequence[str], weights: Array, texts: Sequence[Continuation]
-    ) -> Iterator[None]:
-        """Continue prompts that use the same models, a token of every prompt at a time."""
-        used = np.flatnonzero(weights[0])
-        models = [list(self.models.values())[place] for place in used]
-        tokens = []
-        for prompt, text in zip(prompts, texts, strict=True):
-            room = self.context - text.sampling.max_tokens
-            tokens.append(self.text.encode(prompt)[-room:])
-            text.read = len(tokens[-1])
-        decoder = Decoder(models, weights[:, used], tokens)
-        generators = [np.random.default_rng(text.sampling.seed) for text in texts]
-        while True:
-            following = decoder.log_probabilities()
-            drawn = [
-                draw_token(row, text.sampling, generator)
-                for row, text, generator in zip(following, texts, generators, strict=True)
-            ]
-            for token, text in zip(drawn, texts, strict=True):
-                text.add(token)
-            yield
-            if all(text.finished for text in texts):
-                return
-            decoder.append(drawn)
 
     def loglikelihood(self, requests: Sequence[tuple[str, str]]) -> list[float]:
         """Log-likelihood of continuations, each routed by the context before it.
@@ -249,9 +250,3 @@ class RoutedModel:
                 chosen = np.isin(np.repeat(np.arange(len(requests)), lengths), mine)
                 values[number, chosen] = log_likelihoods(model, packed)
         return mixed(values, weights, np.repeat(unit, lengths)), bounds
-
-
-def _rows_by_models(weights: Array) -> list[npt.NDArray[np.int64]]:
-    """Rows of `weights` with the same nonzero entries, group by group."""
-    _, group = np.unique(weights > 0, axis=0, return_inverse=True)
-    return [np.flatnonzero(group == number) for number in range(group.max(initial=-1) + 1)]

@@ -150,11 +150,15 @@ class Service:
             sampling = asked.sampling(self.model)
         except UserError as error:
             raise Refused(400, str(error)) from None
-        prompt = asked.text
+        weights = self.model.route([asked.text])[0]
         ticket = Ticket(
-            prompt=prompt, sampling=sampling, deadline=deadline, loop=asyncio.get_running_loop()
+            prompt=asked.text,
+            weights=weights,
+            sampling=sampling,
+            parts=asked.stream,
+            deadline=deadline,
+            loop=asyncio.get_running_loop(),
         )
-        weights = self.model.route([prompt])[0]
         used = {
             name: round(float(weight), 6)
             for name, weight in zip(self.model.models, weights, strict=True)
