@@ -1,5 +1,6 @@
 # The ways to use the final models, exported and compared: routed, averaged, as a mixture of experts.
-DELIVERED = ["routed", "average", "average_uniform", "moe"]
+# A base may be of an architecture of which no mixture of experts is made.
+DELIVERED = ["routed", "average", "average_uniform", *([] if EXPERIMENT.base else ["moe"])]
 DELIVERY = f"{RESULTS}/delivery"
 
 

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from planted_tokens import JOB
+from transformers import PreTrainedModel
 
 from splitlaw.corpus.documents import split_path, write_documents
 from splitlaw.corpus.domains.router import make_router
@@ -39,15 +41,20 @@ def documents(domain: str, count: int, seed: int) -> list[bytes]:
     return [" ".join(random.choice(words, random.integers(3, 60))).encode() for _ in range(count)]
 
 
+def llama(seed: int, shape: Shape = SHAPE) -> PreTrainedModel:
+    """An untrained model."""
+    return build_model(shape, seed=seed)
+
+
 def export(
-    folder: Path, results: Path, seed: int, shape: Shape = SHAPE
+    folder: Path, results: Path, model: PreTrainedModel, *, shard: str = "50GB"
 ) -> dict[str, DocumentLosses]:
-    """An untrained final model; returns its losses by document, which are stored with it."""
-    model = build_model(shape, seed=seed).eval()
+    """Write a final model, in files of at most the size `shard`, with its losses by document."""
+    model.eval()
     # Larger weights, so that predictions differ between models and tokens.
     for parameter in model.parameters():
         parameter.data *= 8 if parameter.ndim > 1 else 1
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, max_shard_size=shard)
     for file in (results / "tokenizer").iterdir():
         shutil.copyfile(file, folder / file.name)
     losses = {}
@@ -55,14 +62,21 @@ def export(
         sidecar = results / "tokens" / domain / "tokens.json"
         losses[domain] = evaluate(model, cut_windows(sidecar, context=CONTEXT, limit=10**6))
     save_documents(folder / "documents.npz", losses)
-    training = {**JOB["training"], "batch_tokens": 4 * shape.context}
-    (folder / "run.json").write_text(json.dumps({"config": {"training": training}}))
+    training = {**JOB["training"], "batch_tokens": 4 * CONTEXT}
+    config = {"training": training, "shape": {"context": CONTEXT}}
+    (folder / "run.json").write_text(json.dumps({"config": config}))
     (folder / "README.md").write_text(f"# {folder.name}")
     return losses
 
 
 def plant(results: Path) -> None:
     """Write corpus, tokenizer, tokens, router and final models into `results`."""
+    plant_text(results)
+    plant_finals(results)
+
+
+def plant_text(results: Path) -> None:
+    """Write corpus, tokenizer, tokens and router into `results`."""
     for seed, (split, count) in enumerate({"train": 60, "validation": 12, "test": 24}.items()):
         batches = []
         for domain in DOMAINS:
@@ -80,11 +94,17 @@ def plant(results: Path) -> None:
         out = results / "tokens" / domain
         tokenize_domain(results / "corpus", results / "tokenizer", domain, cut, out)
     make_router(results / "corpus", DOMAINS)
+
+
+def plant_finals(
+    results: Path, build: Callable[[int], PreTrainedModel] = llama, *, shard: str = "50GB"
+) -> None:
+    """Write final models, which `build` makes from a seed, into `results`."""
     trained = {"optimal": DOMAINS, "joint": ("general",), "no_split": ("general",)}
     for kind, (strategy, models) in enumerate(trained.items()):
         folder = results / FINALS / strategy
         losses = {
-            name: export(folder / name, results, seed=number + 10 * kind)
+            name: export(folder / name, results, build(number + 10 * kind), shard=shard)
             for number, name in enumerate(models)
         }
         tokens = 0 if strategy == "no_split" else 500

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from planted_final import DOMAINS, FINALS, SHAPE, export
+from planted_final import DOMAINS, FINALS, SHAPE, export, llama
 from transformers import AutoModelForCausalLM
 
 import splitlaw
@@ -188,7 +188,7 @@ def copied(planted, tmp_path):
 
 def test_specialists_of_different_shapes_are_refused(copied):
     wide = SHAPE.__class__(**{**vars(SHAPE), "intermediate": 32})
-    export(copied / "medicine", copied.parents[4], 1, wide)
+    export(copied / "medicine", copied.parents[4], llama(1, wide))
     with pytest.raises(UserError, match=r"intermediate_size is 32, but 24 in .*law; give models"):
         read_final(copied)
 
@@ -243,3 +243,34 @@ def test_continuations_without_tokens_or_too_long_are_refused(routed):
             routed.loglikelihood([(LAW, continuation)])
     with pytest.raises(UserError, match="max_tokens is 32; give 1 to 31"):
         routed.generate([LAW], max_tokens=32)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--temperature", "-1"], "temperature is -1.0; give 0 or a positive number"),
+        (["--seed", "-1"], "seed is -1; give 0 or a positive number"),
+        (
+            ["--max-tokens", "32"],
+            "max_tokens is 32; give 1 to 31, because the model reads",
+        ),
+        (["--device", "gpu"], "device gpu: cannot be used (Expected one of cpu, cuda"),
+    ],
+)
+def test_options_that_cannot_be_used_are_one_line(routed_folder, capsys, words, message):
+    assert main(["chat", str(routed_folder), *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+def test_a_damaged_model_is_one_line(routed_folder, tmp_path):
+    damaged = shutil.copytree(routed_folder, tmp_path / "damaged")
+    (damaged / "law/model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(UserError, match=r"damaged/law: cannot be opened as a language model \("):
+        RoutedModel.from_pretrained(damaged)
+    config = json.loads((routed_folder / "law/config.json").read_text())
+    unknown = json.dumps({**config, "model_type": "unheard"})
+    for name in ("law", "medicine", "general"):
+        (damaged / name / "config.json").write_text(unknown)
+    with pytest.raises(UserError, match=r"damaged/law: cannot be opened as a language model \("):
+        RoutedModel.from_pretrained(damaged)

@@ -44,7 +44,13 @@ def add_export(parser: ArgumentParser) -> None:
     """Declare the options."""
     _add_final(parser)
     parser.add_argument("--out", type=output_folder, required=True, help="folder to write")
-    parser.add_argument("--as", dest="kind", choices=KINDS, default="routed", help="(%(default)s)")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=KINDS,
+        default="routed",
+        help="all models with the router, their average, or a mixture of experts (%(default)s)",
+    )
     parser.add_argument(
         "--confidence",
         type=fraction,
@@ -163,7 +169,9 @@ def add_serve(parser: ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address (%(default)s: this machine)")
     parser.add_argument("--port", type=int, default=8000, help="port (%(default)s)")
     parser.add_argument("--name", help="name of the model in the interface (that of the folder)")
-    parser.add_argument("--device", default="cpu", help="device of the models (%(default)s)")
+    parser.add_argument(
+        "--device", default="cpu", help="device of the models: cpu or cuda (%(default)s)"
+    )
     parser.add_argument(
         "--max-requests", type=int, default=64, help="requests at a time (%(default)s)"
     )
@@ -190,8 +198,15 @@ def run_serve(args: Namespace) -> None:
 
 def _add_sampling(parser: ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=int, help="tokens of an answer (half the context)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="(%(default)s)")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="divisor of the log-probabilities; 0 selects the most probable token (%(default)s)",
+    )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the first answer (%(default)s)"
     )
-    parser.add_argument("--device", default="cpu", help="device of the models (%(default)s)")
+    parser.add_argument(
+        "--device", default="cpu", help="device of the models: cpu or cuda (%(default)s)"
+    )

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
-from transformers import LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from splitlaw.delivery.held_out import Validation
 from splitlaw.training.evaluation import Windows, evaluate
@@ -29,7 +29,7 @@ LINE = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Positions on the line from one specialist to another."""
 
 
-def average(models: Sequence[LlamaForCausalLM], weights: Sequence[float]) -> LlamaForCausalLM:
+def average(models: Sequence[PreTrainedModel], weights: Sequence[float]) -> PreTrainedModel:
     """A model whose parameters are the weighted mean of those of `models`."""
     result = copy.deepcopy(models[0])
     others = [dict(model.named_parameters()) for model in models]
@@ -46,7 +46,7 @@ def mean_loss(model: PreTrainedModel, windows: Mapping[str, Windows]) -> float:
     return float(np.mean([evaluate(model, part).loss for part in windows.values()]))
 
 
-def fit_average(models: Sequence[LlamaForCausalLM], validation: Validation) -> list[float]:
+def fit_average(models: Sequence[PreTrainedModel], validation: Validation) -> list[float]:
     """Positive weights that sum to 1 and minimise the mean validation loss of the average.
 
     The gradient with respect to the logarithms of the weights is followed by Adam. Of the weights
@@ -78,7 +78,7 @@ def fit_average(models: Sequence[LlamaForCausalLM], validation: Validation) -> l
 
 
 def _loss(
-    model: LlamaForCausalLM,
+    model: PreTrainedModel,
     parameters: dict[str, Tensor],
     windows: Windows,
     chosen: npt.NDArray[np.int64],
@@ -91,7 +91,7 @@ def _loss(
 
 
 def lines(
-    models: Mapping[str, LlamaForCausalLM], windows: Mapping[str, Windows]
+    models: Mapping[str, PreTrainedModel], windows: Mapping[str, Windows]
 ) -> list[dict[str, object]]:
     """Losses along the straight line between the weights of every pair of specialists.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TextIO
 
 import numpy as np
@@ -27,6 +28,7 @@ def chat(
     `target`; where `source` is a terminal, the models that answer are named before each.
     """
     longest = model.longest(max_tokens)
+    first = Sampling(max_tokens=longest, temperature=temperature, seed=seed)
     by_hand = source.isatty()
     if by_hand:
         print("Type the beginning of a text; Ctrl-D ends.", file=target, flush=True)
@@ -34,7 +36,7 @@ def chat(
         prompt = line.rstrip("\n")
         if by_hand:
             print(f"[{_named(model, prompt)}]", file=target)
-        sampling = Sampling(max_tokens=longest, temperature=temperature, seed=seed + number)
+        sampling = replace(first, seed=seed + number)
         shown = 0
         for continuation in model.stream(prompt, sampling):
             print(continuation.text[shown:], end="", file=target, flush=True)

@@ -13,6 +13,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.common.files import atomic_path
 from splitlaw.common.progress import Progress
 from splitlaw.delivery.averaging import lines
+from splitlaw.delivery.experts import check_architecture
 from splitlaw.delivery.export import export_routed
 from splitlaw.delivery.final_folder import FinalFolder
 from splitlaw.delivery.measure import HeldOutTexts, system_rows
@@ -44,16 +45,21 @@ def compare(
 ) -> pd.DataFrame:
     """Export the final models in every way and measure each as a system, with joint and no split.
 
-    Beside `out`, the table, are written the folders `routed`, `average`, `average_uniform` and
-    `moe`, and `lines.csv`, the losses between pairs of specialists. `also` are further folders to
-    measure, by the name of their system.
+    Beside `out`, the table, are written the folders `routed`, `average`, `average_uniform` and, for
+    Llama models, `moe`, and `lines.csv`, the losses between pairs of specialists. `also` are
+    further folders to measure, by the name of their system.
     """
     folders = dict(_folders(final, out.parent, also))
     parts = Parts.read(final)
+    try:
+        check_architecture(parts.general.config)
+    except UserError:  # the other systems are compared without it
+        del folders[MOE]
     export_routed(final, folders[ROUTED])
     export_average(parts, folders[AVERAGE])
     export_average(parts, folders[AVERAGE_UNIFORM], kind=UNIFORM)
-    export_experts(parts, folders[MOE])
+    if MOE in folders:
+        export_experts(parts, folders[MOE])
     between = pd.DataFrame(lines(parts.specialists, parts.validation.windows))
     held = HeldOutTexts.read(final, characters=config.characters)
     loaded = Tasks.load(config.tasks, final, folder=tasks, items=items)

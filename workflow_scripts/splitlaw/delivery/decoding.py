@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from splitlaw.common.errors import UserError
+
 Array = npt.NDArray[np.float64]
 
 
@@ -27,11 +29,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
-            raise ValueError(f"max_tokens is {self.max_tokens}; give at least 1")
+            raise UserError(f"max_tokens is {self.max_tokens}; give at least 1")
         if not 0 <= self.temperature < np.inf:
-            raise ValueError(f"temperature is {self.temperature}; give 0 or a positive number")
+            raise UserError(f"temperature is {self.temperature}; give 0 or a positive number")
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}; give a number above 0 and at most 1")
+            raise UserError(f"top_p is {self.top_p}; give a number above 0 and at most 1")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}; give 0 or a positive number")
 
 
 def draw_token(log_probabilities: Array, sampling: Sampling, generator: np.random.Generator) -> int:

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from transformers import MixtralForCausalLM
 
 from splitlaw.common.files import read_json
-from splitlaw.delivery.final_folder import FinalFolder
-from splitlaw.delivery.held_out import context_of
+from splitlaw.delivery.final_folder import FinalFolder, context_of
 from splitlaw.experiment.schedule import learning_rate_factor
 from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.training.model import build_optimizer

@@ -17,6 +17,7 @@ from transformers import (
     LlamaForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 
@@ -28,17 +29,20 @@ tie_word_embeddings bos_token_id eos_token_id pad_token_id initializer_range""".
 """Keys of a Llama's configuration that Mixtral has too."""
 
 
-def experts_config(config: LlamaConfig, *, experts: int, active: int) -> MixtralConfig:
-    """The configuration of a mixture of `experts`, of which a token uses `active`.
-
-    Raises `UserError` for a model that is no Llama, or has biases, which Mixtral has not.
-    """
+def check_architecture(config: PreTrainedConfig) -> None:
+    """Refuse a model that is no Llama, or has biases, which Mixtral has not."""
     biased = [key for key in ("attention_bias", "mlp_bias") if getattr(config, key, False)]
     if config.model_type != "llama" or biased:
         raise UserError(
-            f"a mixture of experts is made of Llama models without biases, not of "
-            f"{config.model_type}{' with ' + biased[0] if biased else ''}; export as routed"
+            f"--as moe: a mixture of experts is made of Llama models without biases, not of "
+            f"{config.model_type}{' with ' + biased[0] if biased else ''}; export as routed or "
+            "average"
         )
+
+
+def experts_config(config: LlamaConfig, *, experts: int, active: int) -> MixtralConfig:
+    """The configuration of a mixture of `experts`, of which a token uses `active`."""
+    check_architecture(config)
     return MixtralConfig(
         **{key: getattr(config, key) for key in _COPIED},
         num_local_experts=experts,

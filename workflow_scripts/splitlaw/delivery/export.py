@@ -13,12 +13,10 @@ from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_json, write_text
 from splitlaw.delivery import cards
-from splitlaw.delivery.final_folder import FinalFolder
+from splitlaw.delivery.final_folder import EXPORT, FinalFolder, context_of
 from splitlaw.delivery.routing import CONFIDENCE, fit_routing
 from splitlaw.experiment.lineage import GENERAL
 
-EXPORT = "export.json"
-"""Says how a folder was exported; a folder that has it may be replaced by another export."""
 _NOT_EXPORTED = ("documents.npz",)
 """Files of a final model that serve the comparison only."""
 
@@ -57,6 +55,7 @@ def describe(final: FinalFolder, kind: str, **more: Any) -> Mapping[str, Any]:
         "budget": recipe.budget,
         "seed": recipe.seed,
         "domains": final.domains,
+        "context": context_of(final.general),
         **more,
         **provenance.environment(),
     }

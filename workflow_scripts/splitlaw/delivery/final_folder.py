@@ -11,16 +11,24 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, sha256_file
 from splitlaw.common.own_table import read_own_table
+from splitlaw.experiment.existing_model import CONTEXT, INTERMEDIATE, KEYS
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import MIXTURE, NO_SPLIT
-from splitlaw.zero_shot.models import TrainedRecipe, read_recipes
+from splitlaw.zero_shot.models import TrainedRecipe, missing_file, read_recipes
 
-MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
-"""Files that every model's folder has."""
+EXPORT = "export.json"
+"""Says how a folder was exported; a folder that has it may be replaced by another export."""
 PLACE = "results/EXPERIMENT/final/SIZE/BUDGET/seedSEED/STRATEGY"
-_SHAPE = """model_type vocab_size hidden_size intermediate_size num_hidden_layers
-num_attention_heads num_key_value_heads head_dim max_position_embeddings""".split()
-"""Keys of `config.json` in which models that are used together agree."""
+_SHAPE = (
+    "model_type",
+    *(name for names in KEYS.values() for name in names),
+    *INTERMEDIATE,
+    *CONTEXT,
+    "num_key_value_heads",
+    "head_dim",
+    "tie_word_embeddings",
+)
+"""Keys of `config.json` in which models that are used together agree, as far as they have them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +125,9 @@ def _experiment(path: Path) -> Path:
 def check_models(folders: Sequence[Path]) -> None:
     """Refuse folders without a model, and models of different shapes or tokenizers."""
     for folder in folders:
-        for name in MODEL_FILES:
-            if not (folder / name).is_file():
-                raise UserError(f"{folder}: is not a model (it has no {name}); train it again")
+        missing = missing_file(folder)
+        if missing:
+            raise UserError(f"{folder}: is not a model (it has no {missing}); train it again")
     first = folders[0]
     shape, tokenizer = _shape(first), sha256_file(first / "tokenizer.json")
     for folder in folders[1:]:
@@ -140,3 +148,25 @@ def check_models(folders: Sequence[Path]) -> None:
 def _shape(folder: Path) -> Mapping[str, object]:
     config = read_json(folder / "config.json")
     return {key: config.get(key) for key in _SHAPE}
+
+
+def context_of(folder: Path) -> int:
+    """Largest number of tokens that a prediction of a model is made from.
+
+    It is that of the training, which may be shorter than that of a base, where `run.json` or
+    `export.json` says it, and otherwise that of the architecture.
+    """
+    if (folder / EXPORT).is_file() and "context" in (about := read_json(folder / EXPORT)):
+        return int(about["context"])
+    if (folder / "run.json").is_file():
+        shape = read_json(folder / "run.json").get("config", {}).get("shape", {})
+        if "context" in shape:
+            return int(shape["context"])
+    config = read_json(folder / "config.json")
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    found = next((config[key] for key in CONTEXT if config.get(key)), None)
+    if found is None:
+        raise UserError(
+            f"{folder}/config.json: has no {CONTEXT[0]}; give a model whose context is known"
+        )
+    return int(min(found, window or found))

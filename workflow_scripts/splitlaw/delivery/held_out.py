@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from splitlaw.common.files import read_json
 from splitlaw.corpus.documents import read_documents
-from splitlaw.delivery.final_folder import FinalFolder
+from splitlaw.delivery.final_folder import FinalFolder, context_of
 from splitlaw.delivery.text import Text
 from splitlaw.training.evaluation import Windows, cut_windows, load_documents, windows_of
 from splitlaw.zero_shot.routing import Weights
@@ -85,8 +83,3 @@ def read_validation(
         windows[domain] = windows_of(documents, sizes, context=context)
         routed[domain] = weights.of(texts)
     return Validation(windows=windows, weights=routed)
-
-
-def context_of(folder: Path) -> int:
-    """Largest number of tokens that a model's prediction is made from."""
-    return int(read_json(folder / "config.json")["max_position_embeddings"])

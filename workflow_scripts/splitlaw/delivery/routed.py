@@ -13,7 +13,7 @@ import numpy.typing as npt
 from splitlaw.common.errors import UserError
 from splitlaw.delivery.batch import Batch, Running
 from splitlaw.delivery.decoding import Sampling
-from splitlaw.delivery.final_folder import check_models
+from splitlaw.delivery.final_folder import check_models, context_of
 from splitlaw.delivery.routing import ROUTING, Routing, load_routing
 from splitlaw.delivery.rows import ModelRows
 from splitlaw.delivery.text import Continuation, Text
@@ -44,15 +44,23 @@ class RoutedModel:
     """
 
     def __init__(
-        self, models: Mapping[str, PreTrainedModel], text: Text, routing: Routing | None = None
+        self,
+        models: Mapping[str, PreTrainedModel],
+        text: Text,
+        routing: Routing | None = None,
+        *,
+        context: int,
     ) -> None:
-        """`models` are in the order of `routing.models`, or one model without `routing`."""
+        """`models` are in the order of `routing.models`, or one model without `routing`.
+
+        `context` is the largest number of tokens that they read.
+        """
         assert list(models) == (routing.models if routing else [GENERAL])
         self.models = models
         self.text = text
         self.routing = routing
         self._row_counts: dict[str, dict[int, int]] = {name: {} for name in models}
-        self.context: int = next(iter(models.values())).config.max_position_embeddings
+        self.context = context
 
     @classmethod
     def from_pretrained(
@@ -77,7 +85,8 @@ class RoutedModel:
         Raises
         ------
         UserError
-            If the folder is neither, or if its models do not belong together.
+            If the folder is neither, if its models do not belong together, or if there is no such
+            device.
 
         """
         path = Path(folder)
@@ -92,8 +101,10 @@ class RoutedModel:
                 "export wrote, or that of a model"
             )
         check_models(list(folders.values()))
+        _check_device(device)
         models = {name: open_model(place, device) for name, place in folders.items()}
-        return cls(models, Text.open(folders[GENERAL]), routing)
+        text, context = Text.open(folders[GENERAL]), context_of(folders[GENERAL])
+        return cls(models, text, routing, context=context)
 
     @property
     def domains(self) -> list[str]:
@@ -250,3 +261,15 @@ class RoutedModel:
                 chosen = np.isin(np.repeat(np.arange(len(requests)), lengths), mine)
                 values[number, chosen] = log_likelihoods(model, packed)
         return mixed(values, weights, np.repeat(unit, lengths)), bounds
+
+
+def _check_device(device: torch.device | str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as cause:  # the latter without a build for CUDA
+        reason = str(cause).strip().partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"device {device}: cannot be used ({reason}); give cpu, or cuda on a machine with a GPU"
+        ) from None

@@ -61,10 +61,16 @@ class _FixedLayer(DynamicLayer):
         """Write one token of every row at the end of its text."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None and self.values is not None
         row, place = torch.arange(self._block.rows), torch.from_numpy(self._block.used)
-        self.keys[row, :, place] = key_states[:, :, 0]
-        self.values[row, :, place] = value_states[:, :, 0]
+        keys, values = self.states
+        keys[row, :, place] = key_states[:, :, 0]
+        values[row, :, place] = value_states[:, :, 0]
+        return keys, values
+
+    @property
+    def states(self) -> tuple[Tensor, Tensor]:
+        """Keys and values."""
+        assert self.keys is not None and self.values is not None
         return self.keys, self.values
 
 
@@ -75,24 +81,23 @@ class _Block:
         self.model, self.rows, self.length = model, rows, length
         self.used = np.zeros(rows, dtype=np.int64)
         """Number of tokens of each row that have been read; 0 for an empty row."""
-        layers = [_FixedLayer(self) for _ in range(model.config.num_hidden_layers)]
-        self.cache = Cache(layers=layers)
+        self.layers = [_FixedLayer(self) for _ in range(model.config.num_hidden_layers)]
+        self.cache = Cache(layers=[*self.layers])
 
     def write(self, row: int, states: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Set the keys and values of a row, `[heads, tokens, width]` for each layer."""
-        for layer, (keys, values) in zip(self.cache.layers, states, strict=True):
+        for layer, new in zip(self.layers, states, strict=True):
             if not layer.is_initialized:
-                layer.lazy_initialization(keys[None], values[None])
-            layer.keys[row, :, : keys.shape[1]] = keys
-            layer.values[row, :, : keys.shape[1]] = values
+                layer.lazy_initialization(new[0][None], new[1][None])
+            for own, part in zip(layer.states, new, strict=True):
+                own[row, :, : part.shape[1]] = part
         self.used[row] = states[0][0].shape[1]
 
     def states(self, row: int) -> list[tuple[Tensor, Tensor]]:
         """The keys and values of a row, as `write` takes them."""
         used = int(self.used[row])
-        return [
-            (layer.keys[row, :, :used], layer.values[row, :, :used]) for layer in self.cache.layers
-        ]
+        both = [layer.states for layer in self.layers]
+        return [(keys[row, :, :used], values[row, :, :used]) for keys, values in both]
 
     @torch.inference_mode()
     def step(self, tokens: Mapping[int, int]) -> Tensor:
@@ -218,7 +223,8 @@ def read_prompt(
         use_cache=True,
         logits_to_keep=1,
     ).logits[0, -1]
-    return [(layer.keys[0], layer.values[0]) for layer in cache.layers], logits.cpu()
+    layers: list[Any] = cache.layers
+    return [(layer.keys[0], layer.values[0]) for layer in layers], logits.cpu()
 
 
 def count_rows(model: PreTrainedModel, length: int) -> int:

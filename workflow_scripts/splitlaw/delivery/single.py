@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from transformers import GenerationConfig, LlamaForCausalLM, MixtralForCausalLM, PreTrainedModel
+from transformers import GenerationConfig, MixtralForCausalLM, PreTrainedModel
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_json, write_text
@@ -17,9 +17,9 @@ from splitlaw.common.progress import Progress
 from splitlaw.delivery import cards
 from splitlaw.delivery.averaging import average, fit_average, mean_loss
 from splitlaw.delivery.expert_training import train_experts
-from splitlaw.delivery.experts import build_experts
-from splitlaw.delivery.export import EXPORT, describe, new_folder
-from splitlaw.delivery.final_folder import FinalFolder
+from splitlaw.delivery.experts import build_experts, check_architecture
+from splitlaw.delivery.export import describe, new_folder
+from splitlaw.delivery.final_folder import EXPORT, FinalFolder
 from splitlaw.delivery.gates import fit_gates, gate_accuracy
 from splitlaw.delivery.held_out import Validation, read_validation, windows_of_test
 from splitlaw.training.evaluation import DocumentLosses, evaluate
@@ -30,6 +30,8 @@ ACTIVE = 2
 """Experts that a token uses, as in Mixtral."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Candidates for the share of the specialists in the experts."""
+_OF_TOKENIZER = ("tokenizer", "special_tokens", "added_tokens", "vocab", "merges")
+"""Beginnings of the names of a tokenizer's files."""
 UNIFORM, FITTED, GENERAL_MODEL = "uniform", "fitted", "general"
 
 
@@ -38,8 +40,8 @@ class Parts:
     """The models of a strategy, and the text on which they are combined."""
 
     final: FinalFolder
-    specialists: Mapping[str, LlamaForCausalLM]
-    general: LlamaForCausalLM
+    specialists: Mapping[str, PreTrainedModel]
+    general: PreTrainedModel
     validation: Validation
 
     @classmethod
@@ -54,7 +56,7 @@ class Parts:
         )
 
     @property
-    def in_order(self) -> list[LlamaForCausalLM]:
+    def in_order(self) -> list[PreTrainedModel]:
         """The specialists in the order of the domains."""
         return list(self.specialists.values())
 
@@ -105,15 +107,19 @@ def make_mixture(parts: Parts, *, active: int = ACTIVE) -> Mixture:
             f"--active {active}: there are {len(parts.specialists)} experts; give 1 to "
             f"{len(parts.specialists)}"
         )
+    check_architecture(parts.general.config)
     to_fit, to_choose = parts.validation.part(0), parts.validation.part(1)
-    sources = {kind: average(parts.in_order, weights) for kind, weights in parts.weights.items()}
+    sources: dict[str, Any] = {
+        kind: average(parts.in_order, weights) for kind, weights in parts.weights.items()
+    }
     sources[GENERAL_MODEL] = parts.general
+    specialists: list[Any] = parts.in_order
     best: Mixture | None = None
     for name, shared in sources.items():
         gates = fit_gates(shared, to_fit)
         accuracy = gate_accuracy(gates, shared, to_choose)
         for share in SHARES:
-            model = build_experts(shared, parts.in_order, gates, active=active, share=share)
+            model = build_experts(shared, specialists, gates, active=active, share=share)
             loss = mean_loss(model, to_choose.windows)
             if best is None or loss < best.validation_loss:
                 best = Mixture(
@@ -182,7 +188,9 @@ def _write(
         model.config.use_cache = True
         model.save_pretrained(folder)
         for file in sorted(final.general.iterdir()):
-            if file.name.startswith(("tokenizer", "special_tokens", "vocab", "merges")):
+            if file.name.startswith(
+                ("tokenizer", "special_tokens", "added_tokens", "vocab", "merges")
+            ):
                 shutil.copyfile(file, folder / file.name)
         write_text(folder / "README.md", cards.single_card(final, kind, how, losses))
         write_json(folder / EXPORT, dict(describe(final, kind, losses=found, **more)))

@@ -24,7 +24,7 @@ from splitlaw.zero_shot.scoring import sums
 from splitlaw.zero_shot.tables import ACCURACY, NORMALISED
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 try:
     import datasets
@@ -212,7 +212,7 @@ class _Encoder(HFLM):
 
 
 def encode(
-    questions: Questions, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase
+    questions: Questions, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> list[tuple[list[int], list[int]]]:
     """Context tokens and tokens to score of every request, as encoded by `HFLM`."""
     with _quiet():

@@ -14,8 +14,10 @@ from splitlaw.experiment.strategies import model_domain
 
 if TYPE_CHECKING:
     import torch
-    from transformers import LlamaForCausalLM
+    from transformers import PreTrainedModel
 
+INDEX = "model.safetensors.index.json"
+"""Names the file of every tensor of a model that is in several files."""
 _KEY = ["strategy", "size", "budget", "seed"]
 
 
@@ -72,13 +74,31 @@ def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
     return recipes
 
 
+def missing_file(folder: Path) -> str | None:
+    """Name of a file that a model's folder lacks.
+
+    Weights are `model.safetensors`, or the files that `model.safetensors.index.json` names.
+    """
+    names = ["config.json", "tokenizer.json"]
+    if (folder / INDEX).is_file():
+        try:
+            names += sorted(set(read_json(folder / INDEX)["weight_map"].values()))
+        except (KeyError, AttributeError, TypeError):
+            raise UserError(
+                f"{folder / INDEX}: has no weight_map; save the model again with save_pretrained"
+            ) from None
+    else:
+        names.append("model.safetensors")
+    return next((name for name in names if not (folder / name).is_file()), None)
+
+
 def check_folders(recipes: Sequence[TrainedRecipe], tokenizer: Path) -> None:
     """Refuse folders without a model or a tokenizer, or with another tokenizer."""
     wanted = sha256_file(tokenizer / "tokenizer.json")
     for folder in dict.fromkeys(folder for recipe in recipes for folder in recipe.models):
-        for name in ("config.json", "model.safetensors", "tokenizer.json"):
-            if not (folder / name).is_file():
-                raise UserError(f"{folder}: has no {name}; run train_final again")
+        missing = missing_file(folder)
+        if missing:
+            raise UserError(f"{folder}: has no {missing}; run train_final again")
         if sha256_file(folder / "tokenizer.json") != wanted:
             raise UserError(
                 f"{folder}/tokenizer.json: differs from the tokenizer in {tokenizer}; run "
@@ -94,11 +114,25 @@ def check_folders(recipes: Sequence[TrainedRecipe], tokenizer: Path) -> None:
             )
 
 
-def open_model(folder: Path, device: torch.device | str = "cpu") -> LlamaForCausalLM:
-    """Load the model of a folder to `device`, in float32 and evaluation mode."""
+def open_model(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    """Load the model of a folder to `device`, in float32 and evaluation mode.
+
+    Raises `UserError` if its files cannot be opened as a causal language model. Code from the
+    folder is not run.
+    """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM  # slow to import, so after the checks
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as cause:
+        reason = str(cause).strip().partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"{folder}: cannot be opened as a language model ({reason}); give the folder of a "
+            "model that save_pretrained of transformers wrote"
+        ) from None
     return model.float().to(device).eval()

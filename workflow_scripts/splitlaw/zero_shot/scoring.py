@@ -152,17 +152,26 @@ def log_likelihoods(model: PreTrainedModel, packed: Packed) -> Array:
     """
     device = next(model.parameters()).device
     result = np.zeros(packed.bounds[-1])
-    decoder: Any = model.model
-    head: Any = model.lm_head
+    head: Any = model.get_output_embeddings()
     for batch in packed.batches:
-        hidden = decoder(
-            input_ids=batch.inputs.to(device),
-            attention_mask=batch.mask.to(device),
-            position_ids=batch.positions.to(device),
-            use_cache=False,
-        ).last_hidden_state
-        chosen = hidden.flatten(0, 1)[batch.place.to(device)]
-        logits = head(chosen).float()
+        place = batch.place.to(device)
+        # Given to the head as one row, so that architectures may change its result in any way.
+        only = head.register_forward_pre_hook(
+            lambda _, inputs, place=place: (inputs[0].flatten(0, 1)[place][None],)
+        )
+        try:
+            logits = (
+                model(
+                    input_ids=batch.inputs.to(device),
+                    attention_mask=batch.mask.to(device),
+                    position_ids=batch.positions.to(device),
+                    use_cache=False,
+                )
+                .logits[0]
+                .float()
+            )
+        finally:
+            only.remove()
         target = batch.target.to(device)
         found = logits.gather(1, target[:, None]).squeeze(1) - logits.logsumexp(1)
         result[batch.slot] = found.double().cpu().numpy()
