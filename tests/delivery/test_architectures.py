@@ -47,7 +47,7 @@ def finals(request, planted, tmp_path_factory):
 
 
 def exported(finals, kind):
-    out = finals.parents[4] / "exported" / kind
+    out = finals.parents[5] / "exported" / kind
     assert main(["export", "--final", str(finals), "--out", str(out), "--as", kind]) == 0
     return out
 
@@ -56,7 +56,7 @@ def test_the_routed_model_has_the_losses_of_the_final_models(finals):
     routed = RoutedModel.from_pretrained(exported(finals, "routed"))
     assert routed.context == CONTEXT
     for number, domain in enumerate(DOMAINS):
-        corpus = finals.parents[3] / "corpus"
+        corpus = finals.parents[4] / "corpus"
         texts = [t for _, part in read_documents(corpus, domain, "test") for t in part]
         stored = load_documents(finals / domain / "documents.npz")[domain].nats
         sure = np.flatnonzero(routed.route(texts)[:, number] == 1)
@@ -76,7 +76,7 @@ def test_the_average_is_an_ordinary_model(finals):
     assert about["context"] == CONTEXT
     one = RoutedModel.from_pretrained(folder)
     for domain in DOMAINS:
-        corpus = finals.parents[3] / "corpus"
+        corpus = finals.parents[4] / "corpus"
         texts = [t for _, part in read_documents(corpus, domain, "test") for t in part]
         counts = load_documents(finals / domain / "documents.npz")[domain].tokens
         loss = -sum(one.loglikelihood_rolling(texts)) / counts.sum()
@@ -96,13 +96,14 @@ def test_a_mixture_of_experts_of_another_architecture_is_refused(finals, tmp_pat
 
 
 def test_a_missing_file_of_a_model_in_several_files_is_named(finals, tmp_path):
-    copied = shutil.copytree(finals.parents[4] / "results", tmp_path / "results")
+    copied = shutil.copytree(finals.parents[4], tmp_path / "results")
     part = sorted((copied / FINALS / "optimal/law").glob("model-*.safetensors"))[-1]
     part.unlink()
     with pytest.raises(UserError, match=rf"law: is not a model \(it has no {part.name}\); train"):
         read_final(copied / FINALS / "optimal")
 
 
+@pytest.mark.parametrize("finals", ["gpt2"], indirect=True)
 def test_the_comparison_leaves_the_mixture_of_experts_out(finals, tmp_path):
     write_items(tmp_path / "items/local_arc_easy.jsonl", ITEMS)
     config = {"tasks": ["local_arc_easy"], "context": CONTEXT, "test_tokens": 10**6}

@@ -31,12 +31,14 @@ tie_word_embeddings bos_token_id eos_token_id pad_token_id initializer_range""".
 
 def check_architecture(config: PreTrainedConfig) -> None:
     """Refuse a model that is no Llama, or has biases, which Mixtral has not."""
+    found = str(config.model_type)
     biased = [key for key in ("attention_bias", "mlp_bias") if getattr(config, key, False)]
-    if config.model_type != "llama" or biased:
+    if found == "llama" and biased:
+        found = f"llama with {biased[0]}"
+    if found != "llama":
         raise UserError(
-            f"--as moe: a mixture of experts is made of Llama models without biases, not of "
-            f"{config.model_type}{' with ' + biased[0] if biased else ''}; export as routed or "
-            "average"
+            "--as moe: a mixture of experts is made of Llama models without biases, not of "
+            f"{found}; export as routed or average"
         )
 
 
