@@ -67,7 +67,10 @@ def test_a_target_after_a_configuration_stays_a_target(called, folder):
 
 
 def test_a_target_after_a_value_of_the_configuration_stays_a_target(called, folder):
-    """Snakemake takes all that follows --config or --configfile as its values."""
+    """Snakemake takes all that follows --config or --configfile as its values.
+
+    Reported as sunbeam issue 263 and snk issue 98.
+    """
     args = called("run", "--config", "text=a b", "x=1", "new_experiment", "-n")
     assert args == ["--cores", "all", "new_experiment", "-n", "--config", "text=a b", "x=1"]
     os.chdir(folder)

@@ -161,6 +161,27 @@ def test_sigterm_is_passed_on_and_a_state_is_stored(started, tokens):
     assert states(tokens), "the state is stored"
 
 
+def test_ctrl_z_stops_the_child_too_and_both_continue(started, tokens):
+    environment, process, _ = started
+    run = start(command(tokens, steps=200_000), environment)
+    child, shown = child_of(process), psutil.Process(run.pid)
+    run.send_signal(signal.SIGTSTP)
+    assert has_state({shown, child}, {psutil.STATUS_STOPPED})
+    run.send_signal(signal.SIGCONT)
+    assert has_state({shown, child}, {psutil.STATUS_RUNNING, psutil.STATUS_SLEEPING})
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(timeout=60) == 143
+
+
+def has_state(processes, states):
+    """Whether all processes have one of the states within 20 s."""
+    for _ in range(1000):
+        if all(process.status() in states for process in processes):
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def test_a_command_that_is_killed_ends_its_child(started, tokens):
     environment, process, _ = started
     run = start(command(tokens, steps=200_000), environment)

@@ -1,3 +1,5 @@
+import errno
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,3 +46,14 @@ def test_a_full_disk_is_one_line_with_the_file_whatever_library_writes(write, sm
     assert exit_status(action) == 2
     assert capsys.readouterr().err == f"error: {no_room_line(file)}\n"
     assert not list(small_disk.iterdir())
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    """A file that is written within the block of another one, and text that quotes the system."""
+    full = OSError(errno.ENOSPC, "No space left on device", "/elsewhere/inner")
+    quoted = UserError("a.csv, line 2: 'No space left on device' is not a number; write one")
+    for error in (full, quoted):
+        with pytest.raises(type(error)) as raised, atomic_path(tmp_path / "outer"):
+            raise error
+        assert raised.value is error
+    assert not list(tmp_path.iterdir())

@@ -8,8 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from damages import FORMATS, campaign, zst
-from datasets import Dataset
+from damages import campaign, outcome
+from datasets import Dataset, disable_progress_bars
+from file_damages import FORMATS
+from file_writers import Written, zst
 
 from splitlaw.cli import main
 from splitlaw.common.errors import UserError
@@ -19,6 +21,7 @@ from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
 
+disable_progress_bars()
 COUNT = 60
 """Damages of each format, in a second or less; `make campaign` tries 2,000."""
 
@@ -30,6 +33,45 @@ def test_no_damage_changes_texts_without_a_message(name: str) -> None:
     assert faults.empty, faults.iloc[0].to_dict()
     assert (rows["outcome"] == "refused").sum() > COUNT / 3
     assert (rows["outcome"] != "refused").any()
+    # A few damages leave a file that the writer could have written for other texts.
+    assert rows["outcome"].isin(["unseen", "no checksum"]).sum() < COUNT / 5
+
+
+def judged(name: str, found: list[str] | None, *messages: str, kind: str = "byte changed") -> str:
+    """The outcome of a reading of three texts, of which nothing was damaged."""
+    file = Written(data=b"", texts=["0 one", "1 two", "2 three"])
+    return outcome(FORMATS[name], file, [], kind, found, list(messages), Path("a"))
+
+
+def test_a_wrong_reading_is_a_fault_whatever_else_is_said() -> None:
+    right, other = ["0 one", "1 two", "2 three"], ["0 one", "1 tw", "2 three"]
+    cut, row = (
+        "note: a: no line end after the last row",
+        "note: a:2: a quoted cell has lines like rows",
+    )
+    unchecked = "note: a: no checksum, so"
+    assert judged("csv", right) == "right"
+    assert judged("csv", None, "a:2: more cells than the header") == "refused"
+    assert judged("csv", ["0 one", "1 t"], cut) == "named"
+    assert judged("tsv", ["0 one", "1 two\n2 three"], row) == "named"
+    assert judged("arrow", other, unchecked) == "no checksum"
+    assert judged("parquet without checksums", ["0 one", "1 twx", "2 three"]) == "no checksum"
+    for wrong in [
+        judged("csv", other),
+        judged("csv", other, cut),
+        judged("csv", ["0 one", "2 three"], cut),
+        judged("csv", other, "note: b: anything"),
+        judged("csv", other, unchecked),
+        judged("csv", None, "line 2: more cells"),
+        judged("csv", None, "note: a: x", "a:2: more cells"),
+        judged("tsv", ["0 one", "and two"], row),
+        judged("parquet", other, unchecked),
+        judged("parquet without checksums", other),
+        judged("arrow", other),
+        judged("arrow", right[:2], unchecked),
+        judged("arrow", other, unchecked, kind="truncated"),
+    ]:
+        assert wrong.startswith("fault")
 
 
 def read(path: Path, on_bad_input: str = "stop") -> list[str]:
@@ -125,6 +167,28 @@ def test_a_file_without_checksums_is_named_on_the_terminal_and_in_the_card(
     card = json.loads((tmp_path / "out/law/card.json").read_text())
     assert card["notes"] == {NO_CHECKSUM: {"number": 2, "first": f"{tmp_path}/b.jsonl.zst"}}
     assert "notes" not in json.loads((tmp_path / "out/general/card.json").read_text())
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_documents": 2}, {"max_bytes": 5}])
+def test_a_file_without_checksums_is_noted_where_a_limit_ends_the_reading(
+    tmp_path: Path, limit: dict[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(zst(b'{"text": "one"}\n{"text": "two"}\n{"text": "three"}\n'))
+    errors = InputErrors("stop")
+    found = list(read_source(Source(files=str(path), **limit), errors))
+    assert found == ["one", "two", "three"][: 2 if limit else 3]
+    assert capsys.readouterr().err == f"note: {path}: {NO_CHECKSUM}\n"
+    assert errors.notes == {NO_CHECKSUM: (1, str(path))}
+
+
+def test_an_error_in_a_file_without_checksums_is_the_only_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.jsonl.zst").write_bytes(zst(b'{"text": "one"}\n{"text": 2}\n'))
+    with pytest.raises(UserError, match=r"a\.jsonl\.zst:2: field 'text' is not text"):
+        read(tmp_path / "a.jsonl.zst")
+    assert capsys.readouterr().err == ""
 
 
 def test_batches_of_a_saved_data_set_are_not_lost_without_a_message(tmp_path: Path, capsys) -> None:

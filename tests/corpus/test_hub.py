@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.shards import Shard
+from splitlaw.corpus.sources import arrow_files
 from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.corpus.sources.hub import check_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
@@ -32,6 +35,84 @@ def test_data_set_saved_to_disk(tmp_path: Path) -> None:
     datasets.DatasetDict(train=saved).save_to_disk(tmp_path / "many")
     for name in ("one", "many"):
         assert read(dataset=str(tmp_path / name), text_field="body") == TEXTS
+
+
+def write_stream(path: Path, texts: list[str], batches: int = 1) -> None:
+    """Write an Arrow file of these texts; of no batches, it has only the names of columns."""
+    table = pa.table({"text": pa.array(texts, pa.string())})
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        for batch in table.to_batches()[:batches]:
+            writer.write_batch(batch)
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+def test_an_empty_arrow_file_has_no_rows(tmp_path: Path, batches: int) -> None:
+    """Our own case, after ray issue 47198. A file of no bytes is not one of Arrow."""
+    for folder in ("saved", "plain"):
+        (tmp_path / folder).mkdir()
+    datasets.Dataset.from_dict({"text": TEXTS}).save_to_disk(tmp_path / "saved", num_shards=2)
+    last = tmp_path / "saved/data-00001-of-00002.arrow"
+    write_stream(last, [], batches)
+    assert read(dataset=str(tmp_path / "saved")) == TEXTS[:10]
+    write_stream(tmp_path / "plain/a.arrow", TEXTS)
+    write_stream(tmp_path / "plain/b.arrow", [], batches)
+    assert read(dataset=str(tmp_path / "plain")) == TEXTS
+    last.write_bytes(b"")
+    with pytest.raises(UserError, match=r"data-00001-of-00002\.arrow: truncated or damaged"):
+        read(dataset=str(tmp_path / "saved"))
+
+
+def test_a_saved_data_set_without_rows_is_counted_as_empty(tmp_path: Path) -> None:
+    """https://github.com/huggingface/datasets/pull/8385: it is saved without a file."""
+    full, empty = (datasets.Dataset.from_dict({"text": texts}) for texts in (TEXTS, []))
+    empty.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict(train=full, test=empty).save_to_disk(tmp_path / "many")
+    assert read(dataset=str(tmp_path / "many")) == TEXTS
+    for source in (
+        {"dataset": str(tmp_path / "one")},
+        {"dataset": f"{tmp_path}/many", "split": "test"},
+    ):
+        errors = InputErrors("stop")
+        assert not list(read_source(Source(**source), errors))
+        assert errors.counts == {"empty file": 1}
+        for number in range(2):
+            assert not list(read_source(Source(**source), errors, Shard(number=number, count=2)))
+
+
+def test_a_saved_format_leaves_no_column_out(tmp_path: Path) -> None:
+    """Our own case: a data set is saved with the columns that its last user looked at."""
+    saved = datasets.Dataset.from_dict({"text": TEXTS, "n": range(20)})
+    saved.with_format("numpy", columns=["n"]).save_to_disk(tmp_path / "saved")
+    assert read(dataset=str(tmp_path / "saved")) == TEXTS
+
+
+def test_shards_check_the_rows_that_they_read_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"row {i}" for i in range(103)]
+    datasets.Dataset.from_dict({"text": texts}).save_to_disk(tmp_path / "saved", num_shards=5)
+    checked: list[tuple[str, int, int]] = []
+    check = arrow_files._check_rows
+
+    def count(file: Path, begin: int, end: int) -> None:
+        checked.append((file.name[:10], begin, end))
+        check(file, begin, end)
+
+    monkeypatch.setattr(arrow_files, "_check_rows", count)
+    source = Source(dataset=str(tmp_path / "saved"))
+    found = [
+        list(read_source(source, InputErrors("stop"), Shard(number=number, count=4)))
+        for number in range(4)
+    ]
+    assert [text for part in found for text in part] == texts
+    assert len(checked) == 8  # five files, three of which two shards read
+    (file,) = (tmp_path / "saved").glob("data-00004-*")
+    data = file.read_bytes()
+    at = data.index(bytes([0, 0, 0, 0, 6, 0, 0, 0, 12, 0, 0, 0]))  # where the texts begin
+    file.write_bytes(data[: at + 8] + b"\xff\xff\xff\x7f" + data[at + 12 :])
+    assert list(read_source(source, InputErrors("stop"), Shard(number=0, count=4))) == found[0]
+    with pytest.raises(UserError, match=r"data-00004-of-00005\.arrow: truncated or damaged"):
+        list(read_source(source, InputErrors("stop"), Shard(number=3, count=4)))
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -1,8 +1,10 @@
 """Inputs that users of similar tools have reported; each was tried before it became a test."""
 
 import gzip
+import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from splitlaw.common.errors import UserError
@@ -40,6 +42,54 @@ def test_a_null_in_one_of_many_lines_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.jsonl:1: field 'text' is not text \(NoneType\)"):
         read(files=str(tmp_path / "a.jsonl"))
     assert read("skip", files=str(tmp_path / "a.jsonl")) == ["one", "two"]
+
+
+def test_a_list_of_texts_is_read(tmp_path: Path) -> None:
+    """Datasets issue 6695: JSON with an array of strings, which becomes the column `text`."""
+    path, texts = tmp_path / "a.json", ["one", 'two, "2"', "three\n]"] * 3
+    path.write_text(json.dumps(texts, indent=1))
+    assert read(files=str(path)) == texts
+    for content, problem in [
+        ('["one", {"text": "two"}]', "1: not a text, unlike the first element"),
+        ('[{"text": "one"}, "two"]', "1: not a JSON object"),
+        ('["one", "two"', "1: not JSON"),
+        ('["text": "one"]', "1: not JSON"),
+        ('"one"', "1: not JSON"),
+    ]:
+        path.write_text(content)
+        with pytest.raises(UserError, match=rf"a\.json:{problem}"):
+            read(files=str(path))
+    path.write_text('["text": "one"]')
+    assert read("skip", files=str(path)) == []
+    path.write_text(json.dumps(texts))
+    with pytest.raises(UserError, match=r"a\.json:1: not a JSON object \(str\)"):
+        read(files=str(path), text_field="body")
+
+
+@pytest.mark.parametrize(
+    ("name", "sign", "word"),
+    [("a.csv", ";", "semicolons"), ("a.csv", "\t", "tabs"), ("a.tsv", ",", "commas")],
+)
+def test_another_separator_is_named(tmp_path: Path, name: str, sign: str, word: str) -> None:
+    """Dify pull request 42354: every row became one text, with the whole header as its name."""
+    (tmp_path / name).write_text(f"id{sign}text\n1{sign}one\n")
+    with pytest.raises(UserError, match=rf"{name}:1: cells are separated by {word}; save it"):
+        read(files=str(tmp_path / name))
+    (tmp_path / "b.csv").write_text("id;text\n1;one\n")  # a name of a column
+    assert read(files=str(tmp_path / "b.csv"), text_field="id;text") == ["1;one"]
+
+
+def test_an_empty_line_between_rows_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Our own case: of a row that was lost, the end of its line was left."""
+    path = tmp_path / "a.csv"
+    path.write_text("id,text\n1,one\n\n3,three\n")
+    assert read(files=str(path)) == ["one", "three"]
+    assert f"note: {path}:3: empty lines between some rows" in capsys.readouterr().err
+    # Python's csv writes one before every row where a file was opened without newline="".
+    for usual in ("id,text\n\n1,one\n\n3,three\n\n", "\nid,text\n1,one\n3,three\n\n\n"):
+        path.write_text(usual)
+        assert read(files=str(path)) == ["one", "three"]
+        assert capsys.readouterr().err == ""
 
 
 def test_json_lines_in_a_file_named_json_are_read(tmp_path: Path) -> None:
@@ -95,9 +145,24 @@ def test_hidden_files_are_left_out_and_hidden_folders_may_be_named(tmp_path: Pat
     assert domain.files == 1
 
 
+def test_hidden_folders_of_data_sets_are_left_out(tmp_path: Path) -> None:
+    """Datasets issue 6073, for Arrow files and links too: all formats have one rule."""
+    hidden = tmp_path / "set/.ipynb_checkpoints/more"
+    hidden.mkdir(parents=True)
+    (hidden / "b.arrow").write_bytes(b"a copy that was cut")
+    (hidden / "link").symlink_to(tmp_path)
+    table = pa.table({"text": ["one", "two"]})
+    with pa.ipc.new_stream(tmp_path / "set/a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    assert read(dataset=str(tmp_path / "set")) == ["one", "two"]
+    (tmp_path / "set/a.arrow").unlink()
+    (tmp_path / "set/a.jsonl").write_text('{"text": "three"}\n')
+    assert read(dataset=str(tmp_path / "set")) == ["three"]
+
+
 @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.jsonl", "a.parquet", "a.csv", "a.jsonl.gz"])
 def test_pointers_of_git_lfs_are_not_text(tmp_path: Path, name: str) -> None:
-    """As where a data set was cloned without `git lfs`."""
+    """Git LFS issue 3598: the lines of pointers were read as data, after a clone without it."""
     (tmp_path / name).write_text(POINTER)
     with pytest.raises(UserError, match=f"{name}: is a pointer of Git LFS, not the file; run git"):
         read(files=str(tmp_path / name))
@@ -107,6 +172,7 @@ def test_pointers_of_git_lfs_are_not_text(tmp_path: Path, name: str) -> None:
     "data", [gzip.compress(b"text", mtime=0), b"\x28\xb5\x2f\xfd\x04\x00"], ids=["gzip", "zstd"]
 )
 def test_a_compressed_file_without_its_suffix_is_named(tmp_path: Path, data: bytes) -> None:
+    """Datasets issue 6908: a file of a cache, whose name has no suffix, was read as UTF-8."""
     (tmp_path / "a.txt").write_bytes(data)
     with pytest.raises(UserError, match=r"a\.txt: is compressed; add \.(gz|zst) to its name"):
         read(files=str(tmp_path / "a.txt"), encoding="auto")
@@ -120,6 +186,7 @@ def test_other_formats_are_named_with_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_a_broken_link_is_named(tmp_path: Path) -> None:
+    """Our own case."""
     (tmp_path / "a.txt").symlink_to(tmp_path / "gone")
     with pytest.raises(UserError, match=r"a\.txt: .*No such file"):
         read(files=str(tmp_path / "*.txt"))

@@ -1,6 +1,8 @@
 """Tables come back as they were written, and damaged ones are never read wrongly in silence."""
 
 import csv
+import io
+from collections import Counter
 
 import datasets
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from laws.damaged_tables import campaign
+from laws.damaged_tables import COLUMNS, campaign, is_unseen, outcome
 from splitlaw.common.errors import UserError
 from splitlaw.laws.read import read_points, read_table
 
@@ -115,3 +117,28 @@ def test_damaged_tables_are_refused_or_read_rightly():
     assert faults.empty, faults.iloc[0].to_dict()
     assert (rows["outcome"] == "refused").sum() > 250
     assert (rows["outcome"] == "right").any()
+    assert (rows["outcome"] == "edited").any()
+    assert (rows["outcome"] == "unseen").sum() < 25
+
+
+def test_a_table_that_is_read_otherwise_than_it_was_written_is_found(tmp_path):
+    header = "params,pretrain_tokens,specialize_tokens,domain,loss"
+    first, second = "25328,1024000,2048000,law,4.5", "25328,1024000,4096000,tax,5.25"
+    text = f"{header}\n{first}\n{second}\n"
+    frame, at = pd.read_csv(io.StringIO(text)), text.index("tax") + 1
+    path = tmp_path / "t.csv"
+
+    def judged(content, edits=(), known=frame):
+        path.write_text(content)
+        return outcome(path, text, known, list(edits), csv.QUOTE_MINIMAL).partition(":")[0]
+
+    assert judged(text) == "right"
+    assert judged(f"{header}\n{first}\n") == "unseen"
+    assert judged(text.replace("tax", "t;x"), [(at, at + 1, ";")]) == "edited"
+    assert judged(text[:-2]) == "named"
+    # The same file is read otherwise than it is, if other rows were written.
+    for column, value in [("domain", "law"), ("loss", 4.0), ("params", 1.0)]:
+        other = frame.assign(**{column: value})
+        assert column == "loss" or judged(text[:-1], known=other) == "fault"
+        rows = Counter(other[COLUMNS].itertuples(index=False, name=None))
+        assert not is_unseen(text.encode(), rows, csv.QUOTE_MINIMAL, list(frame.columns))

@@ -158,6 +158,7 @@ def test_two_columns_of_one_name_in_a_file_are_refused(tmp_path):
 
 def test_unquoted_thousands_never_shift_columns(tmp_path):
     # https://github.com/pandas-dev/pandas/issues/15203
+    # https://github.com/karpathy/nanochat/issues/580
     header = "params,pretrain_tokens,specialize_tokens,domain,loss"
     refused("cells, but the header has 5", tmp_path, header, "25,328,1000000,100000,code,3.1")
     refused("cells, but the header has 5", tmp_path, header, "25328,1,000,000,100,000,code,3.1")

@@ -17,6 +17,16 @@ def test_a_batch_is_a_function_of_seed_and_step(tokens):
     assert not np.array_equal(stream(tokens).read(5), stream(tokens, seed=1).read(5))
 
 
+def test_a_run_that_resumes_late_in_one_epoch_reads_all_of_the_next(tokens):
+    """litgpt issue 1712: later epochs showed only what was left of the first one at the resume."""
+    resumed = stream(tokens, batch=1)
+    windows = resumed.windows
+    last = [tuple(resumed.read(step)[0]) for step in range(windows - 3, windows)]
+    epoch = [tuple(resumed.read(step)[0]) for step in range(windows, 2 * windows)]
+    assert len(set(epoch)) == windows
+    assert set(last) < set(epoch)
+
+
 def test_an_epoch_shows_every_window_once(tokens):
     data = stream(tokens, batch=1)
     seen = [tuple(data.read(step)[0]) for step in range(data.windows)]

@@ -57,6 +57,16 @@ def test_metrics_are_those_of_lm_eval_with_the_model(load, experiment):
             assert found.mean() == theirs[task][f"{metric},none"]
 
 
+def test_an_answer_that_the_tokenizer_joins_with_the_question_is_named(load, experiment):
+    """lm-eval issue 1053: `: C` is one token, and an assertion failed within the evaluation."""
+    folder = experiment / "final/tiny/1000/seed0/no_split/general"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["heals?\nAnswer: sage"])
+    questions = harness.build_questions(load(["local_arc_easy"]))
+    with pytest.raises(UserError, match="local_arc_easy: item 1 has an answer without tokens of"):
+        harness.encode(questions, open_model(folder), tokenizer)
+
+
 def test_the_router_reads_the_question_with_all_choices(load):
     texts = harness.build_questions(load(TASKS)).texts
     assert texts[0] == "Question: which herb heals?\nAnswer: sage oak"

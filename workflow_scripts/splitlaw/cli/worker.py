@@ -149,6 +149,7 @@ def _request(
         child = int(_line(connection))
         for number in FORWARDED:
             signal.signal(number, lambda received, _: _signal(child, received))
+        signal.signal(signal.SIGTSTP, lambda *_: _pause(child))
     except (OSError, ValueError):  # the worker still imports, or has ended
         return None
     finally:
@@ -167,6 +168,13 @@ def _line(connection: socket.socket) -> bytes:
 def _signal(child: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):  # it has just ended
         os.kill(child, number)
+
+
+def _pause(child: int) -> None:
+    """Stop the child and this process, as Ctrl-Z asks; both continue together."""
+    _signal(child, signal.SIGSTOP)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    _signal(child, signal.SIGCONT)
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import os
 import re
 import sys
@@ -11,6 +12,9 @@ from typing import NoReturn
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of an exceeded quota."""
+
+_IN_RUST = re.compile(r"\(os error (\d+)\)$")
+"""End of the message of an error of the system in Rust, with its number."""
 
 _PARTLY_WRITTEN = re.compile(r"\d+ requested and \d+ written")
 """NumPy's message where an array does not fit on the disk; it has no error number."""
@@ -52,8 +56,11 @@ def exit_status(
 
     The status is 0, 2 after an error that the user can fix, 130 after Ctrl-C, or 141 if the reader
     of the output has ended. The error is printed in one line; of several processes of one training,
-    only the first prints it.
+    only the first prints it. Letters that the terminal cannot show are printed as escapes, as
+    Python prints them on standard error.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with job:
             action()
@@ -86,14 +93,18 @@ def one_line(error: BaseException) -> str | None:
 def no_room(error: BaseException) -> int | None:
     """Error number of a full disk or an exceeded quota, if this is the cause of `error`, else None.
 
-    Libraries in Rust, such as `tokenizers` and `safetensors`, raise errors of their own with the
-    system's message in them, and NumPy states how many items of an array were written.
+    Libraries in Rust, such as `tokenizers` and `safetensors`, raise errors of their own that end
+    with the system's number, and NumPy states how many items of an array were written. A message
+    that only quotes the system's words, such as one on a line of a table, is another error.
     """
+    number = None
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno if error.errno in NO_ROOM else None
-    if isinstance(error, OSError) and _PARTLY_WRITTEN.fullmatch(str(error)):
-        return errno.ENOSPC
-    return next((number for number in NO_ROOM if os.strerror(number) in str(error)), None)
+        number = error.errno
+    elif isinstance(error, OSError) and _PARTLY_WRITTEN.fullmatch(str(error)):
+        number = errno.ENOSPC
+    elif not isinstance(error, UserError) and (found := _IN_RUST.search(str(error))):
+        number = int(found[1])
+    return number if number in NO_ROOM else None
 
 
 def no_room_line(path: object, number: int = errno.ENOSPC) -> str:

@@ -42,7 +42,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     except Exception as cause:
         number = no_room(cause)
-        if number is None:
+        named = getattr(cause, "filename", None)
+        if number is None or named not in (None, str(temporary)):  # or of another file
             raise
         raise OSError(number, os.strerror(number), str(path)) from cause
     finally:

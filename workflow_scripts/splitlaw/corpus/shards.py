@@ -27,6 +27,16 @@ class Shard:
         if not 0 <= self.number < self.count:
             raise UserError(f"--shard {self.number}: there are {self.count}, from 0; give another")
 
+    def range(self, count: int) -> tuple[int, int]:
+        """Return where this shard begins and ends in a row of `count` items.
+
+        The shards follow one another; the first ones have one item more if the division leaves a
+        remainder. `datasets` divides rows in this way too.
+        """
+        size, more = divmod(count, self.count)
+        begin = self.number * size + min(self.number, more)
+        return begin, begin + size + (self.number < more)
+
     def own(self, sizes: Sequence[int]) -> list[int]:
         """Return the positions of the items of this shard, in increasing order.
 

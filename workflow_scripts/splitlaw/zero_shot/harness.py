@@ -220,6 +220,12 @@ def encode(
         encoder.loglikelihood(list(questions.requests), disable_tqdm=True)
     longest = encoder.max_length
     for request, (_, answer) in zip(questions.requests, encoder.encoded, strict=True):
+        if not answer:
+            raise UserError(
+                f"{request.task_name}: item {(request.doc_id or 0) + 1} has an answer without "
+                "tokens of its own: the tokenizer joins it with the end of the question; remove "
+                "the item, or set target_delimiter of the task"
+            )
         if len(answer) > longest:
             raise UserError(
                 f"{request.task_name}: item {(request.doc_id or 0) + 1} has an answer of "

@@ -24,6 +24,18 @@ def matching_paths(pattern: str) -> list[Path]:
     return sorted(map(Path, _glob(pattern)))
 
 
+def visible_paths(folder: Path) -> list[Path]:
+    """Return everything below a folder, sorted, without hidden files and those in hidden folders.
+
+    Linked folders are listed but not entered, as in `datasets`.
+    """
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
 _SUFFIXES = re.compile(
     r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|tsv|gz|zst|npy|bin))+$", re.IGNORECASE
 )
@@ -107,7 +119,7 @@ def _check_dataset(folder: Path, key: str) -> None:
     """Refuse a local data set that is missing, or that is only the script that would make it."""
     if not folder.exists() and str(folder).startswith(("/", ".", "~")):
         raise UserError(f"{key}: {folder} does not exist; give the folder of a data set")
-    files = [folder] if folder.is_file() else list(folder.rglob("*")) if folder.is_dir() else []
+    files = [folder] if folder.is_file() else visible_paths(folder) if folder.is_dir() else []
     names = [file.name for file in files if file.stem.lower() not in ("readme", "dataset_infos")]
     scripts = [name for name in names if name.endswith(".py")]
     if scripts and not any(name.endswith(".arrow") or _SUFFIXES.search(name) for name in names):

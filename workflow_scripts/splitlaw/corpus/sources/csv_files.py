@@ -28,6 +28,7 @@ _OVER_LIMIT = "field larger than field limit"
 """Beginning of the message of the `csv` module about a cell over its limit."""
 
 _NUL = "NUL bytes in a row, which may have hidden the end of another one"
+_BLANK = "empty lines between some rows, in the place of which others may be lost"
 _SECOND_HEADER = "a second header; two files were joined, whose columns may differ: split them"
 
 
@@ -44,20 +45,23 @@ def read_csv(
     lines = _Lines(stream)
     rows = csv.reader(lines, strict=True, delimiter=separator)
     header: list[str] | None = None
-    begin = 1
+    begin, gaps = 1, _Gaps()
     try:
         for row in rows:
             location, begin = f"{path}:{begin}", rows.line_num + 1
             raw = lines.take()
             if not any(row) and len(row) < len(header or ["", ""]):
-                continue  # a blank line
+                if header is not None:
+                    gaps.add_blank(location)
+                continue
             if header is None:
                 header = row
-                problem = _NUL if "\0" in raw else column_problem(header, field)
+                problem = _NUL if "\0" in raw else _header_problem(header, field, separator)
                 if problem:
                     errors.report(location, problem)
                     return
                 continue
+            gaps.add_row()
             text = row[header.index(field)] if len(row) == len(header) else ""
             if len(row) > 1 and sorted(row) == sorted(header):
                 errors.report(location, _SECOND_HEADER)
@@ -70,8 +74,19 @@ def read_csv(
                 yield location, text
         if header is not None and not lines.complete:
             errors.note(str(path), "no line end after the last row, which may be cut")
+        if gaps.first:
+            errors.note(gaps.first, _BLANK)
     except csv.Error as cause:
         errors.report(f"{path}:{begin}", f"{_reason(cause)}; the rest of the file is not read")
+
+
+def _header_problem(header: list[str], field: str, separator: str) -> str | None:
+    """Return why the column `field` cannot be read; None if it can."""
+    if len(header) == 1 and header[0] != field:
+        for sign, name in ((",", "commas"), (";", "semicolons"), ("\t", "tabs")):
+            if sign != separator and field in header[0].split(sign):
+                return f"cells are separated by {name}; save it with commas as .csv or tabs as .tsv"
+    return column_problem(header, field)
 
 
 def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: str) -> str | None:
@@ -122,6 +137,32 @@ def _reason(cause: csv.Error) -> str:
     if "expected after" in message:
         return 'open quote, or a quote within text that is not doubled (write it as "")'
     return f"not CSV ({first_line(cause)})"
+
+
+class _Gaps:
+    """Counts the rows that follow an empty line."""
+
+    def __init__(self) -> None:
+        self._blank = self._first = ""
+        self._rows = self._after = 0
+
+    def add_blank(self, location: str) -> None:
+        """Count an empty line."""
+        self._blank = self._blank or location
+
+    def add_row(self) -> None:
+        """Count a row."""
+        self._rows += 1
+        self._after += bool(self._blank)
+        self._first, self._blank = self._first or self._blank, ""
+
+    @property
+    def first(self) -> str:
+        """The first empty line between rows; nothing if there is one before every row.
+
+        Python's `csv` writes them on Windows into a file that was opened without `newline=""`.
+        """
+        return self._first if self._after < self._rows else ""
 
 
 class _Lines:

@@ -117,9 +117,9 @@ def _parse_file(
             errors.encodings[detected] += 1
             encoding = detected
         with open_decompressed(path) as stream:
+            if path.suffix.lower() == ".zst" and not has_checksums(path):
+                errors.note(str(path), NO_CHECKSUM)
             yield from parse(as_utf8(stream, encoding), path, text_field, errors)
-        if path.suffix.lower() == ".zst" and not has_checksums(path):
-            errors.note(str(path), NO_CHECKSUM)
     except UnicodeDecodeError as cause:
         errors.report(str(path), f"invalid {cause.encoding} (byte {cause.start})")
     except (OSError, EOFError, zlib.error, pa.ArrowException) as cause:

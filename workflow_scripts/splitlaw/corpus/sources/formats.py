@@ -25,6 +25,8 @@ from splitlaw.corpus.sources.parquet_files import read_parquet
 
 _COPY_BYTES = 1 << 20  # of a stream at a time
 _BETWEEN_VALUES = re.compile(r"[\s,\[]*")
+_AFTER_TEXT = re.compile(r"\s*[,\]]")
+"""End of a text in a list."""
 
 
 def _decode(data: bytes, location: str, errors: InputErrors) -> str | None:
@@ -84,9 +86,18 @@ def _json_lines(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -
 
 
 def _json(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
+    of_texts: bool | None = None
     for line, record in _json_values(stream, path, errors):
         location = f"{path}:{line}"
-        document = _record_text(record, field, location, errors)
+        if of_texts is None:  # `datasets` names the column of a list of texts `text`
+            of_texts = isinstance(record, str) and field == "text"
+        if not of_texts:
+            document = _record_text(record, field, location, errors)
+        elif isinstance(record, str):
+            document = record
+        else:
+            document = None
+            errors.report(location, "not a text, unlike the first element of the list")
         if document is not None:
             yield location, document
 
@@ -127,6 +138,8 @@ def _complete_values(decoder: json.JSONDecoder, buffer: str) -> Iterator[tuple[i
             record, end = decoder.raw_decode(buffer, separator.end())
         except (ValueError, RecursionError):
             return
+        if isinstance(record, str) and not _AFTER_TEXT.match(buffer, end):
+            return  # a key of an object without its beginning, or the end of the buffer
         yield separator.end(), end, record
 
 

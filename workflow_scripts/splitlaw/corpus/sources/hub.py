@@ -12,6 +12,7 @@ from typing import Any
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.shards import WHOLE, Shard
 from splitlaw.corpus.sources.arrow_files import arrow_remarks, check_arrow_files, saved_files
+from splitlaw.corpus.sources.availability import visible_paths
 from splitlaw.corpus.sources.files import files_of_shard, read_file
 from splitlaw.corpus.sources.formats import FORMATS, file_format
 from splitlaw.corpus.sources.input_errors import InputErrors
@@ -36,7 +37,10 @@ def read_dataset(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> I
         return
     name = source.dataset
     with _silenced_loggers(), _explained(source):
-        rows = _open_dataset(source)
+        rows = _open_dataset(source, shard)
+        if rows is None:
+            errors.count_empty(f"dataset {name}")
+            return
         if shard.count > 1:
             rows = rows.shard(num_shards=shard.count, index=shard.number)
     columns = getattr(rows, "column_names", None)
@@ -45,9 +49,13 @@ def read_dataset(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> I
             f"dataset {name}: no column {source.text_field!r} (it has {', '.join(columns)}); "
             "set text_field"
         )
+    if shard.number == 0:
+        for location, remark in arrow_remarks(_arrow_files(source)):
+            errors.note(location, remark)
     part = "" if shard.count == 1 else f" of shard {shard.number}"
     with _explained(source):
-        for number, row in enumerate(rows, start=1):
+        # The format that was saved with a data set may leave columns out.
+        for number, row in enumerate(rows.with_format(None), start=1):
             text, location = row.get(source.text_field), f"dataset {name}: row {number}{part}"
             if isinstance(text, str):
                 yield location, text
@@ -56,9 +64,6 @@ def read_dataset(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> I
                     location,
                     f"field {source.text_field!r} is not text ({type(text).__name__})",
                 )
-    if shard.number == 0:
-        for location, remark in arrow_remarks(_arrow_files(source)):
-            errors.note(location, remark)
 
 
 def count_files(source: Source) -> int:
@@ -70,8 +75,8 @@ def count_files(source: Source) -> int:
     if files:
         return len(files)
     with _silenced_loggers(), _explained(source):
-        rows = _open_dataset(source)
-    return int(getattr(rows, "num_shards", 0)) or len(rows)
+        rows = _open_dataset(source, None)
+    return 0 if rows is None else int(getattr(rows, "num_shards", 0)) or len(rows)
 
 
 def check_dataset(source: Source) -> None:
@@ -106,7 +111,7 @@ def _local_files(source: Source) -> list[Path]:
     except EmptyDatasetError:
         return []
     files = [Path(name) for name in found.get(source.split, ())]
-    linked = next((path for path in sorted(folder.rglob("*")) if _is_linked_folder(path)), None)
+    linked = next((p for p in visible_paths(folder) if p.is_symlink() and p.is_dir()), None)
     if linked is not None:
         raise UserError(
             f"dataset {source.dataset}: {linked.name} is a link to a folder, which `datasets` does "
@@ -123,42 +128,60 @@ def _local_files(source: Source) -> list[Path]:
     return known
 
 
-def _is_linked_folder(path: Path) -> bool:
-    return path.is_symlink() and path.is_dir() and not path.name.startswith(".")
+def _saved_folder(source: Source) -> Path | None:
+    """Return the folder in which `datasets` has saved the split; None for other data sets."""
+    folder = Path(str(source.dataset))
+    if (folder / "dataset_dict.json").is_file():
+        return folder / source.split
+    return folder if (folder / "dataset_info.json").is_file() else None
 
 
 def _arrow_files(source: Source) -> list[Path]:
     """Return the Arrow files of a data set in a local folder."""
-    folder = Path(str(source.dataset))
-    if (folder / "dataset_dict.json").is_file():
-        return saved_files(folder / source.split)
-    if (folder / "dataset_info.json").is_file():
-        return saved_files(folder)
-    return sorted(folder.rglob("*.arrow")) if folder.is_dir() else []
+    saved = _saved_folder(source)
+    if saved is not None:
+        return saved_files(saved) or []
+    paths = visible_paths(Path(str(source.dataset)))
+    return [path for path in paths if path.suffix == ".arrow"]
 
 
-def _open_dataset(source: Source) -> Any:
+def _open_dataset(source: Source, shard: Shard | None) -> Any:
+    """Open a data set, checked as far as `shard` needs; None if it was saved without rows."""
     # Takes a second to import; only needed here.
     from datasets import load_dataset, load_dataset_builder, load_from_disk
 
     assert source.dataset is not None
-    folder = Path(source.dataset)
-    check_arrow_files(_arrow_files(source))
-    if (folder / "dataset_dict.json").is_file():
-        return load_from_disk(source.dataset)[source.split]
-    if (folder / "dataset_info.json").is_file():
-        return load_from_disk(source.dataset)
-    builder = load_dataset_builder(source.dataset, source.config, revision=source.revision)
-    # Otherwise `datasets` makes a row of every line of a text file.
-    whole = {"sample_by": "document"} if builder.name == "text" else {}
-    return load_dataset(
-        source.dataset,
-        source.config,
-        split=source.split,
-        revision=source.revision,
-        streaming=source.streaming,
-        **whole,
-    )
+    saved = _saved_folder(source)
+    if saved is not None and saved_files(saved) == []:
+        return None
+    # The others are copied into a cache, which reads all rows.
+    check_arrow_files(_arrow_files(source), WHOLE if saved is None else shard)
+    with _damage_explained(source):
+        if saved is not None:
+            return load_from_disk(str(saved))
+        builder = load_dataset_builder(source.dataset, source.config, revision=source.revision)
+        # Otherwise `datasets` makes a row of every line of a text file.
+        whole = {"sample_by": "document"} if builder.name == "text" else {}
+        return load_dataset(
+            source.dataset,
+            source.config,
+            split=source.split,
+            revision=source.revision,
+            streaming=source.streaming,
+            **whole,
+        )
+
+
+@contextmanager
+def _damage_explained(source: Source) -> Iterator[None]:
+    """Turn the errors that `datasets` raises within itself for a damaged description of columns."""
+    try:
+        yield
+    except (TypeError, AttributeError, LookupError) as cause:
+        raise UserError(
+            f"dataset {source.dataset}: its description of the columns is damaged "
+            f"({type(cause).__name__}: {_reason(cause)}); save or download the data set again"
+        ) from None
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class InputErrors:
         """Files by the encoding that was detected."""
         self.notes: Notes = {}
         """Remarks on input that is read."""
+        self._lines: list[str] = []
 
     def ignored(self) -> "InputErrors":
         """Return one that also stops, but whose counts are not used, since another shard counts."""
@@ -56,10 +57,19 @@ class InputErrors:
         self._count(location, reason, size)
 
     def note(self, location: str, remark: str) -> None:
-        """Print and count a remark on a file that is read."""
+        """Count a remark on a file that is read, to be printed when the source ends.
+
+        It is also printed where a limit ends the reading, but not beside the message of an error.
+        """
         add_note(self.notes, remark, 1, location)
         if sum(count for count, _ in self.notes.values()) <= _MAX_PRINTED and not self._quiet:
-            print(f"note: {location}: {remark}", file=sys.stderr)
+            self._lines.append(f"note: {location}: {remark}")
+
+    def end_source(self) -> None:
+        """Print the remarks on the files of a source that was read up to its end or limit."""
+        for line in self._lines:
+            print(line, file=sys.stderr)
+        self._lines.clear()
 
     def count_empty(self, location: str) -> None:
         """Print and count a file without documents, such as an empty shard of a data set."""

@@ -57,7 +57,8 @@ def _read_up_to_limits(source: Source, errors: InputErrors, shard: Shard) -> Ite
         count += 1
         size += len(text.encode("utf-8", "surrogatepass")) if source.max_bytes else 0
         if count == source.max_documents or size >= (source.max_bytes or size + 1):
-            return
+            break
+    errors.end_source()
 
 
 def _located(source: Source, errors: InputErrors, shard: Shard) -> Iterator[Located]:
