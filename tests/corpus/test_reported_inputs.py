@@ -99,6 +99,19 @@ def test_json_lines_in_a_file_named_json_are_read(tmp_path: Path) -> None:
     assert read(files=str(path)) == ["one", "two"]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_texts_that_other_libraries_take_for_missing_are_kept(tmp_path: Path, name: str) -> None:
+    """Datasets issue 4467: the text `null` became None."""
+    texts = ["null", "NA", "None", "nan", "", "1e3", "007", "true"]
+    sign = "\t" if name.endswith("tsv") else ","
+    rows = [json.dumps({"text": text}) for text in texts]
+    if not name.endswith("jsonl"):
+        rows = [f"id{sign}text"]
+        rows += [f"1{sign}{text}" for text in texts]
+    (tmp_path / name).write_text("".join(f"{row}\n" for row in rows))
+    assert read(files=str(tmp_path / name)) == texts
+
+
 @pytest.mark.parametrize("separator", ["\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\x0b", "\x0c"])
 def test_control_characters_do_not_end_a_row(tmp_path: Path, separator: str) -> None:
     """Pandas issue 26271: rows were cut in two at characters that Python takes for newlines."""

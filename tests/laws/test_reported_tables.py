@@ -52,7 +52,9 @@ def test_a_number_is_not_cut_at_a_nul_byte(tmp_path):
 def test_a_decimal_comma_is_never_a_thousands_separator(tmp_path):
     """Pandas issues 55105 and 59299: tables that were saved with semicolons and decimal commas."""
     rows = [row.replace(",", ";").replace(".", ",") for row in ROWS]
-    with pytest.raises(UserError, match="loss is '3,2'; give a finite number with a decimal point"):
+    with pytest.raises(
+        UserError, match="loss is '3,11'; give a finite number with a decimal point"
+    ):
         read(tmp_path, "\n".join([HEADER.replace(",", ";"), *rows]))
     rows = [f"1,000;{row.partition(';')[2].replace(',', '.')}" for row in rows]
     with pytest.raises(UserError, match="params is '1,000'; give a finite number with a decima"):

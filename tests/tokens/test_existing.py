@@ -86,7 +86,10 @@ def test_ids_with_gaps_count_up_to_the_largest(tmp_path):
 
 @pytest.mark.parametrize(("last", "bits"), [(65535, 16), (65536, 32), (70000, 32)])
 def test_token_files_have_enough_bits_for_every_id(tmp_path, last, bits):
-    """Dolma issues 142 and 152, LLM-Shearing issue 65, transformers issue 2825: ids overflowed."""
+    """Dolma issues 142 and 152, LLM-Shearing issue 65, transformers issue 2825: ids overflowed.
+
+    In open-instruct pull request 1862, the type was chosen without the added tokens.
+    """
     content = json.loads(byte_level("<eos>").to_str())
     token = max(content["model"]["vocab"], key=content["model"]["vocab"].get)
     content["model"]["vocab"][token] = last
