@@ -11,8 +11,8 @@ refused      one line names the file and the problem
 named        a note names the row or the end of the file, and no other text is wrong
 unseen       the same writer would have written exactly these bytes for the texts that are read, so
              that no reader can find the damage: whole rows that were cut off, for instance
-no checksum  texts are wrong in a format without checksums, of which a note on the file warns, or a
-             letter of one text in a Parquet file without them; no text is missing
+no checksum  texts are wrong in a format without checksums, of which a note on the file warns; no
+             text is missing
 fault        everything else
 """
 
@@ -126,8 +126,7 @@ def outcome(
         return "unseen"
     warned = any(f"{path}: {NO_CHECKSUM}" in line for line in messages)
     possible = not form.checksums and kind in OF_BYTES and len(found) == len(file.texts)
-    # Parquet files have no such note: of them, a letter may be another one.
-    if possible and (warned or is_letter(file.texts, found)):
+    if possible and warned:
         return "no checksum"
     wrong = sum(text not in file.texts for text in found)
     return f"fault: {len(found)} of {len(file.texts)} texts, {wrong} of them others; {messages}"
@@ -161,17 +160,6 @@ def is_named(found: list[str], texts: list[str], messages: list[str], path: Path
     others = "\0".join(text for text in found if text not in texts)
     missing = [text for text in texts if text not in found]
     return bool(others) and others.count("\0") < rows and all(t[:5] in others for t in missing)
-
-
-def is_letter(texts: list[str], found: list[str]) -> bool:
-    """Whether one text has another letter in one place, as a changed letter of a file of text."""
-    pairs = [(a, b) for a, b in zip(texts, found, strict=False) if a != b]
-    if len(pairs) != 1:
-        return False
-    before, after = (text.encode() for text in pairs[0])
-    return (
-        len(before) == len(after) and sum(a != b for a, b in zip(before, after, strict=True)) == 1
-    )
 
 
 def campaign(name: str, count: int, seed: int = 0) -> pd.DataFrame:

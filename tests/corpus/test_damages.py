@@ -15,7 +15,7 @@ from file_writers import Written, zst
 
 from splitlaw.cli import main
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.sources.checksums import NO_CHECKSUM, has_checksums
+from splitlaw.corpus.sources.checksums import NO_CHECKSUM, NO_PAGE_CHECKSUM, has_checksums
 from splitlaw.corpus.sources.files import open_decompressed
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
@@ -57,7 +57,7 @@ def test_a_wrong_reading_is_a_fault_whatever_else_is_said() -> None:
     assert judged("csv", ["0 one", "1 t"], cut) == "named"
     assert judged("tsv", ["0 one", "1 two\n2 three"], row) == "named"
     assert judged("arrow", other, unchecked) == "no checksum"
-    assert judged("parquet without checksums", ["0 one", "1 twx", "2 three"]) == "no checksum"
+    assert judged("parquet without checksums", other, unchecked) == "no checksum"
     for wrong in [
         judged("csv", other),
         judged("csv", other, cut),
@@ -147,6 +147,27 @@ def test_frames_without_a_checksum_are_recognised(tmp_path: Path, content: bytes
         with open_decompressed(path) as stream:
             assert stream.read() == content * sum(part is not skippable for part in parts)
         assert has_checksums(path) == expected
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+@pytest.mark.parametrize("pages", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [True, False])
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_checksums_of_parquet_pages_are_recognised(
+    tmp_path: Path, checksums: bool, pages: str, dictionary: bool, size: int
+) -> None:
+    path, table = tmp_path / "a.parquet", pa.table({"n": [1, 2], "text": ["x" * size, "y"]})
+    pq.write_table(
+        table,
+        path,
+        data_page_version=pages,
+        use_dictionary=dictionary,
+        compression="none",
+        write_page_checksum=checksums,
+    )
+    errors = InputErrors("stop")
+    assert list(read_source(Source(files=str(path)), errors)) == table["text"].to_pylist()
+    assert errors.notes == ({} if checksums else {NO_PAGE_CHECKSUM: (1, str(path))})
 
 
 def test_a_file_without_checksums_is_named_on_the_terminal_and_in_the_card(

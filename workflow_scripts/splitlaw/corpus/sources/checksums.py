@@ -1,18 +1,27 @@
-"""Whether compressed files have checksums, without which damage to their text may go unnoticed.
+"""Whether files have checksums, without which damage to their text may go unnoticed.
 
-A `.gz` file always has them. Parquet pages without checksums are not reported: damage to their
-encoding is found when they are read.
+A `.gz` file always has them.
 """
 
 from pathlib import Path
 from typing import BinaryIO
 
+import pyarrow.parquet as pq
+
 NO_CHECKSUM = (
     "no checksum, so damage to the text may not be noticed; recompress the file with zstd --check"
+)
+NO_PAGE_CHECKSUM = (
+    "no checksums of pages, so changed bytes may not be noticed; write_page_checksum=True of "
+    "pyarrow stores them"
 )
 _SKIPPABLE = 0x184D2A50
 """Magic number of a frame without content; its last hexadecimal digit is free."""
 _CHECKSUM_FLAG = 0x04
+_INTEGERS_BEFORE_CHECKSUM = 3
+"""Type of the page, and its size with and without compression (parquet.thrift, PageHeader)."""
+_NEXT_INTEGER = b"\x15"
+"""Field with the next number, an integer of 32 bits."""
 _RUN_BLOCK = 1
 """Type of a block that repeats one byte."""
 
@@ -29,6 +38,25 @@ def has_checksums(path: Path) -> bool:
             elif not _skip_checked_frame(stream):
                 return False
     return True
+
+
+def has_page_checksums(stream: BinaryIO, metadata: pq.FileMetaData, field: str) -> bool:
+    """Return whether the first page of the column `field` of a Parquet file has a checksum.
+
+    The header of a page is a structure of Thrift's compact protocol: three integers, of one byte
+    for the field and up to five for the value, and then the checksum or another kind of field.
+    """
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    column = next(column for column in columns if column.path_in_schema == field)
+    place = stream.tell()
+    stream.seek(column.dictionary_page_offset or column.data_page_offset)
+    header = stream.read(_INTEGERS_BEFORE_CHECKSUM * 6 + 1)
+    stream.seek(place)
+    for _ in range(_INTEGERS_BEFORE_CHECKSUM):
+        rest = header[1:].lstrip(bytes(range(0x80, 0x100)))  # bytes that others continue
+        header = rest[1:]
+    return header[:1] == _NEXT_INTEGER
 
 
 def _skip_checked_frame(stream: BinaryIO) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from splitlaw.corpus.sources.checksums import NO_PAGE_CHECKSUM, has_page_checksums
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import COMPRESSED, Located, column_problem
 
@@ -57,6 +58,9 @@ def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator
         if problem:
             errors.report(str(path), problem)
             return
+        compressed = path.suffix.lower() in COMPRESSED  # these have checksums or a note
+        if not compressed and not has_page_checksums(parquet, stored.metadata, field):
+            errors.note(str(path), NO_PAGE_CHECKSUM)
         number = 0
         rows = _rows_per_batch(stored.metadata)
         for batch in stored.iter_batches(rows, columns=[field], use_threads=False):
