@@ -24,8 +24,16 @@ def test_partitions_are_those_of_the_largest_node():
     assert KNOWN["long"].minutes == math.inf and KNOWN["long"].cpus == 128
 
 
+def test_messages_of_the_site_among_the_partitions_are_left_out():
+    """Slurm plugin issue 157: commands of Slurm print the site's messages too."""
+    message = "sinfo: You will be charged for the CPUs | and the memory that you request.\n"
+    assert slurm.read_partitions(f"{message}{SINFO}\n") == KNOWN
+
+
+# Snakemake-Profiles/slurm issue 17: less than a day; C-Star pull request 662: no limit
 @pytest.mark.parametrize(
-    ("limit", "minutes"), [("30:00", 30), ("1:30:00", 90), ("2-12:00:00", 3600), ("0:30", 0.5)]
+    ("limit", "minutes"),
+    [("30:00", 30), ("1:30:00", 90), ("2-12:00:00", 3600), ("0:30", 0.5), ("infinite", math.inf)],
 )
 def test_time_limits(limit, minutes):
     assert slurm.read_minutes(limit) == minutes

@@ -95,6 +95,7 @@ def job(rule, *, local=False, **resources):
 
 
 def test_jobs_of_a_group_have_one_request():
+    """Slurm plugin issue 456: the runtime of a group is a sum, above the limit of the partition."""
     together = Group(job("specialize_domain"), job("pretrain_size"), job("specialize_domain"))
     alone = job("report", slurm_partition="cpu", runtime=60, mem_mb=2000)
     jobs = [*together, alone, job("evaluate", local=True)]

@@ -87,10 +87,13 @@ def partitions() -> dict[str, Partition]:
 def read_partitions(text: str) -> dict[str, Partition]:
     """Partitions from lines `name|time limit|generic resources|cpus|memory` of `sinfo`.
 
-    A partition has one line for each kind of node; the limits are those of the largest.
+    A partition has one line for each kind of node; the limits are those of the largest. Other
+    lines are messages of the site.
     """
     found: dict[str, Partition] = {}
     for line in text.splitlines():
+        if line.count("|") != 4:
+            continue
         name, limit, resources, cpus, memory = line.split("|")
         gpus, gpu_types = read_gpus(resources)
         here = Partition(
