@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from splitlaw.experiment.config import ExperimentConfig
-from splitlaw.experiment.identity import planned_json
-from splitlaw.experiment.shape import Shape
+from splitlaw.experiment.config import ExperimentConfig  # noqa: E402
+from splitlaw.experiment.identity import planned_json  # noqa: E402
+from splitlaw.experiment.shape import Shape  # noqa: E402
 
 SIZE = "w152"
 SHAPE = Shape(vocabulary=1024, width=152, layers=3, heads=2, intermediate=412, context=128)
