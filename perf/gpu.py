@@ -6,14 +6,14 @@
 
 A model of 350 million parameters with a context of 2,048 tokens in bf16:
 
-1. the largest microbatch that fits in memory, found by the training loop;
+1. the largest microbatch that fits in 85% of the memory, found by the training loop;
 2. tokens per second, model FLOPs utilization (MFU) and peak memory of splitlaw and of a plain loop
    in the style of nanoGPT, which take turns (`perf/train_throughput.py`). It is not nanoGPT's code:
    the model is the same Llama in both, so that the loops are compared and not the models;
-3. a run that is killed by SIGKILL and resumed, compared byte by byte with an undisturbed one.
+3. the shares of GPU time by kind of kernel, which say what limits the MFU;
+4. a run that is killed by SIGKILL and resumed, compared byte by byte with an undisturbed one.
 
 MFU is the training FLOPs of the model, the attention included, over the GPU's dense peak in bf16.
-Nobody has run this script on a GPU yet.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,13 @@ PEAKS = {
 sheets. The first name that occurs counts."""
 LARGE = Shape(vocabulary=32768, width=1024, layers=24, heads=16, intermediate=2816, context=2048)
 TINY = Shape(vocabulary=1024, width=16, layers=1, heads=2, intermediate=32, context=32)
+KINDS = {
+    "attention": re.compile("flash|fmha|attention|sdpa", re.IGNORECASE),
+    "matrix products": re.compile("gemm|cutlass|nvjet|cublas|xmma", re.IGNORECASE),
+    "optimizer": re.compile("adam|multi_tensor|foreach", re.IGNORECASE),
+    "fused elementwise": re.compile("triton"),
+}
+"""Kinds of kernels by their names; the first that matches counts."""
 LOOPS = ("ours", "nanogpt_style")
 TARGET_MFU = 0.4
 
@@ -72,22 +81,57 @@ def peak_of(name: str, given: float | None) -> float:
 
 def find_microbatch(task: Task, pipe: Any) -> None:
     """Send the largest microbatch that fits, which the training loop finds for `rows` sequences."""
+    import torch
+
+    if task.device == "cuda":  # the two loops that are compared hold their weights at the same time
+        torch.cuda.set_per_process_memory_fraction(0.85)
     trainers: list[Any] = []
     steps = ours(task, trainers.append)
     next(steps)
     pipe.send(trainers[0].gradients.microbatch)
 
 
-def in_process(task: Task) -> int:
-    """The microbatch that a process of its own finds, whose memory is then free again."""
+def in_process(measure: Callable[[Task, Any], None], task: Task) -> Any:
+    """What `measure` sends from a process of its own, whose memory is then free again."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=find_microbatch, args=(task, there))
+    process = context.Process(target=measure, args=(task, there))
     process.start()
     process.join()
     if process.exitcode:
         sys.exit(process.exitcode)
-    return int(here.recv())
+    return here.recv()
+
+
+def profile(task: Task, pipe: Any) -> None:
+    """Send the GPU seconds of a round by kind of kernel, and under `wall` that of its steps.
+
+    Copies are those of the state that the round stores, and are left out.
+    """
+    import torch
+
+    steps = ours(task)
+    next(steps)
+    seconds = dict.fromkeys((*KINDS, "other"), 0.0)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+        taken = next(steps)
+        seconds["wall"] = float(taken or 0)
+    for event in profiler.key_averages():
+        if event.key.startswith("Memcpy"):
+            continue
+        kind = next((kind for kind, names in KINDS.items() if names.search(event.key)), "other")
+        seconds[kind] += event.self_device_time_total / 1e6
+    pipe.send(seconds)
+
+
+def print_profile(seconds: dict[str, float]) -> None:
+    """Print the share of the duration that each kind of kernel takes."""
+    wall = seconds.pop("wall")
+    busy = sum(seconds.values())
+    shares = [f"{kind} {part / wall:.1%}" for kind, part in seconds.items()]
+    print(
+        f"GPU time by kind of kernel: {', '.join(shares)}, idle {1 - busy / wall:.1%}", flush=True
+    )
 
 
 def logged_steps(results: Path) -> int:
@@ -119,7 +163,13 @@ def kill_and_resume(folder: Path, task: Task) -> bool:
         shutil.copytree(Path(task.tokens).parent, results / "tokens" / GENERAL)
         runs.append(
             kills.Training(
-                stage="trunk", processes=1, results=results, device=task.device, config=config
+                stage="trunk",
+                processes=1,
+                results=results,
+                device=task.device,
+                config=config,
+                compile=task.compile,
+                checkpoint_seconds=5.0,
             )
         )
     undisturbed, killed = runs
@@ -143,6 +193,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=64, help="sequences to begin the search with")
     parser.add_argument("--steps", type=int, default=20, help="steps of a round (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (%(default)s)")
+    parser.add_argument("--kill-layers", type=int, help="layers of the run that is killed")
     parser.add_argument("--eager", action="store_true", help="do not compile")
     parser.add_argument("--tiny", action="store_true", help="a model of 17 thousand parameters")
     arguments = parser.parse_args()
@@ -161,11 +212,16 @@ def main() -> None:
             threads=1,
             tokens=str(plant_tokens(folder / "tokens", shape.vocabulary)),
         )
-        microbatch = in_process(task)
+        microbatch = in_process(find_microbatch, task)
         print(f"microbatch: {microbatch} of {task.rows} sequences fit in memory", flush=True)
         task = replace(task, rows=microbatch)
         result = compare(task, arguments.rounds, LOOPS)
         report(result, shape, peak)
+        if arguments.device == "cuda":
+            print_profile(in_process(profile, task))
+        task = replace(
+            task, shape=asdict(replace(shape, layers=arguments.kill_layers or shape.layers))
+        )
         same = kill_and_resume(folder, task)
         print(f"killed and resumed: the final states are {'the same' if same else 'NOT the same'}")
     sys.exit(not same)

@@ -63,14 +63,16 @@ class Training:
     results: Path
     device: str = "cpu"
     config: Mapping[str, object] = field(default_factory=lambda: CONFIG, hash=False)
+    compile: bool = False
+    checkpoint_seconds: float = 0.5
 
     @property
     def command(self) -> list[str]:
         execution = {
-            "compile": False,
+            "compile": self.compile,
             "device": self.device,
             "processes": self.processes,
-            "checkpoint_seconds": 0.5,
+            "checkpoint_seconds": self.checkpoint_seconds,
         }
         script = {"trunk": "pretrain.py", "branch": "specialize.py"}[self.stage]
         words = [sys.executable, str(ROOT / "workflow_scripts" / script)]

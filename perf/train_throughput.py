@@ -49,8 +49,11 @@ class Task:
         return self.rows * self.shape["context"]
 
 
-def ours(task: Task, inspect: Callable[[Any], object] = id) -> Iterator[None]:
-    """Train with splitlaw; `inspect` is called with the trainer."""
+def ours(task: Task, inspect: Callable[[Any], object] = id) -> Iterator[float | None]:
+    """Train with splitlaw; `inspect` is called with the trainer.
+
+    Yields the seconds that the steps of a round took.
+    """
     from splitlaw.common.progress import Progress
     from splitlaw.experiment.lineage import GENERAL, Segment
     from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
@@ -77,11 +80,12 @@ def ours(task: Task, inspect: Callable[[Any], object] = id) -> Iterator[None]:
         progress=Progress("ours", quiet=True),
     )
     inspect(trainer)
-    done = WARMUP
+    done, before = WARMUP, None
     while True:
         trainer.reach((Segment(domain=GENERAL, total=None, stop=done),))
-        yield
-        done += task.steps
+        # Every call stores the model, which takes longer than the steps if it is large.
+        yield None if before is None else trainer.usage.seconds - before
+        done, before = done + task.steps, trainer.usage.seconds
 
 
 def nanogpt_style(task: Task) -> Iterator[None]:
@@ -91,7 +95,7 @@ def nanogpt_style(task: Task) -> Iterator[None]:
     import torch.nn.functional as F
 
     from splitlaw.experiment.shape import Shape
-    from splitlaw.training.model import build_model
+    from splitlaw.training.model import build_model, use_causal_attention
 
     shape = Shape(**task.shape)
     device = torch.device(task.device)
@@ -117,6 +121,7 @@ def nanogpt_style(task: Task) -> Iterator[None]:
         return x, y
 
     plain = WithLoss().to(device)
+    use_causal_attention(plain.model)  # nanoGPT's own model has no mask either
     decayed = [p for p in plain.parameters() if p.dim() >= 2]
     others = [p for p in plain.parameters() if p.dim() < 2]
     optimizer = torch.optim.AdamW(
@@ -213,9 +218,11 @@ def work(name: str, task: Task, pipe: Any) -> None:
     torch.set_num_threads(task.threads)
     sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115 - Trainer prints its losses
 
-    def pause() -> None:
+    def pause(seconds: float | None = None) -> None:
         nonlocal began
-        pipe.send(time.perf_counter() - began)
+        pipe.send(time.perf_counter() - began if seconds is None else seconds)
+        if task.device == "cuda":  # the other loop needs the memory
+            torch.cuda.empty_cache()
         if pipe.recv() == "stop":
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             if task.device == "cuda":
@@ -226,8 +233,8 @@ def work(name: str, task: Task, pipe: Any) -> None:
 
     if name == "hf_trainer":
         hf_trainer(task, pause)
-    for _ in LOOPS[name](task):
-        pause()
+    for seconds in LOOPS[name](task):
+        pause(seconds)
 
 
 def matrix_rate(device: str, threads: int) -> float:

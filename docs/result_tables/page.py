@@ -56,6 +56,8 @@ def context(found: Mapping[str, Tables]) -> dict[str, Any]:
     """The values that the template uses, by experiment."""
     made = {name: experiment(tables) for name, tables in found.items()}
     made["mixture"] |= {"domains": found["mixture"].table("domains").to_dict("records")}
+    losses = found["mixture"].table("losses")
+    made["larger"] |= {"largest_fitted": losses.loc[losses["split"] == "fit", "params"].max()}
     made["disjoint"] |= disjoint(found["disjoint"])
     made["grid"] |= reference_grid(found["grid"])
     made["scarce"] |= scarcity(found["scarce"])

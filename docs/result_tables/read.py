@@ -18,6 +18,7 @@ REFERENCE = ROOT / "reference"
 CONFIGS = {
     "default": "config.yaml",
     "mixture": "configs/mixture.yaml",
+    "larger": "configs/mixture.yaml",
     "scarce": "configs/scarce.yaml",
     "base": "configs/base.yaml",
     "disjoint": "configs/disjoint.yaml",

@@ -66,6 +66,24 @@ def test_other_errors_keep_their_traceback(tokens, error):
     assert any(entry.name == "fail" for entry in raised.traceback)
 
 
+def test_an_operation_without_a_fixed_order_is_permitted_and_reported(tokens):
+    run = trainer(tokens)
+    loss = run.gradients._loss
+
+    def with_random_order(inputs, targets):
+        torch.zeros(3).put_(torch.tensor([1, 1]), torch.tensor([1.0, 2.0]))
+        return loss(inputs, targets)
+
+    run.gradients._compiled_loss = with_random_order
+    torch.use_deterministic_algorithms(True)
+    try:
+        run.gradients.find_microbatch(run.optimizer, limit=None)
+        assert not torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert "deterministic implementation" in run.gradients.random_order
+
+
 def test_one_window_that_does_not_fit_is_one_line_with_the_reason(tokens):
     full = trainer(tokens)
 

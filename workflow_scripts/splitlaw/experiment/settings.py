@@ -292,6 +292,9 @@ class ExecutionConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on; `auto` uses a GPU if there is one. A job that requested a GPU and finds
     none is refused, unless this is `cpu`."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Arithmetic of matrix products on a GPU, by autocast; weights and moments are always float32.
+    `auto` is bfloat16 where the GPU computes in it, else float32. CPUs compute in float32."""
     compile: bool = True
     """Use `torch.compile` where a C++ compiler or a GPU is available."""
     microbatch: Positive | None = None

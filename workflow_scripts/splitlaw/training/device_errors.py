@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 
@@ -21,6 +22,7 @@ OUT_OF_MEMORY = (
 )
 """Parts of messages of errors that a smaller microbatch avoids. Libraries beside torch allocate
 memory of their own, and report that none is left by these names."""
+NOT_DETERMINISTIC = "does not have a deterministic implementation"
 NO_KERNEL = "no kernel image"
 _TELLING = re.compile(r"error|not found|no such file|cannot|failed|permitted", re.IGNORECASE)
 
@@ -30,6 +32,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(part in str(error) for part in OUT_OF_MEMORY)
+
+
+def is_not_deterministic(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Whether an error says that an operation adds numbers in an order that differs between runs.
+
+    Torch raises it where `torch.use_deterministic_algorithms` is set.
+    """
+    return error is not None and NOT_DETERMINISTIC in str(error)
 
 
 def check_gpu(device: torch.device) -> None:

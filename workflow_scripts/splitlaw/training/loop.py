@@ -25,12 +25,18 @@ from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.training.launcher import batch_slice
 from splitlaw.training.log import LOG_EVERY, record_steps
 from splitlaw.training.microbatch import GradientAccumulator
-from splitlaw.training.model import build_model, build_optimizer, can_compile
+from splitlaw.training.model import (
+    build_model,
+    build_optimizer,
+    can_compile,
+    use_causal_attention,
+)
 from splitlaw.training.processes import (
     gather_full,
     join_world,
     resolve_device,
     shard_model,
+    uses_bfloat16,
 )
 from splitlaw.training.signals import Stopped, StopSignals
 from splitlaw.training.states import Checkpointer, open_store
@@ -46,6 +52,17 @@ class Usage:
     """Duration of these steps."""
     compile_seconds: float = 0.0
     """Duration of the trial steps that compile the model and find a microbatch that fits."""
+
+    def count(self, *, since: float) -> float:
+        """Count a step that began at the time `since`, and return the time.
+
+        A GPU may compute a step later than it is started, but the loop waits for it at every step
+        that is logged, so that all steps of a segment are computed when the last one is counted.
+        """
+        now = time.perf_counter()
+        self.steps += 1
+        self.seconds += now - since
+        return now
 
 
 @dataclass(kw_only=True)
@@ -88,6 +105,7 @@ class Trainer:
         )
         self.model = build_model(shape, seed=self.seed)
         initial = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        use_causal_attention(self.model)
         self.model.to(device=self.device)  # type: ignore[call-arg, arg-type]
         compile = execution.compile and can_compile(self.device)
         if execution.compile and not compile:
@@ -100,6 +118,7 @@ class Trainer:
             windows=self.windows.stop - self.windows.start,
             context=shape.context,
             compile=compile,
+            bfloat16=uses_bfloat16(self.device, execution.precision),
         )
         self.store = open_store(
             self.checkpoints, shape, config, self.seed, self.sidecars, self.mixtures, self.limits
@@ -131,6 +150,10 @@ class Trainer:
                     f"torch.compile cannot be used ({self.gradients.compile_problem}): training "
                     "without it"
                 )
+            if self.gradients.random_order is not None:
+                self.progress.say(
+                    f"a resumed run may differ in its last bits ({self.gradients.random_order})"
+                )
             done = self.states.restore(lineage)
         for length in range(1, len(lineage) + 1):
             prefix = lineage[:length]
@@ -151,17 +174,13 @@ class Trainer:
             progress=self.progress,
             main=self.world.main,
         )
-        saved = time.monotonic()
+        saved, timed = time.monotonic(), time.perf_counter()
         with self.stop_signals.caught(), recording as record:
             for step in range(begin, segment.stop):
-                began = time.perf_counter()
                 rate = peak * learning_rate_factor(
                     step, warmup=self.warmup, total=segment.total, fraction=config.cooldown_fraction
                 )
                 loss, norm = self._step(stream.read(step - stream_start, self.windows), rate)
-                self.usage.steps += 1
-                self.usage.seconds += time.perf_counter() - began
-
                 if step % LOG_EVERY == LOG_EVERY - 1 or step == segment.stop - 1:
                     numbers = {
                         "loss": self.world.mean(loss),
@@ -170,12 +189,13 @@ class Trainer:
                     record(step, {"learning_rate": rate, **numbers})
                 else:
                     self.progress.add(config.batch_tokens)
+                timed = self.usage.count(since=timed)
 
                 due = time.monotonic() - saved > self.execution.checkpoint_seconds
                 stop, save = self.world.any(self._stop_requested, due and self.world.main)
                 if (save or stop) and step + 1 < segment.stop:
                     self.states.save_resume(cut_at(lineage, step + 1))
-                    saved = time.monotonic()
+                    saved, timed = time.monotonic(), time.perf_counter()
                     self._stop_if(stop)
         self.states.save(lineage)
         self._stop_if(*self.world.any(self._stop_requested))

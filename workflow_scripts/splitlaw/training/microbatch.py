@@ -9,7 +9,11 @@ import torch.nn.functional as F
 from torch.distributed.fsdp import FSDPModule
 
 from splitlaw.common.errors import UserError
-from splitlaw.training.device_errors import first_telling_line, is_out_of_memory
+from splitlaw.training.device_errors import (
+    first_telling_line,
+    is_not_deterministic,
+    is_out_of_memory,
+)
 from splitlaw.training.processes import World, set_gradient_sync
 
 
@@ -17,10 +21,21 @@ class GradientAccumulator:
     """Computes loss and gradients of this process's windows of a batch, in microbatches."""
 
     def __init__(
-        self, module: torch.nn.Module, world: World, *, windows: int, context: int, compile: bool
+        self,
+        module: torch.nn.Module,
+        world: World,
+        *,
+        windows: int,
+        context: int,
+        compile: bool,
+        bfloat16: bool,
     ) -> None:
-        """`windows` is the number of windows of a batch that this process trains on."""
+        """`windows` is the number of windows of a batch that this process trains on.
+
+        With `bfloat16`, matrix products are computed in it.
+        """
         self.module = module
+        self.bfloat16 = bfloat16
         self.world = world
         self.windows = windows
         self.context = context
@@ -30,6 +45,8 @@ class GradientAccumulator:
         """Whether steps are compiled."""
         self.compile_problem: str | None = None
         """Why they are not although `compile` is set."""
+        self.random_order: str | None = None
+        """Why resumed runs may differ in their last bits: an operation without a fixed order."""
         # The layers of a sharded model are compiled one by one, when they are sharded.
         whole_step = compile and not isinstance(module, FSDPModule)
         self._compiled_loss = torch.compile(self._loss, dynamic=False) if whole_step else self._loss
@@ -39,7 +56,7 @@ class GradientAccumulator:
 
         The loss is that of this process's windows; gradients are averaged over all processes.
         """
-        parts = torch.from_numpy(batch).to(self.world.device).split(self.microbatch)
+        parts = self._on_device(batch).split(self.microbatch)
         losses = []
         for part in parts:
             set_gradient_sync(self.module, part is parts[-1])
@@ -48,9 +65,16 @@ class GradientAccumulator:
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
+    def _on_device(self, batch: npt.NDArray[np.int64]) -> torch.Tensor:
+        """The batch on the device; the copy to a GPU does not wait for the step before."""
+        ids = torch.from_numpy(batch)
+        if self.world.device.type == "cuda":
+            return ids.pin_memory().to(self.world.device, non_blocking=True)
+        return ids
+
     def _loss(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         device = self.world.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        with torch.autocast(device, torch.bfloat16, enabled=self.bfloat16):
             logits = self.module(input_ids=inputs).logits
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
@@ -64,6 +88,10 @@ class GradientAccumulator:
         self.microbatch = min(limit or self.windows, self.windows)
         while True:
             problem = self.try_step(optimizer)
+            if is_not_deterministic(problem):
+                torch.use_deterministic_algorithms(False)
+                self.random_order = first_telling_line(problem)
+                continue
             memory = problem is not None and is_out_of_memory(problem)
             too_large, other = self.world.any(memory, problem is not None and not memory)
             if other:

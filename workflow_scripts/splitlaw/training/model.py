@@ -6,12 +6,24 @@ import shutil
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 from transformers.utils import logging
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.experiment.shape import BaseShape, Shape
+
+CAUSAL_SDPA = "causal_sdpa"
+"""Name of the attention of `use_causal_attention` among those of `transformers`."""
 
 
 def build_model(shape: Shape | BaseShape, *, seed: int) -> PreTrainedModel:
@@ -70,6 +82,34 @@ def new_model(shape: Shape, *, seed: int) -> LlamaForCausalLM:
     built = sum(parameter.numel() for parameter in model.parameters())
     assert built == shape.params, f"counted {shape.params} parameters, the model has {built}"
     return model
+
+
+def use_causal_attention(model: PreTrainedModel) -> None:
+    """Let the attention of `model` use the kernels that compute only the causal half of the scores.
+
+    While torch compiles a model, `transformers` gives a mask to scaled_dot_product_attention, since
+    the ids could be those of several sequences in one row. With a mask, a GPU computes the scores
+    of all pairs of positions, with a slower kernel. A batch of the training loop has neither
+    padding nor such rows, so that no mask is required. Models whose attention is not that of torch
+    are left as they are.
+    """
+    if model.config._attn_implementation != "sdpa":
+        return
+    AttentionInterface.register(CAUSAL_SDPA, sdpa_attention_forward)
+    AttentionMaskInterface.register(CAUSAL_SDPA, causal_mask)
+    model.set_attn_implementation(CAUSAL_SDPA)
+
+
+def causal_mask(**arguments: Any) -> torch.Tensor | None:
+    """The mask of a layer: None if every token attends to all tokens before it.
+
+    The arguments are those of `sdpa_mask`.
+    """
+    length, window = arguments["kv_length"], arguments.get("local_size")
+    padded = arguments.get("attention_mask") is not None
+    custom = arguments.get("use_vmap", False)  # set where a model adds a condition of its own
+    whole = arguments["q_length"] == length and (window is None or length < window)
+    return None if whole and not padded and not custom else sdpa_mask(**arguments)
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

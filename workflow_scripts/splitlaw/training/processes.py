@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch._inductor import config as inductor_config
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -113,6 +115,37 @@ def _cuda_problem() -> str:
     return "no device is visible"
 
 
+def uses_bfloat16(device: torch.device, precision: str) -> bool:
+    """Whether matrix products are computed in bfloat16, by `execution.precision`.
+
+    Raises `UserError` if that was requested of a GPU that does not compute in it.
+    """
+    if device.type != "cuda" or precision == "float32":
+        return False
+    supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bfloat16" and not supported:
+        raise UserError(
+            f"execution.precision is bfloat16, in which {torch.cuda.get_device_name(device)} does "
+            "not compute; set it to float32 or auto"
+        )
+    return supported
+
+
+def set_up_gpu() -> None:
+    """Let the GPU add numbers in the same order in every run, so that a resumed run keeps its bits.
+
+    The backward passes of attention and of the embedding otherwise add in the order in which
+    threads finish, and compiled kernels are chosen by their speed in a short trial.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA is first used
+    torch.use_deterministic_algorithms(True)
+    # No operation here reads memory that is not written before.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    inductor_config.deterministic = True
+    # The few products that autocast leaves in float32, such as the angles of positions, need it.
+    warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
+
+
 def check_gpu_count(gpus: int, processes: int) -> None:
     """Refuse more processes than there are GPUs."""
     if processes > gpus:
@@ -127,6 +160,7 @@ def join_world(device: torch.device) -> World:
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     gpu = device.type == "cuda"
     if gpu:
+        set_up_gpu()
         check_gpu_count(torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
