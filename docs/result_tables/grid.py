@@ -97,20 +97,3 @@ def better(rows: list[SimpleNamespace]) -> tuple[int, int]:
 def sharing(cost: pd.DataFrame) -> Mapping[str, float]:
     """Tokens and FLOPs of the grid with shared and with independent runs."""
     return cost[["tokens", "flops", "tokens_independent", "flops_independent"]].sum().to_dict()
-
-
-def few_runs(table: pd.DataFrame) -> list[SimpleNamespace]:
-    """The rows of `subsets`; those without one D or D' in one row, with the largest regret."""
-    if table.empty:
-        return []
-    one = table["kept"].str.match(r"without D'? = ") & ~table["kept"].str.endswith("= 0")
-    part, rest = table[one], table[~one].to_dict("records")
-    joined = {
-        "kept": "without one D or D'",
-        "runs": part["runs"].min(),
-        "regret_median": part["regret_median"].median(),
-        "regret_largest": part["regret_largest"].max(),
-        "fraction_low": part["fraction_low"].min(),
-        "fraction_high": part["fraction_high"].max(),
-    }
-    return [SimpleNamespace(**row) for row in [*rest[:1], joined, *rest[1:]]]

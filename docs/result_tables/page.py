@@ -141,8 +141,6 @@ def reference_grid(tables: Tables) -> dict[str, Any]:
         "borrowed": answers["regret_relative"].max(),
         "unique": answers[answers["question"] == "unique_tokens"].to_dict("records"),
         "few_domains": answers[answers["question"] == "domains"].to_dict("records"),
-        "subsets": grid.few_runs(tables.table("subsets")),
-        "subsets_at": tables.table("subsets").iloc[:1].to_dict("records"),
         "sharing": grid.sharing(tables.table("cost")),
         "frontier": tables.table("frontier/frontier"),
         "frontier_plan": tables.json("frontier/plan.json"),
@@ -163,11 +161,6 @@ def scarcity(tables: Tables) -> dict[str, Any]:
         "passes": passes,
         "pass_rows": rows,
         "plans": plans,
-        "valleys": {
-            (plan.unique_tokens, plan.size): scarce.valley(losses, plan)
-            for plan in plans
-            if np.isfinite(plan.loss)
-        },
         "errors": scarce.prediction_errors(losses),
     }
 

@@ -52,21 +52,6 @@ def plans(folder: Path, losses: pd.DataFrame) -> list[SimpleNamespace]:
     return [SimpleNamespace(**row) for row in rows.to_dict("records")]
 
 
-def valley(losses: pd.DataFrame, plan: SimpleNamespace) -> list[SimpleNamespace]:
-    """Mean losses of a cell by general share, of the plan and of the other fractions."""
-    same = losses["unique_tokens"].fillna(0) == np.nan_to_num(plan.unique_tokens)
-    own = losses[same & (losses["size"] == plan.size) & (losses["budget"] == plan.budget)]
-    own = own.assign(share=own["fraction_general"])
-    ours = own["strategy"] == OPTIMAL
-    own.loc[ours, "share"] = plan.general_share
-    rows = own.dropna(subset=["share"]).assign(ours=ours)
-    found = []
-    for (share, is_plan), part in rows.groupby(["share", "ours"]):
-        measured, predicted = part["loss"].mean(), part["predicted_loss"].mean()
-        found.append(SimpleNamespace(share=share, plan=is_plan, loss=measured, predicted=predicted))
-    return found
-
-
 def prediction_errors(losses: pd.DataFrame) -> pd.Series:
     """Relative error of the predicted loss of the plans by domain, the largest first."""
     ours = (

@@ -132,3 +132,15 @@ def test_the_javascript_source_gives_the_same_losses(table):
 def test_a_part_of_a_run_is_above_0_and_at_most_1(table, fraction):
     with pytest.raises(UserError, match=r"cooldown_fraction is .*; give a number above 0"):
         fit_table(table, cooldown_fraction=fraction)
+
+
+def test_a_fraction_that_no_law_uses_is_reported(table):
+    """It belongs to the law of the general loss, and to fits with a discrepancy."""
+    own = table.assign(train_domain=table["domain"])
+    both = pd.concat([own, own.assign(domain="general", loss=own["loss"] + 1)])
+    for rows, reason in ((table, "no losses on general"), (both, "without discrepancy")):
+        made = fit_table(
+            rows, law="coupled", discrepancy="none", draws=0, cooldown_fraction=FRACTION
+        )
+        notes = [note for note in made.warnings if "cooldown fraction is not used" in note]
+        assert len(notes) == 1 and reason in notes[0]

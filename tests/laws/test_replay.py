@@ -158,4 +158,5 @@ def test_a_row_with_fewer_tokens_than_its_base_is_refused():
 def test_the_cooldown_is_that_of_the_law_of_the_general_loss():
     made = fit_table(table(), draws=0, cooldown_fraction=0.2)
     assert made.frame.cooldown is None and made.general_after.frame.cooldown == 0.2
+    assert not [note for note in made.warnings if "not used" in note]
     assert fit_table(table(), draws=0).general_after.frame.cooldown is None

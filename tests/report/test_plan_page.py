@@ -295,11 +295,15 @@ def test_next_runs_are_shown_for_the_plan_that_they_were_chosen_for():
     row = {"batch": 1, "size": "w16", "params": 24_576, "seed": 0, "domain": "law"}
     row |= {"pretrain_tokens": 1e6, "specialize_tokens": 3e5, "flops": 2e11}
     row |= {"expected_regret_before": 0.004, "expected_regret_after": 0.001}
-    found = next_runs_table(pd.DataFrame([row] * 12), 3e12)
+    runs, plan = pd.DataFrame([row] * 12), {"flops": 3e12, "expected_regret": 0.004001}
+    found = next_runs_table(runs, plan)
     assert len(found.rows) == 10
     assert found.rows[0][1:5] == ["law", "24.6k", "1M", "300k"] and found.rows[0][-1] == "0.001"
     assert f"For the plan of {power(3e12)} FLOPs, not for other settings." in found.note
-    assert next_runs_table(None, 3e12) is None
+    other = next_runs_table(runs, plan | {"flops": 6e12, "expected_regret": 0.003})
+    assert other.note.startswith("For another plan than that of this page")
+    assert next_runs_table(runs, None).note.startswith("For another plan")
+    assert next_runs_table(None, plan) is None
 
 
 def test_data_cannot_end_the_script_element(planted):

@@ -86,7 +86,11 @@ def fit_table(
         )
     return replace(
         first,
-        warnings=(*reading.notes, *first.warnings),
+        warnings=(
+            *reading.notes,
+            *_unused_cooldown(cooldown_fraction, discrepancy, after),
+            *first.warnings,
+        ),
         left_out=tuple(reading.left_out),
         general_after=after,
     )
@@ -95,6 +99,20 @@ def fit_table(
 def _check_cooldown(fraction: float | None) -> None:
     if fraction is not None and not 0 < fraction <= 1:
         raise UserError(f"cooldown_fraction is {fraction}; give a number above 0, at most 1")
+
+
+def _unused_cooldown(
+    fraction: float | None, discrepancy: str, after: FitResult | None
+) -> list[str]:
+    """A sentence if the fraction is given and no law uses it."""
+    if fraction is None or (after is not None and discrepancy != "none"):
+        return []
+    reason = (
+        "the table has no losses on general of models that are trained on a domain"
+        if after is None
+        else "a fit without discrepancy has no parameter for it"
+    )
+    return [f"The cooldown fraction is not used: {reason}."]
 
 
 def _check_base(base_tokens: float | str | None, discrepancy: str) -> None:

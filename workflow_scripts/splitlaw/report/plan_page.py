@@ -39,6 +39,10 @@ LEAST_DRAWS = 10
 MOST_RUNS = 10
 """Next runs in a page."""
 
+SAME_REGRET = 0.01
+"""Relative difference of the expected regrets of one plan: `choose_split` and `next_runs` compute
+them with different accuracy. They are shown with two digits."""
+
 TOKENS_PER_PARAM = 20
 """Initial budget without a plan: the compute-optimal ratio of Hoffmann et al. 2022."""
 
@@ -115,7 +119,7 @@ def explorer(
         "draws": sum(member["draws"] for member in content["law"]["members"]),
         **_replay_controls(fit, plan),
         "chooses_runs": fit.base is None and fit.n_draws > 1,
-        "next_runs": next_runs_table(next_runs, flops),
+        "next_runs": next_runs_table(next_runs, plan),
         # Without "<", the data cannot end the script element that contains them.
         "data": Markup(data.replace("<", "\\u003c")),
         "scripts": [Markup(_script(f"{name}.js")) for name in SCRIPTS],
@@ -153,8 +157,11 @@ def base_general_loss(fit: FitResult, plan: Mapping[str, Any] | None) -> float |
     return None if np.isclose(of_law, rise["reference"], rtol=1e-9) else rise["reference"]
 
 
-def next_runs_table(runs: pd.DataFrame | None, flops: float) -> Table | None:
-    """The first runs that `next_runs` chose for a plan."""
+def next_runs_table(runs: pd.DataFrame | None, plan: Mapping[str, Any] | None) -> Table | None:
+    """The first runs that `next_runs` chose, and whether it chose them for `plan`.
+
+    The table of runs has no budget; the expected regret before its runs is that of its plan.
+    """
     if runs is None or runs.empty:
         return None
     rows = [
@@ -169,14 +176,17 @@ def next_runs_table(runs: pd.DataFrame | None, flops: float) -> Table | None:
         ]
         for number, row in enumerate(runs.head(MOST_RUNS).itertuples(), start=1)
     ]
-    before = runs["expected_regret_before"].iloc[0]
+    before, regret = runs["expected_regret_before"].iloc[0], (plan or {}).get("expected_regret")
+    if plan and regret is not None and math.isclose(before, regret, rel_tol=SAME_REGRET):
+        which = f"For the plan of {power(plan['flops'])} FLOPs, not for other settings."
+    else:
+        which = "For another plan than that of this page; run next_runs again for this one."
     return Table(
         title="Runs that reduce the expected regret most for their cost",
         head=["Run", "Domain", "Parameters", "D", "D′", "FLOPs", "Expected regret"],
         rows=rows,
-        note=f"For the plan of {power(flops)} FLOPs, not for other settings. The expected regret "
-        f"is {before:.2g} nats per token before these runs; each row has that after its run and "
-        "those above it.",
+        note=f"{which} The expected regret is {before:.2g} nats per token before these runs; each "
+        "row has that after its run and those above it.",
     )
 
 
