@@ -259,7 +259,10 @@ def law_seed_option(wildcards):
 def trunk_option(wildcards):
     """The kind of trunk, and the options with the limit on general loss and the loss of the base."""
     trunk, limit = EXPERIMENT.final.trunk, EXPERIMENT.final.max_general_loss_rise
-    options = trunk if limit is None else f"{trunk} --max-general-loss-rise {limit}"
+    options = trunk
+    if limit is not None:
+        confidence = EXPERIMENT.final.limit_confidence
+        options += f" --max-general-loss-rise {limit} --limit-confidence {confidence}"
     if EXPERIMENT.base is None:
         return options
     # The law is fitted to branches of this run, so its file exists.

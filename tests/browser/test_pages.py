@@ -298,16 +298,19 @@ def test_the_page_of_a_base_has_the_plan_within_its_limit(opened, base_page, wid
     folder, made = base_page
     shown = opened(folder=folder, width=width)
     settle(shown)
-    answer = shown.text("answer")
+    answer, worst = shown.text("answer"), made.general_loss_rise["worst"]
     loss = float(re.search(r"mean loss of ([\d.]+)", answer)[1])
     assert loss == pytest.approx(made.predicted_mean_loss[0], rel=1e-3)
-    assert answer.startswith("From the base, train") and "rises by at most 5.0%" in answer
+    assert answer.startswith("From the base, train")
+    shown_rise = float(re.search(r"rises by at most ([\d.]+)%", answer)[1])
+    assert shown_rise == pytest.approx(100 * worst, abs=0.1)
     rows = table(shown, "split")
     for name, share in made.replay.items():
         assert float(rows[name][2].strip("%")) == pytest.approx(100 * share, abs=0.5)
         assert float(rows[name][3]) == pytest.approx(made.general_loss[name][0], rel=1e-3)
     assert "No replay" in table(shown, "recipes")
     assert "--max-general-loss-rise 0.05" in shown.text("command")
+    assert "--limit-confidence 0.9" in shown.text("command")
     assert "--base-general-loss 3.5" in shown.text("command")
     assert shown.find("front").locator(".recipe").count() == 4
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= width

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from laws.planted_replay import BASE, PARAMS, table
+from laws.planted_replay import BASE, PARAMS, general_loss, table
 
 from splitlaw import plan
 from splitlaw.cli import main
@@ -61,7 +61,8 @@ def best_without_replay(fit, limit):
 
 @pytest.mark.parametrize("limit", [0.03, 10.0])
 def test_free_shares_reach_the_best_split_of_a_grid(fit, limit):
-    found = plan(fit, flops=FLOPS, replay="free", max_general_loss_rise=limit)
+    limits = {"max_general_loss_rise": limit, "limit_confidence": 0.5}
+    found = plan(fit, flops=FLOPS, replay="free", **limits)
     best = best_of_grid(fit, limit)
     # The grid has steps of 4% of the tokens and of 1 point of replay.
     assert found.predicted_mean_loss[0] <= best
@@ -75,7 +76,8 @@ def test_free_shares_reach_the_best_split_of_a_grid(fit, limit):
 
 
 def test_without_replay_the_limit_bounds_the_branches(fit):
-    found = plan(fit, flops=FLOPS, replay=0.0, max_general_loss_rise=0.05)
+    limits = {"max_general_loss_rise": 0.05, "limit_confidence": 0.5}
+    found = plan(fit, flops=FLOPS, replay=0.0, **limits)
     best = best_without_replay(fit, 0.05)
     # The grid has steps of 2%, and leaves out splits whose longest branches cost too much.
     assert 0.998 * best < found.predicted_mean_loss[0] <= 1.0002 * best
@@ -126,11 +128,64 @@ def test_baselines_differ_in_replay_alone(fit):
 
 
 def test_a_limit_that_no_plan_keeps_names_the_nearest(fit):
-    with pytest.raises(UserError, match=r"nearest limit that one keeps is -0\.\d+") as raised:
-        plan(fit, flops=FLOPS, max_general_loss_rise=-0.3)
-    nearest = float(str(raised.value).split()[-1])
-    found = plan(fit, flops=FLOPS, max_general_loss_rise=nearest)
-    assert found.general_loss_rise["worst"] <= nearest + 2e-5
+    nearest = []
+    for confidence in (0.5, 0.99):
+        limits = {"max_general_loss_rise": -0.3, "limit_confidence": confidence}
+        message = rf"a probability of {confidence:g}; the nearest limit that one keeps is -0\.\d+"
+        with pytest.raises(UserError, match=message) as raised:
+            plan(fit, flops=FLOPS, **limits)
+        nearest.append(float(str(raised.value).split()[-1]))
+        found = plan(fit, flops=FLOPS, **{**limits, "max_general_loss_rise": nearest[-1]})
+        assert found.general_loss_rise["worst"] <= nearest[-1] + 2e-5
+    assert nearest[0] < nearest[1]
+
+
+def kept_by_new_runs(fit, found, limit):
+    """Shares of new runs of a plan that keep the limit, of each domain [2], from the draws."""
+    after = fit.general_after
+    special, replay, replayed = (
+        np.array([float(values[name]) for name in fit.domains])
+        for values in (found.specialize_tokens, found.replay, found.replay_tokens)
+    )
+    at = PARAMS, float(found.pretrain_tokens), special, np.arange(2)
+    drawn = after.drawn_losses(*at, replay=replayed / (special + replayed))
+    noise = np.random.default_rng(0).standard_normal((500, *drawn.shape))
+    runs = drawn * np.exp(noise * after.noise_sd())
+    assert replayed / (special + replayed) == pytest.approx(replay, abs=1e-4)
+    return (runs <= (1 + limit) * found.general_loss_rise["reference"]).mean(axis=(0, 1))
+
+
+def test_new_runs_keep_the_limit_with_the_confidence(fit):
+    plans = {
+        confidence: plan(fit, flops=FLOPS, max_general_loss_rise=0.05, limit_confidence=confidence)
+        for confidence in (0.5, 0.9, 0.97)
+    }
+    default = plan(fit, flops=FLOPS, max_general_loss_rise=0.05)
+    assert default.to_json() == plans[0.9].to_json()
+    for confidence, found in plans.items():
+        rise, kept = found.general_loss_rise, kept_by_new_runs(fit, found, 0.05)
+        assert list(rise["probability_kept"].values()) == pytest.approx(kept, abs=0.01)
+        # The draws are few and not exactly normal.
+        assert kept == pytest.approx(confidence, abs=0.06)
+        assert kept.prod() - 0.05 < rise["probability_all_kept"] <= kept.min() + 0.01
+    losses = [found.predicted_mean_loss[0] for found in plans.values()]
+    costs = [found.general_loss_rise.get("domain_loss_cost", 0.0) for found in plans.values()]
+    assert (np.diff(losses) > 0).all()
+    assert costs == pytest.approx(np.subtract(losses, losses[0]), abs=3e-4)
+    assert plans[0.5].pareto == plans[0.9].pareto
+
+
+def test_a_measured_specialist_keeps_the_limit():
+    kept = []
+    for seed in range(4):
+        fit = fit_table(table(seed=seed), draws=60, base_tokens=BASE)
+        found = plan(fit, flops=FLOPS, max_general_loss_rise=0.05)
+        for k, name in enumerate(fit.domains):
+            branch = found.specialize_tokens[name] + found.replay_tokens[name]
+            true = general_loss(k, found.pretrain_tokens, branch, found.replay[name])
+            kept.append(true <= 1.05 * found.general_loss_rise["reference"])
+    # Eight independent specialists keep it seven times or more with a probability of 81%.
+    assert sum(kept) >= 7
 
 
 def test_the_file_of_a_plan_with_replay_is_read_again(fit, tmp_path):
@@ -153,7 +208,7 @@ def test_the_measured_loss_of_the_base_replaces_that_of_the_law(fit, tmp_path):
     trunk, out = tmp_path / "trunk.json", tmp_path / "plan.json"
     trunk.write_text(json.dumps({"base": {"losses": {"general": {"loss": 1.02 * own}}}}))
     options = ["--law", str(tmp_path / "fit.json"), "--flops", str(FLOPS), "--out", str(out)]
-    options += ["--replay", "0.1", "--max-general-loss-rise", "0.03"]
+    options += ["--replay", "0.1", "--max-general-loss-rise", "0.03", "--limit-confidence", "0.5"]
     main(["choose_split", *options, "--base-general-loss", str(trunk)])
     rise = Plan.load(out).general_loss_rise
     assert rise["reference"] == pytest.approx(1.02 * own)
@@ -170,6 +225,9 @@ def test_the_measured_loss_of_the_base_replaces_that_of_the_law(fit, tmp_path):
         ({"max_general_loss_rise": -1.0}, "max_general_loss_rise is -1"),
         ({"replay": 0.1, "params": [1e5, 2e5]}, "has one size"),
         ({"base_general_loss": 0.0}, "base_general_loss is 0"),
+        ({"limit_confidence": 0.9}, "limit_confidence: there is no limit"),
+        ({"max_general_loss_rise": 0.1, "limit_confidence": 0.4}, "limit_confidence is 0.4; give"),
+        ({"max_general_loss_rise": 0.1, "limit_confidence": 1.0}, "limit_confidence is 1; give"),
         ({"replay": 0.1, "pretrain_tokens": 1e6}, "fewer than the 3.2e\\+06 of the base"),
     ],
 )
@@ -186,6 +244,14 @@ def test_a_law_without_replay_refuses_free_shares_and_without_general_loss_a_lim
         plan(fit, flops=FLOPS, replay="free")
     with pytest.raises(UserError, match="has no general loss of specialists"):
         plan(fit, flops=FLOPS, max_general_loss_rise=0.1)
+
+
+def test_a_law_without_draws_keeps_a_limit_with_its_predictions_alone():
+    fit = fit_table(table(), law="coupled", draws=0, base_tokens=BASE)
+    with pytest.raises(UserError, match="the fit has no draws"):
+        plan(fit, flops=FLOPS, max_general_loss_rise=0.05)
+    found = plan(fit, flops=FLOPS, max_general_loss_rise=0.05, limit_confidence=0.5)
+    assert "probability_kept" not in found.general_loss_rise
 
 
 def test_the_share_on_the_limit_is_interpolated():

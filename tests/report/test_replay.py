@@ -48,7 +48,10 @@ def test_the_tables_have_the_front_and_the_rise_of_every_specialist(inputs):
     assert table.rows[0][2] == "100%"
     general = tables_replay.general_table(inputs)
     assert [row[0] for row in general.rows] == ["a", "b"]
-    assert general.rows[0][3] == "5.0%" and "The limit is 5.0%." in general.note
+    rise = inputs.plan["general_loss_rise"]
+    assert rise["worst"] < 0.05
+    assert general.rows[0][3] == f"{rise['domains']['a']:.1%}"
+    assert "The limit is 5.0%." in general.note and "a probability of 90%" in general.note
 
 
 def test_a_plan_without_replay_has_neither(tmp_path):

@@ -146,6 +146,7 @@ def plan(
     min_tokens_per_model: float = 0.0,
     replay: float | str | Mapping[str, float | str] | None = None,
     max_general_loss_rise: float | None = None,
+    limit_confidence: float | None = None,
     base_general_loss: float | None = None,
 ) -> Plan:
     """The split of a compute budget that minimises the mean loss over the domains.
@@ -180,6 +181,9 @@ def plan(
     max_general_loss_rise
         Largest rise of the general loss of every specialist, relative to that of the base as it is
         given; without a base, to that of a general run of the whole budget. No limit by default.
+    limit_confidence
+        Probability with which the general loss of each specialist, measured on a new run, is within
+        the limit; 0.9 by default. At 0.5 the prediction itself is within the limit.
     base_general_loss
         Measured general loss of the base, nats per token; by default that of the law without
         further tokens.
@@ -218,12 +222,14 @@ def plan(
         "pretrain_tokens": pretrain_tokens,
         "min_tokens_per_model": min_tokens_per_model,
     }
-    if replay is None and max_general_loss_rise is None and law.base is None:
+    plain = replay is None and max_general_loss_rise is None and limit_confidence is None
+    if plain and law.base is None:
         return planner.plan(law, **options)
     return planner.plan_with_replay(
         law,
         replay=replay,
         max_general_loss_rise=max_general_loss_rise,
+        limit_confidence=limit_confidence,
         base_general_loss=base_general_loss,
         **options,
     )

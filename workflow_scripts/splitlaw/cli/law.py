@@ -113,6 +113,13 @@ def add_choose_split(parser: ArgumentParser) -> None:
         "general run of the whole budget (no limit)",
     )
     add(
+        "--limit-confidence",
+        type=float,
+        metavar="P",
+        help="probability with which each specialist keeps this limit; at 0.5 its prediction "
+        "does (0.9)",
+    )
+    add(
         "--base-general-loss",
         metavar="L|trunk.json",
         help="measured general loss of the base as it is given, or the file that has it (that of "
@@ -140,7 +147,12 @@ def run_choose_split(args: Namespace) -> None:
     law = load_law(args.law)
     replay = shares(args.replay)
     if args.target_loss is not None:
-        given = (replay, args.max_general_loss_rise, args.base_general_loss)
+        given = (
+            replay,
+            args.max_general_loss_rise,
+            args.limit_confidence,
+            args.base_general_loss,
+        )
         if any(value is not None for value in given):
             raise UserError(
                 "--target-loss plans without replay and a limit on general loss; give --flops"
@@ -152,6 +164,7 @@ def run_choose_split(args: Namespace) -> None:
             flops=args.flops,
             replay=replay,
             max_general_loss_rise=args.max_general_loss_rise,
+            limit_confidence=args.limit_confidence,
             base_general_loss=general_loss(args.base_general_loss),
             **options,
         )

@@ -257,6 +257,8 @@ class FinalConfig(Settings):
     """Largest rise of the loss of a specialist on general text, relative to that of the base, or
     without a base to that of general training with the whole budget. The plan then chooses the
     shares of replay, which needs branches with replay in the grid. By default there is no limit."""
+    limit_confidence: Annotated[Number, Field(ge=0.5, lt=1)] = 0.9
+    """Probability with which each specialist keeps the limit; at 0.5 its predicted loss does."""
     replay: Annotated[
         Share | Mapping[str, Share],
         PlainValidator(check_replay, json_schema_input_type=Share | Mapping[str, Share]),

@@ -11,15 +11,20 @@ from splitlaw.laws.forms import EXPONENT, RATE, SIZE_PRIORS, TERM, size_values
 from splitlaw.laws.points import Points, Units
 
 SHARE = Prior(0.1, 0.7)
-"""Share of replay that halves the effect of a branch, for an exponent of 1."""
+"""Replayed tokens for each domain token that halve the effect of a branch, for an exponent of 1."""
 POWER = Prior(1.0, 0.5)
 MIDDLE = Prior(1.0, 1.0)
 """Domain tokens at which half of an effect is reached, in units of their middle."""
 
 
 def _protection(p: Any, x: Points) -> Number:
-    """The part of a branch's effect that is left at a share of replay: 1 at none."""
-    return (p.r0 / (x.replay + p.r0)) ** p.q
+    """The part of a branch's effect that is left at a share of replay: 1 at none, 0 at all.
+
+    It depends on the ratio of general to domain tokens, because a branch of general text alone is
+    general training. A power of the share itself leaves an effect there, and bends too little
+    between the shares of a grid.
+    """
+    return (p.r0 / (x.replay / (1 - x.replay) + p.r0)) ** p.q
 
 
 def _rise(p: Any, x: Points) -> Number:
@@ -42,7 +47,8 @@ def _rise_units(p: Any, u: Units) -> Mapping[str, Any]:
 AFTER["rise"] = Form(
     name="rise",
     formula=(
-        "E + A N^-alpha + B (D + rT + kappa D')^-beta + F (r0 / (r + r0))^q D'^nu / (D'^nu + s0^nu)"
+        "E + A N^-alpha + B (D + rT + kappa D')^-beta"
+        " + F (r0 / (r / (1 - r) + r0))^q D'^nu / (D'^nu + s0^nu)"
     ),
     source="splitlaw",
     priors={
@@ -79,7 +85,8 @@ def _forgetting_units(p: Any, u: Units) -> Mapping[str, Any]:
 AFTER["forgetting"] = Form(
     name="forgetting",
     formula=(
-        "E + A N^-alpha + B (D / (1 + D^mu (D' / s0)^nu (r0 / (r + r0))^q) + rT + kappa D')^-beta"
+        "E + A N^-alpha + B (D / (1 + D^mu (D' / s0)^nu (r0 / (r / (1 - r) + r0))^q) + rT"
+        " + kappa D')^-beta"
     ),
     source="splitlaw; after Hernandez et al. 2021, arXiv:2102.01293: effective tokens",
     priors={

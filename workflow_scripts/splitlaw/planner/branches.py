@@ -2,12 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 
+from splitlaw.laws.points import Indices
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array
 from splitlaw.planner.surface import Setting
+
+SPREAD_DRAWS = 100
+"""Draws from which the standard deviation of a general loss is computed: its error is 7%, and more
+draws would take most of the time of a plan."""
+
+TRUNK_EFFECTS = 7
+"""Points of the quadrature over the effect of the trunk, which is exact for polynomials of degree
+13; a probability then errs by less than 1e-4."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +36,9 @@ class BranchLaws:
     start: float
     """Tokens of the base that D of the law counts; 0 without a base, and where it does not."""
 
+    deviations: float = 0.0
+    """Standard deviations that a bound on general loss is above its prediction."""
+
     def domain(
         self, pretrain: Array, branch: Array, shares: Array, *, drawn: bool = False
     ) -> Array:
@@ -36,18 +50,64 @@ class BranchLaws:
         self, pretrain: Array, branch: Array, shares: Array, *, drawn: bool = False
     ) -> Array:
         """General loss of each specialist [(draws,) ..., k]."""
-        after = self.fit.general_after
-        assert after is not None
-        columns = np.array([after.domains.index(name) for name in self.setting.domains])
-        law = after.drawn_losses if drawn else after.without_draws.losses
-        return self._one(law, columns, pretrain, branch, shares)
+        law = self._after.drawn_losses if drawn else self._after.without_draws.losses
+        return self._one(law, self._after_columns, pretrain, branch, shares)
 
-    def general_by_share(self, pretrain: Array, branch: Array, shares: Array) -> Array:
-        """General loss [..., k, r] at shares [k, r]."""
+    def general_bound(self, pretrain: Array, branch: Array, shares: Array) -> Array:
+        """General loss [..., k] that a specialist exceeds with a given probability at most."""
+        return self._one(self._bound, self._after_columns, pretrain, branch, shares)
+
+    def general_bound_by_share(self, pretrain: Array, branch: Array, shares: Array) -> Array:
+        """The same [..., k, r] at shares [k, r]."""
+        return self._several(self._bound, self._after_columns, pretrain, branch, shares)
+
+    def probability_below(
+        self, limit: Array, pretrain: Array, branch: Array, shares: Array
+    ) -> tuple[Array, float]:
+        """Probability that a new specialist is within its limit [k], and that all of them are.
+
+        Of the draws of the law and the noise of a run. The trunk of the specialists is the same, so
+        that its effect is common to them.
+        """
+        room = np.log(limit / self.general(pretrain, branch, shares, drawn=True))
+        member = self._after.members[0]
+        points, weights = np.polynomial.hermite_e.hermegauss(TRUNK_EFFECTS)
+        effect = member.trunk_sd * points[:, None, None]
+        kept = ndtr((room - effect) / member.row_sd)
+        over = weights / weights.sum()
+        return (
+            np.tensordot(over, kept, 1).mean(axis=0),
+            float((over @ kept.prod(axis=-1)).mean()),
+        )
+
+    @property
+    def _after(self) -> FitResult:
         after = self.fit.general_after
         assert after is not None
-        columns = np.array([after.domains.index(name) for name in self.setting.domains])
-        return self._several(after.without_draws.losses, columns, pretrain, branch, shares)
+        return after
+
+    @property
+    def _after_columns(self) -> Indices:
+        """Numbers of the domains in the law of the general loss [k]."""
+        return np.array([self._after.domains.index(name) for name in self.setting.domains])
+
+    def _bound(
+        self, params: float, total: Array, special: Array, columns: Array, **options: Any
+    ) -> Array:
+        """The predicted general loss of a new run, and as many deviations more.
+
+        They are those of its logarithm: of the draws about the prediction, and of the noise of the
+        trunk and of the run.
+        """
+        at = params, total, special, columns
+        value = self._after.without_draws.losses(*at, **options)
+        if self.deviations == 0:
+            return value
+        drawn = self._after.first(SPREAD_DRAWS).drawn_losses(*at, **options)
+        noise = self._after.noise_sd(total, special)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread = np.sqrt(np.mean(np.log(drawn / value) ** 2, axis=0) + noise**2)
+            return np.where(np.isfinite(value), value * np.exp(self.deviations * spread), np.inf)
 
     def domain_by_share(
         self, pretrain: Array, branch: Array, shares: Array, *, drawn: bool = False

@@ -1,6 +1,6 @@
 """The trade-off of domain loss against general loss at one budget."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,10 @@ POINTS = 11
 
 @dataclass(frozen=True)
 class Front:
-    """The best splits under limits on the general loss of every specialist."""
+    """The best splits under limits on the general loss of every specialist.
+
+    The limits apply to the bounds of the surface, or with `predicted` to the predictions.
+    """
 
     problem: Problem
     """The problem; its own limit does not matter."""
@@ -46,6 +49,11 @@ class Front:
         at = int(np.argmin(worst))
         tokens = np.take_along_axis(branch[at], np.argmin(rises[at], axis=0)[:, None], 1)[:, 0]
         return float(worst[at]), Split(pretrain[at], tokens, np.array(np.inf))
+
+    @property
+    def predicted(self) -> "Front":
+        """The front of the predicted losses."""
+        return replace(self, surface=self.surface.predicted)
 
     def split(self, rise: float) -> tuple[Split, Array]:
         """The best split within a limit on the rise, and its shares of replay [k]."""

@@ -47,6 +47,9 @@ class ReplaySurface(Surface):
     limit: Array
     """Largest general loss of each specialist [k], nats per token; infinite without a limit."""
 
+    deviations: float = 0.0
+    """Standard deviations of the general loss of a new run that a prediction is below the limit."""
+
     memory: dict[tuple[str, bytes, bytes], Array] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -60,7 +63,13 @@ class ReplaySurface(Surface):
     @property
     def tables(self) -> ShareTables:
         """The laws at the shares that are compared."""
-        laws = BranchLaws(fit=self.fit, params=self.params, setting=self.setting, start=self.start)
+        laws = BranchLaws(
+            fit=self.fit,
+            params=self.params,
+            setting=self.setting,
+            start=self.start,
+            deviations=self.deviations,
+        )
         return ShareTables(laws=laws, shares=self.shares, most=self.most, memory=self.memory)
 
     def losses(self, pretrain: Array, specialize: Array) -> Array:
@@ -91,7 +100,7 @@ class ReplaySurface(Surface):
         grid = self.tables.grid(EXACT)
         at = np.array(pretrain), specialize, grid
         domain = self.laws.domain_by_share(*at)
-        general = self.laws.general_by_share(*at) if self.limited else None
+        general = self.laws.general_bound_by_share(*at) if self.limited else None
         _, place = best_share(domain, general, self.limit)
         found = [np.interp(p, np.arange(EXACT), g) for p, g in zip(place, grid, strict=True)]
         # General loss falls with the share: rounding up keeps the limit.
@@ -107,6 +116,11 @@ class ReplaySurface(Surface):
     def within(self, limit: Array) -> "ReplaySurface":
         """The same surface under another limit, with the same tables."""
         return replace(self, limit=limit)
+
+    @property
+    def predicted(self) -> "ReplaySurface":
+        """The same surface with a limit on the predictions themselves, with the same tables."""
+        return replace(self, deviations=0.0)
 
     def _capped(self, losses: Array, pretrain: Array, specialize: Array, *, drawn: bool) -> Array:
         """Losses [..., k], constant beyond the most tokens that keep the limit.

@@ -37,6 +37,7 @@ def plan_with_replay(
     params: float | Sequence[float] | None = None,
     replay: Shares = None,
     max_general_loss_rise: float | None = None,
+    limit_confidence: float | None = None,
     base_general_loss: float | None = None,
     **options: Any,
 ) -> Plan:
@@ -52,6 +53,7 @@ def plan_with_replay(
         params=params,
         replay=replay,
         max_general_loss_rise=max_general_loss_rise,
+        limit_confidence=limit_confidence,
         base_general_loss=base_general_loss,
     )
     constraint, surface = made.constraint, made.surface()
@@ -65,8 +67,8 @@ def plan_with_replay(
     if front is not None and made.rise is not None and made.rise < front.lowest_rise[0]:
         nearest = np.ceil(1e3 * front.lowest_rise[0]) / 1e3
         raise UserError(
-            f"max_general_loss_rise {made.rise:g}: no plan of this budget keeps it; the nearest "
-            f"limit that one keeps is {nearest:g}"
+            f"max_general_loss_rise {made.rise:g}: no plan of this budget keeps it with a "
+            f"probability of {made.confidence:g}; the nearest limit that one keeps is {nearest:g}"
         )
     best, bound = best_split(problem)
     if not np.isfinite(best.mean):
@@ -87,7 +89,7 @@ def _kept(
         if not surface.limited:
             return np.zeros(len(branch), dtype=bool)
         shares = surface.best_shares(float(pretrain), branch)
-        general = surface.laws.general(pretrain, branch, shares)
+        general = surface.laws.general_bound(pretrain, branch, shares)
         return np.asarray(general > surface.limit * (1 + KEPT))
 
     pretrain, branch = np.floor(best.pretrain + WHOLE), np.floor(best.specialize + WHOLE)
@@ -169,8 +171,8 @@ def _plan(
         replay=dict(zip(names, shares.tolist(), strict=True)),
         replay_tokens=dict(zip(names, map(int, replayed), strict=True)),
         general_loss=general.by_domain(0) if general else None,
-        general_loss_rise=_rise(made, general, front) if general and front else None,
-        pareto=tuple(front.points()) if front else None,
+        general_loss_rise=_rise(made, split, shares, front) if front else None,
+        pareto=tuple(front.predicted.points()) if front else None,
     )
 
 
@@ -236,16 +238,37 @@ def _base(fit: FitResult) -> dict[str, Any] | None:
     return {"pretrain_tokens": fit.base, "effective_tokens": tokens}
 
 
-def _rise(made: ReplayTask, general: Points, front: Front) -> dict[str, Any]:
+def _rise(made: ReplayTask, split: Split, shares: Array, front: Front) -> dict[str, Any]:
     """Rise of general loss relative to the model without specialising."""
-    rises = general.losses[0] / front.reference - 1
+    at = np.asarray(split.pretrain), split.specialize, shares
+    rises = front.surface.laws.general(*at) / front.reference - 1
     return {
         "domains": dict(zip(made.task.setting.domains, rises.tolist(), strict=True)),
         "mean": float(rises.mean()),
         "worst": float(rises.max()),
         "limit": made.rise,
         "reference": float(front.reference.mean()),
+        **(_certainty(made, split, shares, front) if made.rise is not None else {}),
     }
+
+
+def _certainty(made: ReplayTask, split: Split, shares: Array, front: Front) -> dict[str, Any]:
+    """The probability that new specialists keep the limit, and what it costs in domain loss."""
+    names, at = made.task.setting.domains, (np.asarray(split.pretrain), split.specialize, shares)
+    laws = front.surface.laws
+    margins = laws.general_bound(*at) / laws.general(*at) - 1
+    found: dict[str, Any] = {
+        "confidence": made.confidence,
+        "margins": dict(zip(names, margins.tolist(), strict=True)),
+    }
+    if laws.fit.general_after is not None and laws.fit.general_after.n_draws:
+        kept, together = laws.probability_below(front.surface.limit, *at)
+        found["probability_kept"] = dict(zip(names, kept.tolist(), strict=True))
+        found["probability_all_kept"] = together
+    if made.confidence > 0.5 and made.rise is not None:
+        looser = front.predicted.split(made.rise)[0]
+        found["domain_loss_cost"] = max(0.0, float(split.mean - looser.mean))
+    return found
 
 
 def _warnings(made: ReplayTask, shares: Array) -> list[str]:

@@ -24,7 +24,23 @@ def replay_lines(plan: Mapping[str, Any]) -> list[str]:
             f"general loss rises by {rise['mean']:.1%} on average, at most by "
             f"{rise['worst']:.1%}{limit}"
         )
+        lines += _certainty(rise)
     return lines
+
+
+def _certainty(rise: Mapping[str, Any]) -> list[str]:
+    """How probable it is that new specialists keep the limit, and what that costs."""
+    kept = rise.get("probability_kept")
+    if not kept:
+        return []
+    text = (
+        f"a new specialist keeps the limit with a probability of {min(kept.values()):.0%} or more, "
+        f"all of them together with {rise['probability_all_kept']:.0%}"
+    )
+    cost = rise.get("domain_loss_cost")
+    if cost is None:
+        return [text]
+    return [f"{text}; the mean domain loss is {cost:.4f} higher than at the limit itself"]
 
 
 def _base(base: Mapping[str, Any]) -> str:

@@ -5,12 +5,18 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
+from scipy.special import ndtri
 
 from splitlaw.common.errors import UserError
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array, Constraint
 from splitlaw.planner.replay import ReplaySurface
 from splitlaw.planner.task import Task, check_size
+
+CONFIDENCE = 0.9
+"""Probability that a specialist keeps a limit, unless it is given: where the prediction itself were
+at the limit, half of the specialists would exceed it. Higher probabilities are known badly: of 300
+draws of a law, 3 are beyond 99%."""
 
 FREE = "free"
 """In place of a share of replay that the plan chooses."""
@@ -30,6 +36,8 @@ class ReplayTask:
     """Share of each domain [k]; None where it is free."""
     rise: float | None
     """Largest relative rise of general loss; None without a limit."""
+    confidence: float
+    """Probability with which each specialist keeps the limit; 0.5 limits the prediction itself."""
     base_loss: float | None
     """Measured general loss of the base as it is given, nats per token; None to take the law's."""
 
@@ -72,7 +80,8 @@ class ReplayTask:
         )
         if self.rise is None:
             return free
-        return free.within((1 + self.rise) * self.reference(free))
+        limited = free.within((1 + self.rise) * self.reference(free))
+        return replace(limited, deviations=float(ndtri(self.confidence)))
 
     def reference(self, surface: ReplaySurface) -> Array:
         """General loss of the model without specialising [k], from which rises are counted.
@@ -95,6 +104,7 @@ def make_replay_task(
     params: float | Sequence[float] | None,
     replay: Shares,
     max_general_loss_rise: float | None,
+    limit_confidence: float | None,
     base_general_loss: float | None,
 ) -> ReplayTask:
     """Check the arguments; raises `UserError` with the one that cannot be used."""
@@ -109,11 +119,14 @@ def make_replay_task(
         params=_size(task.fit, params),
         shares=_shares(task, replay, max_general_loss_rise is not None),
         rise=max_general_loss_rise,
+        confidence=CONFIDENCE if limit_confidence is None else limit_confidence,
         base_loss=base_general_loss,
     )
     if made.base_loss is not None and not (np.isfinite(made.base_loss) and made.base_loss > 0):
         raise UserError(f"base_general_loss is {made.base_loss:g}; give a number above 0")
     if made.rise is None:
+        if limit_confidence is not None:
+            raise UserError("limit_confidence: there is no limit; give max_general_loss_rise too")
         return made
     if not (np.isfinite(made.rise) and made.rise > -1):
         raise UserError(f"max_general_loss_rise is {made.rise:g}; give a number above -1")
@@ -121,6 +134,16 @@ def make_replay_task(
         raise UserError(
             "max_general_loss_rise: the fit has no general loss of specialists; fit a table with "
             "rows of the domain general and a train_domain, for every domain of the plan"
+        )
+    if not 0.5 <= made.confidence < 1:
+        raise UserError(
+            f"limit_confidence is {made.confidence:g}; give a probability of at least 0.5 (the "
+            "prediction itself is within the limit) and below 1"
+        )
+    if made.confidence > 0.5 and made.fit.general_after.n_draws == 0:
+        raise UserError(
+            "limit_confidence: the fit has no draws, which a probability is computed from; fit "
+            "with --draws, or give 0.5"
         )
     return made
 

@@ -135,7 +135,12 @@ class Plan:
     general_loss_rise: Mapping[str, Any] | None = None
     """Rise of general loss relative to the base, or to the general run of the whole budget:
     `domains` {domain: rise}, `mean`, `worst`, the `limit` of the plan, and the `reference`, the
-    general loss from which rises are counted."""
+    general loss from which rises are counted. With a limit also `confidence`, the probability with
+    which each specialist is to keep it; `margins` {domain: part of its general loss} by which
+    predictions are below the limit for that; `probability_kept` {domain: probability} and
+    `probability_all_kept`, those of new runs of this plan under the draws of the law; and
+    `domain_loss_cost`, by how much the mean domain loss is higher than if the predictions
+    themselves were at the limit."""
     pareto: tuple[Mapping[str, Any], ...] | None = None
     """Splits with the lowest mean loss at a limit on general loss: `fraction_general`, `replay`
     {domain: r}, `domain_loss` with its interval `low`, `high`, and `general_loss`, means over the

@@ -52,8 +52,9 @@ class ShareTables:
         return self._remembered(key, self.laws.domain_by_share, pretrain, branch)
 
     def general(self, pretrain: Array, branch: Array) -> Array:
-        """General loss at the tabulated shares."""
-        return self._remembered("general", self.laws.general_by_share, pretrain, branch)
+        """General loss at the tabulated shares: the bound that a limit applies to."""
+        key = f"general {self.laws.deviations}"
+        return self._remembered(key, self.laws.general_bound_by_share, pretrain, branch)
 
     def between(self, table: Array) -> Array:
         """Losses [..., points] between those at the tabulated shares [..., r]."""

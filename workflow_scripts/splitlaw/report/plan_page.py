@@ -107,6 +107,9 @@ def explorer(
         shares = {d: round(given[d] * len(shares), 6) for d in shares}
     content = {**law_data(fit), "file": law, "sizes": dict(sizes or {})}
     content["reference"] = base_general_loss(fit, plan)
+    # The page has no draws of the general loss: it takes the margins of the plan, or none.
+    rise = (plan or {}).get("general_loss_rise") or {}
+    content["margins"], content["confidence"] = rise.get("margins"), rise.get("confidence", 0.5)
     data = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return {
         "flops": [math.log10(flops * factor) for factor in (BUDGETS[0], 1, BUDGETS[1])],

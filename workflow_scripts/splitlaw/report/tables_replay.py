@@ -49,6 +49,12 @@ def general_table(inputs: Inputs) -> Table | None:
         for name, value in plan["general_loss"].items()
     ]
     limit = "" if rise["limit"] is None else f" The limit is {percent(rise['limit'], 1)}."
+    if rise.get("confidence", 0.5) > 0.5:
+        limit += (
+            f" Predictions are below it so that each specialist keeps it with a probability of "
+            f"{percent(rise['confidence'], 0)}: the mean domain loss is "
+            f"{rise['domain_loss_cost']:.3f} higher for that."
+        )
     return Table(
         title="General loss of the specialists",
         head=["Domain", "Replay", "General loss (90%)", "Rise"],

@@ -88,7 +88,8 @@ const makeControls = (root, fit) => {
     const limits = [["general", settings.uniqueGeneral], ...settings.names.map((name, k) => [name, settings.unique[k]])]
       .filter(([, tokens]) => Number.isFinite(tokens));
     const parts = [...planOptions(settings), ...pairs("--unique-tokens", limits.map(([n]) => n), limits.map(([, t]) => t))];
-    if (settings.rise !== null) parts.push(`--max-general-loss-rise ${settings.rise}`);
+    if (settings.rise !== null)
+      parts.push(`--max-general-loss-rise ${settings.rise}`, `--limit-confidence ${fit.confidence}`);
     if (fit.reference) parts.push(`--base-general-loss ${fit.reference}`);
     if (settings.shares.some((share) => share !== 0))
       parts.push(...pairs("--replay", settings.names, settings.shares.map((share) => share ?? "free")));
@@ -107,7 +108,8 @@ const makeControls = (root, fit) => {
     if (settings.names.length < fit.domains.length) differs.push("a subset of the domains");
     if (settings.shares.some((share) => share)) differs.push("given shares of replay");
     const note = differs.length ? `# The workflow makes its own plan, without ${differs.join(" and ")}; its split will differ.\n` : "";
-    const limit = settings.rise === null ? "" : `\n  max_general_loss_rise: ${settings.rise}`;
+    const limit = settings.rise === null ? ""
+      : `\n  max_general_loss_rise: ${settings.rise}\n  limit_confidence: ${fit.confidence}`;
     return `# split.yaml; then: splitlaw run train_final --configfile split.yaml\n${note}` +
       `final:\n  size: ${size}\n  budget_tokens: ${Math.round(tokens)}${limit}`;
   }

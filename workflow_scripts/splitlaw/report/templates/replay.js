@@ -7,6 +7,7 @@
      general    law of the general loss of specialists (law.js), null without one
      reference  general loss from which rises are counted, of each specialist
      rise       largest relative rise of general loss, Infinity without a limit
+     margins    parts by which each prediction is below the limit, for the certainty of the plan
      replay     this module */
 const replay = (() => {
   /* Shares at which losses are tabulated, and points between two of them at which they are compared. */
@@ -31,7 +32,7 @@ const replay = (() => {
     const top = Math.log1p(task.most / SCALE);
     return Array.from({ length: count }, (_, i) => SCALE * Math.expm1(top * i / (count - 1)));
   }
-  const limitOf = (task, k) => (1 + task.rise) * task.reference[k];
+  const limitOf = (task, k) => (1 + task.rise) * task.reference[k] / (1 + task.margins[k]);
   const limited = (task) => Number.isFinite(task.rise);
 
   /* The values of POINTS shares from those of the NODES tables at one place, by cubic interpolation. */
@@ -163,7 +164,8 @@ const replay = (() => {
       const own = tables.map((several, k) => {
         let best = { rise: Infinity, tokens: 0 };
         for (let j = 0; j < TOKENS && branch[j] <= each; j++) {
-          const rise = Math.min(...several.map((table) => table[i * TOKENS + j])) / task.reference[k] - 1;
+          const bound = (1 + task.margins[k]) * Math.min(...several.map((table) => table[i * TOKENS + j]));
+          const rise = bound / task.reference[k] - 1;
           if (rise < best.rise) best = { rise, tokens: branch[j] };
         }
         return best;
@@ -190,10 +192,10 @@ const replay = (() => {
   /* The best splits under limits from the lowest rise to that without a limit: functions that each
      find one of them, because each takes some milliseconds. */
   function front(law, task) {
-    const free = { ...task, rise: Infinity }, end = best(law, free);
+    const free = { ...task, rise: Infinity, margins: task.names.map(() => 0) }, end = best(law, free);
     const highest = Math.max(...rises(free, end)), lowest = Math.min(lowestRise(free).rise, highest);
     const limits = Array.from({ length: LIMITS - 1 }, (_, i) => lowest + (highest - lowest) * i / (LIMITS - 1));
-    return [...limits.map((rise) => () => best(law, { ...task, rise })), () => end];
+    return [...limits.map((rise) => () => best(law, { ...free, rise })), () => end];
   }
 
   /* The settings of a plan with replay in the units of the arithmetic. */
@@ -201,6 +203,9 @@ const replay = (() => {
     const { shares, rise } = settings, task = planner.makeTask(fit, settings);
     const axes = [makeTrunkAxis(task.tokens / task.trunks), planner.makeAxis(task.tokens, TOKENS)];
     const made = { ...task, axes, shares, rise: rise ?? Infinity, most: fit.mostReplay, general, replay: { rowsAt } };
+    /* Margins are those of the plan of the page; a domain that it has not takes its largest. */
+    const known = fit.margins || {}, largest = Math.max(0, ...Object.values(known));
+    made.margins = task.names.map((name) => known[name] ?? largest);
     const tokens = fit.base ? 0 : task.tokens;
     made.reference = task.names.map((_, k) => fit.reference ??
       (general ? general.losses(task, k, [tokens], [0], [0], true).mean[0] : Infinity));
