@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from splitlaw.laws.points import Indices
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array
 from splitlaw.planner.surface import Setting
 
-SPREAD_DRAWS = 100
-"""Draws from which the standard deviation of a general loss is computed: its error is 7%, and more
+SPREAD_DRAWS = 50
+"""Draws from which the standard deviation of a general loss is computed: its error is 10%, and more
 draws would take most of the time of a plan."""
 
 TRUNK_EFFECTS = 7
@@ -87,7 +86,7 @@ class BranchLaws:
         return after
 
     @property
-    def _after_columns(self) -> Indices:
+    def _after_columns(self) -> Array:
         """Numbers of the domains in the law of the general loss [k]."""
         return np.array([self._after.domains.index(name) for name in self.setting.domains])
 

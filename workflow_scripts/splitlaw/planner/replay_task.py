@@ -140,7 +140,8 @@ def make_replay_task(
             f"limit_confidence is {made.confidence:g}; give a probability of at least 0.5 (the "
             "prediction itself is within the limit) and below 1"
         )
-    if made.confidence > 0.5 and made.fit.general_after.n_draws == 0:
+    after = made.fit.general_after
+    if made.confidence > 0.5 and after is not None and after.n_draws == 0:
         raise UserError(
             "limit_confidence: the fit has no draws, which a probability is computed from; fit "
             "with --draws, or give 0.5"
