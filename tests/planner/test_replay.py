@@ -156,14 +156,11 @@ def kept_by_new_runs(fit, found, limit):
 
 
 def test_new_runs_keep_the_limit_with_the_confidence(fit):
-    plans = {
-        confidence: plan(fit, flops=FLOPS, max_general_loss_rise=0.05, limit_confidence=confidence)
-        for confidence in (0.5, 0.9, 0.97)
-    }
-    default = plan(fit, flops=FLOPS, max_general_loss_rise=0.05)
-    assert default.to_json() == plans[0.9].to_json()
+    limits = {"flops": FLOPS, "max_general_loss_rise": 0.05}
+    plans = {0.5: plan(fit, limit_confidence=0.5, **limits), 0.9: plan(fit, **limits)}
     for confidence, found in plans.items():
         rise, kept = found.general_loss_rise, kept_by_new_runs(fit, found, 0.05)
+        assert rise["confidence"] == confidence
         assert list(rise["probability_kept"].values()) == pytest.approx(kept, abs=0.01)
         # The draws are few and not exactly normal.
         assert kept == pytest.approx(confidence, abs=0.06)
@@ -177,15 +174,15 @@ def test_new_runs_keep_the_limit_with_the_confidence(fit):
 
 def test_a_measured_specialist_keeps_the_limit():
     kept = []
-    for seed in range(4):
-        fit = fit_table(table(seed=seed), draws=60, base_tokens=BASE)
+    for seed in range(2):
+        fit = fit_table(table(seed=seed), law="coupled", draws=40, base_tokens=BASE)
         found = plan(fit, flops=FLOPS, max_general_loss_rise=0.05)
         for k, name in enumerate(fit.domains):
             branch = found.specialize_tokens[name] + found.replay_tokens[name]
             true = general_loss(k, found.pretrain_tokens, branch, found.replay[name])
             kept.append(true <= 1.05 * found.general_loss_rise["reference"])
-    # Eight independent specialists keep it seven times or more with a probability of 81%.
-    assert sum(kept) >= 7
+    # Four independent specialists keep it three times or more with a probability of 95%.
+    assert sum(kept) >= 3
 
 
 def test_the_file_of_a_plan_with_replay_is_read_again(fit, tmp_path):
