@@ -97,3 +97,26 @@ def test_one_model_uses_all_of_its_parameters(planted, final):
     row = system_rows(one, HeldOutTexts.read(final, characters=None))[0]
     assert row["params_active"] == SHAPE.params
     assert row["memory_mb"] == pytest.approx(4 * SHAPE.params / 1e6)
+
+
+@pytest.mark.parametrize("experiment", ["default", "mixture"])
+def test_the_documented_table_is_that_of_the_reference(experiment):
+    root = Path(__file__).parents[2]
+    rows = pd.read_csv(root / "reference" / experiment / "delivery/comparison.csv")
+    text = (root / "docs/delivery.md").read_text(encoding="utf-8")
+    section = text.partition(f"### The {experiment} experiment\n")[2].partition("\n### ")[0]
+    shown = [line for line in section.splitlines() if line.startswith("| `")]
+    assert len(shown) == rows["system"].nunique()
+    for line in shown:
+        own = rows[rows["system"] == line.split("`")[1]].set_index("domain")
+        extra = ("mixed", "all_tasks")
+        numbers = own.iloc[0]
+        wanted = [f"{own.drop(index=list(extra))['loss'].mean():.3f}"]
+        wanted += [
+            f"{own.loc['mixed', 'loss']:.3f}",
+            f"{own.loc['all_tasks', 'bits_per_byte']:.3f}",
+        ]
+        wanted += [f"{numbers[name]:,}" for name in ("params_stored", "params_active")]
+        wanted += [f"{numbers[f'{name}_per_second']:,.0f}" for name in ("tokens", "generated")]
+        wanted += [f"{numbers['memory_mb']:.1f}"]
+        assert [cell.strip() for cell in line.split("|")[2:-1]] == wanted

@@ -135,6 +135,14 @@ def test_requests_that_cannot_be_answered_get_a_message(port, content, status, m
     assert found == status and message in json.loads(body)["error"]["message"]
 
 
+def test_other_addresses_and_methods_get_a_message(port):
+    for method, path, status in (("POST", "/v1/embeddings", 404), ("GET", "/v1/completions", 405)):
+        found, body = post(port, path, b"", method=method)
+        message = json.loads(body)["error"]["message"]
+        assert found == status and message.startswith(f"{method} {path}: ")
+        assert "there are GET /v1/models, POST /v1/completions" in message
+
+
 def test_more_requests_than_the_limit_are_refused(port):
     with ThreadPoolExecutor(24) as pool:
         found = list(pool.map(lambda _: complete(port, max_tokens=31), range(24)))

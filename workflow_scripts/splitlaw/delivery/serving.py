@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -130,7 +131,7 @@ class Service:
                 Route("/v1/completions", complete, methods=["POST"]),
                 Route("/v1/chat/completions", chat, methods=["POST"]),
             ],
-            exception_handlers={Refused: _refuse},
+            exception_handlers={Refused: _refuse, HTTPException: _refuse_address},
             lifespan=lifespan,
         )
 
@@ -251,6 +252,17 @@ async def _refuse(_: Request, error: Exception) -> Response:
     # What is left of a body that is too long or too slow is not read.
     headers = {"Connection": "close"} if error.status in (408, 413) else None
     return JSONResponse(error.content, status_code=error.status, headers=headers)
+
+
+async def _refuse_address(request: Request, error: Exception) -> Response:
+    """The answer to a request for another address, or by another method."""
+    assert isinstance(error, HTTPException)
+    refused = Refused(
+        error.status_code,
+        f"{request.method} {request.url.path[:80]}: {error.detail}; there are GET /v1/models, POST "
+        "/v1/completions and POST /v1/chat/completions",
+    )
+    return JSONResponse(refused.content, status_code=refused.status, headers=error.headers)
 
 
 def _event(content: dict[str, Any]) -> str:
