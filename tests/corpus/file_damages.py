@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -88,6 +89,15 @@ def text_damages(marks: bytes) -> dict[str, Damage]:
         "cells lost": cells_lost,
         **BYTES,
     }
+
+
+def quotes_lost(rng: random.Random, data: bytes) -> list[Edit]:
+    """The last quote of a row and the first one of the next row are lost."""
+    pairs = [match.span() for match in re.finditer(rb'(?<!")"[^"\n]*\n[^"\n]*"(?!")', data)]
+    if not pairs:
+        return []
+    start, end = rng.choice(pairs)
+    return [Edit(start=start, end=start + 1), Edit(start=end - 1, end=end)]
 
 
 def truncated(rng: random.Random, data: bytes) -> list[Edit]:
@@ -175,10 +185,11 @@ class Format:
 
 
 CSV, TSV, JSON = b',"\n', b'\t"\n', b'{}[]:,"\n\\'
+QUOTED: dict[str, Damage] = {"quotes of rows lost": quotes_lost}
 FORMATS: dict[str, Format] = {
-    "csv": Format(suffix=".csv", write=write_csv, damages=text_damages(CSV)),
+    "csv": Format(suffix=".csv", write=write_csv, damages=text_damages(CSV) | QUOTED),
     "tsv": Format(
-        suffix=".tsv", write=partial(write_csv, separator="\t"), damages=text_damages(TSV)
+        suffix=".tsv", write=partial(write_csv, separator="\t"), damages=text_damages(TSV) | QUOTED
     ),
     "jsonl": Format(suffix=".jsonl", write=write_json_lines, damages=text_damages(JSON)),
     "json": Format(suffix=".json", write=write_json, damages=text_damages(JSON)),

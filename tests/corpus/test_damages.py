@@ -114,6 +114,28 @@ def test_rows_that_a_lost_quote_or_zeros_have_joined_are_named(tmp_path: Path, c
     assert "a quoted cell has lines like rows; a quote may be lost" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ('id,text\n1,"a, b\n2,c, d"\n3,"e\nf"\n', "2"),  # lost: the quotes before and after `\n2,`
+        ('text,id\n"a, b,1\nc, d",2\n"e\nf",3\n', "2"),
+        ('id,text,note\n1,"a, b",x\n2,"c, d,x\n3,e, f",y\n', "3"),
+        ('id,text\n1,"a, b\nand 2,c, d"\n', ""),
+        ('name,text\nx,"a, b\ny,c, d"\n', ""),
+        ('text,id\n"1, 2\n3, 4",5\n', "2"),
+        ('text\n"1, 2\n3, 4"\n', ""),
+    ],
+)
+def test_a_row_that_contains_parts_of_two_is_named(
+    tmp_path: Path, content: str, found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    read(path)
+    note = f"note: {path}:{found}: a quoted cell has lines like rows; a quote may be lost\n"
+    assert capsys.readouterr().err == (note if found else "")
+
+
 def test_a_last_row_without_a_line_end_is_read_with_a_note(tmp_path: Path, capsys) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,text\n1,one\n2,tw")

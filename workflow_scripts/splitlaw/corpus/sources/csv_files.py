@@ -10,6 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,7 +70,7 @@ def read_csv(
             if problem := _row_problem(row, len(header), raw, text, separator):
                 errors.report(location, problem)
             else:
-                if separator == "\t" and _has_rows(text, len(header)):
+                if _has_rows(text, row, header.index(field), separator):
                     errors.note(location, "a quoted cell has lines like rows; a quote may be lost")
                 yield location, text
         if header is not None and not lines.complete:
@@ -111,9 +112,35 @@ def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: s
     return None
 
 
-def _has_rows(text: str, columns: int) -> bool:
-    """Whether a line within a text has as many tabs as a row, which are rare in text."""
-    return columns > 1 and any(line.count("\t") == columns - 1 for line in text.splitlines()[1:])
+def _has_rows(text: str, row: list[str], place: int, separator: str) -> bool:
+    """Whether a text contains the end of a row and the beginning of the next one, as if by a lost
+    quote.
+
+    Tabs are rare in text: a line within it with as many of them as a row is enough. Of commas, the
+    cells beside the text must be numbers where those of its own row are.
+    """
+    lines = text.splitlines()
+    if separator == "\t":
+        return len(row) > 1 and any(line.count("\t") == len(row) - 1 for line in lines[1:])
+    before, after = row[:place], row[place + 1 :]
+    if not any(map(_is_number, before + after)):
+        return False
+    for line, following in pairwise(lines):
+        ends = line.rsplit(separator, len(after))[1:]
+        begins = following.split(separator, place)[:-1]
+        if _is_alike(ends, after) and _is_alike(begins, before):
+            return True
+    return False
+
+
+def _is_alike(cells: list[str], own: list[str]) -> bool:
+    return len(cells) == len(own) and all(
+        _is_number(cell) or not _is_number(other) for cell, other in zip(cells, own, strict=True)
+    )
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip().replace(".", "", 1).isdecimal()
 
 
 def _is_half_quoted(cell: str, raw: str) -> bool:
