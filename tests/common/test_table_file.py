@@ -50,6 +50,21 @@ def test_lines_count_line_breaks_within_cells(tmp_path):
     assert file.ended and not read(tmp_path, "name,loss\na,1").ended
 
 
+@pytest.mark.parametrize(
+    ("content", "gap"),
+    [
+        ("name,loss\na,1\n\nb,2\n", 3),
+        ("name,loss\na,1\n \n\nb,2\nc,3\n", 3),
+        ("name,loss\n\na,1\nb,2\n", 2),
+        ("\nname,loss\na,1\nb,2\n\n\n", None),
+        ("name,loss\n\na,1\n\nb,2\n\n", None),
+    ],
+)
+def test_an_empty_line_in_the_place_of_a_row_is_found(content, gap, tmp_path):
+    """Python's csv writes one before every row on Windows if a file was not opened as it asks."""
+    assert read(tmp_path, content).gap == gap
+
+
 def test_columns_without_a_name_are_named_as_in_pandas(tmp_path):
     assert read(tmp_path, ",name,loss,\n0,a,1,\n").header == [
         "Unnamed: 0",

@@ -56,7 +56,8 @@ def test_an_empty_arrow_file_has_no_rows(tmp_path: Path, batches: int) -> None:
     assert read(dataset=str(tmp_path / "saved")) == TEXTS[:10]
     write_stream(tmp_path / "plain/a.arrow", TEXTS)
     write_stream(tmp_path / "plain/b.arrow", [], batches)
-    assert read(dataset=str(tmp_path / "plain")) == TEXTS
+    for streaming in (False, True):
+        assert read(dataset=str(tmp_path / "plain"), streaming=streaming) == TEXTS
     last.write_bytes(b"")
     with pytest.raises(UserError, match=r"data-00001-of-00002\.arrow: truncated or damaged"):
         read(dataset=str(tmp_path / "saved"))

@@ -47,6 +47,8 @@ def change(config, path, value):
         ("training", None, "training is empty; give keys"),
         ("experiment", "a b", "experiment is 'a b'; give text that matches"),
         ("experiment", 2024, "experiment is 2024; give text, in quotes"),
+        # snakemake issue 1903: `--config experiment=` was a failed assertion
+        ("experiment", None, "experiment is empty; give text, in quotes"),
         ("law.form", "best", "law.form is 'best'; give 'auto', 'two_skills'"),
         ("grid.seeds", [0, 0], "grid.seeds: has 0 twice; remove one of them"),
         ("grid.seeds", 0, "grid.seeds is 0; give a list"),

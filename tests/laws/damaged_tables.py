@@ -80,6 +80,17 @@ def without_a_cell(rng, text, at, mark):
     return [(start - before, start + length + (not before and len(cells) > 1), "")]
 
 
+def without_a_row(rng, text, at, mark):
+    """A row in one line, but not the last one, is lost apart from the end of its line."""
+    lines = text.split("\n")
+    whole = [row for row in range(1, len(lines) - 2) if lines[row].count(",") >= 5]
+    if not whole:
+        return []
+    row = rng.choice(whole)
+    start = len("\n".join(lines[:row])) + 1
+    return [(start, start + len(lines[row]), "")]
+
+
 def with_another_header(rng, text, at, mark):
     lines = text.split("\n")
     place = len("\n".join(lines[: rng.randrange(1, len(lines))])) + 1
@@ -108,6 +119,7 @@ DAMAGES = {
     "added": lambda rng, text, at, mark: [(at, at, rng.choice(',"\n;\t\r'))],
     "truncated": lambda rng, text, at, mark: [(at, len(text), "")],
     "cell": without_a_cell,
+    "row": without_a_row,
     "header": with_another_header,
     "joined": lambda rng, text, at, mark: [(text.index("\n"), text.index("\n") + 1, "")],
     "split": lambda rng, text, at, mark: [(mark, mark, "\n")],
@@ -158,7 +170,7 @@ def outcome(path, text, frame, edits, quoting):
         reading = read_table(path)
     except UserError as error:
         line = str(one_line(error))
-        known = line.startswith((f"{path}: ", f"{path}, ")) and "\n" not in str(error)
+        known = line.startswith((f"{path}: ", f"{path}, "))
         return "refused" if known else f"fault: {error}"
     found = Counter(found_rows(reading))
     rows = [tuple(row) for row in frame[COLUMNS].itertuples(index=False)]
@@ -178,7 +190,8 @@ def is_named(found, rows, notes, path, last=None):
     """Whether notes name every row that is wrong.
 
     A note on the end of the file allows rows to be missing there and the column `last` of the one
-    before them to be cut; one on a quotation mark allows its row to be another.
+    before them to be cut; one on an empty line allows rows to be missing, one on a quotation mark
+    allows its row to be another.
     """
     marks = [re.search(r"row (\d+) \(line", note) for note in notes if str(path) in note]
     named = {int(mark[1]) - 1 for mark in marks if mark}
@@ -191,6 +204,8 @@ def is_named(found, rows, notes, path, last=None):
             [row[k] for k in same] for row in others
         ]
         return others.total() <= 1 and found - others == Counter(whole) and alike
+    if any("an empty line between rows" in note for note in notes):
+        return not others
     kept = Counter(row for number, row in enumerate(rows) if number not in named)
     return bool(named) and others.total() <= len(named) and not kept - found
 

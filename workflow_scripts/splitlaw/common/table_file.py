@@ -56,6 +56,9 @@ class TableFile:
     ended: bool
     """Whether the last line has a line end; the last row of a file that was cut has none."""
 
+    gap: int | None
+    """First empty line before some rows, where others may be lost; None if before all or none."""
+
 
 def read_table_file(path: str | os.PathLike[str], wanted: Collection[str] = ()) -> TableFile:
     """Read a CSV file of UTF-8 or UTF-16 text, which may be compressed (gzip, bzip2, xz).
@@ -76,8 +79,9 @@ def read_table_file(path: str | os.PathLike[str], wanted: Collection[str] = ()) 
     header = _header(f"{path}, line {line}", cells, stray)
     rows: list[list[str]] = []
     lines: list[int] = []
-    quotes = set()
+    quotes, gaps = set(), []
     while scanner.more():
+        gaps += [scanner.blank] if scanner.blank else []
         line, cells, stray = scanner.record()
         if len(cells) != len(header):
             raise UserError(_wrong_length(f"{path}, line {line}", cells, header, separator))
@@ -93,6 +97,7 @@ def read_table_file(path: str | os.PathLike[str], wanted: Collection[str] = ()) 
         separator=separator,
         quotes=frozenset(quotes),
         ended=text.endswith(("\n", "\r")),
+        gap=gaps[0] if 0 < len(gaps) < len(rows) else None,
     )
 
 
@@ -175,19 +180,21 @@ class _Scanner:
 
     def __init__(self, path: str, text: str, separator: str) -> None:
         self.path, self.text, self.separator = path, text, separator
-        self.at, self.line = 0, 1
+        self.at, self.line, self.blank = 0, 1, 0
         space = " " if separator == "\t" else r" \t"
         end = rf"[{separator}\r\n]"
         self.quoted = re.compile(rf'[{space}]*"((?:[^"]++|"")*+)"[{space}]*(?={end}|\Z)')
         self.plain = re.compile(rf"[^{separator}\r\n]*")
-        self.blank = re.compile(rf"[{space}]*(?:\r\n|\r|\n|\Z)")
+        self.empty = re.compile(rf"[{space}]*(?:\r\n|\r|\n|\Z)")
 
     def more(self) -> bool:
-        """Whether a record follows; empty lines are skipped."""
+        """Whether a record follows; empty lines are skipped, of which `blank` is the first."""
+        self.blank = 0
         while self.at < len(self.text):
-            empty = self.blank.match(self.text, self.at)
+            empty = self.empty.match(self.text, self.at)
             if empty is None:
                 return True
+            self.blank = self.blank or self.line
             self._advance(empty.end())
         return False
 

@@ -157,6 +157,10 @@ def _of_file(table: str | os.PathLike[str], wanted: tuple[str, ...]) -> Sheet:
     frame = pd.DataFrame(file.rows, columns=file.header, dtype=object)
     incomplete = f"{file.path}: the last line has no line end; check that the file is complete."
     notes = [] if file.ended or not file.rows else [incomplete]
+    if file.gap:
+        notes.append(
+            f"{file.path}, line {file.gap}: an empty line between rows; check that no row is lost."
+        )
     if file.quotes:
         row, column = min(file.quotes)
         notes.append(
