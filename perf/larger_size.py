@@ -18,9 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "workflow_scripts"))
 
-from splitlaw.experiment.config import ExperimentConfig  # noqa: E402
-from splitlaw.experiment.identity import planned_json  # noqa: E402
-from splitlaw.experiment.shape import Shape  # noqa: E402
+from splitlaw.experiment.config import ExperimentConfig
+from splitlaw.experiment.identity import planned_json
+from splitlaw.experiment.shape import Shape
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "mixture.yaml"
 SIZE = "w152"

@@ -144,7 +144,8 @@ def is_named(found: list[str], texts: list[str], messages: list[str], path: Path
     """Whether notes name every place in which texts are wrong.
 
     A note on the end of the file allows texts to be missing there, and the last one to be cut. A
-    note on a row with lines like rows allows it to contain the beginnings of the missing texts.
+    note on a row with lines like rows allows it to contain the beginnings of the missing texts, or
+    one text to be missing.
     """
     notes = [line for line in messages if line.startswith(f"note: {path}")]
     if any(CUT in line for line in notes):
@@ -157,9 +158,11 @@ def is_named(found: list[str], texts: list[str], messages: list[str], path: Path
     if any(NO_END in line for line in notes):
         return found == texts[: len(found)]
     rows = sum(re.search(rf":\d+: .*{ROWS_WITHIN}", line) is not None for line in notes)
-    others = "\0".join(text for text in found if text not in texts)
+    others = [text for text in found if text not in texts]
     missing = [text for text in texts if text not in found]
-    return bool(others) and others.count("\0") < rows and all(t[:5] in others for t in missing)
+    if not others:  # the parts are in another cell of the row that is named
+        return 0 < len(missing) <= rows
+    return len(others) <= rows and all(t[:5] in "\0".join(others) for t in missing)
 
 
 def campaign(name: str, count: int, seed: int = 0) -> pd.DataFrame:

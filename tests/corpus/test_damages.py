@@ -122,6 +122,7 @@ def test_rows_that_a_lost_quote_or_zeros_have_joined_are_named(tmp_path: Path, c
         ('id,text,note\n1,"a, b",x\n2,"c, d,x\n3,e, f",y\n', "3"),
         ('id,text\n1,"a, b\nand 2,c, d"\n', ""),
         ('name,text\nx,"a, b\ny,c, d"\n', ""),
+        ('id,text,note\n1,one,"x, y\n2,two,x, y"\n3,three,"x, y"\n', "2"),
         ('text,id\n"1, 2\n3, 4",5\n', "2"),
         ('text\n"1, 2\n3, 4"\n', ""),
     ],

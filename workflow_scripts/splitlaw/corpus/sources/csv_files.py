@@ -70,7 +70,7 @@ def read_csv(
             if problem := _row_problem(row, len(header), raw, text, separator):
                 errors.report(location, problem)
             else:
-                if _has_rows(text, row, header.index(field), separator):
+                if _has_rows(row, separator):
                     errors.note(location, "a quoted cell has lines like rows; a quote may be lost")
                 yield location, text
         if header is not None and not lines.complete:
@@ -112,24 +112,21 @@ def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: s
     return None
 
 
-def _has_rows(text: str, row: list[str], place: int, separator: str) -> bool:
-    """Whether a text contains the end of a row and the beginning of the next one, as if by a lost
-    quote.
+def _has_rows(row: list[str], separator: str) -> bool:
+    """Whether a cell contains the end of a row and the beginning of the next one, as if quotes were
+    lost.
 
-    Tabs are rare in text: a line within it with as many of them as a row is enough. Of commas, the
-    cells beside the text must be numbers where those of its own row are.
+    Then the cells beside it are numbers where those of its own row are. Of commas, which are common
+    in text, one of them must be a number.
     """
-    lines = text.splitlines()
-    if separator == "\t":
-        return len(row) > 1 and any(line.count("\t") == len(row) - 1 for line in lines[1:])
-    before, after = row[:place], row[place + 1 :]
-    if not any(map(_is_number, before + after)):
-        return False
-    for line, following in pairwise(lines):
-        ends = line.rsplit(separator, len(after))[1:]
-        begins = following.split(separator, place)[:-1]
-        if _is_alike(ends, after) and _is_alike(begins, before):
-            return True
+    for place, cell in enumerate(row):
+        before, after = row[:place], row[place + 1 :]
+        if separator == "\t" or any(map(_is_number, before + after)):
+            for line, following in pairwise(cell.splitlines()):
+                ends = line.rsplit(separator, len(after))[1:]
+                begins = following.split(separator, place)[:-1]
+                if len(row) > 1 and _is_alike(ends, after) and _is_alike(begins, before):
+                    return True
     return False
 
 
