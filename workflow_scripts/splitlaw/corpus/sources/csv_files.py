@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +25,7 @@ from splitlaw.corpus.sources.located import (
 
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 """Lone surrogates, which stand for bytes that are not UTF-8."""
+_NUMBER = re.compile(r"[ \t]*(?:[0-9]+\.?[0-9]*|\.[0-9]+)[ \t]*")
 _OVER_LIMIT = "field larger than field limit"
 """Beginning of the message of the `csv` module about a cell over its limit."""
 
@@ -113,31 +114,31 @@ def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: s
 
 
 def _has_rows(row: list[str], separator: str) -> bool:
-    """Whether a cell contains the end of a row and the beginning of the next one, as if quotes were
-    lost.
+    """Whether a cell contains the end of one row and the beginning of another one.
 
-    Then the cells beside it are numbers where those of its own row are. Of commas, which are common
-    in text, one of them must be a number.
+    Then quotes were lost, and the cells beside it are numbers where those of its own row are. Of
+    commas, which are common in text, one of them must be a number.
     """
+    if len(row) < 2 or not any("\n" in cell or "\r" in cell for cell in row):
+        return False
+    numbers = tuple(_NUMBER.fullmatch(cell) is not None for cell in row)
     for place, cell in enumerate(row):
-        before, after = row[:place], row[place + 1 :]
-        if separator == "\t" or any(map(_is_number, before + after)):
-            for line, following in pairwise(cell.splitlines()):
-                ends = line.rsplit(separator, len(after))[1:]
-                begins = following.split(separator, place)[:-1]
-                if len(row) > 1 and _is_alike(ends, after) and _is_alike(begins, before):
-                    return True
+        before, after = numbers[:place], numbers[place + 1 :]
+        certain = separator == "\t" or any(before + after)
+        if certain and _between_rows(separator, before, after).search(cell):
+            return True
     return False
 
 
-def _is_alike(cells: list[str], own: list[str]) -> bool:
-    return len(cells) == len(own) and all(
-        _is_number(cell) or not _is_number(other) for cell, other in zip(cells, own, strict=True)
-    )
-
-
-def _is_number(cell: str) -> bool:
-    return cell.strip().replace(".", "", 1).isdecimal()
+@cache
+def _between_rows(
+    separator: str, before: tuple[bool, ...], after: tuple[bool, ...]
+) -> re.Pattern[str]:
+    """The cells `after` a text, an end of line, and those `before` one; true if it is a number."""
+    kinds = {True: _NUMBER.pattern, False: rf"[^{separator}\r\n]*"}
+    end = "".join(f"{separator}{kinds[number]}" for number in after)
+    begin = "".join(f"{kinds[number]}{separator}" for number in before)
+    return re.compile(rf"{end}(?:\r\n|\r|\n){begin}")
 
 
 def _is_half_quoted(cell: str, raw: str) -> bool:
