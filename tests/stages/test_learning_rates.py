@@ -84,6 +84,19 @@ def test_too_few_runs_near_the_best_rate_are_refused():
         fit_rule(pd.concat(rows), 20_000)
 
 
+def test_losses_that_hardly_depend_on_the_rate_are_refused():
+    """Of a few steps at very low rates; the fit's best rate would be infinite."""
+    sizes = {262_808: [10.39801, 10.39806, 10.39820, 10.39864]}
+    sizes[526_896] = [10.39806, 10.39702, 10.39499, 10.39033]
+    rates = [3e-4, 6e-4, 1.2e-3, 2.4e-3]
+    rows = [
+        pd.DataFrame({"size": str(n), "params": n, "learning_rate": rates, "loss": losses})
+        for n, losses in sizes.items()
+    ]
+    with pytest.raises(UserError, match="no lowest value near the rates that were tried"):
+        fit_rule(pd.concat(rows), 125_000_000)
+
+
 def test_a_sweep_continues_after_a_rate_that_diverges(root, tokens):
     out = tokens / "learning_rate" / "s.csv"
     words = ["--config", json.dumps(JOB), "--size", "s", "--results", str(tokens)]

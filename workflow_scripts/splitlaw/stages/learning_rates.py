@@ -34,6 +34,10 @@ LARGEST_FACTOR = 4.5
 """Rates further from the best one of their size are not fitted, because the loss is no parabola
 there. The range includes two rates on each side where each rate is twice the one before."""
 
+FARTHEST = 1000.0
+"""A best rate of a fit that is more than so many times outside of the rates that were tried says
+that the losses hardly depend on the rate."""
+
 MIN_DEGREES_OF_FREEDOM = 3
 """With fewer, the exponent of the curvature is not fitted: its standard error would exceed it."""
 
@@ -127,7 +131,7 @@ def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
     """Least squares over all sizes, with best rates and curvatures on powers of N.
 
     Each size has its own lowest loss. One size, that of a base, has no exponent. Raises `UserError`
-    for too few runs.
+    for too few runs, and for losses without a lowest value near the rates.
     """
     rows = near_best_rate(rows)
     sizes, index = np.unique(rows["params"], return_inverse=True)
@@ -159,6 +163,13 @@ def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
     more = [-0.5] * with_exponent + [0.0] * with_slope
     start = np.array([middle, np.log(0.05), *more, *lowest])
     found = least_squares(residuals, start)
+    best = found.x[0] + (found.x[2] if with_exponent else 0.0) * params
+    if any(np.abs(rate - best)[one].min() > np.log(FARTHEST) for one in of_size):
+        raise UserError(
+            "tune_learning_rate.rates: the losses have no lowest value near the rates that were "
+            f"tried, {np.exp(rate.min()):g} to {np.exp(rate.max()):g}; extend the range, or train "
+            "on more tokens"
+        )
     variance = 2 * found.cost / (degrees - with_slope)
     errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * variance)
     return Rule(
