@@ -41,7 +41,8 @@ class TokenStream:
         With a `limit`, only so many tokens at the beginning of the file are read.
         """
         self.sidecar, self.vocabulary = sidecar, vocabulary
-        self.tokens = open_tokens(sidecar, "train")
+        # A view without the Python code that a memmap runs whenever it is indexed.
+        self.tokens = np.asarray(open_tokens(sidecar, "train"))
         check_vocabulary(sidecar, vocabulary)
         self.context = context
         self.batch = batch
@@ -49,6 +50,7 @@ class TokenStream:
         self._entropy = [seed, crc32(sidecar.parent.name.encode())]
         self._epoch = -1
         self._order: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._offsets = np.arange(context + 1)
         if self.windows < 1:
             raise UserError(
                 f"{sidecar}: {len(self.tokens)} training tokens are fewer than one window of "
@@ -77,19 +79,25 @@ class TokenStream:
 
     def read(self, step: int, rows: slice = slice(None)) -> npt.NDArray[np.int64]:
         """Those rows of the batch of `step`, counted from 0: (rows, context + 1) token ids."""
-        positions = range(step * self.batch, (step + 1) * self.batch)[rows]
-        batch = np.stack([self.window(position) for position in positions]).astype(np.int64)
+        begins = self._begins(range(step * self.batch, (step + 1) * self.batch)[rows])
+        batch = self.tokens[begins[:, None] + self._offsets].astype(np.int64)
         check_ids(batch, self.vocabulary, self.sidecar)
         return batch
 
     def window(self, number: int) -> npt.NDArray[np.integer]:
         """Window `number` of the stream, counted from 0: (context + 1,) token ids."""
-        epoch, position = divmod(number, self.windows)
+        begin = int(self._begins(range(number, number + 1))[0])
+        return self.tokens[begin : begin + self.context + 1]
+
+    def _begins(self, numbers: range) -> npt.NDArray[np.int64]:
+        """Positions in the file of the first tokens of consecutive windows of the stream."""
+        epoch, first = divmod(numbers.start, self.windows)
         if epoch != self._epoch:
             generator = np.random.default_rng([*self._entropy, epoch])
             self._epoch, self._order = epoch, generator.permutation(self.windows)
-        begin = int(self._order[position]) * self.context
-        return self.tokens[begin : begin + self.context + 1]
+        begins = self._order[first : first + len(numbers)] * self.context
+        rest = numbers[len(begins) :]
+        return np.concatenate([begins, self._begins(rest)]) if rest else begins
 
 
 class MixedStream:
