@@ -137,6 +137,18 @@ def test_a_row_that_contains_parts_of_two_is_named(
     assert capsys.readouterr().err == (note if found else "")
 
 
+def test_an_unquoted_cell_with_a_quote_is_read_with_a_note(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "a.tsv"
+    # A separator and the last quote are lost, of a text with a tab in it.
+    path.write_text('id\ttext\tnote\n1"one\ttwo\tx\n2\t6"" nails\tx\n3\t"6"" nails"\tx\n')
+    with pytest.raises(UserError, match=r"a\.tsv:3: a cell has some quotes of a quoted one"):
+        read(path)
+    path.write_text(path.read_text().replace('6"" nails\tx\n3', '6" nails\tx\n3'))
+    assert read(path) == ["two", '6" nails', '6" nails']
+    note = "an unquoted cell contains a quote; it may be joined with another one"
+    assert capsys.readouterr().err == f"note: {path}:2: {note}\nnote: {path}:3: {note}\n"
+
+
 def test_a_last_row_without_a_line_end_is_read_with_a_note(tmp_path: Path, capsys) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,text\n1,one\n2,tw")

@@ -31,6 +31,7 @@ _OVER_LIMIT = "field larger than field limit"
 
 _NUL = "NUL bytes in a row, which may have hidden the end of another one"
 _BLANK = "empty lines between some rows, in the place of which others may be lost"
+_STRAY_QUOTE = "an unquoted cell contains a quote; it may be joined with another one"
 _SECOND_HEADER = "a second header; two files were joined, whose columns may differ: split them"
 
 
@@ -73,6 +74,8 @@ def read_csv(
             else:
                 if _has_rows(row, separator):
                     errors.note(location, "a quoted cell has lines like rows; a quote may be lost")
+                if any(cell.count('"') % 2 and not _is_quoted(cell, raw) for cell in row):
+                    errors.note(location, _STRAY_QUOTE)
                 yield location, text
         if header is not None and not lines.complete:
             errors.note(str(path), "no line end after the last row, which may be cut")
@@ -149,8 +152,12 @@ def _is_half_quoted(cell: str, raw: str) -> bool:
     """
     if '""' not in cell and not (cell.endswith('"') and cell.count('"') % 2):
         return False
+    return not _is_quoted(cell, raw)
+
+
+def _is_quoted(cell: str, raw: str) -> bool:
     escaped = cell.replace('"', '""')
-    return f'"{escaped}"' not in raw
+    return f'"{escaped}"' in raw
 
 
 def _reason(cause: csv.Error) -> str:
