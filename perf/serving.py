@@ -4,7 +4,7 @@ python perf/serving.py --folder EXPORTED --texts results/default/corpus --out se
 
 A server is started on a free port. First, single requests measure the routing and one client's
 latency. Then as many clients as `--clients` send requests for `--seconds`, while others break off,
-send too much, send garbage or never end. Every answer is compared with that of direct generation.
+send too much, send garbage or never end. Answers are compared with those of direct generation.
 
 python perf/serving.py --folder EXPORTED --texts results/default/corpus --out ratio.csv --rounds 4
 
@@ -130,7 +130,9 @@ def bad_clients(server: Server, until: float, counts: dict[str, int]) -> None:
         made.close()
 
 
-def measure(folder: Path, prompts: list[str], clients: int, seconds: float) -> dict[str, float]:
+def measure(
+    folder: Path, prompts: list[str], clients: int, seconds: float, compared: int
+) -> dict[str, float]:
     from splitlaw.delivery.routed import RoutedModel
 
     model = RoutedModel.from_pretrained(folder)
@@ -167,7 +169,8 @@ def measure(folder: Path, prompts: list[str], clients: int, seconds: float) -> d
     for one in errors[:5]:
         print("error:", one, file=sys.stderr)
     different = 0
-    for prompt, seed, tokens, text, _ in answers:
+    compared = random.Random(0).sample(answers, min(compared or len(answers), len(answers)))
+    for prompt, seed, tokens, text, _ in compared:
         if not isinstance(text, Exception):
             different += [text] != model.generate([prompt], seed=seed, max_tokens=tokens)
     latency = np.array([one[4] for part in found for one in part])
@@ -177,6 +180,7 @@ def measure(folder: Path, prompts: list[str], clients: int, seconds: float) -> d
         "seconds": seconds,
         "requests": len(latency),
         "errors": len(errors),
+        "compared_answers": len(compared),
         "different_answers": different,
         "requested_tokens_per_second": generated / seconds,
         "p50_seconds": float(np.quantile(latency, 0.5)),
@@ -243,6 +247,7 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True, help="folder of a corpus")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--compared", type=int, default=0, help="answers to compare (all)")
     parser.add_argument("--rounds", type=int, default=0, help="measure only the ratio")
     parser.add_argument("--other", type=Path, help="workflow_scripts of another checkout")
     parser.add_argument("--out", type=Path, required=True)
@@ -253,7 +258,7 @@ def main() -> None:
         packages = {"own": PACKAGE} | ({"other": args.other} if args.other else {})
         found = measure_ratio(packages, folder, prompts, args.clients, args)
     else:
-        found = measure(folder, prompts, args.clients, args.seconds)
+        found = measure(folder, prompts, args.clients, args.seconds, args.compared)
     with args.out.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["measure", "value"])

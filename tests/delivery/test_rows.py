@@ -1,5 +1,8 @@
 """A model continues several texts at once, each with the bits that it would have alone."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +65,22 @@ def test_a_text_has_the_same_bits_among_others_that_join_and_leave(model, monkey
             if done[place] == len(wanted[place][1]):
                 together.end(number)
                 del running[number]
+
+
+def test_the_memory_of_a_block_without_texts_is_given_back(tmp_path):
+    model = open_model(write_base(tmp_path / "base", "llama"))
+    together = ModelRows(model, LENGTH)
+    gc.collect()
+    gc.disable()  # nothing must wait for the collector
+    try:
+        numbers = [together.begin([1, 2, 3])[0] for _ in range(3 * ROWS)]
+        blocks = [weakref.ref(place.block) for place in together._places.values()]
+        together.step(dict.fromkeys(numbers, 4))
+        for number in numbers:
+            together.end(number)
+        assert len({id(ref()) for ref in blocks if ref() is not None}) == 1
+    finally:
+        gc.enable()
 
 
 def test_the_logits_are_those_of_the_whole_text(model, monkeypatch):

@@ -40,17 +40,17 @@ are routed to it as one matrix, whose shape depends on the other rows."""
 class _FixedLayer(DynamicLayer):
     """Keys and values of a layer, `[rows, heads, length, width of a head]`."""
 
-    def __init__(self, block: _Block) -> None:
+    def __init__(self, used: npt.NDArray[np.int64], length: int) -> None:
+        """`used` is the number of tokens that each row has read, which the block changes."""
         super().__init__()
-        self._block = block
+        # Not the block itself: a cycle of references would keep its memory until it is found.
+        self._used, self._length = used, length
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate both for a head as in `key_states` and `value_states`."""
         self.dtype, self.device = key_states.dtype, key_states.device
         self.keys, self.values = (
-            states.new_zeros(
-                (self._block.rows, states.shape[1], self._block.length, states.shape[3])
-            )
+            states.new_zeros((len(self._used), states.shape[1], self._length, states.shape[3]))
             for states in (key_states, value_states)
         )
         self.is_initialized = True
@@ -61,7 +61,7 @@ class _FixedLayer(DynamicLayer):
         """Write one token of every row at the end of its text."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        row, place = torch.arange(self._block.rows), torch.from_numpy(self._block.used)
+        row, place = torch.arange(len(self._used)), torch.from_numpy(self._used)
         keys, values = self.states
         keys[row, :, place] = key_states[:, :, 0]
         values[row, :, place] = value_states[:, :, 0]
@@ -81,7 +81,9 @@ class _Block:
         self.model, self.rows, self.length = model, rows, length
         self.used = np.zeros(rows, dtype=np.int64)
         """Number of tokens of each row that have been read; 0 for an empty row."""
-        self.layers = [_FixedLayer(self) for _ in range(model.config.num_hidden_layers)]
+        self.layers = [
+            _FixedLayer(self.used, length) for _ in range(model.config.num_hidden_layers)
+        ]
         self.cache = Cache(layers=[*self.layers])
 
     def write(self, row: int, states: Sequence[tuple[Tensor, Tensor]]) -> None:
