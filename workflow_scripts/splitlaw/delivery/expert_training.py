@@ -22,7 +22,7 @@ Seeds of independent trunks are larger."""
 PEAK = 0.5
 """Peak learning rate as a share of that of the specialists, whose cooldown has ended: a rate as
 high as theirs would undo it. On validation text of the default and the mixture experiment, it is
-the best of 0.125, 0.25, 0.5 and 1 with 20% of the budget; with 5%, 0.25 gives 0.015 nats less
+the best of 0.25, 0.5 and 1 with 20% of the budget; with 5%, 0.25 gives 0.015 nats less
 (`reference/*/delivery/moe_rates.csv`)."""
 WARMUP = 0.05
 """Share of the tokens over which the learning rate rises."""
