@@ -3,8 +3,9 @@
 python perf/start_up.py --tokens results/default/tokens --rounds 5
 
 Both train the same trunk of the smallest default size, four steps long, with a warm compilation
-cache, so that nearly all of the time is that of starting. Seconds are those of the command, and
-processor seconds those of the command and of the process that works for it.
+cache, so that nearly all of the time is that of starting. The first command of each kind is not
+counted: the worker compiles the step for it. Seconds are those of the command, and processor
+seconds those of the command and of the process that works for it.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ def measure(command: list[str], environment: dict[str, str]) -> tuple[float, flo
     """Seconds and processor seconds of a command."""
 
     def used() -> float:
-        started = psutil.Process(worker._started[0].pid).cpu_times()
         own = os.times()
-        mine = own.children_user + own.children_system
-        of_worker = started.user + started.system
-        return mine + of_worker + started.children_user + started.children_system
+        working = psutil.Process(worker._started[0].pid)
+        times = [process.cpu_times() for process in (working, *working.children(recursive=True))]
+        of_worker = sum(t.user + t.system + t.children_user + t.children_system for t in times)
+        return own.children_user + own.children_system + of_worker
 
     began, before = time.perf_counter(), used()
     subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
@@ -79,7 +80,7 @@ def main() -> None:
                 command = words(args.tokens, Path(folder) / f"{kind}{number}")
                 figures[kind].append(measure(command, environment))
     for index, name in enumerate(("seconds", "processor seconds")):
-        # The first round may have compiled the model.
+        # The first round has compiled the model.
         medians = {
             kind: statistics.median(row[index] for row in rows[1:])
             for kind, rows in figures.items()

@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from splitlaw.cli import worker
+from splitlaw.common.files import read_json
 from splitlaw.training.gpus import count_gpus
+from splitlaw.training.model import can_compile
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or count_gpus() > 0,
@@ -65,7 +69,9 @@ def own_worker():
         yield made
 
 
-def command(tokens: Path, *, steps: int = 12, **changes: object) -> list[str]:
+def command(
+    tokens: Path, *, steps: int = 12, compiled: bool = False, **changes: object
+) -> list[str]:
     config = {
         "split": "fit",
         "shape": {
@@ -92,7 +98,7 @@ def command(tokens: Path, *, steps: int = 12, **changes: object) -> list[str]:
         "unsplit": [],
         "test_tokens": 100,
     }
-    execution = {"compile": False, "device": "cpu", "repeat": True, "checkpoint_seconds": 1000}
+    execution = {"compile": compiled, "device": "cpu", "repeat": True, "checkpoint_seconds": 1000}
     words = ["pretrain", "--config", json.dumps(config), "--execution", json.dumps(execution)]
     return [*words, "--size", "small", "--results", str(tokens), "--out", str(tokens / "trunk")]
 
@@ -110,6 +116,16 @@ def states(tokens: Path) -> dict[str, bytes]:
 def last_line(log: str) -> str:
     """The last line without the figures of speed."""
     return log.splitlines()[-1].split(",")[0]
+
+
+def wait_for(found: Callable[[], list], *, seconds: float = 60) -> list:
+    """The value of `found` once it is not empty."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("nothing is found")
 
 
 def child_of(started_worker: psutil.Process, *, seconds: float = 60) -> psutil.Process:
@@ -140,6 +156,27 @@ def test_a_worker_gives_the_same_states_streams_and_status(started, tokens):
     assert last_line(second.communicate()[1]) == last_line(log)
     assert second.returncode == 0
     assert states(tokens) == trained
+
+
+@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="requires a C++ compiler")
+def test_commands_of_a_shape_share_what_is_compiled(started, tokens):
+    """The bits are those of a command that compiles the step itself."""
+    environment, process, _ = started
+    without = {name: value for name, value in environment.items() if name != worker.ADDRESS}
+    runs = []
+    for environ in (without, environment, environment):
+        run = start(command(tokens, compiled=True), environ)
+        log = run.communicate()[1]
+        assert run.returncode == 0, log
+        trunk = read_json(tokens / "trunk")
+        assert trunk["compiled"]
+        runs.append((states(tokens), trunk["compile_seconds"]))
+        for name in runs[0][0]:
+            (tokens / name).unlink()
+        (tokens / "trunk").unlink()
+    assert runs[0][0] and runs[0][0] == runs[1][0] == runs[2][0]
+    assert max(runs[1][1], runs[2][1]) < runs[0][1] / 2
+    assert len(process.children()) == 1, "the worker that has compiled the step"
 
 
 def test_an_error_of_the_user_is_one_line_and_status_2(started, tokens):
@@ -192,8 +229,16 @@ def test_a_command_that_is_killed_ends_its_child(started, tokens):
 
 
 def test_a_command_whose_worker_is_killed_ends_at_once(own_worker, tokens):
+    """At first that of a shape, which is not used again, and then the one that has forked it."""
     environment, process, _ = own_worker
-    run = start(command(tokens, steps=200_000), environment)
+    words = command(tokens, steps=200_000, compiled=True)
+    run = start(words, environment)
+    (compiled,) = wait_for(process.children)
+    child = child_of(compiled)
+    compiled.kill()
+    assert run.wait(timeout=20) == 137
+    child.wait(timeout=20)
+    run = start(words, environment)
     child = child_of(process)
     process.kill()
     assert run.wait(timeout=20) == 137
@@ -202,8 +247,14 @@ def test_a_command_whose_worker_is_killed_ends_at_once(own_worker, tokens):
 
 def test_the_worker_ends_with_the_process_that_has_started_it(started, tokens):
     environment, process, parent = started
+    run = start(command(tokens, compiled=True), environment)
+    assert run.wait(timeout=60) == 0
+    (tokens / "trunk").unlink()
+    others = process.children()
     parent.stdin.close()
     parent.wait(timeout=20)
     process.wait(timeout=20)
+    psutil.wait_procs(others, timeout=20)
+    assert not any(other.is_running() for other in others)
     run = start(command(tokens), environment)
     assert run.communicate()[1] and run.returncode == 0, "the command does the work itself"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
-from splitlaw.cli import worker
-from splitlaw.cli.commands import COMMANDS, overview, run_command
+from splitlaw.cli.commands import COMMANDS, WORKER, overview, run_command
 
 __all__ = ["COMMANDS", "main", "overview"]
 
@@ -21,5 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    status = worker.run(words)
+    status = None
+    if WORKER in os.environ:
+        from splitlaw.cli import worker  # requires the sockets and signals of POSIX
+
+        status = worker.run(words)
     return run_command(words) if status is None else status

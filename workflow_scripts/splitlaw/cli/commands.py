@@ -17,6 +17,9 @@ from splitlaw.cli.extras import missing_package
 from splitlaw.common.errors import CommandParser, UserError, exit_status, no_room
 from splitlaw.common.status_file import job_status
 
+WORKER = "SPLITLAW_WORKER"
+"""Environment variable with the path of the socket of a worker (`splitlaw.cli.worker`)."""
+
 COMMANDS = {
     "corpus": {
         "prepare_corpus": "clean, deduplicate and split the documents of every domain",
