@@ -59,20 +59,17 @@ def general_errors(plan: Mapping[str, Any], comparison: pd.DataFrame) -> dict[st
     return found
 
 
-def with_confidence(
-    plan: Mapping[str, Any], comparison: pd.DataFrame, recipes: pd.DataFrame
-) -> SimpleNamespace | None:
+def with_confidence(plan: Mapping[str, Any], comparison: pd.DataFrame) -> SimpleNamespace | None:
     """The trained plan that keeps the limit with a probability, beside the trained recipes.
 
-    `recipes` are those of a plan of the same compute whose predictions are at the limit. Between
-    their points of general loss and domain loss, the domain loss is linear.
+    Between their points of general loss and domain loss, the domain loss is linear.
     """
     if not plan or comparison.empty:
         return None
     rise = plan["general_loss_rise"]
     own = comparison[comparison["strategy"].eq(OPTIMAL)]
     general, loss = own["general_loss"].mean(), own["loss"].mean()
-    means = recipes[recipes["strategy"].isin(REPLAY_SHARES)]
+    means = comparison[comparison["strategy"].isin(REPLAY_SHARES)]
     means = means.groupby("strategy")[["general_loss", "loss"]].mean().sort_values("general_loss")
     front = float(np.interp(general, means["general_loss"], means["loss"]))
     predicted = np.mean([value[0] for value in plan["general_loss"].values()])

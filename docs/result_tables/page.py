@@ -102,7 +102,7 @@ def existing_model(tables: Tables) -> dict[str, Any]:
         "general_predicted": float(np.mean(general)) if general else float("nan"),
         "general_errors": base.general_errors(plan, comparison),
         "with_confidence": base.with_confidence(
-            tables.json("limit/plan.json"), tables.table("limit/comparison"), comparison
+            tables.json("limit/plan.json"), tables.table("limit/comparison")
         ),
     }
 
