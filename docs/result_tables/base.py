@@ -46,19 +46,6 @@ def holdout(fit: Mapping[str, Any]) -> list[SimpleNamespace]:
     return found
 
 
-def general_errors(plan: Mapping[str, Any], comparison: pd.DataFrame) -> dict[str, float]:
-    """Relative error of the predicted general loss by strategy, the mean over the domains."""
-    found = {}
-    for entry in [{**plan, "strategy": OPTIMAL}, *plan.get("baselines", [])]:
-        rows = comparison[comparison["strategy"].eq(entry["strategy"])]
-        if not entry.get("general_loss") or rows.empty:
-            continue
-        measured = rows.groupby("domain")["general_loss"].mean()
-        errors = [entry["general_loss"][name][0] / measured[name] - 1 for name in measured.index]
-        found[entry["strategy"]] = float(np.mean(errors))
-    return found
-
-
 def with_confidence(plan: Mapping[str, Any], comparison: pd.DataFrame) -> SimpleNamespace | None:
     """The trained plan that keeps the limit with a probability, beside the trained recipes.
 
@@ -72,15 +59,10 @@ def with_confidence(plan: Mapping[str, Any], comparison: pd.DataFrame) -> Simple
     means = comparison[comparison["strategy"].isin(REPLAY_SHARES)]
     means = means.groupby("strategy")[["general_loss", "loss"]].mean().sort_values("general_loss")
     front = float(np.interp(general, means["general_loss"], means["loss"]))
-    predicted = np.mean([value[0] for value in plan["general_loss"].values()])
     return SimpleNamespace(
         confidence=rise["confidence"],
-        together=rise["probability_all_kept"],
-        cost=rise["domain_loss_cost"],
         rises=(own["general_loss"] / rise["reference"] - 1).tolist(),
         loss=loss,
         predicted_loss=plan["predicted_mean_loss"][0],
-        general=general,
-        predicted_general=float(predicted),
         above_front=loss / front - 1,
     )

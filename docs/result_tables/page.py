@@ -95,12 +95,10 @@ def existing_model(tables: Tables) -> dict[str, Any]:
     """Errors on held-out branches, and the predicted general loss of the plan."""
     holdout, plan = base.holdout(tables.json("law/fit.json")), tables.json("split/plan.json")
     general = [value[0] for value in (plan.get("general_loss") or {}).values()]
-    comparison = tables.table("final/comparison")
     return {
         "holdout": holdout,
         "kinds": list(dict.fromkeys(row.kind for row in holdout)),
         "general_predicted": float(np.mean(general)) if general else float("nan"),
-        "general_errors": base.general_errors(plan, comparison),
         "with_confidence": base.with_confidence(
             tables.json("limit/plan.json"), tables.table("limit/comparison")
         ),
