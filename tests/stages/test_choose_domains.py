@@ -12,6 +12,7 @@ from splitlaw.corpus.documents import split_path, write_documents
 from splitlaw.corpus.domains.partitions import partition_documents
 from splitlaw.experiment.columns import DOMAINS
 from splitlaw.experiment.settings import HeldOutConfig
+from splitlaw.stages.gather import read_tables
 from splitlaw.tokens import open_documents, open_tokens
 from splitlaw.tokens import tokenizer as tokenizers
 from splitlaw.tokens.writing import tokenize_domain
@@ -94,6 +95,20 @@ def test_every_number_of_domains_is_predicted_on_the_same_text(results, capsys):
         ]
         assert sum(len(part[0]) for part in parts) == len(whole[0])
         assert sum(part[2].sum() for part in parts) == whole[2].sum()
+
+
+def test_trained_splits_have_the_budget_and_the_loss_of_their_specialists(results, capsys):
+    assert run(results, train=True) == 0
+    table = pd.read_csv(results / "choose_domains.csv").set_index("k")
+    trained = table["trained_loss"]
+    assert trained[[1, 2, 4]].notna().all() and np.isnan(trained[3])
+    assert "Measured loss by number of domains: " in capsys.readouterr().out
+    splits = read_tables(results.glob("choose_domains/runs/tiny/seed0/split/k4_*/losses.csv"))
+    (pretrain,) = splits["pretrain_tokens"].unique()
+    assert pretrain + splits["specialize_tokens"].sum() == pytest.approx(12800, abs=4 * 64)
+    assert splits["loss"].min() <= trained[4] <= splits["loss"].max()
+    # A law of a few branches is not far from what comes out.
+    assert trained[[2, 4]].to_numpy() == pytest.approx(table["predicted_loss"][[2, 4]], rel=0.1)
 
 
 def test_clusters_are_the_topics_and_two_of_them_are_merged(results):

@@ -64,8 +64,8 @@ multiplier_high verdict""".split()
 
 `multiplier`: how many times the FLOPs the strategy needs for the measured gain, under the law;
 `inf` where no budget up to 1,000 times suffices."""
-DOMAINS = """k merged predicted_loss predicted_low predicted_high no_split_loss fraction_general
-pretrain_tokens branch_tokens clusters""".split()
+DOMAINS = """k merged predicted_loss predicted_low predicted_high trained_loss no_split_loss
+fraction_general pretrain_tokens branch_tokens clusters""".split()
 """`choose_domains.csv`: one row per number of domains, `k`, and per merger of two of them."""
 LOSS_TO_TASK = """task metric models sizes value chance at_chance intercept slope slope_low
 slope_high residual left_out left_out_models left_out_error left_out_bias left_out_inside""".split()

@@ -31,6 +31,9 @@ class ChooseDomainsConfig(Completed):
     """D of the branches, in tokens; by default a quarter of the budget."""
     specialize_tokens: Annotated[Distinct[Positive], Field(min_length=2)]
     """Values of D' of the branches, in tokens; by default 1/32 and 1/8 of the budget."""
+    train: bool = False
+    """Also train the best split of every number of domains with the whole budget, and write its
+    loss beside the predicted one."""
 
 
 def completed(given: dict[str, Any], *, size: str, budget_tokens: int) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def domains_json(config: ExperimentConfig) -> str:
     study, discovery = config.choose_domains, config.corpus.discovery
     return canonical_json(
         {
-            **study.model_dump(),
+            # Absent unless it is set, so that the JSON of existing results stays as it was.
+            **study.model_dump(exclude=None if study.train else {"train"}),
             "shape": vars(config.shape_of(study.size)),
             **config.as_written("training"),
             "seed": config.grid.seeds[0],

@@ -31,6 +31,7 @@ from splitlaw.experiment.strategies import NO_SPLIT
 from splitlaw.laws.api import fit_table
 from splitlaw.planner import Plan, plan
 from splitlaw.stages import grid
+from splitlaw.stages.domains_trained import train_numbers
 from splitlaw.stages.gather import read_tables
 from splitlaw.stages.grid import Job
 from splitlaw.tokens import open_documents
@@ -68,6 +69,8 @@ class DomainsConfig(Settings):
     minimum_tokens: Positive
     """A cluster with fewer held-out tokens is refused."""
     law: LawConfig
+    train: bool = False
+    """Also train the best split of every number of domains."""
 
 
 def read_config(source: str) -> DomainsConfig:
@@ -114,8 +117,17 @@ def choose_domains(
     job = _job(config, folder, held_out)
     table = _train(job, partitions, execution)
     found = [_predict(config, job, each, table) for each in partitions]
-    grid.write_table(out, _rows(config, found), DOMAINS)
-    return _summary(config, found)
+    rows = _rows(config, found)
+    lines = _summary(config, found)
+    if config.train:
+        plans = {e.partition.number: e.plan for e in found if not e.partition.merged}
+        trained = train_numbers(job, plans, table, execution=execution)
+        for row in rows:
+            row["trained_loss"] = None if row["merged"] else trained[row["k"]]
+        losses = ", ".join(f"{loss:.4f} with {number}" for number, loss in trained.items())
+        lines.append(f"Measured loss by number of domains: {losses}.")
+    grid.write_table(out, rows, DOMAINS)
+    return "\n".join(lines)
 
 
 def _write_tokens(
@@ -244,6 +256,7 @@ def _rows(config: DomainsConfig, found: Sequence[Predicted]) -> list[dict[str, A
                 "predicted_loss": value,
                 "predicted_low": low,
                 "predicted_high": high,
+                "trained_loss": None,
                 "no_split_loss": _no_split(each.plan)[0],
                 "fraction_general": each.plan.fraction_general,
                 "pretrain_tokens": each.plan.pretrain_tokens,
@@ -266,6 +279,7 @@ def _row_of_one(config: DomainsConfig, first: Predicted) -> dict[str, Any]:
         "predicted_loss": value,
         "predicted_low": low,
         "predicted_high": high,
+        "trained_loss": None,
         "no_split_loss": value,
         "fraction_general": 1.0,
         "pretrain_tokens": config.budget_tokens,
@@ -280,7 +294,7 @@ def _no_split(best: Plan) -> tuple[float | None, float | None, float | None]:
     return value, low, high
 
 
-def _summary(config: DomainsConfig, found: Sequence[Predicted]) -> str:
+def _summary(config: DomainsConfig, found: Sequence[Predicted]) -> list[str]:
     """The number of domains with the lowest predicted loss, and the effect of every merger."""
     best = min(found, key=lambda each: each.loss[0])
     value, low, high = best.loss
@@ -297,4 +311,4 @@ def _summary(config: DomainsConfig, found: Sequence[Predicted]) -> str:
                 f"Of {each.partition.number} domains, merging the nearest two "
                 f"({each.partition.merged}) changes it by {change:+.4f}."
             )
-    return "\n".join(lines)
+    return lines
