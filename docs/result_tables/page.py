@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from result_tables import base, figures, grid, recipes, scarce, tasks
+from result_tables import base, figures, grid, mixture, recipes, scarce, tasks
 from result_tables.read import CONFIGS, REFERENCE, ROOT, Tables
 from splitlaw.experiment.strategies import NAMES, PROSE
 from splitlaw.report import number_format as number
@@ -21,7 +21,7 @@ TEMPLATE = ROOT / "docs" / "results.md.j2"
 PAGE = ROOT / "docs" / "results.md"
 SHORT = 4
 """Letters of most words that all texts have in common."""
-WIDTH = 116
+WIDTH = 120
 """Letters in a line of the page."""
 FIGURES = ROOT / "docs" / "figures"
 
@@ -56,6 +56,10 @@ def context(found: Mapping[str, Tables]) -> dict[str, Any]:
     """The values that the template uses, by experiment."""
     made = {name: experiment(tables) for name, tables in found.items()}
     made["mixture"] |= {"domains": found["mixture"].table("domains").to_dict("records")}
+    made["mixture"] |= {
+        "independent": mixture.independent(found["mixture"]),
+        "numbers": mixture.numbers(found["mixture"]),
+    }
     losses = found["mixture"].table("losses")
     made["larger"] |= {"largest_fitted": losses.loc[losses["split"] == "fit", "params"].max()}
     made["disjoint"] |= disjoint(found["disjoint"])
