@@ -70,6 +70,13 @@ def test_recipes_and_fractions_of_every_cell_are_gathered(trained):
         pytest.approx(max(json.loads((trained / CELLS[0] / "plan.json").read_text())
         ["specialize_tokens"].values()) / 640), 1.0
     ]  # fmt: skip
+    another = table[table["strategy"] == "optimal"].assign(
+        seed=1, loss=lambda rows: rows["loss"] + 1
+    )
+    more = pd.concat([table, another]).fillna({"strategy": ""})
+    again = regret_table([CELLS[0]], more, trained).iloc[0]
+    assert again["loss"] == pytest.approx(regret["loss"][0] + 0.5)
+    assert again["regret_relative"] == pytest.approx(regret["regret_relative"][0]), "common seeds"
     gain = gains(table.fillna({"strategy": ""})).set_index(["unique_tokens", "strategy"])
     ours = table[scarce & (table["strategy"] == "optimal")]["loss"].mean()
     assert gain.loc[(640.0, "half"), "loss"] == pytest.approx(half.mean() - ours)

@@ -81,7 +81,7 @@ def _regret_rows(cell: Cell, losses: pd.DataFrame) -> Iterator[dict[str, Any]]:
     about, plan = cell.about, cell.plan
     same = losses["unique_tokens"].fillna(0) == np.nan_to_num(about["unique_tokens"])
     own = losses[same & (losses["size"] == about["size"]) & (losses["budget"] == about["budget"])]
-    loss = float(own.loc[own["strategy"] == OPTIMAL, "loss"].mean())
+    loss = _plan_loss(own)
     predicted = float(plan["predicted_mean_loss"][0])
     low, high = (tokens / plan["tokens"] for tokens in plan["interval"]["pretrain_tokens"])
     spent = plan["pretrain_tokens"] + sum(plan["specialize_tokens"].values())
@@ -96,12 +96,21 @@ def _regret_rows(cell: Cell, losses: pd.DataFrame) -> Iterator[dict[str, Any]]:
         "loss": loss,
         "prediction_error": predicted / loss - 1,
     }
-    valley = own[own["fraction_general"].notna()]
-    if (valley["strategy"] == "").any():
+    # Recipes may have more seeds than the fractions between them.
+    seeds = own.loc[own["strategy"] == "", "seed"].unique()
+    common = own[own["seed"].isin(seeds)]
+    if len(common):
+        valley = common[common["fraction_general"].notna()]
         best, lowest = valley_minimum(valley.groupby("fraction_general")["loss"].mean())
-        row |= {"best_share": best, "best_loss": lowest, "regret_relative": loss / lowest - 1}
+        regret = _plan_loss(common) / lowest - 1
+        row |= {"best_share": best, "best_loss": lowest, "regret_relative": regret}
         row["inside"] = low <= best <= high
     yield row
+
+
+def _plan_loss(losses: pd.DataFrame) -> float:
+    """Mean loss of the plan over domains and seeds."""
+    return float(losses.loc[losses["strategy"] == OPTIMAL, "loss"].mean())
 
 
 def _passes(plan: dict[str, Any]) -> float:
