@@ -42,7 +42,8 @@ def working():
     """The environment of a command with a worker, the worker, and the process that started it."""
     own = Path(sys.executable).parent
     environment = {
-        **os.environ,
+        # Those of the compiler are set by the process of the tests, and not by a user.
+        **{name: value for name, value in os.environ.items() if not name.startswith("TORCH")},
         "PYTHONPATH": str(PACKAGE),
         "PATH": f"{own}{os.pathsep}{os.environ['PATH']}",
         **dict.fromkeys(worker.THREADS, "1"),
@@ -177,6 +178,16 @@ def test_commands_of_a_shape_share_what_is_compiled(started, tokens):
     assert runs[0][0] and runs[0][0] == runs[1][0] == runs[2][0]
     assert max(runs[1][1], runs[2][1]) < runs[0][1] / 2
     assert len(process.children()) == 1, "the worker that has compiled the step"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_standard_output_may_be_a_pipe_or_a_file(started, tokens, tmp_path, kind):
+    environment, *_ = started
+    with (tmp_path / "out").open("w") as file:
+        out = {"pipe": subprocess.PIPE, "file": file}[kind]
+        run = start(command(tokens), environment, stdout=out)
+        log = run.communicate()[1]
+    assert run.returncode == 0, log
 
 
 def test_an_error_of_the_user_is_one_line_and_status_2(started, tokens):

@@ -14,7 +14,7 @@ from splitlaw.planner import plan
 from splitlaw.report.scarcity import gains, write_scarcity
 from splitlaw.stages import frontier
 from splitlaw.stages.final import train_strategy
-from splitlaw.stages.scarcity import Cell, valley_minimum
+from splitlaw.stages.scarcity import Cell, regret_table, valley_minimum
 
 VALUES = {"E": 1, "A": 18, "alpha": 0.3, "F": 30, "phi": 0.25, "B": 42, "beta": 0.3}
 VALUES |= {"kappa": 0.05, "gamma": 0.95}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -39,8 +38,6 @@ class Step:
 
         Commands with mistakes have none either: they report them.
         """
-        if _compiler_settings(request["environ"]) != _compiler_settings(os.environ):
-            return None
         options = dict(zip(request["words"], request["words"][1:], strict=False))
         config, execution = options.get("--config", ""), options.get("--execution", "{}")
         if not config.startswith("{") or not execution.startswith("{"):
@@ -92,8 +89,3 @@ class Step:
         )
         optimizer = build_optimizer(model, self.training)
         gradients.find_microbatch(optimizer, limit=self.execution.microbatch)
-
-
-def _compiler_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables that torch and its compiler read."""
-    return {name: value for name, value in environ.items() if name.startswith("TORCH")}

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -61,6 +62,8 @@ class Worker:
     """Ends when the process that has started this one does."""
     folder: Path | None = None
     """Folder of the sockets of workers that this one forks; None where it forks none."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the compiler that a command must have to use what is compiled here."""
     children: dict[int, socket.socket] = field(default_factory=dict)
     """Connection of each running child, by process id."""
     compiled: dict[str, Compiled | None] = field(default_factory=dict)
@@ -89,6 +92,7 @@ class Worker:
                     else:
                         woken.recv(4096)
                 self._reap()
+        signal.set_wakeup_fd(-1)  # workers that this one has forked may still end
 
     def _accept(self) -> None:
         from splitlaw.cli.compiled import Step
@@ -99,7 +103,8 @@ class Worker:
             connection.close()
             return
         request, streams = received
-        step = None if self.folder is None else Step.of(request)
+        shared = self.folder and compiler_settings(request["environ"]) == self.settings
+        step = Step.of(request) if shared else None
         if step is None or self.compiled.get(step.key, "new") is None:
             self._fork(connection, request, streams)
             return
@@ -252,6 +257,9 @@ def _run_child(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
+        # Those of the worker have the position in its own file, which a pipe does not have.
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
         os.environ.clear()
         os.environ.update(request["environ"])
         os.chdir(request["cwd"])
@@ -288,9 +296,15 @@ def _exit_code(words: list[str]) -> int:
     return code if isinstance(code, int) else int(code is not None)
 
 
+def compiler_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that torch and its compiler read."""
+    return {name: value for name, value in environ.items() if name.startswith("TORCH")}
+
+
 def main() -> None:
     """Import what training needs, and serve requests at the socket that the command line names."""
     address = Path(sys.argv[1])
+    settings = compiler_settings(os.environ)  # before the compiler adds its own
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
             listener.bind(str(address))
@@ -299,6 +313,11 @@ def main() -> None:
             _check_threads()
             gc.freeze()  # the collector of a child would copy the memory of these objects
             listener.listen()  # before, commands are refused and do the work themselves
-            Worker(listener=listener, parent=sys.stdin.buffer, folder=address.parent).serve()
+            Worker(
+                listener=listener,
+                parent=sys.stdin.buffer,
+                folder=address.parent,
+                settings=settings,
+            ).serve()
         finally:
             shutil.rmtree(address.parent, ignore_errors=True)
