@@ -38,7 +38,7 @@ from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
 
 CUT = "no line end after the last row"
-BLANK = "empty lines between some rows"
+BLANK = "empty lines before some rows"
 NO_END = "no end mark after the last batch"
 STRAY_QUOTE = "an unquoted cell contains a quote"
 ROWS_WITHIN = "lines like rows"

@@ -123,7 +123,16 @@ def test_rows_that_a_lost_quote_or_zeros_have_joined_are_named(tmp_path: Path, c
         ('id,text\n1,"a, b\nand 2,c, d"\n', ""),
         ('name,text\nx,"a, b\ny,c, d"\n', ""),
         ('id,text,note\n1,one,"x, y\n2,two,x, y"\n3,three,"x, y"\n', "2"),
-        ('text,id\n"1, 2\n3, 4",5\n', "2"),
+        ('id,text,note\n7,"a\n3,b",x\n', ""),
+        ('id,text,note\n7,"a,x\n3,b",x\n', "2"),  # ids in another order
+        ('text,id\n"1, 2\n3, 4",5\n', ""),
+        ('id,text\n2018,"In the spring of\n2019, it rained."\n', ""),
+        ('id,text\n1,"In the spring of\n2019,it rained."\n', ""),
+        ('id,text\n2018,"He left in\n2019,\nafter the rain."\n', ""),
+        ('id,text\n0,"Steps:\n1, wash\n2, dry"\n1,"Steps:\n1, wash\n2, dry"\n', ""),
+        ('text,id\n"It rained for years, and in 2019, 1\nmore",2\n', ""),
+        ('id,text,age\n1,"Cities of 1,000\n2,000 or more",30\n', ""),
+        ('id,text,note\n1,"One, two,\n3, four",x\n', ""),
         ('text\n"1, 2\n3, 4"\n', ""),
     ],
 )

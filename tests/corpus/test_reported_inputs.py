@@ -84,7 +84,10 @@ def test_an_empty_line_between_rows_is_named(tmp_path: Path, capsys: pytest.Capt
     path = tmp_path / "a.csv"
     path.write_text("id,text\n1,one\n\n3,three\n")
     assert read(files=str(path)) == ["one", "three"]
-    assert f"note: {path}:3: empty lines between some rows" in capsys.readouterr().err
+    assert f"note: {path}:3: empty lines before some rows" in capsys.readouterr().err
+    path.write_text("id,text\n\n2,two\n3,three\n")
+    assert read(files=str(path)) == ["two", "three"]
+    assert f"note: {path}:2: empty lines before some rows" in capsys.readouterr().err
     # Python's csv writes one before every row where a file was opened without newline="".
     for usual in ("id,text\n\n1,one\n\n3,three\n\n", "\nid,text\n1,one\n3,three\n\n\n"):
         path.write_text(usual)

@@ -204,7 +204,7 @@ def is_named(found, rows, notes, path, last=None):
             [row[k] for k in same] for row in others
         ]
         return others.total() <= 1 and found - others == Counter(whole) and alike
-    if any("an empty line between rows" in note for note in notes):
+    if any("an empty line before a row" in note for note in notes):
         return not others
     kept = Counter(row for number, row in enumerate(rows) if number not in named)
     return bool(named) and others.total() <= len(named) and not kept - found

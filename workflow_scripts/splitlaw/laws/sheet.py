@@ -159,7 +159,7 @@ def _of_file(table: str | os.PathLike[str], wanted: tuple[str, ...]) -> Sheet:
     notes = [] if file.ended or not file.rows else [incomplete]
     if file.gap:
         notes.append(
-            f"{file.path}, line {file.gap}: an empty line between rows; check that no row is lost."
+            f"{file.path}, line {file.gap}: an empty line before a row; check that no row is lost."
         )
     if file.quotes:
         row, column = min(file.quotes)

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,12 +25,15 @@ from splitlaw.corpus.sources.located import (
 
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 """Lone surrogates, which stand for bytes that are not UTF-8."""
-_NUMBER = re.compile(r"[ \t]*(?:[0-9]+\.?[0-9]*|\.[0-9]+)[ \t]*")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+"""Without zeros in front, which follow the commas of a thousand in a text."""
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _OVER_LIMIT = "field larger than field limit"
 """Beginning of the message of the `csv` module about a cell over its limit."""
 
 _NUL = "NUL bytes in a row, which may have hidden the end of another one"
-_BLANK = "empty lines between some rows, in the place of which others may be lost"
+_BLANK = "empty lines before some rows, in the place of which others may be lost"
+_ROWS_WITHIN = "a quoted cell has lines like rows; a quote may be lost"
 _STRAY_QUOTE = "an unquoted cell contains a quote; it may be joined with another one"
 _SECOND_HEADER = "a second header; two files were joined, whose columns may differ: split them"
 
@@ -47,37 +50,30 @@ def read_csv(
     csv.field_size_limit(MAX_DOCUMENT_BYTES)
     lines = _Lines(stream)
     rows = csv.reader(lines, strict=True, delimiter=separator)
-    header: list[str] | None = None
+    header: list[str] = []
     begin, gaps = 1, _Gaps()
     try:
         for row in rows:
             location, begin = f"{path}:{begin}", rows.line_num + 1
             raw = lines.take()
-            if not any(row) and len(row) < len(header or ["", ""]):
-                if header is not None:
-                    gaps.add_blank(location)
-                continue
-            if header is None:
-                header = row
+            if not row:
+                gaps.add_blank(location)
+            elif not header:
+                header, gaps = row, _Gaps()
                 problem = _NUL if "\0" in raw else _header_problem(header, field, separator)
                 if problem:
                     errors.report(location, problem)
                     return
-                continue
-            gaps.add_row()
-            text = row[header.index(field)] if len(row) == len(header) else ""
-            if len(row) > 1 and sorted(row) == sorted(header):
-                errors.report(location, _SECOND_HEADER)
-                continue
-            if problem := _row_problem(row, len(header), raw, text, separator):
-                errors.report(location, problem)
             else:
-                if _has_rows(row, separator):
-                    errors.note(location, "a quoted cell has lines like rows; a quote may be lost")
-                if any(cell.count('"') % 2 and not _is_quoted(cell, raw) for cell in row):
-                    errors.note(location, _STRAY_QUOTE)
+                gaps.add_row()
+                text = row[header.index(field)] if len(row) == len(header) else ""
+                if problem := _row_problem(row, header, raw, text, separator):
+                    errors.report(location, problem)
+                    continue
+                for remark in _row_remarks(row, raw, separator):
+                    errors.note(location, remark)
                 yield location, text
-        if header is not None and not lines.complete:
+        if header and not lines.complete:
             errors.note(str(path), "no line end after the last row, which may be cut")
         if gaps.first:
             errors.note(gaps.first, _BLANK)
@@ -94,8 +90,13 @@ def _header_problem(header: list[str], field: str, separator: str) -> str | None
     return column_problem(header, field)
 
 
-def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: str) -> str | None:
+def _row_problem(
+    row: list[str], header: list[str], raw: str, text: str, separator: str
+) -> str | None:
     """Return why a row is refused; None if its text is certain."""
+    columns = len(header)
+    if len(row) == columns > 1 and row[0] in header and sorted(row) == sorted(header):
+        return _SECOND_HEADER
     if "\0" in raw:
         return _NUL
     if len(row) > columns:
@@ -109,39 +110,68 @@ def _row_problem(row: list[str], columns: int, raw: str, text: str, separator: s
             f"fewer cells than the header ({len(row)} instead of {columns}); put quotes around "
             "text that contains a newline"
         )
-    if any(_is_half_quoted(cell, raw) for cell in row):
+    if any(_is_half_quoted(cell, raw) for cell in row if '"' in cell):
         return "a cell has some quotes of a quoted one; quote it, and write quotes in it twice"
     if _NOT_UTF8.search(text):
         return "invalid UTF-8"
     return None
 
 
+def _row_remarks(row: list[str], raw: str, separator: str) -> Iterator[str]:
+    """Yield what may be wrong in a row that is read."""
+    if '"' not in raw:
+        return
+    lines = raw.rstrip("\r\n")
+    if ("\n" in lines or "\r" in lines) and _has_rows(row, separator):
+        yield _ROWS_WITHIN
+    if any(cell.count('"') % 2 and not _is_quoted(cell, raw) for cell in row if '"' in cell):
+        yield _STRAY_QUOTE
+
+
 def _has_rows(row: list[str], separator: str) -> bool:
     """Whether a cell contains the end of one row and the beginning of another one.
 
-    Then quotes were lost, and the cells beside it are numbers where those of its own row are. Of
-    commas, which are common in text, one of them must be a number.
+    Then quotes were lost: the line break is between the cells that follow this one in its row, and
+    those that precede it in the next row.
     """
-    if len(row) < 2 or not any("\n" in cell or "\r" in cell for cell in row):
+    if len(row) == 1:
         return False
-    numbers = tuple(_NUMBER.fullmatch(cell) is not None for cell in row)
     for place, cell in enumerate(row):
-        before, after = numbers[:place], numbers[place + 1 :]
-        certain = separator == "\t" or any(before + after)
-        if certain and _between_rows(separator, before, after).search(cell):
-            return True
+        if "\n" in cell or "\r" in cell:
+            before, after = row[:place], row[place + 1 :]
+            lines = _LINE_END.split(cell)
+            if any(
+                _is_between_rows(first, second, before, after, separator)
+                for first, second in pairwise(lines)
+            ):
+                return True
     return False
 
 
-@cache
-def _between_rows(
-    separator: str, before: tuple[bool, ...], after: tuple[bool, ...]
-) -> re.Pattern[str]:
-    """The cells `after` a text, an end of line, and those `before` one; true if it is a number."""
-    kinds = {True: _NUMBER.pattern, False: rf"[^{separator}\r\n]*"}
-    end = "".join(f"{separator}{kinds[number]}" for number in after)
-    begin = "".join(f"{kinds[number]}{separator}" for number in before)
-    return re.compile(rf"{end}(?:\r\n|\r|\n){begin}")
+def _is_between_rows(
+    first: str, second: str, before: list[str], after: list[str], separator: str
+) -> bool:
+    """Whether the line `first` ends with cells like `after`, and `second` begins as `before`.
+
+    Tabs are rare in text, so that their number is enough. After the commas of a text there mostly
+    are spaces; without them, a number must continue one of the row by 1, or the text must be all
+    of its cell, with at least two others beside it of which one is a number.
+    """
+    ends, begins = first.rsplit(separator, len(after)), second.split(separator, len(before))
+    if len(ends) <= len(after) or len(begins) <= len(before):
+        return False
+    pairs = [*zip(before, begins, strict=False), *zip(after, ends[1:], strict=True)]
+    numbers = [(own, other) for own, other in pairs if _NUMBER.fullmatch(own.strip(" \t"))]
+    if not all(_NUMBER.fullmatch(other) for _, other in numbers):
+        return False
+    if separator == "\t":
+        return True
+    if (before and not begins[-1]) or any(cell[:1].isspace() for cell in ends[1:] + begins[1:]):
+        return False
+    if any(abs(float(own) - float(other)) == 1 for own, other in numbers):
+        return True
+    whole = separator not in ends[0] and separator not in begins[-1]
+    return whole and len(pairs) > 1 and bool(numbers)
 
 
 def _is_half_quoted(cell: str, raw: str) -> bool:
@@ -190,7 +220,7 @@ class _Gaps:
 
     @property
     def first(self) -> str:
-        """The first empty line between rows; nothing if there is one before every row.
+        """The first empty line before a row; nothing if there is one before every row.
 
         Python's `csv` writes them on Windows into a file that was opened without `newline=""`.
         """
