@@ -1,5 +1,6 @@
 """Data sets of the hub, replaced by local ones that the same library has saved."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -164,6 +165,34 @@ def test_files_with_different_columns_are_read(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(header)
     with pytest.raises(UserError, match="different columns"):
         read(dataset=str(tmp_path))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("features: 3", r"`datasets` cannot open it \(TypeError: .*\); check its name and config"),
+        ("encoding: other", "unknown encoding: other"),
+    ],
+)
+def test_a_wrong_configuration_is_not_described_as_damage(
+    tmp_path: Path, streaming: bool, setting: str, problem: str
+) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,one\n")
+    header = f"configs:\n- config_name: default\n  data_files: '*.csv'\n  {setting}\n"
+    (tmp_path / "README.md").write_text(f"---\n{header}---\n")
+    with pytest.raises(UserError, match=problem) as raised:
+        read(dataset=str(tmp_path), streaming=streaming)
+    assert "damaged" not in str(raised.value)
+
+
+def test_a_damaged_description_of_columns_is_named(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    datasets.Dataset.from_dict({"text": TEXTS}).save_to_disk(saved)
+    info = saved / "dataset_info.json"
+    info.write_text(json.dumps({**json.loads(info.read_text()), "features": 3}))
+    with pytest.raises(UserError, match="its description of the columns is damaged"):
+        read(dataset=str(saved))
 
 
 def test_a_loading_script_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -155,8 +155,9 @@ def _open_dataset(source: Source, shard: Shard | None) -> Any:
     if saved is not None and saved_files(saved) == []:
         return None
     # The others are copied into a cache, which reads all rows.
-    check_arrow_files(_arrow_files(source), WHOLE if saved is None else shard)
-    with _damage_explained(source):
+    files = _arrow_files(source)
+    check_arrow_files(files, WHOLE if saved is None else shard)
+    with _opening_explained(source, is_arrow=saved is not None or bool(files)):
         if saved is not None:
             return load_from_disk(str(saved))
         builder = load_dataset_builder(source.dataset, source.config, revision=source.revision)
@@ -173,14 +174,23 @@ def _open_dataset(source: Source, shard: Shard | None) -> Any:
 
 
 @contextmanager
-def _damage_explained(source: Source) -> Iterator[None]:
-    """Turn the errors that `datasets` raises within itself for a damaged description of columns."""
+def _opening_explained(source: Source, *, is_arrow: bool) -> Iterator[None]:
+    """Turn errors that `datasets` raises within itself when it opens a data set.
+
+    The cause is a damaged description of the columns in Arrow files, and the configuration in
+    others.
+    """
     try:
         yield
     except (TypeError, AttributeError, LookupError) as cause:
+        problem = "`datasets` cannot open it"
+        remedy = "check its name and config, and the header of its README.md"
+        if is_arrow:
+            problem = "its description of the columns is damaged"
+            remedy = "save or download the data set again"
         raise UserError(
-            f"dataset {source.dataset}: its description of the columns is damaged "
-            f"({type(cause).__name__}: {_reason(cause)}); save or download the data set again"
+            f"dataset {source.dataset}: {problem} ({type(cause).__name__}: {_reason(cause)}); "
+            f"{remedy}"
         ) from None
 
 
@@ -208,7 +218,7 @@ def _explained(source: Source) -> Iterator[None]:
             f"dataset {source.dataset}: has a loading script, which `datasets` does not run "
             f"({_reason(cause)}); convert it to Parquet, or use files as the source"
         ) from None
-    except (OSError, ValueError, KeyError) as cause:
+    except (OSError, ValueError, LookupError) as cause:
         raise UserError(
             f"dataset {source.dataset}: {_reason(cause)}; check its name, config, split and "
             "revision"
