@@ -2,7 +2,8 @@
 
     splitlaw choose_split --law results/mixture/law/fit.json --flops 34505517957120 \\
         --params 997576 --flops-per-token 6685872 --out results/larger/split/plan.json
-    python perf/larger_size.py --mixture results/mixture --results results/larger
+    python perf/larger_size.py --mixture results/mixture --results results/larger \\
+        --execution '{"precision": "float32"}'
 
 The size has about a million parameters, 15 times the largest one that the law of
 `configs/mixture.yaml` is fitted to, and the budget is five tokens for each of them. The tokens are

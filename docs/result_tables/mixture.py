@@ -24,7 +24,10 @@ def independent(tables: Tables) -> SimpleNamespace | None:
     same = same[same["strategy"] == OPTIMAL]
     by_seed = [part.groupby("seed")["loss"].mean() for part in (own, same)]
     gains = (by_seed[0] - by_seed[1]).dropna()
-    marks = tables.table("independent/benchmarks")
+    scratch = shared[(shared["size"] == size) & (shared["budget"] == budget)]
+    scratch = scratch[(scratch["strategy"] == "scratch") & scratch["seed"].isin(gains.index)]
+    marks, others = tables.table("independent/benchmarks"), tables.table("benchmarks")
+    others = others[others["seed"].isin(marks["seed"])]
     return SimpleNamespace(
         params=int(own["params"].iloc[0]),
         budget=budget,
@@ -36,7 +39,9 @@ def independent(tables: Tables) -> SimpleNamespace | None:
         gain_stderr=gains.std(ddof=1) / np.sqrt(len(gains)),
         fraction=tables.json("independent/plan.json")["fraction_general"],
         scores=tasks.scores(marks, size, budget),
-        shared_scores=tasks.scores(tables.table("benchmarks"), size, budget),
+        shared_scores=tasks.scores(others, size, budget),
+        task_seeds=marks["seed"].nunique(),
+        scratch=scratch["loss"].mean(),
     )
 
 

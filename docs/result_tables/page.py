@@ -133,7 +133,6 @@ def reference_grid(tables: Tables) -> dict[str, Any]:
     return {
         "losses": losses,
         "forms": {name: grid.errors(forms, name) for name in forms["form"].unique()},
-        "forms_before": grid.errors(tables.table("forms_version_0_1"), "auto"),
         "questions": grid.QUESTIONS,
         "noise": grid.noise(losses),
         "compared": compared,

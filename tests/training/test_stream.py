@@ -29,6 +29,16 @@ def test_a_run_that_resumes_late_in_one_epoch_reads_all_of_the_next(tokens):
     assert sorted(rest[3:]) == sorted(first)
 
 
+def test_a_batch_may_have_many_epochs_of_a_short_text(tokens):
+    one = stream(tokens, batch=1)
+    windows = one.windows
+    many = stream(tokens, batch=1200 * windows)
+    rows = many.read(0)
+    assert len(rows) == 1200 * windows
+    for number in (0, windows, 700 * windows + 3):
+        assert np.array_equal(rows[number], one.read(number)[0])
+
+
 def test_an_epoch_shows_every_window_once(tokens):
     data = stream(tokens, batch=1)
     seen = [tuple(data.read(step)[0]) for step in range(data.windows)]

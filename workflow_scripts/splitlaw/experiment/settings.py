@@ -296,7 +296,8 @@ class ExecutionConfig(Settings):
     none is refused, unless this is `cpu`."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Arithmetic of matrix products on a GPU, by autocast; weights and moments are always float32.
-    `auto` is bfloat16 where the GPU computes in it, else float32. CPUs compute in float32."""
+    `auto` is bfloat16 where the GPU computes in it, else float32. CPUs compute in float32. It
+    changes losses a little, as another device does; `run.json` has it."""
     compile: bool = True
     """Use `torch.compile` where a C++ compiler or a GPU is available."""
     microbatch: Positive | None = None

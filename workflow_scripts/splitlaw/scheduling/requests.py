@@ -87,7 +87,7 @@ class JobRequests:
 
         Every number of domains has branches of its own, and those of one merged domain. Each has
         as many tokens as the longest, since its constant part is that of the shorter ones, and a
-        cooldown for each D'.
+        cooldown for each D'. Where splits are trained, each costs the budget at most.
         """
         study = self.config.choose_domains
         domains = sum(number + 1 for number in study.numbers)
@@ -96,7 +96,10 @@ class JobRequests:
         branch = max(study.specialize_tokens) + round(cooldowns * longest)
         unsplit = study.budget_tokens * (len(study.specialize_tokens) + 2)
         runs = domains * len(study.specialize_tokens)
-        return self._job_seconds(study.size, tokens=domains * branch + unsplit, runs=runs)
+        trained = len(study.numbers) * study.budget_tokens if study.train else 0
+        runs += sum(study.numbers) if study.train else 0
+        tokens = domains * branch + unsplit + trained
+        return self._job_seconds(study.size, tokens=tokens, runs=runs)
 
     def minutes(self, seconds: float, *, attempt: int) -> int:
         """Minutes to request for a job of `seconds`, at most those that the site allows.

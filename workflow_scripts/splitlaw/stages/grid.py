@@ -319,6 +319,8 @@ def describe_run(
         "tokens_per_second": trainer.tokens_per_second,
         "trained_tokens_of_this_process": trained,
         "device": str(trainer.device),
+        "precision": "bfloat16" if trainer.gradients.bfloat16 else "float32",
+        "fixed_order": trainer.gradients.random_order is None,
         "compiled": trainer.gradients.compiled,
         "compile_seconds": trainer.usage.compile_seconds,
         "microbatch": trainer.gradients.microbatch,

@@ -57,7 +57,7 @@ class Usage:
         """Count a step that began at the time `since`, and return the time.
 
         A GPU may compute a step later than it is started, but the loop waits for it at every step
-        that is logged, so that all steps of a segment are computed when the last one is counted.
+        that is logged, and before it stores a state.
         """
         now = time.perf_counter()
         self.steps += 1
@@ -194,6 +194,8 @@ class Trainer:
                 due = time.monotonic() - saved > self.execution.checkpoint_seconds
                 stop, save = self.world.any(self._stop_requested, due and self.world.main)
                 if (save or stop) and step + 1 < segment.stop:
+                    self._wait_for_device()
+                    self.usage.seconds += time.perf_counter() - timed
                     self.states.save_resume(cut_at(lineage, step + 1))
                     saved, timed = time.monotonic(), time.perf_counter()
                     self._stop_if(stop)
@@ -212,6 +214,10 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return loss, norm
+
+    def _wait_for_device(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     @property
     def _stop_requested(self) -> bool:

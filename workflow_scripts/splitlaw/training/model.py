@@ -24,6 +24,8 @@ from splitlaw.experiment.shape import BaseShape, Shape
 
 CAUSAL_SDPA = "causal_sdpa"
 """Name of the attention of `use_causal_attention` among those of `transformers`."""
+PLAIN_CAUSAL = ("llama", "mistral", "qwen2", "gpt2", "gpt_neox")
+"""Types of models with a causal mask or a sliding window and nothing else; each is tested."""
 
 
 def build_model(shape: Shape | BaseShape, *, seed: int) -> PreTrainedModel:
@@ -90,10 +92,11 @@ def use_causal_attention(model: PreTrainedModel) -> None:
     While torch compiles a model, `transformers` gives a mask to scaled_dot_product_attention, since
     the ids could be those of several sequences in one row. With a mask, a GPU computes the scores
     of all pairs of positions, with a slower kernel. A batch of the training loop has neither
-    padding nor such rows, so that no mask is required. Models whose attention is not that of torch
-    are left as they are.
+    padding nor such rows, so that no mask is required. Other models than `PLAIN_CAUSAL`, whose
+    attention may rely on its mask, are left as they are.
     """
-    if model.config._attn_implementation != "sdpa":
+    config = model.config
+    if config.model_type not in PLAIN_CAUSAL or config._attn_implementation != "sdpa":
         return
     AttentionInterface.register(CAUSAL_SDPA, sdpa_attention_forward)
     AttentionMaskInterface.register(CAUSAL_SDPA, causal_mask)
@@ -107,9 +110,8 @@ def causal_mask(**arguments: Any) -> torch.Tensor | None:
     """
     length, window = arguments["kv_length"], arguments.get("local_size")
     padded = arguments.get("attention_mask") is not None
-    custom = arguments.get("use_vmap", False)  # set where a model adds a condition of its own
     whole = arguments["q_length"] == length and (window is None or length < window)
-    return None if whole and not padded and not custom else sdpa_mask(**arguments)
+    return None if whole and not padded else sdpa_mask(**arguments)
 
 
 def build_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

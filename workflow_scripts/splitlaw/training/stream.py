@@ -91,13 +91,15 @@ class TokenStream:
 
     def _begins(self, numbers: range) -> npt.NDArray[np.int64]:
         """Positions in the file of the first tokens of consecutive windows of the stream."""
-        epoch, first = divmod(numbers.start, self.windows)
-        if epoch != self._epoch:
-            generator = np.random.default_rng([*self._entropy, epoch])
-            self._epoch, self._order = epoch, generator.permutation(self.windows)
-        begins = self._order[first : first + len(numbers)] * self.context
-        rest = numbers[len(begins) :]
-        return np.concatenate([begins, self._begins(rest)]) if rest else begins
+        parts = []
+        while numbers:
+            epoch, first = divmod(numbers.start, self.windows)
+            if epoch != self._epoch:
+                generator = np.random.default_rng([*self._entropy, epoch])
+                self._epoch, self._order = epoch, generator.permutation(self.windows)
+            parts.append(self._order[first : first + len(numbers)])
+            numbers = numbers[len(parts[-1]) :]
+        return np.concatenate(parts) * self.context
 
 
 class MixedStream:
