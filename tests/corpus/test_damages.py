@@ -249,6 +249,19 @@ def test_a_file_without_checksums_is_noted_where_a_limit_ends_the_reading(
     assert errors.notes == {NO_CHECKSUM: (1, str(path))}
 
 
+def test_a_parquet_file_whose_beginning_is_lost_is_refused(tmp_path: Path) -> None:
+    sink, path = io.BytesIO(), tmp_path / "a.parquet"
+    table = pa.table({"id": range(1000, 1005), "text": [f"text {k}" for k in range(5)]})
+    pq.write_table(table, sink, compression="none", write_page_checksum=True)
+    reasons = set()
+    for begin in range(1, len(sink.getvalue())):
+        path.write_bytes(sink.getvalue()[begin:])
+        with pytest.raises(UserError, match=r"a\.parquet: ") as raised:
+            read(path)
+        reasons.add(str(raised.value).partition(": ")[2].partition(";")[0])
+    assert "truncated or damaged (0 of 5 rows)" in reasons
+
+
 def test_an_error_in_a_file_without_checksums_is_the_only_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

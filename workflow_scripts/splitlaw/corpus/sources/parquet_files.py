@@ -74,6 +74,9 @@ def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator
                     yield location, text.decode("utf-8")
                 except UnicodeDecodeError as cause:
                     errors.report(location, f"invalid UTF-8 (byte {cause.start})")
+        if number < stored.metadata.num_rows:  # pyarrow skips pages of unknown types
+            reason = f"truncated or damaged ({number} of {stored.metadata.num_rows} rows)"
+            errors.report(str(path), reason)
 
 
 _JOINT = b"PAR1PAR1"
