@@ -54,6 +54,19 @@ def test_a_file_has_both_laws(fit, tmp_path):
         np.testing.assert_array_equal(one.losses(*at, replay=0.3), other.losses(*at, replay=0.3))
 
 
+@pytest.mark.parametrize("changed", ["domains", "general"])
+def test_a_file_with_another_formula_of_a_law_is_refused(changed, fit, tmp_path):
+    fit.save(tmp_path / "fit.json")
+    content = json.loads((tmp_path / "fit.json").read_text())
+    law = content if changed == "domains" else content["general_after"]
+    law["formula"] = law["formula"].replace("D", "2 D")
+    (tmp_path / "fit.json").write_text(json.dumps(content))
+    name = next(iter(law["weights"]))
+    with pytest.raises(UserError, match=rf"fit\.json: '{name}' was fitted.*fit it again") as error:
+        FitResult.load(tmp_path / "fit.json")
+    assert "\n" not in str(error.value)
+
+
 def test_points_have_a_column_of_replay(fit):
     points = pd.DataFrame(
         {

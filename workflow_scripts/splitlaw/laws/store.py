@@ -145,10 +145,10 @@ def load(path: str | os.PathLike[str], make: Callable[[Mapping[str, Any]], Any])
     try:
         about = content["posterior"]
         archive = _read_archive(Path(path), about)
-        fields = {**_fields(content, archive, ""), "seed": about["seed"]}
+        fields = {**_fields(path, content, archive, ""), "seed": about["seed"]}
         if "general_after" not in content:
             return fields
-        after = _fields(content["general_after"], archive, "after/")
+        after = _fields(path, content["general_after"], archive, "after/")
         return {**fields, "general_after": make({**after, "seed": about["seed"]})}
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise UserError(
@@ -157,13 +157,24 @@ def load(path: str | os.PathLike[str], make: Callable[[Mapping[str, Any]], Any])
 
 
 def _fields(
-    content: Mapping[str, Any], archive: Mapping[str, Array], prefix: str
+    path: str | os.PathLike[str],
+    content: Mapping[str, Any],
+    archive: Mapping[str, Array],
+    prefix: str,
 ) -> dict[str, Any]:
     """The fields of a `FitResult` but its seed; `prefix` begins the names of its arrays."""
     domains, frame = tuple(content["domains"]), _frame(content["frame"])
+    weights = content["weights"]
+    forms = [_form(law, frame, prefix) for law in weights]
+    # The same parameters in another formula would predict other losses.
+    if content["formula"] != forms[0].formula:
+        raise UserError(
+            f"{path}: {forms[0].name!r} was fitted with another formula, {content['formula']}; "
+            "fit it again with fit_law"
+        )
     members = [
-        _member(archive, f"{prefix}{i}/", _form(law, frame, prefix), weight, frame, len(domains))
-        for i, (law, weight) in enumerate(content["weights"].items())
+        _member(archive, f"{prefix}{i}/", form, weight, frame, len(domains))
+        for i, (form, weight) in enumerate(zip(forms, weights.values(), strict=True))
     ]
     return {
         "domains": domains,
