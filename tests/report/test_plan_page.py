@@ -308,7 +308,7 @@ def test_next_runs_are_shown_for_the_plan_that_they_were_chosen_for():
     assert f"For the plan of {power(3e12)} FLOPs, not for other settings." in found.note
     other = next_runs_table(runs, plan | {"flops": 6e12, "expected_regret": 0.003})
     assert other.note.startswith("For another plan than that of this page")
-    assert next_runs_table(runs, None).note.startswith("For another plan")
+    assert next_runs_table(runs, None).note.startswith("For the plan that next_runs was run for")
     assert next_runs_table(None, plan) is None
 
 

@@ -1,6 +1,7 @@
 """The base, the replay and the general loss of a plan as text for the terminal."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -34,13 +35,18 @@ def _certainty(rise: Mapping[str, Any]) -> list[str]:
     if not kept:
         return []
     text = (
-        f"a new specialist keeps the limit with a probability of {min(kept.values()):.0%} or more, "
-        f"all of them together with {rise['probability_all_kept']:.0%}"
+        f"a new specialist keeps the limit with a probability of at least {_down(kept.values())}, "
+        f"all of them together with at least {_down([rise['probability_all_kept']])}"
     )
     cost = rise.get("domain_loss_cost")
     if cost is None:
         return [text]
     return [f"{text}; the mean domain loss is {cost:.4f} higher than at the limit itself"]
+
+
+def _down(probabilities: Iterable[float]) -> str:
+    """The least of them in whole percent, rounded down."""
+    return f"{math.floor(100 * min(probabilities))}%"
 
 
 def _base(base: Mapping[str, Any]) -> str:

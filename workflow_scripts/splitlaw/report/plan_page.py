@@ -180,7 +180,9 @@ def next_runs_table(runs: pd.DataFrame | None, plan: Mapping[str, Any] | None) -
         for number, row in enumerate(runs.head(MOST_RUNS).itertuples(), start=1)
     ]
     before, regret = runs["expected_regret_before"].iloc[0], (plan or {}).get("expected_regret")
-    if plan and regret is not None and math.isclose(before, regret, rel_tol=SAME_REGRET):
+    if plan is None:
+        which = "For the plan that next_runs was run for, whatever the settings here."
+    elif regret is not None and math.isclose(before, regret, rel_tol=SAME_REGRET):
         which = f"For the plan of {power(plan['flops'])} FLOPs, not for other settings."
     else:
         which = "For another plan than that of this page; run next_runs again for this one."
