@@ -1,21 +1,28 @@
 """Plans with a base, with replay, and with a limit on general loss, checked against brute force."""
 
 import json
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from laws.planted_replay import BASE, PARAMS, general_loss, table
+from scipy.stats import norm
 
 from splitlaw import plan
 from splitlaw.cli import main
 from splitlaw.common.errors import UserError
 from splitlaw.laws import fit_table
 from splitlaw.planner import Plan, least_compute, next_runs
+from splitlaw.planner.branches import BranchLaws
 from splitlaw.planner.replay import best_share
+from splitlaw.planner.replay_summary import replay_lines
+from splitlaw.planner.surface import Setting
 
 FLOPS = 6 * PARAMS * 3e6
 """Pays for 3 million tokens."""
+NOISE = 0.002
+"""Standard deviation of the log loss of a planted run."""
 
 
 @pytest.fixture(scope="module")
@@ -172,17 +179,57 @@ def test_new_runs_keep_the_limit_with_the_confidence(fit):
     assert plans[0.5].pareto == plans[0.9].pareto
 
 
-def test_a_measured_specialist_keeps_the_limit():
-    kept = []
+def kept_by_true_runs(fit, seed, confidence):
+    """Shares of new runs of the planted model that keep the limit of a plan [2]."""
+    limits = {"max_general_loss_rise": 0.05, "limit_confidence": confidence}
+    found = plan(fit, flops=FLOPS, replay=0.05, **limits)
+    noise, kept = np.random.default_rng(seed), []
+    for k, name in enumerate(fit.domains):
+        branch = found.specialize_tokens[name] + found.replay_tokens[name]
+        true = general_loss(k, found.pretrain_tokens, branch, found.replay[name])
+        runs = true * np.exp(NOISE * noise.standard_normal(400))
+        kept.append(np.mean(runs <= 1.05 * found.general_loss_rise["reference"]))
+    return kept
+
+
+def test_measured_specialists_keep_the_limit_only_with_a_margin():
+    kept = {0.5: [], 0.9: []}
     for seed in range(2):
-        fit = fit_table(table(seed=seed), law="coupled", draws=40, base_tokens=BASE)
-        found = plan(fit, flops=FLOPS, max_general_loss_rise=0.05)
-        for k, name in enumerate(fit.domains):
-            branch = found.specialize_tokens[name] + found.replay_tokens[name]
-            true = general_loss(k, found.pretrain_tokens, branch, found.replay[name])
-            kept.append(true <= 1.05 * found.general_loss_rise["reference"])
-    # Four independent specialists keep it three times or more with a probability of 95%.
-    assert sum(kept) >= 3
+        rows = table(seed=seed, noise=NOISE)
+        fit = fit_table(rows, law="coupled", draws=40, base_tokens=BASE)
+        for confidence, shares in kept.items():
+            shares += kept_by_true_runs(fit, seed, confidence)
+    # Shares at 0.5 depend on the errors of the two fits, and are not 0.5 in each.
+    assert np.mean(kept[0.9]) >= 0.8 and np.mean(kept[0.5]) <= 0.7
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 5.0])
+def test_probabilities_of_a_limit_are_integrals_over_the_trunk(fit, ratio):
+    row_sd, after = 0.002, fit.general_after
+    first = replace(after.members[0], trunk_sd=ratio * row_sd, row_sd=row_sd)
+    after = replace(after, members=(first, *after.members[1:]))
+    setting = Setting(
+        domains=fit.domains, columns=(0, 1), weights=np.full(2, 0.5), unique=np.full(2, np.inf)
+    )
+    fit = replace(fit, general_after=after)
+    laws = BranchLaws(fit=fit, params=PARAMS, setting=setting, start=BASE)
+    at = np.array(8e5), np.array([4e5, 8e5]), np.array([0.1, 0.2])
+    limit = np.array([1.001, 1.004]) * laws.general(*at)
+    each, together = laws.probability_below(limit, *at)
+    effects = np.linspace(-8, 8, 20_001)
+    density = norm.pdf(effects) * (effects[1] - effects[0])
+    room = np.log(limit / laws.general(*at, drawn=True))
+    kept = norm.cdf(room[:, None] / row_sd - ratio * effects[:, None])
+    np.testing.assert_allclose(each, np.mean(density @ kept, axis=0), atol=1e-6)
+    assert together == pytest.approx(np.mean(kept.prod(axis=-1) @ density), abs=1e-6)
+    assert 0.1 < together < each.min() < 1
+
+
+def test_a_printed_probability_is_rounded_down(fit):
+    made = plan(fit, flops=FLOPS, replay=0.05, max_general_loss_rise=0.05).to_json()
+    rise = {**made["general_loss_rise"], "probability_kept": {"a": 0.8996, "b": 0.95}}
+    text = "\n".join(replay_lines({**made, "general_loss_rise": rise}))
+    assert "keeps the limit with a probability of at least 89%, all of them" in text
 
 
 def test_the_file_of_a_plan_with_replay_is_read_again(fit, tmp_path):

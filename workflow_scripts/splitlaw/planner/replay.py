@@ -146,8 +146,7 @@ class ReplaySurface(Surface):
         Infinite where T = `top` is within the limit, and where no T is.
         """
         amounts = np.geomspace(LEAST * top, top, CAPS)
-        branch = np.broadcast_to(amounts[None, :, None], (len(pretrain), CAPS, len(self.shares)))
-        general = self.tables.general(pretrain[:, None], branch)
+        general = self.tables.general_along(pretrain, amounts)
         excess = general.min(axis=-1) - self.limit
         after = CAPS - np.argmax(excess[:, ::-1] <= 0, axis=1)
         inner = (after < CAPS) & (excess <= 0).any(axis=1)
