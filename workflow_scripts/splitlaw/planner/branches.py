@@ -58,27 +58,23 @@ class BranchLaws:
 
     def general_bound(self, pretrain: Array, branch: Array, shares: Array) -> Array:
         """General loss [..., k] that a specialist exceeds with a given probability at most."""
-        return self._one(self._bound, self._after_columns, pretrain, branch, shares)
+        value = self.general(pretrain, branch, shares)
+        if self.deviations == 0:
+            return value
+        spread = self._one(self._spread, self._after_columns, pretrain, branch, shares)
+        return bounded(value, spread, self.deviations)
 
     def general_bound_by_share(self, pretrain: Array, branch: Array, shares: Array) -> Array:
         """The same [..., k, r] at shares [k, r]."""
-        return self._several(self._bound, self._after_columns, pretrain, branch, shares)
-
-    def general_by_share(self, pretrain: Array, branch: Array, shares: Array) -> Array:
-        """General loss of each specialist [..., k, r] at shares [k, r]."""
         law = self._after.without_draws.losses
-        return self._several(law, self._after_columns, pretrain, branch, shares)
+        value = self._several(law, self._after_columns, pretrain, branch, shares)
+        if self.deviations == 0:
+            return value
+        return bounded(value, self.spread_by_share(pretrain, branch, shares), self.deviations)
 
     def spread_by_share(self, pretrain: Array, branch: Array, shares: Array) -> Array:
-        """Standard deviation of its logarithm [..., k, r] for a new run."""
+        """Standard deviation of the log of the general loss of a new run [..., k, r]."""
         return self._several(self._spread, self._after_columns, pretrain, branch, shares)
-
-    def bound(self, general: Array, spread: Array) -> Array:
-        """The bound for predictions and their standard deviations; infinite where one is."""
-        known = np.isfinite(general) & np.isfinite(spread)
-        return np.where(
-            known, general * np.exp(self.deviations * np.where(known, spread, 0)), np.inf
-        )
 
     def probability_below(
         self, limit: Array, pretrain: Array, branch: Array, shares: Array
@@ -103,14 +99,6 @@ class BranchLaws:
     def _after_columns(self) -> Array:
         """Numbers of the domains in the law of the general loss [k]."""
         return np.array([self._after.domains.index(name) for name in self.setting.domains])
-
-    def _bound(
-        self, params: float, total: Array, special: Array, columns: Array, **options: Any
-    ) -> Array:
-        """The predicted general loss of a new run, and as many deviations more."""
-        at = params, total, special, columns
-        value = self._after.without_draws.losses(*at, **options)
-        return self.bound(value, self._spread(*at, **options)) if self.deviations else value
 
     def _spread(
         self, params: float, total: Array, special: Array, columns: Array, **options: Any
@@ -158,6 +146,12 @@ class BranchLaws:
         if np.isfinite(self.setting.unique_pretrain):
             options["unique_pretrain"] = np.minimum(total, self.setting.unique_pretrain)
         return law(self.params, total, special, columns, replay=r, **options)
+
+
+def bounded(general: Array, spread: Array, deviations: float) -> Array:
+    """Predictions and so many deviations of their logarithm more; infinite where one is."""
+    known = np.isfinite(general) & np.isfinite(spread)
+    return np.where(known, general * np.exp(deviations * np.where(known, spread, 0.0)), np.inf)
 
 
 def all_below(room: Array, trunk_sd: float, row_sd: float) -> Array:

@@ -1,12 +1,12 @@
 """The two laws at the shares of replay that a search compares."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from splitlaw.laws.rows import REPLAY_SCALE
-from splitlaw.planner.branches import BranchLaws
+from splitlaw.planner.branches import BranchLaws, bounded
 from splitlaw.planner.constraint import Array
 from splitlaw.planner.nodes import interpolate
 
@@ -60,7 +60,7 @@ class ShareTables:
         general = self._predicted(pretrain, branch)
         if self.laws.deviations == 0:
             return general
-        return self.laws.bound(general, self._spread(pretrain, branch))
+        return bounded(general, self._spread(pretrain, branch), self.laws.deviations)
 
     def general_along(self, pretrain: Array, branch: Array) -> Array:
         """The same [g, n, k, r] at D [g] and n amounts T [n] in even ratios.
@@ -80,10 +80,12 @@ class ShareTables:
             return general
         spread = np.moveaxis(self._spread(*every(SPREAD_EVERY)), 1, -1)
         weights = _weights(spread.shape[-1], len(branch))
-        return self.laws.bound(general, np.moveaxis(_between(spread, weights), -1, 1))
+        spread = np.moveaxis(_between(spread, weights), -1, 1)
+        return bounded(general, spread, self.laws.deviations)
 
     def _predicted(self, pretrain: Array, branch: Array) -> Array:
-        return self._remembered("general", self.laws.general_by_share, pretrain, branch)
+        law = replace(self.laws, deviations=0.0).general_bound_by_share
+        return self._remembered("general", law, pretrain, branch)
 
     def _spread(self, pretrain: Array, branch: Array) -> Array:
         return self._remembered("spread", self.laws.spread_by_share, pretrain, branch)
