@@ -1,11 +1,17 @@
 """Small models of several architectures in the files of a base, each made in milliseconds."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 CONTEXT = {"max_position_embeddings": 32, "intermediate_size": 24, "tie_word_embeddings": False}
@@ -16,6 +22,26 @@ ARCHITECTURES = {
     "gpt_neox": {**SIZE, **CONTEXT, "rotary_pct": 0.5},
 }
 """Architectures with learned positions, with tied and with separate heads, and with biases."""
+_HEADS = {"num_key_value_heads": 1, "head_dim": 8}
+OTHERS = {
+    "bloom": {"hidden_size": 16, "n_layer": 2, "n_head": 2},
+    "codegen": {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 32, "rotary_dim": 4},
+    "gemma2": {**SIZE, **CONTEXT, **_HEADS, "sliding_window": 12},
+    "gpt_neo": {
+        "hidden_size": 16,
+        "num_layers": 2,
+        "num_heads": 2,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 12,
+        **CONTEXT,
+    },
+    "gptj": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "rotary_dim": 4},
+    "mamba": {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
+    "mistral": {**SIZE, **CONTEXT, **_HEADS, "sliding_window": 12},
+    "mpt": {"d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 32},
+}
+"""Architectures with other masks: added ones, windows shorter than the context, positions that the
+architecture computes itself, and no attention at all."""
 
 FILES = {"n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 300, "n_positions": 256}
 """Dimensions in the files of `write_files`."""
@@ -34,6 +60,21 @@ def write_files(folder: Path) -> Path:
     tokenizer = {"model": {"vocab": {"a": 0, "b": rows - 1}}}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     return folder
+
+
+def build(kind: str, *, vocabulary: int = 32, **changes: object) -> PreTrainedModel:
+    """An untrained model of an architecture, with weights so large that all masks matter."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    dimensions = {**ARCHITECTURES, **OTHERS}[kind] | changes
+    config = AutoConfig.for_model(kind, vocab_size=vocabulary, **dimensions)
+    config.update(dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0))
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for parameter in model.parameters():
+        parameter.data *= 6 if parameter.ndim > 1 else 1
+    return model
 
 
 def write_base(folder: Path, kind: str, *, vocabulary: int = 32) -> Path:

@@ -1,7 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from existing_models import ARCHITECTURES, OTHERS, build
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoTokenizer
@@ -28,11 +31,11 @@ def by_hand(model, before, answer):
     return -F.cross_entropy(logits, read[1:], reduction="none")[-len(answer) :].numpy()
 
 
-def requests():
+def requests(vocabulary=300):
     random = np.random.default_rng(0)
 
     def tokens(count):
-        return random.integers(1, 300, count).tolist()
+        return random.integers(1, vocabulary, count).tolist()
 
     shared, long = tokens(9), tokens(90)
     listed = [(shared, tokens(n)) for n in (1, 5, 3, 8, 20)]
@@ -47,6 +50,36 @@ def test_packed_answers_have_the_log_likelihoods_of_single_ones(model):
     for number, (before, answer) in enumerate(requests()):
         part = found[packed.bounds[number] : packed.bounds[number + 1]]
         assert part == pytest.approx(by_hand(model, before, answer), abs=1e-5)
+
+
+PACKED = {*ARCHITECTURES, "codegen", "gptj"}
+"""Architectures whose models read packed rows, which is faster."""
+
+
+@pytest.mark.parametrize("kind", [*ARCHITECTURES, *OTHERS])
+def test_every_architecture_has_the_log_likelihoods_of_single_texts(kind):
+    model = build(kind)
+    packed = pack(requests(32), context=CONTEXT)
+    found = log_likelihoods(model, packed)
+    assert scoring._packed_models[model][CONTEXT] == (kind in PACKED)
+    for number, (before, answer) in enumerate(requests(32)):
+        part = found[packed.bounds[number] : packed.bounds[number + 1]]
+        assert part == pytest.approx(by_hand(model, before, answer), abs=1e-4)
+
+
+def test_two_threads_score_with_one_model_while_it_generates(model):
+    parts = [pack(part, context=CONTEXT) for part in (requests()[:6], requests()[6:])]
+    wanted = [log_likelihoods(model, part) for part in parts]
+    text = torch.tensor([[3, 4, 5]])
+    logits = model(text).logits
+    with ThreadPoolExecutor() as pool:
+        scores = [
+            (number, pool.submit(log_likelihoods, model, parts[number])) for number in [0, 1] * 20
+        ]
+        whole = [pool.submit(lambda: model(text).logits) for _ in range(40)]
+        for number, score in scores:
+            np.testing.assert_array_equal(score.result(), wanted[number])
+        assert all(torch.equal(one.result(), logits) for one in whole)
 
 
 def test_the_batch_size_does_not_change_results(model, monkeypatch):
