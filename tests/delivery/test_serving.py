@@ -185,6 +185,55 @@ def test_the_engine_gives_up_requests_that_are_late_or_too_many(routed):
     assert [update[0]] == routed.generate([LAW], max_tokens=5)
 
 
+def test_an_answer_goes_on_while_short_requests_keep_coming(routed):
+    async def answers():
+        engine = Engine(routed, requests=64)
+        finished, loop = 0, asyncio.get_running_loop()
+
+        def ticket(kind, tokens):
+            return kind(
+                prompt=LAW,
+                weights=routed.route([LAW])[0],
+                sampling=Sampling(max_tokens=tokens),
+                parts=tokens > 1,
+                deadline=time.monotonic() + 60,
+                loop=loop,
+            )
+
+        class Repeated(Ticket):
+            """Asks again at once, from the engine's thread, so that the queue is never empty."""
+
+            def send(self, update):
+                nonlocal finished
+                finished += 1
+                if finished < 1000:
+                    engine.submit(ticket(Repeated, 1))
+
+        class Left(Ticket):
+            """Its client goes after the first token."""
+
+            def send(self, update):
+                self.cancelled = True
+                super().send(update)
+
+        long, left = ticket(Ticket, 20), ticket(Left, 20)
+        engine.submit(long)
+        engine.submit(left)
+        for _ in range(4):
+            engine.submit(ticket(Repeated, 1))
+        while not (update := await asyncio.wait_for(long.updates.get(), 60))[1]:
+            pass
+        among = finished
+        engine.close()
+        return update, among, [left.updates.get_nowait() for _ in range(left.updates.qsize())]
+
+    with ThreadPoolExecutor(1) as pool:
+        update, among, left = pool.submit(asyncio.run, answers()).result()
+    assert [update[0]] == routed.generate([LAW], max_tokens=20)
+    assert among < 1000
+    assert len(left) == 2 and isinstance(left[1], TimeoutError)
+
+
 def test_clients_that_go_or_never_end_leave_the_server_serving(port):
     def opened(text):
         client = socket.create_connection(("127.0.0.1", port), timeout=60)

@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,9 @@ from splitlaw.delivery.routed import RoutedModel
 Array = npt.NDArray[np.float64]
 Progressed = tuple[str, str]
 """The text so far, and `stop` or `length` where it is finished, otherwise empty."""
+_ADMITTED = 8
+"""Largest number of prompts that are read between two tokens. Reading a short one takes about as
+long as a step, so that an answer takes at most about nine times as long while others begin."""
 
 
 class Busy(Exception):
@@ -89,8 +92,7 @@ class Engine:
         batch = self.model.batch()
         active: dict[Ticket, Running] = {}
         while True:
-            while not active or not self._new.empty():
-                ticket = self._new.get()
+            for ticket in self._queued(wait=not active):
                 if ticket is None:
                     return
                 one = self._begin(ticket, batch)
@@ -105,6 +107,15 @@ class Engine:
                 batch, active = self.model.batch(), {}
             going = {ticket for ticket, one in active.items() if self._progressed(ticket, one)}
             self._end(batch, active, active.keys() - going)
+
+    def _queued(self, *, wait: bool) -> Iterator[Ticket | None]:
+        """Some of the tickets that are queued now, in their order, so that active ones go on.
+
+        With `wait`, there is at least one.
+        """
+        queued = min(self._new.qsize(), _ADMITTED)
+        for _ in range(max(queued, 1) if wait else queued):
+            yield self._new.get()
 
     def _end(
         self, batch: Batch, active: dict[Ticket, Running], tickets: Collection[Ticket]
