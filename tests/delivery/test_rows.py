@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from existing_models import ARCHITECTURES, CONTEXT, SIZE, write_base
+from existing_models import ARCHITECTURES, CONTEXT, SIZE, build, write_base
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from splitlaw.common.errors import UserError
@@ -93,6 +93,20 @@ def test_the_logits_are_those_of_the_whole_text(model, monkeypatch):
 
 def test_rows_that_depend_on_others_are_not_shared(model):
     assert count_rows(model, LENGTH) == (1 if model.config.model_type == "mixtral" else ROWS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"),
+    [("gemma2", 12), ("gptj", LENGTH), ("codegen", LENGTH), ("mpt", LENGTH), ("mistral", 12)],
+)
+def test_added_masks_and_texts_within_a_window_are_continued(kind, length):
+    assert count_rows(build(kind), length) == ROWS
+
+
+@pytest.mark.parametrize("kind", ["bloom", "mamba", "mistral", "gemma2", "gpt_neo"])
+def test_others_and_texts_beyond_a_window_are_refused(kind):
+    with pytest.raises(UserError, match=f"models of the architecture {kind} cannot be continued"):
+        count_rows(build(kind), LENGTH)
 
 
 def test_an_architecture_without_such_masks_is_refused(tmp_path, monkeypatch):

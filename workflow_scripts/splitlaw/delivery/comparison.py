@@ -15,9 +15,10 @@ from splitlaw.common.progress import Progress
 from splitlaw.delivery.averaging import lines
 from splitlaw.delivery.experts import check_architecture
 from splitlaw.delivery.export import export_routed
-from splitlaw.delivery.final_folder import FinalFolder
+from splitlaw.delivery.final_folder import FinalFolder, context_of
 from splitlaw.delivery.measure import HeldOutTexts, system_rows
 from splitlaw.delivery.routed import RoutedModel
+from splitlaw.delivery.rows import count_rows
 from splitlaw.delivery.single import UNIFORM, Parts, export_average, export_experts
 from splitlaw.delivery.task_bits import Tasks
 from splitlaw.experiment.columns import DELIVERY
@@ -51,6 +52,7 @@ def compare(
     """
     folders = dict(_folders(final, out.parent, also))
     parts = Parts.read(final)
+    count_rows(parts.general, context_of(final.models))  # before anything is exported
     try:
         check_architecture(parts.general.config)
     except UserError:  # the other systems are compared without it

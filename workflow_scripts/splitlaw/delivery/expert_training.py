@@ -48,7 +48,7 @@ def train_experts(
     The optimizer is that of the specialists, without their moments. The learning rate rises to its
     peak, and then falls linearly to zero. Returns the tokens trained per second.
     """
-    config, context = read_training(final), context_of(final.general)
+    config, context = read_training(final), context_of(final.models)
     steps = max(1, round(tokens / config.batch_tokens))
     stream = MixedStream(
         {

@@ -55,7 +55,7 @@ def describe(final: FinalFolder, kind: str, **more: Any) -> Mapping[str, Any]:
         "budget": recipe.budget,
         "seed": recipe.seed,
         "domains": final.domains,
-        "context": context_of(final.general),
+        "context": context_of(final.models),
         **more,
         **provenance.environment(),
     }

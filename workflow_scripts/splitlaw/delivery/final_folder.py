@@ -55,6 +55,11 @@ class FinalFolder:
         return list(self.recipe.folders.values())
 
     @property
+    def models(self) -> list[Path]:
+        """The folders of the specialists and of the general model."""
+        return [*self.specialists, self.general]
+
+    @property
     def router(self) -> Path:
         """The folder of the corpus's router."""
         return self.results / "corpus" / "router"
@@ -150,23 +155,29 @@ def _shape(folder: Path) -> Mapping[str, object]:
     return {key: config.get(key) for key in _SHAPE}
 
 
-def context_of(folder: Path) -> int:
-    """Largest number of tokens that a prediction of a model is made from.
+def context_of(folders: Sequence[Path]) -> int:
+    """Largest number of tokens that predictions of all models of some folders are made from.
 
     It is that of the training, which may be shorter than that of a base, where `run.json` or
-    `export.json` says it, and otherwise that of the architecture.
+    `export.json` says it, and otherwise that of the architecture. It is at most the window of
+    their attention.
     """
+    return min(map(_context, folders))
+
+
+def _context(folder: Path) -> int:
+    config = read_json(folder / "config.json")
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    windows = [int(one) for one in (window, config.get("window_size")) if one]
     if (folder / EXPORT).is_file() and "context" in (about := read_json(folder / EXPORT)):
-        return int(about["context"])
+        return min([int(about["context"]), *windows])
     if (folder / "run.json").is_file():
         shape = read_json(folder / "run.json").get("config", {}).get("shape", {})
         if "context" in shape:
-            return int(shape["context"])
-    config = read_json(folder / "config.json")
-    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+            return min([int(shape["context"]), *windows])
     found = next((config[key] for key in CONTEXT if config.get(key)), None)
     if found is None:
         raise UserError(
             f"{folder}/config.json: has no {CONTEXT[0]}; give a model whose context is known"
         )
-    return int(min(found, window or found))
+    return min([int(found), *windows])

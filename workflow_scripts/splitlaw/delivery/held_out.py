@@ -57,14 +57,14 @@ def windows_of_test(final: FinalFolder, domain: str) -> Windows:
     """The test documents on which the losses of the final models were measured."""
     losses = load_documents(final.specialists[0] / "documents.npz")[domain]
     limit = int(losses.tokens.sum())
-    return cut_windows(final.sidecar(domain), context=context_of(final.general), limit=limit)
+    return cut_windows(final.sidecar(domain), context=context_of(final.models), limit=limit)
 
 
 def read_validation(
     final: FinalFolder, weights: Weights, *, tokens: int = VALIDATION_TOKENS
 ) -> Validation:
     """The first validation documents of each domain that have `tokens` tokens together."""
-    text, context = Text.open(final.general), context_of(final.general)
+    text, context = Text.open(final.general), context_of(final.models)
     windows, routed = {}, {}
     for domain in final.domains:
         documents: list[npt.NDArray[np.int64]] = []

@@ -15,7 +15,7 @@ from splitlaw.delivery.batch import Batch, Running
 from splitlaw.delivery.decoding import Sampling
 from splitlaw.delivery.final_folder import check_models, context_of
 from splitlaw.delivery.routing import ROUTING, Routing, load_routing
-from splitlaw.delivery.rows import ModelRows
+from splitlaw.delivery.rows import ModelRows, count_rows
 from splitlaw.delivery.text import Continuation, Text
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.training.evaluation import windows_of
@@ -85,8 +85,8 @@ class RoutedModel:
         Raises
         ------
         UserError
-            If the folder is neither, if its models do not belong together, or if there is no such
-            device.
+            If the folder is neither, if its models do not belong together or are of an architecture
+            that cannot be continued in batches, or if there is no such device.
 
         """
         path = Path(folder)
@@ -103,7 +103,10 @@ class RoutedModel:
         check_models(list(folders.values()))
         _check_device(device)
         models = {name: open_model(place, device) for name, place in folders.items()}
-        text, context = Text.open(folders[GENERAL]), context_of(folders[GENERAL])
+        text, context = Text.open(folders[GENERAL]), context_of(list(folders.values()))
+        # Models that are used together have one architecture.
+        one = next(iter(models.values()))
+        count_rows(one, context)
         return cls(models, text, routing, context=context)
 
     @property

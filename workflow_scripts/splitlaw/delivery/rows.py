@@ -20,8 +20,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from splitlaw.common.errors import UserError
-
-Array = npt.NDArray[np.float64]
+from splitlaw.zero_shot.scoring import attention_mask
 
 ROWS = 8
 """Texts that a model continues at a time. A step of 8 rows takes 1.3 times that of one row with the
@@ -115,7 +114,7 @@ class _Block:
         mask = torch.arange(self.length) <= used
         logits = self.model(
             input_ids=ids.to(device),
-            attention_mask=mask[:, None, None].to(device),
+            attention_mask=attention_mask(self.model, mask[:, None, None]),
             position_ids=used.to(device),
             past_key_values=self.cache,
             use_cache=True,
@@ -232,14 +231,27 @@ def read_prompt(
 def count_rows(model: PreTrainedModel, length: int) -> int:
     """Number of rows of a block: `ROWS` if a text has the same bits in each of them, otherwise 1.
 
-    This is found out by a step of random texts. Raises `UserError` where the logits are not those
-    of the whole text, which happens in architectures without an attention mask for each row.
+    This is found out by a step of random texts, of which one is as long as the block. Raises
+    `UserError` where the logits are not those of the whole text, which happens in architectures
+    without an attention mask for each row, and beyond a window of their attention.
     """
+    try:
+        return _count_rows(model, length)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as cause:  # an architecture without such arguments may fail in any way
+        raise UserError(
+            f"models of the architecture {model.config.model_type} cannot be continued in batches; "
+            "use generate of transformers"
+        ) from cause
+
+
+def _count_rows(model: PreTrainedModel, length: int) -> int:
     generator = np.random.default_rng(0)
     end = int(model.config.vocab_size)
     texts = [
-        [int(token) for token in generator.integers(end, size=2 + number % (length - 1))]
-        for number in range(2, 2 + 3 * ROWS, 3)
+        [int(token) for token in generator.integers(end, size=size)]
+        for size in (length, *(2 + number % (length - 1) for number in range(5, 2 + 3 * ROWS, 3)))
     ]
     states = [read_prompt(model, text[:-1])[0] for text in texts]
     if any((getattr(model.config, key, 1) or 1) > 1 for key in _EXPERTS):
@@ -248,12 +260,10 @@ def count_rows(model: PreTrainedModel, length: int) -> int:
         whole = {row: row for row in range(ROWS)}
         moved = {(row + 1) % ROWS: row for row in range(ROWS)}
         found = [_step_of(model, length, put, texts, states) for put in (whole, moved, {0: 0})]
-    wanted = read_prompt(model, texts[0])[1]
-    if not (found[0][0] - wanted).abs().max() <= _TOLERANCE * wanted.abs().max():
-        raise UserError(
-            f"models of the architecture {model.config.model_type} cannot be continued in batches; "
-            "use generate of transformers"
-        )
+    for text in found[0]:
+        wanted = read_prompt(model, texts[text])[1]
+        if not (found[0][text] - wanted).abs().max() <= _TOLERANCE * wanted.abs().max():
+            raise ValueError("other logits than those of the whole text")
     same = all(torch.equal(row, found[0][text]) for part in found[1:] for text, row in part.items())
     return ROWS if len(found) > 1 and same else 1
 

@@ -188,9 +188,7 @@ def _write(
         model.config.use_cache = True
         model.save_pretrained(folder)
         for file in sorted(final.general.iterdir()):
-            if file.name.startswith(
-                ("tokenizer", "special_tokens", "added_tokens", "vocab", "merges")
-            ):
+            if file.name.startswith(_OF_TOKENIZER):
                 shutil.copyfile(file, folder / file.name)
         write_text(folder / "README.md", cards.single_card(final, kind, how, losses))
         write_json(folder / EXPORT, dict(describe(final, kind, losses=found, **more)))
