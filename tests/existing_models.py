@@ -82,7 +82,7 @@ def write_base(folder: Path, kind: str, *, vocabulary: int = 32) -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.for_model(kind, vocab_size=vocabulary, **ARCHITECTURES[kind])
+    config = AutoConfig.for_model(kind, vocab_size=vocabulary, **{**ARCHITECTURES, **OTHERS}[kind])
     config.update(dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0))
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from existing_models import ARCHITECTURES
+from existing_models import ARCHITECTURES, write_base
 from planted_final import CONTEXT, DOMAINS, FINALS, ITEMS, plant_finals
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from splitlaw.cli import main
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.documents import read_documents
-from splitlaw.delivery.final_folder import read_final
+from splitlaw.delivery.final_folder import context_of, read_final
 from splitlaw.delivery.routed import RoutedModel
 from splitlaw.training.evaluation import load_documents
 from splitlaw.zero_shot.items import write_items
@@ -116,3 +116,31 @@ def test_the_comparison_leaves_the_mixture_of_experts_out(finals, tmp_path):
     for domain in DOMAINS:
         stored = load_documents(finals.parent / "joint/general/documents.npz")[domain].loss
         assert rows.loc[("joint", domain), "loss"] == pytest.approx(stored, rel=1e-5)
+
+
+def test_the_context_is_the_smallest_of_all_models_and_at_most_a_window(finals, tmp_path):
+    def saved(name, **content):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(content))
+        return tmp_path / name
+
+    long = saved("long", max_position_embeddings=64)
+    window = saved("window", max_position_embeddings=64, sliding_window=16)
+    unused = saved("unused", n_positions=48, sliding_window=16, use_sliding_window=False)
+    assert context_of([long, unused]) == 48
+    assert context_of([long, window, unused]) == 16
+    (window / "run.json").write_text(json.dumps({"config": {"shape": {"context": 32}}}))
+    assert context_of([window]) == 16
+    assert context_of([finals / "law", long]) == CONTEXT
+
+
+def test_an_architecture_that_cannot_be_continued_is_refused_when_it_is_opened(tmp_path, capsys):
+    folder = write_base(tmp_path / "base", "bloom")
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "seq_length": 32}))
+    capsys.readouterr()  # of saving
+    assert main(["serve", str(folder)]) == 2
+    assert capsys.readouterr().err == (
+        "error: models of the architecture bloom cannot be continued in batches; use generate of "
+        "transformers\n"
+    )
