@@ -55,12 +55,11 @@ docs: $(DOCS_STAMP)
 
 # Hours: planted laws of every form, damaged files, trainings and preparations that are killed, full
 # disks (as root), and, where Slurm is installed, every fault of a cluster. The tables are written to results/campaign.
-# Some damages of corpus files cannot be noticed, which is an error of their command; the others run all the same.
+# Damages of corpus files come last: their command fails where one is not noticed, which some cannot be.
 campaign: setup
 	@mkdir -p results/campaign
 	$(BIN)/python perf/planted_laws.py --laws 200 --out results/campaign/planted_laws.csv
 	$(BIN)/python tests/laws/damaged_tables.py --count 2000 --out results/campaign/damaged_tables.csv
-	-$(BIN)/python tests/corpus/damages.py --count 2000 --out results/campaign/damages.csv
 	$(BIN)/python perf/preparation_kills.py --kills 10 --out results/campaign/preparation_kills.csv
 	@if [ "$$(id -u)" = 0 ]; then \
 		$(BIN)/python perf/full_disk.py --out results/campaign/full_disk.csv; \
@@ -70,3 +69,4 @@ campaign: setup
 	@if command -v slurmctld >/dev/null; then \
 		$(BIN)/python tests/slurm/faults.py --rounds 4 --out results/campaign/faults.csv; \
 	else echo "slurmctld is not installed: the faults of a cluster are left out"; fi
+	$(BIN)/python tests/corpus/damages.py --count 2000 --out results/campaign/damages.csv

@@ -249,6 +249,17 @@ def test_a_file_without_checksums_is_noted_where_a_limit_ends_the_reading(
     assert errors.notes == {NO_CHECKSUM: (1, str(path))}
 
 
+def test_parquet_files_without_checksums_are_counted_and_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        pq.write_table(pa.table({"text": [name]}), tmp_path / f"{name}.parquet")
+    errors = InputErrors("stop")
+    assert list(read_source(Source(files=f"{tmp_path}/*.parquet"), errors)) == ["a", "b"]
+    assert capsys.readouterr().err == f"note: {tmp_path}/a.parquet: {NO_PAGE_CHECKSUM}\n"
+    assert errors.notes == {NO_PAGE_CHECKSUM: (2, f"{tmp_path}/a.parquet")}
+
+
 def test_a_parquet_file_whose_beginning_is_lost_is_refused(tmp_path: Path) -> None:
     sink, path = io.BytesIO(), tmp_path / "a.parquet"
     table = pa.table({"id": range(1000, 1005), "text": [f"text {k}" for k in range(5)]})

@@ -118,7 +118,7 @@ def _parse_file(
             encoding = detected
         with open_decompressed(path) as stream:
             if path.suffix.lower() == ".zst" and not has_checksums(path):
-                errors.note(str(path), NO_CHECKSUM)
+                errors.note(str(path), NO_CHECKSUM, once=True)
             yield from parse(as_utf8(stream, encoding), path, text_field, errors)
     except UnicodeDecodeError as cause:
         errors.report(str(path), f"invalid {cause.encoding} (byte {cause.start})")

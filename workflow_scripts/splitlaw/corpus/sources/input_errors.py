@@ -56,13 +56,16 @@ class InputErrors:
             )
         self._count(location, reason, size)
 
-    def note(self, location: str, remark: str) -> None:
+    def note(self, location: str, remark: str, *, once: bool = False) -> None:
         """Count a remark on a file that is read, to be printed when the source ends.
 
         It is also printed where a limit ends the reading, but not beside the message of an error.
+        With `once`, it is printed for the first file of the domain alone.
         """
+        repeated = once and remark in self.notes
         add_note(self.notes, remark, 1, location)
-        if sum(count for count, _ in self.notes.values()) <= _MAX_PRINTED and not self._quiet:
+        few = sum(count for count, _ in self.notes.values()) <= _MAX_PRINTED
+        if few and not repeated and not self._quiet:
             self._lines.append(f"note: {location}: {remark}")
 
     def end_source(self) -> None:

@@ -60,7 +60,7 @@ def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator
             return
         compressed = path.suffix.lower() in COMPRESSED  # these have checksums or a note
         if not compressed and not has_page_checksums(parquet, stored.metadata, field):
-            errors.note(str(path), NO_PAGE_CHECKSUM)
+            errors.note(str(path), NO_PAGE_CHECKSUM, once=True)
         number = 0
         rows = _rows_per_batch(stored.metadata)
         for batch in stored.iter_batches(rows, columns=[field], use_threads=False):
