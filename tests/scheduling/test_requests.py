@@ -57,6 +57,16 @@ def test_a_sweep_and_a_frontier_take_the_tokens_of_their_runs(config):
     assert seconds == pytest.approx(8 * 3_000_000 / speed, rel=0.1)
 
 
+def test_trained_splits_of_every_number_of_domains_are_part_of_the_time(config):
+    seconds = {}
+    for train in (False, True):
+        config["choose_domains"] = {"numbers": [2, 4], "budget_tokens": 3_000_000, "train": train}
+        wanted = requests(config)
+        seconds[train] = wanted.domains_seconds()
+    speed = wanted.throughput(wanted.config.choose_domains.size).tokens_per_second
+    assert seconds[True] - seconds[False] == pytest.approx(2 * 3_000_000 / speed, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("execution", "group"),
     [
