@@ -26,16 +26,19 @@ SCHEMA_HEAD = """\
 """
 PAGE_HEAD = """# Configuration
 
-All keys of `config.yaml`. This page is made by `python docs/make_configuration.py` from the models
-in `workflow_scripts/splitlaw/experiment`.
+This page lists all keys of `config.yaml`. [Terms](terms.md) defines the words.
 
-An unknown key or an invalid value is refused in one line before anything starts. NAME is a name
-that you choose. Write `3.0e-4` instead of `3e-4`, which YAML reads as text.
+- NAME is a name that you choose.
+- An unknown key or an invalid value is reported in one line, before anything starts.
+- Write `3.0e-4` instead of `3e-4`, which YAML reads as text.
+- `splitlaw run --configfile my.yaml` uses `my.yaml` instead of `config.yaml` if it has every
+  section marked *required* below; the files that `splitlaw new_experiment` writes have them. A file
+  with only some of these sections changes `config.yaml`.
+- Keys of `execution` determine where and how results are computed. If you change them, no result
+  is computed again. If you add sizes, domains, seeds or tokens, only the additional models are
+  trained.
 
-`splitlaw run --configfile my.yaml` uses `my.yaml` instead of `config.yaml` if it has every section
-marked *required* below, as the files written by `splitlaw new_experiment` do. A file with only
-some of them changes `config.yaml`. Keys of `execution` determine where and how results are
-computed; changing them never computes a result again. Any other change trains only what it adds.
+`python docs/make_configuration.py` writes this page from `workflow_scripts/splitlaw/experiment`.
 """
 
 KEYWORDS = {

@@ -82,7 +82,7 @@ def test_comments_and_numbers_stay_as_they_are(tmp_path, root):
     out = tmp_path / "made.yaml"
     made(tmp_path, write(tmp_path / "law"))
     text, default = out.read_text(), (root / "config.yaml").read_text()
-    assert text.startswith("# The experiment made, to start from. ")
+    assert text.startswith("# The experiment made. ")
     # Too little text for the branches on repeated text.
     default = re.sub(r"  unique_tokens:.*?\n\n", "\n", default, flags=re.DOTALL)
     assert text.partition("\n  splits:")[2].startswith(default.partition("\n  splits:")[2])

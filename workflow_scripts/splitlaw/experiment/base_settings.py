@@ -17,7 +17,7 @@ FROM_BASE = ("tokenizer", "sizes", "holdout_sizes")
 
 
 class CountedConfig(Settings):
-    """What is read from the files of a base. The program writes it; it is not given by hand."""
+    """Values that the program reads from the files of a base; do not give them."""
 
     folder: str
     """Folder of the model, which may be one that the Hub's library has stored."""
@@ -36,7 +36,7 @@ class CountedConfig(Settings):
     intermediate: Positive
     """Width of the feed-forward layer."""
     longest_context: Positive | None
-    """Most tokens that the model takes; by default there is no limit."""
+    """Largest context of the model; null if there is no limit."""
     params: Positive
     """Number of all parameters."""
     non_embedding_params: Positive
@@ -52,10 +52,10 @@ class BaseConfig(Settings):
     revision: str | None = None
     """Commit of a model from the Hub."""
     pretrain_tokens: Positive | Literal["unknown"]
-    """Tokens that the model was trained on. The columns `pretrain_tokens` count them, and only the
-    tokens after them where they are unknown."""
+    """Number of tokens that the model was trained on. The columns `pretrain_tokens` include them;
+    if they are unknown, the columns count only the tokens after them."""
     model: CountedConfig | None = None
-    """Counts and dimensions, which are read from the files of the model; not given by hand."""
+    """Values that the program reads from the files of the model; do not give them."""
 
 
 def with_base(content: Mapping[str, Any], *, where: str) -> Mapping[str, Any]:

@@ -40,8 +40,8 @@ class Source(Settings):
     dataset: str | None = None
     """Name of a data set on the Hugging Face Hub, or a folder that `datasets` can open."""
     token_files: str | None = None
-    """A glob pattern of tokenised files: Megatron's `.bin` with its `.idx`, `.npy`, or files of
-    nothing but integers."""
+    """A glob pattern of tokenised files: Megatron's `.bin` with its `.idx`, `.npy`, or flat files
+    of integers."""
     tokenizer: str | None = None
     """Folder or name on the Hub of the tokenizer that made the ids of `token_files`."""
     token_type: Literal["uint16", "uint32"] | None = None
@@ -55,7 +55,7 @@ class Source(Settings):
     """Encoding of text, JSON and CSV files: a name that Python knows, such as `cp1252`, or `auto`,
     which detects the encoding of each file."""
     config: str | None = None
-    """Configuration of the data set, where it has several."""
+    """Configuration of the data set, if it has several."""
     split: str = "train"
     """Split of the data set."""
     revision: str | None = None
@@ -202,7 +202,7 @@ class DiscoveryConfig(Settings):
     words (TF-IDF)."""
     assign: Literal["model", "words"] = "model"
     """How the documents that the clusters are not fitted on are assigned to them: by the embedding
-    model, or by their words, as the router does, which is several hundred times faster. Without
+    model, or by their words like the router does, which is about two thousand times faster. Without
     `embedding`, all documents are compared by their words."""
     general_share: Fraction = 0.5
     """Share of each cluster's documents that remains in `general`."""

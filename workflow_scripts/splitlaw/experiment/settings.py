@@ -39,8 +39,8 @@ class TokenizerConfig(Settings):
     """A byte-level BPE tokenizer trained on general text, or an existing one."""
 
     vocabulary: Annotated[Count, Field(gt=BYTES)]
-    """Tokens in the vocabulary, including the 256 bytes and the end of text. Models are built for
-    this many. With `path`, at least as many as the tokenizer there has."""
+    """Tokens in the vocabulary, including the 256 bytes and the end of text. It is the number of
+    rows of the embedding. With `path`, it is at least the vocabulary of that tokenizer."""
     path: str | None = None
     """A tokenizer to use instead of training one: a folder, a `tokenizer.json`, or a name on the
     Hugging Face Hub. It must encode any text, as byte-level ones do."""
@@ -55,14 +55,14 @@ class ModelConfig(Settings):
     """The part of the architecture that all sizes share."""
 
     context: Annotated[Count, Field(ge=8)]
-    """Largest number of tokens that a prediction is made from."""
+    """Context length: the largest number of tokens that a prediction is made from."""
 
 
 class SizeConfig(Settings):
     """Shape of one size of model: Llama with tied embeddings."""
 
     width: Annotated[Count, Field(ge=2)]
-    """Width of the hidden states; divided by `heads`, it must give an even whole number."""
+    """Width of the hidden states. Divided by `heads`, it must give an even integer."""
     layers: Positive
     """Number of transformer blocks."""
     heads: Positive
@@ -99,14 +99,14 @@ class UniqueTokensConfig(Settings):
     """
 
     values: Annotated[Distinct[Positive], Field(min_length=1)]
-    """Tokens that differ. The text of a smaller number is part of that of a larger one."""
+    """Unique tokens. The text of a smaller number is part of the text of a larger one."""
     pretrain_tokens: Annotated[Distinct[Natural], Field(min_length=1)]
     """Values of D, in tokens."""
     specialize_tokens: Annotated[Distinct[Positive], Field(min_length=1)]
-    """Values of D', in tokens. Branches without repeated text are left out: those whose D' is not
-    above the tokens that differ."""
+    """Values of D', in tokens. A branch whose D' is at most the number of unique tokens repeats no
+    text and is left out."""
     sizes: Distinct[str] = ()
-    """Names of the sizes with such branches; by default all that the law is fitted to."""
+    """Names of the sizes with such branches; by default all sizes that the law is fitted to."""
 
 
 class AdaptiveConfig(Settings):
@@ -118,8 +118,8 @@ class AdaptiveConfig(Settings):
     """
 
     start: Positive
-    """Branches of each domain in round 0, and unsplit runs. They have every size, D and D' that the
-    domain has in the grid."""
+    """Number of branches of each domain in round 0, and of unsplit runs. They include every size, D
+    and D' that the domain has in the grid."""
     rounds: Positive
     """Largest number of rounds after round 0."""
     runs: Positive | None = None
@@ -128,8 +128,8 @@ class AdaptiveConfig(Settings):
     """No run is chosen when the expected regret of the plan, relative to its predicted mean loss,
     is at most this."""
     max_tokens: Positive | None = None
-    """Largest number of tokens of all rounds, where a trunk that several runs share counts once;
-    without it there is no limit. Runs of `holdout_sizes` are not counted."""
+    """Largest number of tokens of all rounds; by default there is no limit. A trunk that several
+    runs share counts once. Runs of `holdout_sizes` are not counted."""
 
 
 class GridConfig(Settings):
@@ -144,12 +144,12 @@ class GridConfig(Settings):
     fit: CellsConfig
     """Runs of the sizes that the law is fitted to."""
     holdout: CellsConfig
-    """Runs of `holdout_sizes`, with the same keys as `fit`. With a base, runs that are added to
-    those of `fit` and test the law."""
+    """Runs of `holdout_sizes`, with the same keys as `fit`. With a base, further runs, which the
+    law is not fitted to; they test it."""
     replay: Annotated[Distinct[Share], Field(min_length=1)] = (0,)
-    """Shares of general text that is mixed into the batches of a branch. Every cell has a branch
-    with each share, of the same number of tokens; a share above 0 adds the loss of every branch on
-    general text to the table."""
+    """Shares of general text in the batches of the branches. Every cell has a branch with each
+    share, of the same number of tokens. If a share is above 0, the loss of every branch on general
+    text is added to the table."""
     holdout_replay: Distinct[Share] = ()
     """Shares among those of `replay` whose branches the law is not fitted to; they test it."""
     unique_tokens: UniqueTokensConfig | None = None
@@ -157,7 +157,8 @@ class GridConfig(Settings):
     repeat: RepeatConfig | None = None
     """Additional seeds that train a part of the grid; by default none."""
     adaptive: AdaptiveConfig | None = None
-    """Train the grid in rounds, as far as the plan needs it; by default all of it is trained."""
+    """Train only the runs that the plan requires, in rounds; by default the whole grid is
+    trained."""
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -230,9 +231,11 @@ class LawConfig(Settings):
         "coupled",
         "chinchilla",
     ]
-    """Form of the law; `auto` averages the default forms by their density of left-out rows."""
+    """Form of the law; `auto` averages the default forms, weighted by how well they predict
+    left-out rows."""
     discrepancy: Literal["on", "none"] = "on"
-    """Smooth correction of the form, with the noise of runs; `none` is the classical fit."""
+    """Whether the law has a smooth correction of the form and the noise of runs; `none` is the
+    classical fit."""
     draws: Natural = 300
     """Number of draws of the posterior that the intervals are computed from."""
     seed: int
@@ -245,31 +248,33 @@ class FinalConfig(Settings):
     size: str
     """Size of the final models, one of `sizes`."""
     budget_tokens: Positive
-    """Tokens of a strategy: the trunk and all its branches together."""
+    """Tokens of each strategy: the trunk and all its branches together."""
     seeds: Seeds
     """Seeds of initialisation and data order."""
     more_seeds: Values[Natural]
     """Seeds that the target `seeds` adds."""
     trunk: Literal["shared", "independent"]
-    """One trunk for all domains, or one for each, with its own seed and trained by its own job. The
-    budget pays for all of them, and the plan is the optimum for that."""
+    """One trunk for all domains (`shared`), or one for each domain, with its own seed and trained
+    by its own job (`independent`). The budget pays for all trunks."""
     max_general_loss_rise: Annotated[Number, Field(ge=0)] | None = None
     """Largest rise of the loss of a specialist on general text, relative to that of the base, or
     without a base to that of general training with the whole budget. The plan then chooses the
-    shares of replay, which needs branches with replay in the grid. By default there is no limit."""
+    shares of replay, which requires branches with replay in the grid. By default there is no
+    limit."""
     limit_confidence: Annotated[Number, Field(ge=0.5, lt=1)] = 0.9
-    """Probability with which each specialist keeps the limit; at 0.5 its predicted loss does."""
+    """Probability with which each specialist keeps `max_general_loss_rise`. At 0.5, its predicted
+    loss is at most at the limit."""
     replay: Annotated[
         Share | Mapping[str, Share],
         PlainValidator(check_replay, json_schema_input_type=Share | Mapping[str, Share]),
     ] = 0
-    """Share of general text that is mixed into the branches of the specialists with a trunk: one
-    share, or one for some domains by their names. The number of tokens stays the same. A plan that
-    has shares of its own is trained with those."""
+    """Share of general text in the branches of `optimal`, `two_stage_90` and `half`: one share, or
+    shares by domain. The number of tokens stays the same. If the plan has shares of its own, it is
+    trained with them."""
     unique_tokens: Positive | Mapping[str, Positive] | None = None
-    """Tokens that differ in the domain text of all recipes, where it is less than all of the text:
-    one number for every domain, or numbers by domain. The plan is made for them, and every recipe
-    reads only so many tokens at the beginning of a domain's training text, again and again."""
+    """Limit on the unique tokens of the domains: one number for every domain, or numbers by domain.
+    The plan accounts for the limit, and every recipe reads only so many tokens at the beginning of
+    a domain's training text, repeatedly. By default there is no limit."""
 
     def limits(self, domains: Iterable[str]) -> dict[str, int]:
         """`unique_tokens` of each domain that has a limit."""
@@ -283,7 +288,8 @@ class BenchmarksConfig(Settings):
     """Zero-shot tasks of the final models."""
 
     tasks: Annotated[Distinct[str], Field(min_length=1)]
-    """Local tasks of the folder `tasks`, or tasks of lm-eval where the Hub can be reached."""
+    """Local tasks of the folder `tasks`, or tasks of lm-eval if the Hugging Face Hub can be
+    reached."""
     items: Positive
     """Largest number of items of each local task."""
 
@@ -293,13 +299,13 @@ class ExecutionConfig(Settings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on; `auto` uses a GPU if there is one. A job that requested a GPU and finds
-    none is refused, unless this is `cpu`."""
+    none fails, unless this is `cpu`."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Arithmetic of matrix products on a GPU, by autocast; weights and moments are always float32.
-    `auto` is bfloat16 where the GPU computes in it, else float32. CPUs compute in float32. It
-    changes losses a little, as another device does; `run.json` has it."""
+    """Type of matrix products on a GPU (autocast). `auto` is bfloat16 if the GPU supports it,
+    otherwise float32. Weights and moments are always float32, and CPUs compute in float32. Another
+    value changes losses slightly, as another device does; `run.json` records it."""
     compile: bool = True
-    """Use `torch.compile` where a C++ compiler or a GPU is available."""
+    """Use `torch.compile` if a C++ compiler or a GPU is available."""
     microbatch: Positive | None = None
     """Sequences in one forward pass of a process; by default the most that fit in memory."""
     processes: Positive = 1
@@ -307,10 +313,10 @@ class ExecutionConfig(Settings):
     shard: bool = False
     """Divide weights and moments among the processes (FSDP2) instead of replicating them (DDP)."""
     checkpoint_seconds: Annotated[Number, Field(gt=0)] = 300.0
-    """Seconds between resume states."""
+    """Seconds between the checkpoints of a running training."""
     flops_per_second: Annotated[Number, Field(gt=0)] | None = None
-    """Training FLOPs per second of one device, for the target `cost` and time limits; by default
-    the target `calibrate` measures the throughput."""
+    """Training FLOPs per second of one device, for the target `cost` and the time limits of jobs.
+    By default the target `calibrate` measures the throughput."""
     repeat: bool = False
     """Read a domain's text again when its tokens are used up, instead of refusing the run."""
     trackers: Distinct[Literal["tensorboard", "wandb"]] = ()

@@ -61,14 +61,14 @@ class ScarcityConfig(Completed):
     budget_tokens: Positive
     """Tokens of a strategy; by default `final.budget_tokens`."""
     unique_tokens: Annotated[Distinct[Positive], Field(min_length=1)]
-    """Tokens that differ in every domain, in addition to all of its text; by default those of
-    `grid.unique_tokens`."""
+    """Limits on the unique tokens of every domain, in addition to no limit; by default the values
+    of `grid.unique_tokens`."""
     frontier: Distinct[Positive] = ()
-    """Those of `unique_tokens` at which other general fractions are trained too; by default
+    """Values of `unique_tokens` at which other general fractions are also trained; by default
     none."""
     fractions: Annotated[Distinct[Fraction], Field(min_length=3)] = SCARCITY_FRACTIONS
-    """General fractions to train there, with the same tokens for every domain. From scratch and no
-    split are among the baselines."""
+    """General fractions to train at the values of `frontier`, with the same tokens for every
+    domain. The fractions 0 and 1 are not needed: they are baselines."""
     seeds: Seeds
     """Seeds of initialisation and data order; by default `final.seeds`."""
 

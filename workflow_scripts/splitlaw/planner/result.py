@@ -121,7 +121,7 @@ class Plan:
     warnings: tuple[str, ...]
     """Sentences on extrapolation and on conditions that are not met."""
     unique_tokens: Mapping[str, float] = field(default_factory=dict)
-    """Tokens that differ in the text of each domain with a limit, and of `general`. Where further
+    """Limits on the unique tokens of domains and of `general`, as they were given. If further
     passes over the text would raise the loss, a plan leaves tokens unspent."""
     base: Mapping[str, Any] | None = None
     """Tokens of the base and their estimate, as in fit.json; None without a base. `pretrain_tokens`

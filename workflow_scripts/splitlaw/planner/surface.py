@@ -23,14 +23,14 @@ class Setting:
     """Weight of each domain in the mean loss [k], summing to 1."""
 
     unique: Array
-    """Tokens of each domain that differ [k]; infinite where there is no limit."""
+    """Unique tokens of each domain [k]; infinite where there is no limit."""
 
     unique_pretrain: float = np.inf
-    """General tokens that differ."""
+    """Unique general tokens."""
 
     @property
     def limits(self) -> dict[str, float]:
-        """Tokens that differ of each domain with a limit, and of `general`."""
+        """Unique tokens of each domain with a limit, and of `general`."""
         amounts = zip((*self.domains, GENERAL), (*self.unique, self.unique_pretrain), strict=True)
         return {name: float(number) for name, number in amounts if np.isfinite(number)}
 

@@ -61,7 +61,7 @@ def gains(losses: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_gains(table: pd.DataFrame) -> Figure:
-    """One panel per baseline: x the tokens that differ, y the gain, one colour per size.
+    """One panel per baseline: x the unique tokens, y the gain, one colour per size.
 
     Lines are means over seeds, points single seeds; dashed lines with open markers are predictions.
     """
@@ -74,7 +74,7 @@ def draw_gains(table: pd.DataFrame) -> Figure:
         axis.set_title(f"over {PROSE[name]}", loc="left", fontsize=8)
         axis.set_xticks(range(len(amounts) + 1), [*map(count, amounts), "all"])
     axes[len(PANELS)].set_axis_off()
-    figure.supxlabel("tokens that differ in the text of each domain", fontsize=9)
+    figure.supxlabel("unique tokens of each domain", fontsize=9)
     figure.supylabel("gain of the optimal split (nats/token)", fontsize=9)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure

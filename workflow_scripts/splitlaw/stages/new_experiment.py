@@ -25,12 +25,12 @@ MARGIN = 1.1
 some documents."""
 
 HEAD = """\
-The experiment {name}, to start from. Models, grid and budget are those of the default experiment,
+The experiment {name}. Models, grid and budget are those of the default experiment,
 small enough for two cores without a GPU. docs/tutorial.md describes what to change, and
 docs/configuration.md every key."""
 """First comment of the file."""
 BASE_HEAD = """\
-The experiment {name}, to start from. Runs continue from the model that `base` names; grid and
+The experiment {name}. Runs continue from the model that `base` names; grid and
 budget suit a model small enough for two cores without a GPU. docs/base.md describes what to
 change, and docs/configuration.md every key."""
 PROSE = "prose"
