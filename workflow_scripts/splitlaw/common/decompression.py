@@ -57,10 +57,12 @@ def decompressed(stream: BinaryIO, suffix: str) -> Iterator[bytes]:
     `OSError` or `lzma.LZMAError` for bytes that are no stream.
     """
     decompressor, data = None, stream.read(_CHUNK_BYTES)
+    padding = b""
     while data or decompressor is not None:
         if decompressor is None:
-            data = data.lstrip(b"\0")  # the padding between streams, which xz allows
+            data = data.lstrip(padding)
             decompressor = DECOMPRESSORS[suffix]() if data else None
+            padding = b"\0"  # which xz allows after a stream
         if decompressor is not None:
             yield decompressor.decompress(data, _CHUNK_BYTES)
             data = b""
