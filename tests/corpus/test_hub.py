@@ -163,8 +163,29 @@ def test_files_with_different_columns_are_read(tmp_path: Path) -> None:
     assert read(dataset=str(tmp_path)) == ["one", "two"]
     header = "---\nconfigs:\n- config_name: default\n  data_files: '*.jsonl'\n---\n"
     (tmp_path / "README.md").write_text(header)
+    assert read(dataset=str(tmp_path)) == ["one", "two"]
+    # With options of the parser, `datasets` reads the files.
+    (tmp_path / "README.md").write_text(
+        header.replace("  data_files", "  encoding: latin-1\n  data_files")
+    )
     with pytest.raises(UserError, match="different columns"):
         read(dataset=str(tmp_path))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_csv_files_that_a_card_names_are_read_strictly(tmp_path: Path, streaming: bool) -> None:
+    """Pandas issue 14124, for a data set: a separator after every row shifted the columns."""
+    (tmp_path / "a.csv").write_text("id,text,note\n1,one,x,\n2,two,x,\n")
+    (tmp_path / "b.csv").write_text("id,text,note\n3,three,x\n")
+    for name, found in [("a.csv", None), ("b.csv", ["three"])]:
+        header = f"---\nconfigs:\n- config_name: first\n  data_files: {name}\n---\n"
+        (tmp_path / "README.md").write_text(header)
+        source = {"dataset": str(tmp_path), "config": "first", "streaming": streaming}
+        if found:
+            assert read(**source) == found
+        else:
+            with pytest.raises(UserError, match=r"a\.csv:2: more cells than the header"):
+                read(**source)
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -1,5 +1,6 @@
 """Documents of a Hugging Face data set: from the hub, from its cache, or from a local folder."""
 
+import dataclasses
 import glob
 import re
 import sys
@@ -129,7 +130,7 @@ def _local_files(source: Source) -> list[Path]:
             raise UserError(f"dataset {folder}: is one file, without splits; remove split")
         return [folder]
     own = ("dataset_dict.json", "dataset_info.json", ".huggingface.yaml")
-    if not is_folder(folder) or source.config or any((folder / name).exists() for name in own):
+    if not is_folder(folder) or any((folder / name).exists() for name in own):
         return []
     if (folder / "state.json").is_file() and any(folder.glob("*.arrow")):
         raise UserError(
@@ -137,6 +138,8 @@ def _local_files(source: Source) -> list[Path]:
         )
     card = folder / "README.md"
     if card.is_file() and _CONFIGS.search(card.read_text(encoding="utf-8", errors="replace")):
+        return _configured_files(source)
+    if source.config:
         return []
     from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
 
@@ -161,6 +164,23 @@ def _local_files(source: Source) -> list[Path]:
             file=sys.stderr,
         )
     return known
+
+
+def _configured_files(source: Source) -> list[Path]:
+    """Return the files that README.md names for the split, if it says nothing else about them.
+
+    `datasets` reads CSV less strictly: a separator at the end of every row shifts the columns.
+    """
+    from datasets import load_dataset_builder
+
+    with silenced_loggers(), explained(source), opening_explained(source, is_arrow=False):
+        config = load_dataset_builder(str(source.dataset), source.config).config
+    named = ("name", "version", "description", "data_dir", "data_files")
+    options = [field for field in dataclasses.fields(config) if field.name not in named]
+    if any(getattr(config, option.name) != option.default for option in options):
+        return []
+    files = [Path(name) for name in (config.data_files or {}).get(source.split, ())]
+    return files if all(file_format(path) in FORMATS for path in files) else []
 
 
 def _saved_folder(source: Source) -> Path | None:
