@@ -322,8 +322,8 @@ class ExperimentConfig(RunsConfig):
         checks.check_draws(self.grid, self.law)
         sections = ("final", "frontier", "scarcity", "choose_domains")
         budgets = {f"{key}.budget_tokens": [getattr(self, key).budget_tokens] for key in sections}
-        budgets |= {"compare.budgets": self.compare.budgets}
-        budgets |= {"tune_learning_rate.tokens": [sweep.tokens]}
+        budgets["compare.budgets"] = list(self.compare.budgets)
+        budgets["tune_learning_rate.tokens"] = [sweep.tokens]
         checks.check_budgets(budgets, self.training.batch_tokens)
         return self
 
