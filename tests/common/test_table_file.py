@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 
+import pyarrow as pa
 import pytest
 
 from splitlaw.common.errors import UserError
@@ -74,12 +75,29 @@ def test_columns_without_a_name_are_named_as_in_pandas(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def zst(data):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zst])
 def test_compressed_files_are_read_and_damaged_ones_refused(compress, tmp_path):
     data = compress(b"name,loss\na,1\n")
     assert read(tmp_path, data).rows == [["a", "1"]]
-    with pytest.raises(UserError, match="is compressed, and damaged"):
-        read(tmp_path, data[:-4])
+    two = data + compress(b"b,2\n")
+    assert read(tmp_path, two).rows == [["a", "1"], ["b", "2"]]
+    # matomo-log-analytics issue 243: the streams after some other bytes were lost silently.
+    for damaged in (data[:-4], data + b"x" + two, two[: len(data)] + b"\1" + two[len(data) + 1 :]):
+        with pytest.raises(UserError, match="is compressed, and damaged"):
+            read(tmp_path, damaged)
+
+
+def test_a_column_named_like_the_mark_of_an_archive_is_read(tmp_path):
+    """Our own case: `PK` is also the usual name of a primary key."""
+    assert read(tmp_path, "PK_id,name,loss\n1,a,1\n").rows == [["1", "a", "1"]]
+    assert read(tmp_path, "BZh9,name,loss\n1,a,1\n").rows == [["1", "a", "1"]]
 
 
 def test_utf_16_is_read(tmp_path):
@@ -111,7 +129,8 @@ def test_utf_16_is_read(tmp_path):
         ),
         (b"name,loss\na,1\n\xe9,2\n", "line 3: is not UTF-8 text"),
         (b"PK\x03\x04rest", "is a ZIP archive or a spreadsheet; save the table as CSV"),
-        (b"PAR1rest", "is a Parquet file"),
+        (b"PAR1\x15rest", "is a Parquet file"),
+        (b"%PDF-1.4", "is a PDF document"),
         (b"name,loss\na\x00,1\n", "is not a text file"),
         (b"\xff\xfen\x00a", "is not UTF-16 text|one column"),
     ],
@@ -122,6 +141,6 @@ def test_files_that_are_refused(content, message, tmp_path):
 
 
 def test_a_folder_and_a_missing_file_are_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "none.csv"):
+    for path in (tmp_path, tmp_path / "none.csv", tmp_path / ("x" * 300)):
         with pytest.raises(UserError, match="no such file"):
             read_table_file(path)

@@ -8,7 +8,8 @@ joined files; of binary formats also lost, moved and changed bytes. Every damage
 right        the texts are exactly those that were written
 edited       the damage is within the characters of some texts, which are exactly the edited ones
 refused      one line names the file and the problem
-named        a note names the row or the end of the file, and no other text is wrong
+named        a note names the row or the end of the file, and no other text is wrong;
+             or a note counts all empty texts and names the first, and every wrong text is empty
 unseen       the same writer would have written exactly these bytes for the texts that are read, so
              that no reader can find the damage: whole rows that were cut off, for instance
 no checksum  texts are wrong in a format without checksums, of which a note on the file warns; no
@@ -33,7 +34,7 @@ from file_damages import FORMATS, Edit, Format, apply
 from file_writers import Written
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors, Notes
 from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
 
@@ -93,15 +94,18 @@ def stored(data: bytes, suffix: str, folder: Path) -> Iterator[tuple[Source, Pat
     yield Source(dataset=str(saved)), path
 
 
-def reading(source: Source) -> tuple[list[str] | None, list[str]]:
-    """The texts that are read, None where they are refused, and the lines of the messages."""
-    messages = io.StringIO()
+def reading(source: Source) -> tuple[list[str] | None, list[str], Notes]:
+    """The texts that are read, None where they are refused, the lines of the messages, and notes.
+
+    The notes are those that the card has, and that are shown as warnings at the end.
+    """
+    messages, errors = io.StringIO(), InputErrors("stop")
     with contextlib.redirect_stderr(messages):
         try:
-            found = list(read_source(source, InputErrors("stop")))
+            found = list(read_source(source, errors))
         except UserError as error:
-            return None, [*messages.getvalue().splitlines(), *str(error).splitlines()]
-    return found, messages.getvalue().splitlines()
+            return None, [*messages.getvalue().splitlines(), *str(error).splitlines()], {}
+    return found, messages.getvalue().splitlines(), errors.notes
 
 
 def outcome(
@@ -111,6 +115,7 @@ def outcome(
     kind: str,
     found: list[str] | None,
     messages: list[str],
+    notes: Notes,
     path: Path,
 ) -> str:
     """The outcome of a reading of a damaged file at `path`, with what is wrong after `fault: `."""
@@ -121,7 +126,7 @@ def outcome(
         return "right"
     if file.spans and found == edited(file, edits):
         return "edited"
-    if is_named(found, file.texts, messages, path):
+    if is_named(found, file.texts, messages, path) or are_counted(found, file.texts, notes, path):
         return "named"
     if file.rewrite(data) == (data, found):
         return "unseen"
@@ -167,6 +172,16 @@ def is_named(found: list[str], texts: list[str], messages: list[str], path: Path
     if not others:  # the parts are in another cell of the row that is named
         return 0 < len(missing) <= rows
     return len(others) <= rows and all(t[:5] in "\0".join(others) for t in missing)
+
+
+def are_counted(found: list[str], texts: list[str], notes: Notes, path: Path) -> bool:
+    """Whether every wrong text is an empty one, and the note on these counts all of them."""
+    empty = [row for row, text in enumerate(found) if not text.strip()]
+    number, first = notes.get(EMPTY_TEXT, (0, ""))
+    if len(found) != len(texts) or not empty or number != len(empty):
+        return False
+    wrong = [row for row, (a, b) in enumerate(zip(texts, found, strict=True)) if a != b]
+    return set(wrong) <= set(empty) and first.startswith(f"{path}:")
 
 
 def campaign(name: str, count: int, seed: int = 0) -> pd.DataFrame:

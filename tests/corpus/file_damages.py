@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import random
 import re
 from collections.abc import Callable
@@ -212,6 +214,12 @@ FORMATS: dict[str, Format] = {
     ),
     "jsonl.zst without checksums": Format(
         suffix=".jsonl.zst", write=packed(write_json_lines, zst), damages=BINARY, checksums=False
+    ),
+    "jsonl.bz2": Format(
+        suffix=".jsonl.bz2", write=packed(write_json_lines, bz2.compress), damages=BINARY
+    ),
+    "jsonl.xz": Format(
+        suffix=".jsonl.xz", write=packed(write_json_lines, lzma.compress), damages=BINARY
     ),
     "csv.gz": Format(suffix=".csv.gz", write=packed(write_csv, gzip.compress), damages=BINARY),
     "arrow": Format(suffix="", write=write_dataset, damages=BINARY, checksums=False),

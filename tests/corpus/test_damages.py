@@ -17,7 +17,7 @@ from splitlaw.cli import main
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources.checksums import NO_CHECKSUM, NO_PAGE_CHECKSUM, has_checksums
 from splitlaw.corpus.sources.files import open_decompressed
-from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors, Notes
 from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
 
@@ -39,10 +39,16 @@ def test_no_damage_changes_texts_without_a_message(name: str, tmp_path: Path) ->
     assert rows["outcome"].isin(["unseen", "no checksum"]).sum() < COUNT / 5
 
 
-def judged(name: str, found: list[str] | None, *messages: str, kind: str = "byte changed") -> str:
+def judged(
+    name: str,
+    found: list[str] | None,
+    *messages: str,
+    kind: str = "byte changed",
+    notes: Notes | None = None,
+) -> str:
     """The outcome of a reading of three texts, of which nothing was damaged."""
     file = Written(data=b"", texts=["0 one", "1 two", "2 three"])
-    return outcome(FORMATS[name], file, [], kind, found, list(messages), Path("a"))
+    return outcome(FORMATS[name], file, [], kind, found, list(messages), notes or {}, Path("a"))
 
 
 def test_a_wrong_reading_is_a_fault_whatever_else_is_said() -> None:
@@ -58,7 +64,13 @@ def test_a_wrong_reading_is_a_fault_whatever_else_is_said() -> None:
     assert judged("tsv", ["0 one", "1 two\n2 three"], row) == "named"
     assert judged("arrow", other, unchecked) == "no checksum"
     assert judged("parquet without checksums", other, unchecked) == "no checksum"
+    assert judged("csv", ["0 one", "", "2 three"], notes={EMPTY_TEXT: (1, "a:3")}) == "named"
     for wrong in [
+        judged("csv", ["0 one", "", "2 three"]),
+        judged("csv", ["0 one", "", ""], notes={EMPTY_TEXT: (1, "a:3")}),
+        judged("csv", ["0 one", "", "2 thre"], notes={EMPTY_TEXT: (1, "a:3")}),
+        judged("csv", ["0 one", ""], notes={EMPTY_TEXT: (1, "a:3")}),
+        judged("csv", ["0 one", "", "2 three"], notes={EMPTY_TEXT: (1, "b:3")}),
         judged("csv", other),
         judged("csv", other, cut),
         judged("csv", ["0 one", "2 three"], cut),

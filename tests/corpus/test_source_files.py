@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.sources import formats
+from splitlaw.corpus.sources import formats, json_files
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
@@ -121,7 +121,7 @@ def test_bad_line_is_reported_with_its_number(tmp_path: Path, line: bytes) -> No
 def test_too_large_document_is_skipped_without_reading_it_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "MAX_DOCUMENT_BYTES", 1 << 16)
+    monkeypatch.setattr(json_files, "MAX_DOCUMENT_BYTES", 1 << 16)
     path = tmp_path / "long.jsonl"
     path.write_text('{"text": "' + "x" * 300_000 + '"}\n{"text": "after"}\n')
     assert texts_of(path, "skip") == ["after"]

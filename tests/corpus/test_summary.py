@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from splitlaw.cli import main
+from splitlaw.corpus.sources.input_errors import EMPTY_TEXT
 from splitlaw.corpus.sources.packages import REFERENCE_PYTHON, source_versions
 from splitlaw.corpus.summary import describe_card
 
@@ -54,6 +55,15 @@ def test_files_in_another_encoding_are_counted_on_the_terminal_and_in_the_card(
     card = json.loads((tmp_path / "out/law/card.json").read_text())
     assert card["encodings"] == {"cp1252": 32, "utf-8": 118}
     assert sum(split["documents"] for split in card["splits"].values()) == 150
+
+
+def test_empty_texts_are_one_line_with_their_number_and_the_first() -> None:
+    note = {EMPTY_TEXT: {"number": 3, "first": "a.csv:7"}}
+    card = {"domain": "law", "splits": {"train": {"documents": 97, "bytes": 0}}, "notes": note}
+    _, line = describe_card({**card, "dropped": {"blank": {"documents": 3, "bytes": 0}}})
+    assert line == (
+        "warning: domain law: 3 of 100 documents have an empty text, the first at a.csv:7"
+    )
 
 
 def test_another_python_than_that_of_the_reference_is_warned_of(root: Path) -> None:

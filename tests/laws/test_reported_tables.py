@@ -66,3 +66,36 @@ def test_control_characters_do_not_end_a_row(tmp_path, sign):
     """Pandas issue 26271."""
     text = "\n".join([HEADER, *(row.replace("law", f"l{sign}aw") for row in ROWS)])
     assert len(params_of(read(tmp_path, text))) == 8
+
+
+@pytest.mark.parametrize("column", ["unique_specialize_tokens", "replay", "split", "seed"])
+def test_a_cell_that_is_lost_in_an_optional_column_is_named(tmp_path, column):
+    """Our own case: an empty cell means that all text differs, no replay, or rows to fit."""
+    value = {"unique_specialize_tokens": "5000", "split": "fit"}.get(column, "0")
+    rows = [f"{row},{value if number != 3 else ''}" for number, row in enumerate(ROWS)]
+    reading = read(tmp_path, "\n".join([f"{HEADER},{column}", *rows, ""]))
+    note = f"row 4 (line 5): {column} is empty, in 1 of 8 rows; check that no cell is lost."
+    assert f"{tmp_path}/t.csv, {note}" in reading.notes
+    empty = read(tmp_path, "\n".join([f"{HEADER},{column}", *(f"{row}," for row in ROWS), ""]))
+    assert not any("is empty" in line for line in empty.notes)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["1_000", "0x3e8", "\uff11\uff10\uff10\uff10", "1e3.5", "1 000", "+-1", "1.000,5", "\u0661"],
+)
+def test_numbers_that_python_or_excel_alone_reads_are_refused(tmp_path, cell):
+    """Pandas issues 10380 and 66524: such cells became other numbers, or text."""
+    text = "\n".join([HEADER, f'"{cell}",{ROWS[0].partition(",")[2]}', *ROWS[1:]])
+    with pytest.raises(UserError, match=r"t\.csv, row 1 \(line 2\): params is .*; give a finite"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("1.2B", 1.2e9), ("300k", 3e5), ("1e6", 1e6), (" 1000 ", 1e3), ("1000\u00a0", 1e3)],
+)
+def test_numbers_with_suffixes_exponents_and_spaces_around_are_read(tmp_path, cell, value):
+    """nanochat issue 580."""
+    rows = [f"{cell},{row.partition(',')[2]}" for row in ROWS[:4]]
+    assert params_of(read(tmp_path, "\n".join([HEADER, *rows]))).tolist() == [value] * 4

@@ -50,6 +50,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file at `path`; False for a name that is too long for one."""
+    return os.path.isfile(path)  # noqa: PTH113, Path.is_file raises an error for such a name
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder at `path`; False for a name that is too long for one."""
+    return os.path.isdir(path)  # noqa: PTH112, as above
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` atomically, in UTF-8."""
     with atomic_path(path) as temporary:

@@ -1,35 +1,23 @@
 """Tables in CSV files, read strictly: every cell is text, and no row is shorter or longer."""
 
-import bz2
 import codecs
 import gzip
+import io
 import lzma
 import os
 import re
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from splitlaw.common.decompression import DECOMPRESSORS, decompressed
 from splitlaw.common.errors import UserError
+from splitlaw.common.file_kinds import compression, other_format
+from splitlaw.common.files import is_file
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """Characters that may separate cells, the most common first."""
-
-COMPRESSED: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\x1f\x8b": gzip.decompress,
-    b"BZh": bz2.decompress,
-    b"\xfd7zXZ\x00": lzma.decompress,
-}
-"""First bytes of compressed files, and the function that reads them."""
-
-OTHER_FORMATS = {
-    b"PK": "a ZIP archive or a spreadsheet",
-    b"\xd0\xcf\x11\xe0": "an old spreadsheet",
-    b"PAR1": "a Parquet file",
-    b"\x89HDF": "an HDF5 file",
-}
-"""First bytes of formats that are not text, and what to call them."""
 
 SHOWN = 60
 """Characters of a header that a message shows."""
@@ -61,11 +49,11 @@ class TableFile:
 
 
 def read_table_file(path: str | os.PathLike[str], wanted: Collection[str] = ()) -> TableFile:
-    """Read a CSV file of UTF-8 or UTF-16 text, which may be compressed (gzip, bzip2, xz).
+    """Read a CSV file of UTF-8 or UTF-16 text, which may be compressed.
 
-    The separator is the one of `SEPARATORS` that gives the header the most names among `wanted`,
-    then the most columns. Quoted cells may contain separators and line breaks. Empty lines are
-    skipped.
+    The compression is gzip, bzip2, xz or Zstandard, whatever the name of the file. The separator is
+    the one of `SEPARATORS` that gives the header the most names among `wanted`, then the most
+    columns. Quoted cells may contain separators and line breaks. Empty lines are skipped.
 
     Raises `UserError` with the line of the first row that does not have as many cells as the
     header, or whose quotes do not match, and if two columns have one name.
@@ -102,21 +90,22 @@ def read_table_file(path: str | os.PathLike[str], wanted: Collection[str] = ()) 
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such file; name an existing table")
-    data = path.read_bytes()
-    for magic, decompress in COMPRESSED.items():
-        if data.startswith(magic):
-            try:
-                data = decompress(data)
-            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as cause:
-                raise UserError(
-                    f"{path}: is compressed, and damaged ({cause}); write it again"
-                ) from None
-            break
-    for magic, format_name in OTHER_FORMATS.items():
-        if data.startswith(magic):
-            raise UserError(f"{path}: is {format_name}; save the table as CSV")
+    try:
+        data = path.read_bytes()
+    except OSError as cause:
+        raise UserError(f"{path}: cannot be read ({cause.strerror}); make it readable") from None
+    suffix = compression(data)
+    if suffix is not None:
+        try:
+            data = _decompress(data, suffix)
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as cause:
+            raise UserError(
+                f"{path}: is compressed, and damaged ({cause}); write it again"
+            ) from None
+    if found := other_format(data):
+        raise UserError(f"{path}: is {found}; save the table as CSV")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     else:
@@ -132,6 +121,17 @@ def _text(path: Path) -> str:
     if "\0" in text:
         raise UserError(f"{path}: is not a text file; save the table as CSV")
     return text
+
+
+def _decompress(data: bytes, suffix: str) -> bytes:
+    if suffix in DECOMPRESSORS:
+        return b"".join(decompressed(io.BytesIO(data), suffix))
+    if suffix == ".gz":
+        return gzip.decompress(data)
+    import pyarrow as pa  # takes a second; few tables are compressed by Zstandard
+
+    with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+        return bytes(stream.read())
 
 
 def _separator(text: str, wanted: Collection[str]) -> str:

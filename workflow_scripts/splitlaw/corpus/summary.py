@@ -6,6 +6,7 @@ from typing import Any
 
 from splitlaw.common.files import read_json
 from splitlaw.corpus.sources.encodings import UTF_8
+from splitlaw.corpus.sources.input_errors import EMPTY_TEXT
 from splitlaw.corpus.sources.packages import REFERENCE_PYTHON, STDLIB
 
 WARN_ABOVE = 0.05
@@ -47,7 +48,12 @@ def describe_card(card: dict[str, Any]) -> list[str]:
     if others := {name: n for name, n in card.get("encodings", {}).items() if name != UTF_8}:
         found = ", ".join(f"{number:,} as {name}" for name, number in others.items())
         lines.append(f"domain {name}: files that are not UTF-8 were read: {found}")
+    documents += sum(part["documents"] for reason, part in reasons if reason != _EMPTY)
     for remark, note in card.get("notes", {}).items():
+        if remark == EMPTY_TEXT:
+            counted = f"{note['number']:,} of {documents:,} documents have an empty text"
+            lines.append(f"warning: domain {name}: {counted}, the first at {note['first']}")
+            continue
         more = f" and {note['number'] - 1:,} more" if note["number"] > 1 else ""
         lines.append(f"warning: domain {name}: {note['first']}{more}: {remark}")
     if long := card.get("long_documents_cut"):
@@ -58,7 +64,6 @@ def describe_card(card: dict[str, Any]) -> list[str]:
             f"warning: domain {name}: {STDLIB} is the source of Python {version}; the results in "
             f"reference/ are of {REFERENCE_PYTHON}, so their losses are of other text"
         )
-    documents += sum(part["documents"] for reason, part in reasons if reason != _EMPTY)
     size += sum(part["bytes"] for _, part in reasons)
     for reason, part in reasons:
         share = max(_share(part["documents"], documents), _share(part["bytes"], size))

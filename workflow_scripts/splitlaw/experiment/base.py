@@ -7,6 +7,9 @@ are identified by digests of these values, and `1` and `1.0` have different dige
 from __future__ import annotations
 
 import json
+import math
+import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -45,6 +48,11 @@ class Settings(BaseModel):
             return cls.model_validate(content)
         except ValidationError as error:
             raise UserError(f"{where}: {explain(error, cls, section=section)}") from None
+        except UnicodeEncodeError as error:
+            text = error.object[max(error.start - 20, 0) : error.end]
+            raise UserError(
+                f"{where}: {text!r} ends with half a character; write all of it, or remove it"
+            ) from None
 
     @classmethod
     def load(cls, source: str, *, section: str = "", option: str = "--config") -> Self:
@@ -71,12 +79,35 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A loader that refuses a key which occurs twice; by default the last one counts."""
+_OTHER_BASE = re.compile(r"[-+]?(?:0[0-9_]+|[0-9][0-9_]*(?::[0-9_]+)+(?:\.[0-9_]*)?)")
+"""Numbers that YAML 1.1 reads to the base 8, such as 010, or 60, such as 1:30."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A loader that refuses what YAML reads otherwise than it looks.
+
+    That is a key which occurs twice, of which the last one would count, and a number that YAML
+    does not read as decimal.
+    """
+
+    def construct_scalar(self, node: Any) -> Any:
+        number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        if number and _OTHER_BASE.fullmatch(node.value):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"YAML reads {node.value} as another number: write it in decimal, or quote it",
+                node.start_mark,
+            )
+        return super().construct_scalar(node)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key.value, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a list or has keys itself", key.start_mark
+                )
             if key.value in seen and key.tag == "tag:yaml.org,2002:str":
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value} occurs twice", key.start_mark
@@ -91,17 +122,22 @@ def load_config(source: str, section: str = "", *, option: str = "--config") -> 
     Raises `UserError` that names the file, or `option` for inline JSON.
     """
     inline = is_inline(source)
-    where, kind = (option, "JSON") if inline else (source, "YAML")
+    is_json = inline or source.endswith(".json")
+    where, kind = option if inline else source, "JSON" if is_json else "YAML"
     try:
-        text = source if inline else Path(source).read_text(encoding="utf-8")
+        text = source if inline else Path(source).read_text(encoding="utf-8-sig")
         content = (
             json.loads(text, object_pairs_hook=_unique)
-            if inline or source.endswith(".json")
-            else yaml.load(text, Loader=_UniqueKeys)
+            if is_json
+            else yaml.load(text, Loader=_StrictLoader)
         )
     except OSError as cause:
         raise UserError(f"{where}: cannot be read ({cause.strerror}); correct the path") from None
-    except (ValueError, yaml.YAMLError) as cause:
+    except RecursionError:
+        raise UserError(
+            f"{where}: cannot be read as {kind} (too many levels); correct it"
+        ) from None
+    except (ValueError, LookupError, AttributeError, yaml.YAMLError) as cause:  # of wrong tags
         reason = " ".join(str(cause).split())
         raise UserError(f"{where}: cannot be read as {kind} ({reason}); correct it") from None
     if isinstance(content, dict) and section:
@@ -112,11 +148,19 @@ def load_config(source: str, section: str = "", *, option: str = "--config") -> 
 
 
 def _keep_integer(value: Any, check: Callable[[Any], float]) -> float:
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError("the number is too large; give a smaller one")
     checked = check(value)
     return value if isinstance(value, int) else checked
 
 
+LARGEST_COUNT = 1 << 53
+"""Larger whole numbers differ by less than the precision of a float."""
+
+
 def _whole(value: Any) -> Any:
+    if isinstance(value, int | float) and LARGEST_COUNT < abs(value) < math.inf:
+        raise ValueError(f"the number is too large; give at most {LARGEST_COUNT:.0e}")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from splitlaw.experiment.base_settings import BaseConfig
 from splitlaw.experiment.grid import Grid
@@ -74,6 +75,35 @@ def check_grid(grid: GridConfig, *, used: Iterable[str]) -> None:
                     f"grid.{key}.{column} has {longest}, beyond grid.trunk_tokens, which is "
                     f"{grid.trunk_tokens}; lower the first or raise the second"
                 )
+
+
+def check_steps(grid: GridConfig, batch_tokens: int, *, used: Iterable[str]) -> None:
+    """Refuse amounts of tokens that are no step, or the same number of steps as another amount."""
+    parts: dict[str, Any] = {key: getattr(grid, key) for key in sorted(set(used))}
+    parts |= {"unique_tokens": grid.unique_tokens} if grid.unique_tokens else {}
+    for key, part in parts.items():
+        for column in ("pretrain_tokens", "specialize_tokens", "unsplit_tokens"):
+            seen: dict[int, int] = {}
+            for tokens in getattr(part, column, ()):
+                steps = round(tokens / batch_tokens)
+                if tokens and not steps:
+                    raise ValueError(
+                        f"grid.{key}.{column} has {tokens}, less than half of "
+                        f"training.batch_tokens, which is {batch_tokens}; give more"
+                    )
+                if steps in seen:
+                    raise ValueError(
+                        f"grid.{key}.{column} has {seen[steps]} and {tokens}, which are the same "
+                        f"number of steps of {batch_tokens} tokens; remove one of them"
+                    )
+                seen[steps] = tokens
+
+
+def check_budgets(budgets: Mapping[str, Iterable[int]], batch_tokens: int) -> None:
+    """Refuse amounts of tokens, by their keys, below one batch."""
+    for key, numbers in budgets.items():
+        for number in numbers:
+            _check_one_batch(key, number, batch_tokens)
 
 
 def check_final_replay(final: FinalConfig, grid: GridConfig, domains: Collection[str]) -> None:

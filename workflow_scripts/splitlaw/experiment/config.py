@@ -104,6 +104,9 @@ class RunsConfig(Settings):
         checks.check_size_names("final.size", [self.final.size], self.sizes)
         checks.check_size_names("execution.by_size", self.execution.by_size, self.sizes)
         checks.check_grid(self.grid, used=map(self.split_of, self.sizes))
+        checks.check_steps(
+            self.grid, self.training.batch_tokens, used=map(self.split_of, self.sizes)
+        )
         checks.check_repeat(self.grid)
         checks.check_final_replay(self.final, self.grid, self.domain_names)
         checks.check_unique_tokens(
@@ -317,6 +320,11 @@ class ExperimentConfig(RunsConfig):
         checks.check_size_names("tune_learning_rate.sizes", sweep.sizes, self.sizes)
         checks.check_several_sizes("tune_learning_rate.sizes", sweep.sizes, self.base)
         checks.check_draws(self.grid, self.law)
+        sections = ("final", "frontier", "scarcity", "choose_domains")
+        budgets = {f"{key}.budget_tokens": [getattr(self, key).budget_tokens] for key in sections}
+        budgets["compare.budgets"] = list(self.compare.budgets)
+        budgets["tune_learning_rate.tokens"] = [sweep.tokens]
+        checks.check_budgets(budgets, self.training.batch_tokens)
         return self
 
     @property

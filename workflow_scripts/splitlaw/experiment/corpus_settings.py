@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -16,13 +17,20 @@ BENCHMARKS = (
     "csqa", "socialiqa", "sciq", "boolq", "medmcqa", "medqa_en",
 )  # fmt: skip
 
+MOST_CLUSTERS = 1000
+"""More clusters are no domains: each has a model of its own."""
 LARGEST_HELD_OUT = 0.4
 """Largest share of the documents in one held-out split, so that both leave some to train on."""
+
+
+OF_NAMES_AND_CODE = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
+"""Codecs of Python for host names and source code, which would change the text of a file."""
 
 
 def _check_encoding(name: str) -> str:
     try:
         text = name == "auto" or not isinstance("".encode(name), str)
+        text &= name == "auto" or codecs.lookup(name).name not in OF_NAMES_AND_CODE
     except (LookupError, ValueError):
         text = False
     if not text:
@@ -195,7 +203,7 @@ class DomainConfig(Settings):
 class DiscoveryConfig(Settings):
     """Domains that are discovered as clusters of `general`."""
 
-    discover: Annotated[Count, Field(ge=2)]
+    discover: Annotated[Count, Field(ge=2, le=MOST_CLUSTERS)]
     """Number of clusters of `general` that become domains."""
     embedding: str | None = None
     """Folder of an embedding model to cluster with; by default, documents are compared by their
@@ -225,7 +233,7 @@ Domains = Annotated[
 class CorpusConfig(Settings):
     """The text, general and of each domain."""
 
-    seed: int = 0
+    seed: Natural = 0
     """Seed of splits, slices and the order of documents."""
     general: GeneralConfig
     """The mixture that a trunk is trained on."""

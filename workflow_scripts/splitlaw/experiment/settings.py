@@ -238,7 +238,7 @@ class LawConfig(Settings):
     classical fit."""
     draws: Natural = 300
     """Number of draws of the posterior that the intervals are computed from."""
-    seed: int
+    seed: Natural
     """Seed of the draws."""
 
 

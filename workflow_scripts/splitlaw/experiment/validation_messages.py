@@ -49,10 +49,16 @@ def explain(error: ValidationError, model: type[BaseModel], *, section: str = ""
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     location = tuple(part for part in first["loc"] if part not in (GIVEN, DISCOVERED))
     if first["type"] == "extra_forbidden":
-        return _unknown(location, model, section)
+        return _cut(_unknown(location, model, section))
     if first["type"] == "missing":
-        return _missing(location, section, first["input"])
-    return _wrong(location, section, first)
+        return _cut(_missing(location, section, first["input"]))
+    return _cut(_wrong(location, section, first))
+
+
+def _cut(message: str) -> str:
+    """A message of one line of bounded length, of which the problem and the remedy are the ends."""
+    message = " ".join(message.split())
+    return message if len(message) <= 500 else f"{message[:300]} ... {message[-150:]}"
 
 
 def path(location: Location, section: str = "") -> str:
@@ -95,10 +101,10 @@ def _wrong(location: Location, section: str, error: Mapping[str, Any]) -> str:
         return f"{where}: {context['error']}" if where else str(context["error"])
     if kind in ("int_type", "float_type") and isinstance(value, str):
         if "e" in value.lower():
-            return f"{where} is the text '{value}'; write a number (3.0e-4, not 3e-4)"
-        return f"{where} is the text '{value}'; write a number"
+            return f"{where} is the text {_short(value)}; write a number (3.0e-4, not 3e-4)"
+        return f"{where} is the text {_short(value)}; write a number"
     if kind == "string_pattern_mismatch":
-        return f"{where} is {value!r}; give text that matches {context['pattern']}"
+        return f"{where} is {_short(value)}; give text that matches {context['pattern']}"
     known = EXPECTED.get(kind)
     remedy = known.format(**context) if known else f"{error['msg']}; correct the value"
     if value is None:

@@ -17,6 +17,7 @@ from splitlaw.laws.table import NUMBERS, Table, make_table
 from splitlaw.laws.table_checks import (
     check_names,
     check_units,
+    empty_notes,
     repeated_notes,
     trajectory_notes,
 )
@@ -27,6 +28,8 @@ UNIQUE = ("unique_pretrain_tokens", "unique_specialize_tokens")
 REPLAY = "replay"
 OPTIONAL = (*UNIQUE, "flops_per_token", REPLAY)
 """Columns of numbers that are used where present."""
+USED = (*OPTIONAL, "train_domain", "trunk", "seed", "split")
+"""All columns that are used where present."""
 PREDICTED = ("loss", "loss_low", "loss_high", "mean_low", "mean_high")
 """The columns that a prediction adds to a table of points."""
 
@@ -105,7 +108,7 @@ def read_table(
 def _usable(sheet: Sheet, drop_invalid: bool) -> tuple[Sheet, dict[str, Array], list[str]]:
     """The rows whose values can be used, their numbers, and notes about the others."""
     values, bad, error = _values(sheet, REQUIRED)
-    notes = list(sheet.notes)
+    notes = [*sheet.notes, *empty_notes(sheet, [c for c in USED if c in sheet])]
     if error is None:
         return sheet, values, notes
     if not drop_invalid:

@@ -30,6 +30,19 @@ LOSS_COLUMNS = {"loss", "loss_stderr", "bits_per_byte"}
 """Columns that may differ between two rows of one model."""
 
 
+def empty_notes(sheet: Sheet, columns: Iterable[str]) -> list[str]:
+    """A note on each column that is empty in some rows only: a cell may have been lost there."""
+    notes = []
+    for column in columns:
+        empty = (sheet.text(column) == "").to_numpy()
+        if 0 < empty.sum() < len(sheet):
+            notes.append(
+                f"{sheet.at(empty)}: {column} is empty, in {empty.sum()} of {len(sheet)} rows; "
+                "check that no cell is lost."
+            )
+    return notes
+
+
 def check_names(sheet: Sheet, columns: Iterable[str]) -> None:
     """Refuse names that differ only in case, spaces or Unicode form."""
     spellings = {_plain(GENERAL): [GENERAL]}

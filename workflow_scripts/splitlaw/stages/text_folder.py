@@ -16,7 +16,7 @@ TEXT_SUFFIXES = (".txt", ".md")
 """Suffixes of files that are one document, compared without case like all suffixes."""
 SUFFIXES = (*TEXT_SUFFIXES, ".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv")
 """Suffixes of files that are read as text."""
-COMPRESSED = ("", ".gz", ".zst")
+COMPRESSED = ("", ".gz", ".zst", ".bz2", ".xz")
 """Suffixes of compressed files, which may follow; such files are decompressed."""
 BYTES_PER_TOKEN = 2.4
 """For English text and the default vocabulary of 1,024; the default domains have 2.3 to 2.6."""

@@ -34,6 +34,15 @@ def saved_files(folder: Path) -> list[Path] | None:
         return None  # `datasets` reports it
 
 
+def saved_split(folder: Path) -> str | None:
+    """Return the split that a saved data set was; None if it was none or is not known."""
+    try:
+        split = json.loads((folder / "state.json").read_text(encoding="utf-8"))["_split"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(split) if split else None
+
+
 def check_arrow_files(files: Iterable[Path], shard: Shard | None) -> None:
     """Raise `UserError` for a damaged file.
 

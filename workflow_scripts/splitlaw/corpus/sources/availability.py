@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.files import is_file, is_folder
 from splitlaw.corpus.sources.located import index_path
 from splitlaw.corpus.sources.packages import read_package
 from splitlaw.corpus.sources.saved_tokenizer import local_tokenizer
@@ -21,13 +22,20 @@ def matching_paths(pattern: str) -> list[Path]:
     The suffix of a known format after a wildcard matches in either case: `*.txt` matches `A.TXT`.
     A folder or file whose name contains `[` is meant where it exists: `law [2024]/*.txt`.
     """
-    return sorted(map(Path, _glob(pattern)))
+    paths = sorted(map(Path, _glob(pattern)))
+    return _without_repeated_folders(paths) if "**" in pattern else paths
 
 
-def token_paths(pattern: str) -> list[Path]:
-    """Return the token files that a pattern matches, without folders and indices of Megatron."""
-    paths = matching_paths(pattern)
-    return [path for path in paths if path.suffix.lower() != ".idx" and not path.is_dir()]
+def _without_repeated_folders(paths: list[Path]) -> list[Path]:
+    """Leave out what a link leads to again, such as a link to a folder that contains it.
+
+    Of a folder that is reached by several paths, the one with the fewest parts is kept.
+    """
+    kept: dict[str, Path] = {}
+    for folder in sorted({path.parent for path in paths}, key=lambda path: len(path.parts)):
+        kept.setdefault(os.path.realpath(folder), folder)
+    folders = set(kept.values())
+    return [path for path in paths if path.parent in folders]
 
 
 def visible_paths(folder: Path) -> list[Path]:
@@ -43,7 +51,7 @@ def visible_paths(folder: Path) -> list[Path]:
 
 
 _SUFFIXES = re.compile(
-    r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|tsv|gz|zst|npy|bin))+$", re.IGNORECASE
+    r"(\.(txt|md|jsonl|ndjson|json|parquet|csv|tsv|gz|zst|bz2|xz|npy|bin))+$", re.IGNORECASE
 )
 
 
@@ -81,7 +89,7 @@ def check_sources_exist(config: CorpusConfig) -> None:
     skipped, a pattern may match no file as long as the domain has another source with files.
     """
     embedding = config.discovery.embedding if config.discovery else None
-    if embedding is not None and not Path(embedding).is_dir():
+    if embedding is not None and not is_folder(embedding):
         raise UserError(
             f"corpus.domains.embedding: {embedding} is not a folder; "
             "give the folder of a saved model"
@@ -109,9 +117,7 @@ def _brackets(source: Source) -> str:
 
 
 def _has_files(source: Source) -> bool:
-    if source.token_files:
-        return bool(token_paths(source.token_files))
-    return not source.files or any(_glob(source.files))
+    return not source.pattern or any(_glob(source.pattern))
 
 
 def _check_package(package: str, key: str) -> None:
@@ -125,9 +131,9 @@ def _check_package(package: str, key: str) -> None:
 
 def _check_dataset(folder: Path, key: str) -> None:
     """Refuse a local data set that is missing, or that is only the script that would make it."""
-    if not folder.exists() and str(folder).startswith(("/", ".", "~")):
+    if not is_file(folder) and not is_folder(folder) and str(folder).startswith(("/", ".", "~")):
         raise UserError(f"{key}: {folder} does not exist; give the folder of a data set")
-    files = [folder] if folder.is_file() else visible_paths(folder) if folder.is_dir() else []
+    files = [folder] if is_file(folder) else visible_paths(folder) if is_folder(folder) else []
     names = [file.name for file in files if file.stem.lower() not in ("readme", "dataset_infos")]
     scripts = [name for name in names if name.endswith(".py")]
     if scripts and not any(name.endswith(".arrow") or _SUFFIXES.search(name) for name in names):
@@ -139,7 +145,7 @@ def _check_dataset(folder: Path, key: str) -> None:
 
 def _check_tokenizer_exists(name: str, key: str) -> None:
     path = local_tokenizer(name)
-    if path is not None and not path.exists():
+    if path is not None and not is_file(path) and not is_folder(path):
         raise UserError(f"{key}: {path} does not exist; give the folder of a tokenizer")
 
 

@@ -31,10 +31,12 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _OVER_LIMIT = "field larger than field limit"
 """Beginning of the message of the `csv` module about a cell over its limit."""
 
+_BOM = "\ufeff"
 _NUL = "NUL bytes in a row, which may have hidden the end of another one"
 _BLANK = "empty lines before some rows, in the place of which others may be lost"
 _ROWS_WITHIN = "a quoted cell has lines like rows; a quote may be lost"
 _STRAY_QUOTE = "an unquoted cell contains a quote; it may be joined with another one"
+_NAME_AS_TEXT = "a row equals the header; two files may have been joined"
 _SECOND_HEADER = "a second header; two files were joined, whose columns may differ: split them"
 
 
@@ -70,6 +72,8 @@ def read_csv(
                 if problem := _row_problem(row, header, raw, text, separator):
                     errors.report(location, problem)
                     continue
+                if row == header:
+                    errors.note(location, _NAME_AS_TEXT)
                 for remark in _row_remarks(row, raw, separator):
                     errors.note(location, remark)
                 yield location, text
@@ -78,16 +82,27 @@ def read_csv(
         if gaps.first:
             errors.note(gaps.first, _BLANK)
     except csv.Error as cause:
-        errors.report(f"{path}:{begin}", f"{_reason(cause)}; the rest of the file is not read")
+        problem = None if header else _other_separator(lines.take(), field, separator)
+        reason = problem or f"{_reason(cause)}; the rest of the file is not read"
+        errors.report(f"{path}:{begin}", reason)
 
 
 def _header_problem(header: list[str], field: str, separator: str) -> str | None:
     """Return why the column `field` cannot be read; None if it can."""
-    if len(header) == 1 and header[0] != field:
-        for sign, name in ((",", "commas"), (";", "semicolons"), ("\t", "tabs")):
-            if sign != separator and field in header[0].split(sign):
-                return f"cells are separated by {name}; save it with commas as .csv or tabs as .tsv"
-    return column_problem(header, field)
+    if field not in header and header[0].startswith("sep="):
+        return "the first line names a separator; remove this line"
+    problem = column_problem(header, field)
+    if problem and len(header) == 1:
+        return _other_separator(header[0], field, separator) or problem
+    return problem
+
+
+def _other_separator(line: str, field: str, separator: str) -> str | None:
+    """Return that cells of a header are separated by another character; None if they are not."""
+    for sign, name in ((",", "commas"), (";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if sign != separator and field in [cell.strip('"\r\n') for cell in line.split(sign)]:
+            return f"cells are separated by {name}; save it with commas as .csv or tabs as .tsv"
+    return None
 
 
 def _row_problem(
@@ -95,8 +110,10 @@ def _row_problem(
 ) -> str | None:
     """Return why a row is refused; None if its text is certain."""
     columns = len(header)
-    if len(row) == columns > 1 and row[0] in header and sorted(row) == sorted(header):
-        return _SECOND_HEADER
+    if len(row) == columns > 1 and row[0].lstrip(_BOM) in header:
+        names = [row[0].lstrip(_BOM), *row[1:]]  # Excel begins a file with the mark
+        if sorted(names) == sorted(header):
+            return _SECOND_HEADER
     if "\0" in raw:
         return _NUL
     if len(row) > columns:

@@ -1,12 +1,13 @@
 """Encodings of text files: detection, and conversion to UTF-8 while a file is read."""
 
 import codecs
-import io
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
+
+from splitlaw.common.decompression import stream_of
 
 UTF_8 = "utf-8"
 AUTO = "auto"
@@ -40,6 +41,9 @@ _MOSTLY_ASCII = 0.75
 """Share of ASCII from which a text is in a language of Latin letters."""
 _CERTAIN = 0.8
 """Share of letters and signs of one language that decides for an encoding of Latin letters."""
+
+_ZEROS = 0.01
+"""Share of zeros in the other bytes of UTF-16, those of letters such as U+0100."""
 
 _HEBREW = "cp1255"
 _HEBREW_RUN = re.compile(
@@ -86,9 +90,24 @@ def detect_encoding(stream: BinaryIO) -> str | None:
             sample += b"".join(line for line in lines if not line.isascii())
         head = stream.read(_CHUNK_BYTES)
     invalid += len(decoder.getstate()[0])  # the beginning of a character that is not complete
-    if not invalid and nul < size / 4:  # UTF-16 without a mark has a zero in every second byte
+    if not invalid and nul < size / 4:
         return UTF_8
+    if found := _utf_16_without_mark(sample):
+        return found
     return None if valid >= invalid > 0 else _detect(sample)
+
+
+def _utf_16_without_mark(sample: bytes) -> str | None:
+    """The encoding of a text of mostly ASCII in UTF-16, which has a zero in every second byte."""
+    first, second = sample[::2].count(0), sample[1::2].count(0)
+    if max(first, second) < len(sample) / 4 or min(first, second) > _ZEROS * len(sample):
+        return None
+    name = "utf-16-le" if second > first else "utf-16-be"
+    try:
+        codecs.getincrementaldecoder(name)().decode(sample)
+    except UnicodeDecodeError:
+        return None
+    return name
 
 
 def _detect(sample: bytes) -> str | None:
@@ -148,31 +167,11 @@ def _score(sample: bytes, encoding: str) -> float:
 def as_utf8(stream: BinaryIO, encoding: str) -> BinaryIO:
     """Return `stream`, which is in `encoding`, as a stream in UTF-8.
 
-    Reading raises `UnicodeDecodeError` where the text is not in that encoding.
+    Reading raises `UnicodeError` where the text is not in that encoding.
     """
     if codecs.lookup(encoding).name == UTF_8:
         return stream
-    return cast(BinaryIO, io.BufferedReader(_Recoded(stream, encoding), _CHUNK_BYTES))
-
-
-class _Recoded(io.RawIOBase):
-    """The bytes of a stream in UTF-8."""
-
-    def __init__(self, stream: BinaryIO, encoding: str) -> None:
-        super().__init__()
-        self._parts = _encoded(stream, encoding)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        if not self._rest:
-            self._rest = next(self._parts, b"")
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
+    return stream_of(_encoded(stream, encoding))
 
 
 def _encoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:

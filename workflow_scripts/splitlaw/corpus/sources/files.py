@@ -7,6 +7,8 @@ continues after it if the format allows that.
 import glob
 import gzip
 import io
+import lzma
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,8 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from splitlaw.common.decompression import DECOMPRESSORS, decompressed, stream_of
+from splitlaw.common.file_kinds import LONGEST_MARK, compression, other_format
 from splitlaw.corpus.shards import WHOLE, Shard
 from splitlaw.corpus.sources.availability import matching_paths
 from splitlaw.corpus.sources.checksums import NO_CHECKSUM, has_checksums
@@ -22,6 +26,7 @@ from splitlaw.corpus.sources.encodings import AUTO, UTF_8, as_utf8, detect_encod
 from splitlaw.corpus.sources.formats import BINARY, FORMATS, file_format, is_text_file
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import (
+    COMPRESSED,
     DOCUMENT_TOO_LARGE,
     MAX_DOCUMENT_BYTES,
     Located,
@@ -30,9 +35,12 @@ from splitlaw.corpus.sources.located import (
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """Beginning of the text file that Git LFS leaves where a file was not downloaded."""
-POINTER = "is a pointer of Git LFS, not the file; run git lfs pull"
-_COMPRESSED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
-"""Beginnings of compressed files; neither is text in UTF-8."""
+_UNKNOWN = f"unknown format; use {', '.join(FORMATS)}, also with {', '.join(COMPRESSED)}"
+_NO_TEXTS = "folder without text files; give a pattern for its files, such as {}/*.jsonl"
+_OTHER_FILES = (
+    "files in a folder that is one document are not read, as they are not .txt or .md; give a "
+    "pattern for them"
+)
 _BUFFER_BYTES = 1 << 18
 """Larger than Python's default of 8 KB, for fewer system calls."""
 
@@ -69,6 +77,8 @@ def _read_folder(folder: Path, errors: InputErrors, encoding: str) -> Iterator[L
     parts, size = [], 0
     # As in patterns, linked folders are followed, and hidden files are left out.
     for path in matching_paths(f"{glob.escape(str(folder))}/**/*"):
+        if path.is_file() and not is_text_file(path) and file_format(path) in FORMATS:
+            errors.note(str(path), _OTHER_FILES, once=True)
         if path.is_file() and is_text_file(path):
             for _, text in read_file(path, "", errors, encoding=encoding):
                 parts.append(text)
@@ -79,7 +89,7 @@ def _read_folder(folder: Path, errors: InputErrors, encoding: str) -> Iterator[L
     if parts:
         yield str(folder), "\n\n".join(parts)
     else:
-        errors.report(str(folder), "folder without text files")
+        errors.report(str(folder), _NO_TEXTS.format(folder))
 
 
 def read_file(
@@ -99,10 +109,14 @@ def _parse_file(
 ) -> Iterator[Located]:
     parse = FORMATS.get(file_format(path))
     if parse is None:
-        errors.report(str(path), f"unknown format; use {', '.join(FORMATS)}, also .gz and .zst")
+        errors.report(str(path), _UNKNOWN)
         return
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            errors.report(str(path), "is a pipe, socket or device; write its content to a file")
+            return
+        if status.st_size == 0:
             return
         if problem := _wrong_content(path):
             errors.report(str(path), problem)
@@ -123,29 +137,30 @@ def _parse_file(
             yield from parse(as_utf8(stream, encoding), path, text_field, errors)
     except UnicodeDecodeError as cause:
         errors.report(str(path), f"invalid {cause.encoding} (byte {cause.start})")
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as cause:
-        errors.report(str(path), f"truncated or damaged ({first_line(cause)})")
-
-
-def is_pointer(path: Path) -> bool:
-    """Return whether Git LFS has left a pointer where it did not download a file."""
-    return _head(path) == _POINTER
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.read(len(_POINTER))
+    except UnicodeError as cause:  # UTF-16 without a mark
+        errors.report(str(path), f"invalid {encoding} ({cause}); name the encoding in its source")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as cause:
+        unreadable = isinstance(cause, OSError) and cause.errno is not None
+        problem = "cannot be read" if unreadable else "truncated or damaged"
+        errors.report(str(path), f"{problem} ({first_line(cause)})")
 
 
 def _wrong_content(path: Path) -> str | None:
     """Why the first bytes of a file show that it does not hold what its name says."""
-    head = _head(path)
+    with path.open("rb") as stream:
+        head = stream.read(len(_POINTER))
     if head == _POINTER:
-        return POINTER
-    compressed = next((suffix for mark, suffix in _COMPRESSED.items() if head.startswith(mark)), "")
-    if compressed and path.suffix.lower() != compressed:
-        return f"is compressed; add {compressed} to its name"
-    return None
+        return "is a pointer of Git LFS, not the file; run git lfs pull"
+    found, suffix = compression(head), path.suffix.lower()
+    if found and found != suffix:
+        return f"is compressed; add {found} to its name"
+    if found:
+        with open_decompressed(path) as stream:
+            head = stream.read(LONGEST_MARK)
+    if found and compression(head):
+        return "is compressed twice; decompress it once"
+    name = None if file_format(path) in BINARY else other_format(head)
+    return f"is {name}; save its text in a format that is read" if name else None
 
 
 @contextmanager
@@ -159,6 +174,9 @@ def open_decompressed(path: Path) -> Iterator[BinaryIO]:
         # pyarrow opens only paths that are UTF-8.
         with pa.PythonFile(path.open("rb")) as raw, pa.CompressedInputStream(raw, "zstd") as inner:
             yield cast(BinaryIO, io.BufferedReader(cast(Any, inner), _BUFFER_BYTES))
+    elif suffix in DECOMPRESSORS:
+        with path.open("rb") as raw:
+            yield stream_of(decompressed(raw, suffix))
     else:
         with path.open("rb", _BUFFER_BYTES) as plain:
             yield plain

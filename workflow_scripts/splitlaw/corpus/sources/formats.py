@@ -1,146 +1,18 @@
-"""Parsers of file formats: JSON lines, JSON and plain text; `FORMATS` lists all.
+"""The parsers of all file formats, and that of plain text.
 
 Each parser takes an open stream, the path for messages, the field or column that holds the text,
 and the collector of errors; it yields the documents with their locations.
 """
 
-import io
-import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 from splitlaw.corpus.sources.csv_files import read_csv, read_tsv
 from splitlaw.corpus.sources.input_errors import InputErrors
-from splitlaw.corpus.sources.located import (
-    COMPRESSED,
-    DOCUMENT_TOO_LARGE,
-    MAX_DOCUMENT_BYTES,
-    Located,
-    first_line,
-    joined,
-)
+from splitlaw.corpus.sources.json_files import read_json, read_json_lines
+from splitlaw.corpus.sources.located import COMPRESSED, MAX_DOCUMENT_BYTES, Located, decode_utf8
 from splitlaw.corpus.sources.parquet_files import read_parquet
-
-_COPY_BYTES = 1 << 20  # of a stream at a time
-_BETWEEN_VALUES = re.compile(r"[\s,\[]*")
-_AFTER_TEXT = re.compile(r"\s*[,\]]")
-"""End of a text in a list."""
-
-
-def _decode(data: bytes, location: str, errors: InputErrors) -> str | None:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as cause:
-        errors.report(location, f"invalid UTF-8 (byte {cause.start})", size=len(data))
-        return None
-
-
-class _Repeated(dict[str, Any]):
-    """An object with a key that occurs twice: two records may have been joined."""
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these keys and values; of a repeated key, JSON itself keeps the last."""
-    record = dict(pairs)
-    return record if len(record) == len(pairs) else _Repeated(record)
-
-
-def _record_text(record: Any, field: str, location: str, errors: InputErrors) -> str | None:
-    """Return the text of a parsed record, or None after reporting what is wrong with it."""
-    if not isinstance(record, dict):
-        errors.report(location, f"not a JSON object ({type(record).__name__})")
-    elif isinstance(record, _Repeated):
-        errors.report(location, "a key occurs twice in an object; two records may have been joined")
-    elif field not in record:
-        errors.report(location, f"no field {field!r} (it has {joined(record)}); set text_field")
-    elif not isinstance(record[field], str):
-        errors.report(location, f"field {field!r} is not text ({type(record[field]).__name__})")
-    else:
-        return cast(str, record[field])
-    return None
-
-
-def _json_lines(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
-    number = 0
-    while line := stream.readline(MAX_DOCUMENT_BYTES):
-        number += 1
-        location = f"{path}:{number}"
-        if len(line) == MAX_DOCUMENT_BYTES and not line.endswith(b"\n"):
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(MAX_DOCUMENT_BYTES)
-            errors.report(location, DOCUMENT_TOO_LARGE)
-            continue
-        text = _decode(line, location, errors) if line.strip() else None
-        if text is None:
-            continue
-        try:
-            record = json.loads(text, object_pairs_hook=_distinct)
-        except (ValueError, RecursionError) as cause:
-            errors.report(location, f"not JSON ({first_line(cause)})")
-            continue
-        document = _record_text(record, field, location, errors)
-        if document is not None:
-            yield location, document
-
-
-def _json(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
-    of_texts: bool | None = None
-    for line, record in _json_values(stream, path, errors):
-        location = f"{path}:{line}"
-        if of_texts is None:  # `datasets` names the column of a list of texts `text`
-            of_texts = isinstance(record, str) and field == "text"
-        if not of_texts:
-            document = _record_text(record, field, location, errors)
-        elif isinstance(record, str):
-            document = record
-        else:
-            document = None
-            errors.report(location, "not a text, unlike the first element of the list")
-        if document is not None:
-            yield location, document
-
-
-def _json_values(stream: BinaryIO, path: Path, errors: InputErrors) -> Iterator[tuple[int, Any]]:
-    """Yield the line and value of each element of a list, or of a single object, as it is read."""
-    characters = io.TextIOWrapper(stream, "utf-8-sig")
-    decoder = json.JSONDecoder(object_pairs_hook=_distinct)
-    buffer, line, first = "", 1, ""
-    try:
-        # Reading as much as is already buffered keeps the time linear for one long value.
-        while added := characters.read(max(_COPY_BYTES, len(buffer))):
-            buffer, position = buffer + added, 0
-            first = first or buffer.lstrip()[:1]
-            for start, end, record in _complete_values(decoder, buffer):
-                line += buffer.count("\n", position, start)
-                yield line, record
-                line += buffer.count("\n", start, end)
-                position = end
-            buffer = buffer[position:]
-            if len(buffer) > MAX_DOCUMENT_BYTES:
-                errors.report(f"{path}:{line}", f"{DOCUMENT_TOO_LARGE}, or not JSON")
-                return
-    except UnicodeDecodeError:
-        errors.report(f"{path}:{line}", "invalid UTF-8 (at or after this line)")
-        return
-    rest = buffer.lstrip(" \t\r\n,[")
-    line += buffer.count("\n", 0, len(buffer) - len(rest))
-    if rest.strip(" \t\r\n]") or (first == "[" and "]" not in rest):
-        errors.report(f"{path}:{line}", f"not JSON (truncated or invalid at {rest[:20]!r})")
-
-
-def _complete_values(decoder: json.JSONDecoder, buffer: str) -> Iterator[tuple[int, int, Any]]:
-    """Yield the start, end and content of each JSON value that is completely in `buffer`."""
-    end = 0
-    while separator := _BETWEEN_VALUES.match(buffer, end):
-        try:
-            record, end = decoder.raw_decode(buffer, separator.end())
-        except (ValueError, RecursionError):
-            return
-        if isinstance(record, str) and not _AFTER_TEXT.match(buffer, end):
-            return  # a key of an object without its beginning, or the end of the buffer
-        yield separator.end(), end, record
 
 
 def _plain_text(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
@@ -148,7 +20,7 @@ def _plain_text(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -
     rest, location = b"", str(path)
     while data := rest + stream.read(MAX_DOCUMENT_BYTES - len(rest)):
         end = len(data) if len(data) < MAX_DOCUMENT_BYTES else _last_boundary(data)
-        text = _decode(data[:end], location, errors)
+        text = decode_utf8(data[:end], location, errors)
         if text is None:
             return
         if text:
@@ -169,9 +41,9 @@ def _last_boundary(data: bytes) -> int:
 
 
 FORMATS: dict[str, Callable[[BinaryIO, Path, str, InputErrors], Iterator[Located]]] = {
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".json": _json,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json,
     ".parquet": read_parquet,
     ".csv": read_csv,
     ".tsv": read_tsv,

@@ -1,26 +1,32 @@
 """Documents of a Hugging Face data set: from the hub, from its cache, or from a local folder."""
 
+import dataclasses
 import glob
-import logging
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.network import is_network_error
+from splitlaw.common.files import is_file, is_folder
 from splitlaw.corpus.shards import WHOLE, Shard
-from splitlaw.corpus.sources.arrow_files import arrow_remarks, check_arrow_files, saved_files
+from splitlaw.corpus.sources.arrow_files import (
+    arrow_remarks,
+    check_arrow_files,
+    saved_files,
+    saved_split,
+)
 from splitlaw.corpus.sources.availability import visible_paths
 from splitlaw.corpus.sources.files import files_of_shard, read_file
 from splitlaw.corpus.sources.formats import FORMATS, file_format
+from splitlaw.corpus.sources.hub_errors import explained, opening_explained, silenced_loggers
 from splitlaw.corpus.sources.input_errors import InputErrors
-from splitlaw.corpus.sources.located import Located
+from splitlaw.corpus.sources.located import Located, decode_utf8
 from splitlaw.experiment.corpus_settings import Source
 
-_MAX_CAUSE_CHARACTERS = 300  # messages of `datasets` can be many lines long
+_WHOLE_SPLIT = "train"
+"""Split of a data set without others, as `datasets` calls it."""
 _CONFIGS = re.compile(r"^configs:", re.MULTILINE)
 """Key of the configurations of a data set, in the header of its README.md."""
 
@@ -37,7 +43,7 @@ def read_dataset(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> I
             yield from read_file(path, source.text_field, errors, encoding=source.encoding)
         return
     name = source.dataset
-    with _silenced_loggers(), _explained(source):
+    with silenced_loggers(), explained(source):
         rows = _open_dataset(source, shard)
         if rows is None:
             errors.count_empty(f"dataset {name}")
@@ -54,17 +60,27 @@ def read_dataset(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> I
         for location, remark in arrow_remarks(_arrow_files(source)):
             errors.note(location, remark)
     part = "" if shard.count == 1 else f" of shard {shard.number}"
-    with _explained(source):
-        # The format that was saved with a data set may leave columns out.
-        for number, row in enumerate(rows.with_format(None), start=1):
-            text, location = row.get(source.text_field), f"dataset {name}: row {number}{part}"
-            if isinstance(text, str):
-                yield location, text
-            else:
-                errors.report(
-                    location,
-                    f"field {source.text_field!r} is not text ({type(text).__name__})",
-                )
+    # The format that was saved with a data set may leave columns out.
+    for number, row in enumerate(_explained_rows(source, rows.with_format(None)), start=1):
+        text, location = row.get(source.text_field), f"dataset {name}: row {number}{part}"
+        if isinstance(text, bytes):  # as some writers of Parquet mark UTF-8
+            text = decode_utf8(text, location, errors)
+        elif not isinstance(text, str):
+            kind = type(text).__name__
+            errors.report(location, f"field {source.text_field!r} is not text ({kind})")
+            continue
+        if text is not None:
+            yield location, text
+
+
+def _explained_rows(source: Source, rows: Any) -> Iterator[Any]:
+    """Yield the rows; errors of `datasets` and of the parsers that it calls become `UserError`.
+
+    The options of a parser in the header of README.md are not checked before it is called, and a
+    wrong one raises any error.
+    """
+    with silenced_loggers(), explained(source), opening_explained(source, is_arrow=False):
+        yield from rows
 
 
 def count_files(source: Source) -> int:
@@ -75,19 +91,30 @@ def count_files(source: Source) -> int:
     files = _local_files(source)
     if files:
         return len(files)
-    with _silenced_loggers(), _explained(source):
+    with silenced_loggers(), explained(source):
         rows = _open_dataset(source, None)
     return 0 if rows is None else int(getattr(rows, "num_shards", 0)) or len(rows)
 
 
 def check_dataset(source: Source) -> None:
     """Raise `UserError` if a data set cannot be opened, before the documents of others are read."""
-    if source.dataset is None or Path(source.dataset).exists():
+    if source.dataset is None or is_file(source.dataset) or is_folder(source.dataset):
         return
     from datasets import load_dataset_builder
 
-    with _silenced_loggers(), _explained(source):
+    _refuse_format(source.dataset)
+    with silenced_loggers(), explained(source):
         load_dataset_builder(source.dataset, source.config, revision=source.revision)
+
+
+def _refuse_format(name: str) -> None:
+    """Refuse the name of a format, of which `datasets` would read the files in this folder."""
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+    if name in _PACKAGED_DATASETS_MODULES and not Path(name).exists():
+        raise UserError(
+            f"dataset {name}: is the name of a format; use files with a pattern as the source"
+        )
 
 
 def _local_files(source: Source) -> list[Path]:
@@ -98,11 +125,21 @@ def _local_files(source: Source) -> list[Path]:
     """
     assert source.dataset is not None
     folder = Path(source.dataset)
+    if is_file(folder) and file_format(folder) in FORMATS:
+        if source.split != _WHOLE_SPLIT:
+            raise UserError(f"dataset {folder}: is one file, without splits; remove split")
+        return [folder]
     own = ("dataset_dict.json", "dataset_info.json", ".huggingface.yaml")
-    if not folder.is_dir() or source.config or any((folder / name).exists() for name in own):
+    if not is_folder(folder) or any((folder / name).exists() for name in own):
         return []
+    if (folder / "state.json").is_file() and any(folder.glob("*.arrow")):
+        raise UserError(
+            f"dataset {folder}: dataset_info.json is missing beside state.json; save it again"
+        )
     card = folder / "README.md"
     if card.is_file() and _CONFIGS.search(card.read_text(encoding="utf-8", errors="replace")):
+        return _configured_files(source)
+    if source.config:
         return []
     from datasets.data_files import DataFilesDict, EmptyDatasetError, get_data_patterns
 
@@ -129,12 +166,40 @@ def _local_files(source: Source) -> list[Path]:
     return known
 
 
+def _configured_files(source: Source) -> list[Path]:
+    """Return the files that README.md names for the split, if it says nothing else about them.
+
+    `datasets` reads CSV less strictly: a separator at the end of every row shifts the columns.
+    """
+    from datasets import load_dataset_builder
+
+    with silenced_loggers(), explained(source), opening_explained(source, is_arrow=False):
+        config = load_dataset_builder(str(source.dataset), source.config).config
+    named = ("name", "version", "description", "data_dir", "data_files")
+    options = [field for field in dataclasses.fields(config) if field.name not in named]
+    if any(getattr(config, option.name) != option.default for option in options):
+        return []
+    files = [Path(name) for name in (config.data_files or {}).get(source.split, ())]
+    return files if all(file_format(path) in FORMATS for path in files) else []
+
+
 def _saved_folder(source: Source) -> Path | None:
     """Return the folder in which `datasets` has saved the split; None for other data sets."""
     folder = Path(str(source.dataset))
     if (folder / "dataset_dict.json").is_file():
         return folder / source.split
     return folder if (folder / "dataset_info.json").is_file() else None
+
+
+def _check_split(saved: Path, source: Source) -> None:
+    """Refuse another split than that of a data set which was saved without others."""
+    if saved != Path(str(source.dataset)) or source.split == _WHOLE_SPLIT:
+        return
+    if (own := saved_split(saved)) != source.split:
+        raise UserError(
+            f"dataset {source.dataset}: was saved as {f'the split {own}' if own else 'a whole'}, "
+            f"and has no split {source.split}; remove split"
+        )
 
 
 def _arrow_files(source: Source) -> list[Path]:
@@ -152,13 +217,16 @@ def _open_dataset(source: Source, shard: Shard | None) -> Any:
     from datasets import load_dataset, load_dataset_builder, load_from_disk
 
     assert source.dataset is not None
+    _refuse_format(source.dataset)
     saved = _saved_folder(source)
+    if saved is not None:
+        _check_split(saved, source)
     if saved is not None and saved_files(saved) == []:
         return None
     # The others are copied into a cache, which reads all rows.
     files = _arrow_files(source)
     check_arrow_files(files, WHOLE if saved is None else shard)
-    with _opening_explained(source, is_arrow=saved is not None or bool(files)):
+    with opening_explained(source, is_arrow=saved is not None or bool(files)):
         if saved is not None:
             return load_from_disk(str(saved))
         builder = load_dataset_builder(source.dataset, source.config, revision=source.revision)
@@ -172,90 +240,3 @@ def _open_dataset(source: Source, shard: Shard | None) -> Any:
             streaming=source.streaming,
             **whole,
         )
-
-
-@contextmanager
-def _opening_explained(source: Source, *, is_arrow: bool) -> Iterator[None]:
-    """Turn errors that `datasets` raises within itself when it opens a data set.
-
-    The cause is a damaged description of the columns in Arrow files, and the configuration in
-    others.
-    """
-    try:
-        yield
-    except (TypeError, AttributeError, LookupError) as cause:
-        problem = "`datasets` cannot open it"
-        remedy = "check its name and config, and the header of its README.md"
-        if is_arrow:
-            problem = "its description of the columns is damaged"
-            remedy = "save or download the data set again"
-        raise UserError(
-            f"dataset {source.dataset}: {problem} ({type(cause).__name__}: {_reason(cause)}); "
-            f"{remedy}"
-        ) from None
-
-
-@contextmanager
-def _explained(source: Source) -> Iterator[None]:
-    """Turn errors of `datasets` into `UserError`."""
-    from datasets.exceptions import DatasetGenerationError
-
-    try:
-        yield
-    except ConnectionError as cause:
-        raise UserError(f"dataset {source.dataset}: {_reason(cause)}; {_remedy(source)}") from None
-    except DatasetGenerationError as cause:
-        raise UserError(
-            f"dataset {source.dataset}: {_reason(cause.__cause__ or cause)}; if its files have "
-            "different columns, download them and use files or the folder as the source"
-        ) from None
-    except RuntimeError as cause:
-        if "script" not in str(cause):
-            raise
-        raise UserError(
-            f"dataset {source.dataset}: has a loading script, which `datasets` does not run "
-            f"({_reason(cause)}); convert it to Parquet, or use files as the source"
-        ) from None
-    except (OSError, ValueError, LookupError) as cause:
-        remedy = "check its name, config, split and revision"
-        if is_network_error(cause) or "LocalEntryNotFoundError" in str(cause):
-            remedy = _remedy(source)
-        raise UserError(f"dataset {source.dataset}: {_reason(cause)}; {remedy}") from None
-    except Exception as cause:
-        if not is_network_error(cause):
-            raise
-        raise UserError(f"dataset {source.dataset}: {_reason(cause)}; {_remedy(source)}") from None
-
-
-def _remedy(source: Source) -> str:
-    """Return how to read a data set that is not in the cache without the network."""
-    from datasets import config
-
-    download = f"hf download --repo-type dataset {source.dataset} --local-dir FOLDER"
-    if config.HF_HUB_OFFLINE:
-        return (
-            "HF_HUB_OFFLINE is set, and the cache of `datasets` does not have it: where there is a "
-            f"network, run {download}, and give FOLDER as the dataset"
-        )
-    return (
-        "connect to the network, set HF_HUB_OFFLINE=1 to use the cache, or download it elsewhere "
-        f"({download}) and give FOLDER as the dataset"
-    )
-
-
-def _reason(cause: BaseException) -> str:
-    return " ".join(str(cause).split())[:_MAX_CAUSE_CHARACTERS]
-
-
-@contextmanager
-def _silenced_loggers() -> Iterator[None]:
-    """Suppress the hub's messages about retries: a failed connection is reported once, as error."""
-    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "datasets")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

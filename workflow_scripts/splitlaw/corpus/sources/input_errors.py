@@ -12,6 +12,8 @@ _MAX_PRINTED = 10
 _ENCODING = ("invalid UTF-8", "NUL bytes")
 """Beginnings of reasons of files that may be in another encoding."""
 
+EMPTY_TEXT = "an empty text, which may have been lost"
+"""Remark on a row or file whose text is empty or white space: it was written so, or it was lost."""
 
 Notes = dict[str, tuple[int, str]]
 """Remark to the number of files or rows that it concerns, and the first of them by name."""

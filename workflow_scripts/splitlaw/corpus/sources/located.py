@@ -3,15 +3,26 @@
 from pathlib import Path
 from typing import Any
 
+from splitlaw.corpus.sources.input_errors import InputErrors
+
 Located = tuple[str, str]
 """The location of a document (file, with its line or row), for messages, and its text."""
 
-COMPRESSED = (".gz", ".zst")
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 MAX_DOCUMENT_BYTES = 64 << 20
 """A longer document is bad input, so that memory stays bounded."""
 DOCUMENT_TOO_LARGE = f"document over {MAX_DOCUMENT_BYTES >> 20} MB"
 
 _MAX_NAMES_SHOWN = 8  # keeps a message that lists fields or columns on one line
+
+
+def decode_utf8(data: bytes, location: str, errors: InputErrors) -> str | None:
+    """Return a text, or None after reporting that it is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as cause:
+        errors.report(location, f"invalid UTF-8 (byte {cause.start})", size=len(data))
+        return None
 
 
 def index_path(path: Path) -> Path:

@@ -50,7 +50,9 @@ def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator
     with pq.ParquetFile(parquet, **options) as stored:
         if stored.metadata.num_rows == 0:
             return  # the columns of an empty file often have no type
-        if _is_joined(parquet, stored.metadata):
+        # The descriptions of encrypted columns cannot be read: pyarrow would end the process.
+        signed = _is_signed(parquet, stored.metadata)
+        if not signed and _is_joined(parquet, stored.metadata):
             errors.report(str(path), "several Parquet files joined to one; keep them apart")
             return
         schema = stored.schema_arrow
@@ -59,12 +61,14 @@ def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator
             errors.report(str(path), problem)
             return
         compressed = path.suffix.lower() in COMPRESSED  # these have checksums or a note
-        if not compressed and not has_page_checksums(parquet, stored.metadata, field):
+        if signed or not (compressed or has_page_checksums(parquet, stored.metadata, field)):
             errors.note(str(path), NO_PAGE_CHECKSUM, once=True)
         number = 0
         rows = _rows_per_batch(stored.metadata)
         for batch in stored.iter_batches(rows, columns=[field], use_threads=False):
-            for text in batch.column(0).cast(pa.large_binary()).to_pylist():
+            cells = batch.column(0)
+            cells = cells.storage if isinstance(cells, pa.ExtensionArray) else cells
+            for text in cells.cast(pa.large_binary()).to_pylist():
                 number += 1
                 location = f"{path}: row {number}"
                 if text is None:
@@ -77,6 +81,28 @@ def _rows(parquet: Any, path: Path, field: str, errors: InputErrors) -> Iterator
         if number < stored.metadata.num_rows:  # pyarrow skips pages of unknown types
             reason = f"truncated or damaged ({number} of {stored.metadata.num_rows} rows)"
             errors.report(str(path), reason)
+
+
+_FOOTER_END = 8
+"""Bytes after the footer: its length and a mark."""
+_SIGNATURE = 28
+"""Bytes at the end of the footer of a file of which some columns are encrypted."""
+
+
+def _is_signed(parquet: Any, metadata: pq.FileMetaData) -> bool:
+    """Whether some columns may be encrypted, although the footer is not."""
+    with _opened(parquet) as stream:
+        place = stream.tell()
+        stream.seek(-_FOOTER_END, io.SEEK_END)
+        length = int.from_bytes(stream.read(4), "little")
+        stream.seek(place)
+    return length == metadata.serialized_size + _SIGNATURE
+
+
+def _opened(parquet: Any) -> contextlib.AbstractContextManager[BinaryIO]:
+    """The file as a stream, which is opened and closed if `parquet` is a path."""
+    is_path = isinstance(parquet, Path)
+    return parquet.open("rb") if is_path else contextlib.nullcontext(parquet)
 
 
 _JOINT = b"PAR1PAR1"
@@ -97,10 +123,9 @@ def _is_joined(parquet: Any, metadata: pq.FileMetaData) -> bool:
     end = max(
         (c.dictionary_page_offset or c.data_page_offset) + c.total_compressed_size for c in columns
     )
-    opened = contextlib.nullcontext(parquet)
-    with parquet.open("rb") if isinstance(parquet, Path) else opened as stream:
+    with _opened(parquet) as stream:
         place = stream.tell()
-        footer = stream.seek(0, io.SEEK_END) - metadata.serialized_size - 8
+        footer = stream.seek(0, io.SEEK_END) - metadata.serialized_size - _FOOTER_END
         try:
             return footer > end and _contains(stream, _JOINT)
         finally:
@@ -119,6 +144,7 @@ def _contains(stream: BinaryIO, mark: bytes) -> bool:
 
 def _type_problem(column: pa.Field) -> str | None:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind  # such as JSON
     if any(is_kind(kind) for is_kind in _TEXT):
         return None
     return f"column {column.name!r} is not text ({column.type})"

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from splitlaw.corpus.shards import WHOLE, Shard
-from splitlaw.corpus.sources.availability import matching_paths, token_paths
+from splitlaw.corpus.sources.availability import matching_paths
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.hub import count_files, read_dataset
-from splitlaw.corpus.sources.input_errors import InputErrors
+from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
 from splitlaw.corpus.sources.located import DOCUMENT_TOO_LARGE, MAX_DOCUMENT_BYTES, Located
 from splitlaw.corpus.sources.packages import read_package
 from splitlaw.corpus.sources.token_files import read_token_files
@@ -38,10 +38,8 @@ def read_source(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> It
 def _is_divided_by_file(source: Source, shard: Shard) -> bool:
     if source.max_documents or source.max_bytes:
         return False
-    if source.token_files:
-        return len(token_paths(source.token_files)) >= shard.count
-    if source.files:
-        return len(matching_paths(source.files)) >= shard.count
+    if source.pattern:
+        return len(matching_paths(source.pattern)) >= shard.count
     return source.dataset is not None and count_files(source) >= shard.count
 
 
@@ -55,6 +53,8 @@ def _read_up_to_limits(source: Source, errors: InputErrors, shard: Shard) -> Ite
             reason = "NUL bytes in the text; it may be binary or UTF-16"
             errors.report(location, reason, size=len(text.encode("utf-8", "surrogatepass")))
             continue
+        if not source.package and not text.strip():
+            errors.note(location, EMPTY_TEXT, once=True)
         yield text
         count += 1
         size += len(text.encode("utf-8", "surrogatepass")) if source.max_bytes else 0
