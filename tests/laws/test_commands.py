@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -73,6 +74,27 @@ def test_points_outside_the_range_are_named_with_their_factor(fitted, tmp_path, 
     assert (width > 0).all() and width[~inside].min() > 1.5 * width[inside].max()
 
 
+def test_points_with_more_passes_or_replay_than_the_table_are_named(fitted, tmp_path, capsys):
+    points = cells(("a",), sizes=(2e7,), pretrain=(1e9,), specialize=(1e8, 5e8))
+    often = points.assign(unique_specialize_tokens=[1, 5e8], replay=["0.5", ""], train_domain="b")
+    often.to_csv(tmp_path / "points.csv", index=False)
+    out = ["--points", str(tmp_path / "points.csv"), "--out", str(tmp_path / "out.csv")]
+    assert main(["predict_loss", "--law", str(fitted), *out]) == 0
+    error = capsys.readouterr().err
+    assert "1 of 2 points has more passes over the text than the table, which has at most" in error
+    assert "1 of 2 points has more replay than the table, which has at most 0: up to 0.5" in error
+    assert "2 of 2 points have another train_domain" in error and "RuntimeWarning" not in error
+    assert np.isfinite(pd.read_csv(tmp_path / "out.csv")["loss"]).all()
+
+
+def test_points_where_the_law_is_infinite_are_counted(fitted, tmp_path, capsys):
+    points = tmp_path / "points.csv"
+    points.write_text("params,pretrain_tokens,specialize_tokens,domain\n1e7,0,0,a\n1e7,1e9,0,a\n")
+    out = ["--points", str(points), "--out", str(tmp_path / "out.csv")]
+    assert main(["predict_loss", "--law", str(fitted), *out]) == 0
+    assert "1 of 2 points has no prediction" in capsys.readouterr().err
+
+
 def test_both_print_a_summary(losses, fitted, tmp_path, capsys):
     fast = [
         "--law",
@@ -133,6 +155,10 @@ def test_an_impossible_budget_is_explained(fitted, tmp_path, capsys):
     assert "too few for 1e+09 tokens per model" in capsys.readouterr().err
     assert main(["choose_split", *base, "--flops", "1e17", "--weights", "a"]) == 2
     assert "--weights 'a': give domain=number" in capsys.readouterr().err
+    assert main(["choose_split", *base, "--flops", "1e17", "--domains", ""]) == 2
+    assert "--domains is empty" in capsys.readouterr().err
+    assert main(["choose_split", *base, "--flops", "1e17", "--base-general-loss", "3"]) == 2
+    assert "base_general_loss: there is neither a base nor a limit" in capsys.readouterr().err
 
 
 def test_the_law_does_not_import_torch():

@@ -94,13 +94,27 @@ def test_one_row_and_equal_losses_are_fitted_with_warnings():
     assert np.abs(same.predict(cells(same.domains))["loss"] - 3).max() < 0.2
 
 
+def test_few_draws_have_a_warning_and_none_no_interval():
+    frame = table(law("chinchilla", 1), noise=1e-3, specialize=(0.0,))
+    assert warned(fit_table(frame, law="chinchilla", draws=2), "The fit has 2 draws")
+    none = fit_table(frame, law="chinchilla", draws=0)
+    assert warned(none, "The fit has no draws") and "nan" not in none.summary()
+
+
+def test_a_table_too_small_to_leave_rows_out_says_so():
+    frame = table(law("two_skills", 1), sizes=(1e7, 2e7), pretrain=(1e9,), specialize=(1e8, 5e8))
+    assert "left out: none; the table is too small" in fit_table(frame, draws=20).summary()
+
+
 def test_a_form_that_is_infinite_at_zero_leaves_rows_out_and_says_so():
     frame = table(law("two_skills"), noise=2e-3)
     fit = fit_table(frame, law="additive", draws=20)
     at_zero = int((frame["specialize_tokens"] == 0).sum())
     assert warned(fit, f"additive is infinite at D = 0 or D' = 0: {at_zero} of {len(frame)} rows")
     predicted = fit.predict(cells(fit.domains))
-    np.testing.assert_array_equal(np.isinf(predicted["loss"]), predicted["specialize_tokens"] == 0)
+    at_zero = predicted["specialize_tokens"] == 0
+    np.testing.assert_array_equal(np.isinf(predicted["loss"]), at_zero)
+    assert predicted.loc[at_zero, ["loss_low", "loss_high", "mean_low"]].isna().all(axis=None)
     unsplit = frame[(frame["specialize_tokens"] == 0) | (frame["domain"] == "a")]
     with pytest.raises(UserError, match="a domain has no other rows; choose a law that is finite"):
         fit_table(unsplit, law="additive")
@@ -136,6 +150,9 @@ def test_repeated_text_is_fitted_and_many_passes_are_uncertain():
         ({"law": "none"}, "law 'none' is unknown; choose from auto, two_skills"),
         ({"law": []}, "law '' is unknown"),
         ({"draws": -1}, "draws is -1"),
+        ({"draws": 10**9}, "draws is 1000000000; give 0 to 10000"),
+        ({"seed": -1}, "seed is -1"),
+        ({"min_tokens_per_param": np.nan}, "min_tokens_per_param is nan"),
         ({"discrepancy": "off"}, "discrepancy 'off' is unknown; give on or none"),
     ],
 )

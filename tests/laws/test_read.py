@@ -262,6 +262,12 @@ def test_split_is_fit_or_holdout(frame):
             lambda f: f.assign(specialize_tokens=f["specialize_tokens"] / 1e9),
             "specialize_tokens is 0.0625, but other amounts",
         ),
+        (
+            lambda f: f.assign(
+                flops_per_token=6 * f["params"] * (f["pretrain_tokens"] + f["specialize_tokens"])
+            ),
+            "flops_per_token is .* the compute of a whole run; divide it",
+        ),
     ],
 )
 def test_mixed_units_are_refused(frame, change, message):

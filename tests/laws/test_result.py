@@ -143,6 +143,21 @@ def test_an_unknown_domain_and_files_that_are_no_fit(fit, tmp_path):
             FitResult.load(tmp_path / "x.json")
 
 
+def test_files_of_another_version_or_with_other_domains_are_refused(fit, tmp_path):
+    fit.save(tmp_path / "fit.json")
+    content = json.loads((tmp_path / "fit.json").read_text())
+    more = {**content["domains"], "c": content["domains"]["a"]}
+    for change, message in (
+        ({"schema_version": 2}, r"schema_version is 2, but this version of splitlaw reads 1"),
+        ({"domains": more}, r"is not a fit \(ValueError\('the number of domains'\)"),
+    ):
+        (tmp_path / "fit.json").write_text(json.dumps({**content, **change}))
+        with pytest.raises(UserError, match=message):
+            FitResult.load(tmp_path / "fit.json")
+    with pytest.raises(UserError, match="is a folder; name an existing JSON file"):
+        FitResult.load(tmp_path)
+
+
 def test_the_seed_decides_the_draws(truth):
     frame = table(truth, noise=2e-3)
     a, b, c = (fit_table(frame, law="two_skills", draws=10, seed=s) for s in (1, 1, 2))

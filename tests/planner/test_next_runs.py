@@ -11,7 +11,7 @@ from splitlaw.experiment.columns import NEXT_RUNS
 from splitlaw.laws import fit_table
 from splitlaw.planner import next_runs, plan
 from splitlaw.planner.knowledge import Knowledge
-from splitlaw.planner.pool import Costs
+from splitlaw.planner.pool import Costs, read_pool
 
 N = MIDDLE.params
 C = 6 * N * 3e9
@@ -82,6 +82,9 @@ def test_costs_are_those_of_a_branch_and_of_what_its_trunk_lacks():
     assert costs.tokens(1e7, 0, 1000, 0) == 200
     assert costs.tokens(1e7, 1, 1000, 500) == 1500
     assert costs.flops(1e7, 0, 0, 300) == 3000
+    given = Costs({1e7: 10.0}, base=1000)
+    assert given.tokens(1e7, 3, 1000, 500) == 500
+    assert given.tokens(1e7, 3, 1500, 500) == 1000
 
 
 def test_chosen_runs_are_new_and_lower_the_expected_regret(fitted):
@@ -169,7 +172,8 @@ def test_the_command_writes_a_table_and_the_default_pool_is_a_grid(fitted, tmp_p
     [
         ({"domain": "z"}, "domain 'z' is not in the fit; choose from a, b, general"),
         ({"pretrain_tokens": 0.0, "specialize_tokens": 0.0}, "neither general nor domain tokens"),
-        ({"params": -1.0}, "params is -1; give a number above 0"),
+        ({"params": -1.0}, r"pool, row 1 \(index .*\): params is -1; give a number above 0"),
+        ({"seed": "a"}, r"pool, row 1 \(index .*\): seed is 'a'; give a whole number"),
     ],
 )
 def test_a_pool_that_cannot_be_used_is_refused(fitted, change, message):
@@ -180,3 +184,29 @@ def test_a_pool_that_cannot_be_used_is_refused(fitted, change, message):
         next_runs(fit, flops=C, params=N, pool=runs, trained=runs)
     with pytest.raises(UserError, match="no draws"):
         next_runs(law("two_skills", 2), flops=C, params=N, pool=runs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flops": np.nan}, "flops is nan"),
+        ({"params": 0.0}, "params is 0; give a finite number above 0"),
+        ({"params": np.nan}, "params is nan"),
+        ({"runs": 10**6}, "runs is 1000000; give at most 10600"),
+    ],
+)
+def test_a_request_that_cannot_be_used_is_refused(fitted, options, message):
+    _, runs, _, fit = fitted
+    with pytest.raises(UserError, match=message):
+        next_runs(fit, **{"flops": C, "params": N, "pool": runs, **options})
+
+
+def test_the_default_pool_gets_another_seed_where_it_is_trained(fitted):
+    _, _, _, fit = fitted
+    everything, _ = read_pool(fit, None, None, fit.domains)
+    done = everything.assign(seed=[3, *[0] * (len(everything) - 1)]).iloc[1:]
+    left, _ = read_pool(fit, None, done, fit.domains)
+    assert left["seed"].tolist() == [0]
+    empty = everything.assign(seed="", train_domain="")
+    left, _ = read_pool(fit, None, empty, fit.domains)
+    assert len(left) == len(everything) and set(left["seed"]) == {1}

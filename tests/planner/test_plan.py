@@ -277,13 +277,27 @@ def test_passes_that_are_not_measured_widen_the_interval(reference):
     assert spread[0] < spread[1] < spread[2]
 
 
+def test_a_text_of_one_token_is_hardly_repeated(fit):
+    made = plan(fit, flops=C, params=N, unique_tokens={"a": 1.0})
+    assert made.specialize_tokens["a"] < 1e-3 * made.specialize_tokens["b"]
+    assert made.predicted_mean_loss[0] < 9
+    assert "nan" not in made.summary()
+
+
+def test_losses_of_any_size_are_printed_apart(fit):
+    printed = plan(fit, flops=1e10, params=N).summary().splitlines()
+    row = next(line.split() for line in printed if line.startswith("this split"))
+    assert len(row) == 6 and all(float(number) > 10 for number in (row[2], row[3], row[5]))
+
+
 def test_nothing_is_planned_along_a_column_that_does_not_vary(fit):
     one = replace(fit, range={**RANGE, "pretrain_tokens": (1e9, 1e9)})
     made = plan(one, flops=C, params=N)
     assert made.pretrain_tokens == 1_000_000_000 and not made.pretrain_tokens_paid
-    assert made == replace(
-        plan(fit, flops=C, params=N, pretrain_tokens=1e9), warnings=made.warnings
-    )
+    free = plan(fit, flops=C, params=N, pretrain_tokens=1e9)
+    assert made == replace(free, warnings=made.warnings, baselines=made.baselines)
+    # Every baseline has another D, of which the law says nothing.
+    assert all(entry.law is None for entry in made.baselines)
     assert any("All rows of the fit have pretrain_tokens 1e+09" in w for w in made.warnings)
     with pytest.raises(UserError, match=r"pretrain_tokens is 2e.09, but all rows of the fit"):
         plan(one, flops=C, params=N, pretrain_tokens=2e9)
@@ -291,6 +305,7 @@ def test_nothing_is_planned_along_a_column_that_does_not_vary(fit):
     made = plan(two, flops=C, params=N)
     assert set(made.specialize_tokens.values()) == {500_000_000}
     assert made.pretrain_tokens == pytest.approx(1.5e9)
+    assert all(entry.compute_multiplier is None for entry in made.baselines)
     with pytest.raises(UserError, match=r"too few for 5e.08 domain tokens in each of 3 domains"):
         plan(two, flops=C / 3, params=N)
 
@@ -310,7 +325,7 @@ def test_one_size_is_the_size_of_every_plan(fit):
         ({"flops": -1.0}, "flops is -1"),
         ({"flops": np.nan}, "flops is nan"),
         ({"flops": 1e308}, "flops is 1e.308; give a number above 0, at most 1e.60"),
-        ({"flops": 1e30}, "at most 9e.15 tokens: lower the budget"),
+        ({"flops": 1e30}, "parameters; a plan has at most 9e.15 tokens: lower the budget"),
         ({"flops": 1e30, "params": None}, "at most 9e.15 tokens: lower the budget"),
         ({"flops": 1e3}, "5.5.*e-06 tokens at 3e.07 parameters, less than one for each of 4 runs"),
         ({"flops": 1e3, "params": None}, "less than one for each of 4 runs; raise the budget"),

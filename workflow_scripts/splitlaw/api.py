@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from splitlaw import planner
+from splitlaw.common.errors import UserError
 from splitlaw.laws import FitResult, fit_table
 from splitlaw.laws.api import DRAWS
 from splitlaw.laws.read import read_points
@@ -224,6 +225,11 @@ def plan(
     }
     plain = replay is None and max_general_loss_rise is None and limit_confidence is None
     if plain and law.base is None:
+        if base_general_loss is not None:
+            raise UserError(
+                "base_general_loss: there is neither a base nor a limit on general loss; give "
+                "max_general_loss_rise too, or leave it out"
+            )
         return planner.plan(law, **options)
     return planner.plan_with_replay(
         law,

@@ -187,12 +187,16 @@ def add_next_runs(parser: ArgumentParser) -> None:
 
 def run_next_runs(args: Namespace) -> None:
     """Choose the runs that would improve a plan most for their cost: fit.json in, a table out."""
+    import sys
+
     from splitlaw.api import load_law
     from splitlaw.common.files import write_text
+    from splitlaw.laws.warn import constant_column_notes
     from splitlaw.planner import next_runs
 
+    law = load_law(args.law)
     chosen = next_runs(
-        load_law(args.law),
+        law,
         flops=args.flops,
         params=args.params,
         pool=args.pool,
@@ -203,6 +207,8 @@ def run_next_runs(args: Namespace) -> None:
         weights=pairs(args.weights, "--weights"),
     )
     write_text(args.out, chosen.to_csv(index=False))
+    for note in constant_column_notes(law.range):
+        print(f"note: {note}", file=sys.stderr)
     if chosen.empty:
         print("No run is needed: the expected regret of the plan is 0, or no run would lower it.")
         return

@@ -148,6 +148,8 @@ def names(text: str | None, flag: str) -> list[str] | None:
             f"{flag} {text!r}: give names separated by commas; a name with a comma is written "
             "between double quotes, as in 'a,\"b,c\"'"
         ) from None
+    if not found:
+        raise UserError(f"{flag} is empty; give names separated by commas")
     return found
 
 

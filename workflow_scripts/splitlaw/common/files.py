@@ -87,6 +87,8 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; name an existing JSON file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; name an existing JSON file") from None
     except (OSError, ValueError) as cause:
         raise UserError(f"{path}: cannot be read as JSON ({cause}); write it again") from None
     if not isinstance(content, dict):

@@ -20,6 +20,9 @@ from splitlaw.laws.warn import ROUNDING
 DRAWS = 300
 """Draws of the posterior: 15 are beyond each end of a 90% interval."""
 
+MOST_DRAWS = 10_000
+"""Of a table with 700 different points and six domains they take about half a gigabyte."""
+
 MIXTURE = {2: ("two_skills", "coupled"), 1: ("chinchilla", "coupled")}
 """Forms that are averaged by default for tables of two stages, and of one."""
 
@@ -48,8 +51,7 @@ def fit_table(
     report: Report | None = None,
 ) -> FitResult:
     """Fit a scaling law to a table of losses; `splitlaw.fit_law` describes the parameters."""
-    if draws < 0:
-        raise UserError(f"draws is {draws}; give 0 or more draws")
+    _check_numbers(draws, seed, min_tokens_per_param)
     if discrepancy not in DISCREPANCIES:
         raise UserError(f"discrepancy {discrepancy!r} is unknown; give on or none")
     _check_base(base_tokens, discrepancy)
@@ -94,6 +96,17 @@ def fit_table(
         left_out=tuple(reading.left_out),
         general_after=after,
     )
+
+
+def _check_numbers(draws: int, seed: int, min_tokens_per_param: float) -> None:
+    if not 0 <= draws <= MOST_DRAWS:
+        raise UserError(f"draws is {draws}; give 0 to {MOST_DRAWS} draws")
+    if seed < 0:
+        raise UserError(f"seed is {seed}; give a whole number of at least 0")
+    if not (np.isfinite(min_tokens_per_param) and min_tokens_per_param >= 0):
+        raise UserError(
+            f"min_tokens_per_param is {min_tokens_per_param:g}; give a finite number of at least 0"
+        )
 
 
 def _check_cooldown(fraction: float | None) -> None:

@@ -31,7 +31,7 @@ from splitlaw.laws.posterior import Posterior, fit_posterior
 from splitlaw.laws.result import FitResult
 from splitlaw.laws.rows import Rows, make_frame, make_rows
 from splitlaw.laws.table import Table
-from splitlaw.laws.warn import bias_warnings, fit_warnings, table_warnings
+from splitlaw.laws.warn import bias_warnings, draw_warnings, fit_warnings, table_warnings
 
 Report = Callable[[int, int], None]
 """Called with the number of finished steps of a fit and of all its steps."""
@@ -74,7 +74,8 @@ def fit_one(
     # The matrices of a fit are small: with two threads, BLAS takes two to five times as long.
     with threadpool_limits(1, user_api="blas"):
         found = _classical(task, forms) if classical else _probabilistic(task, forms)
-    warnings = [*notes, *table_warnings(fit, rows), *found.pop("warnings")]
+    about = table_warnings(fit, rows, classical=classical)
+    warnings = [*notes, *about, *draw_warnings(settings.draws), *found.pop("warnings")]
     return FitResult(
         domains=fit.domains,
         counts=tuple(np.bincount(fit.domain, minlength=len(fit.domains)).tolist()),

@@ -16,6 +16,10 @@ from splitlaw.laws.rows import Frame
 
 Self = TypeVar("Self", bound="Functions")
 
+HIGHEST = float(np.log(1e6))
+"""Largest finite log loss, in units of the table's middle. Far from the table, such as after a
+billion passes over a text, a law may exceed every number, and no splits could be compared there."""
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Functions:
@@ -80,7 +84,7 @@ class Functions:
         at, shape = self._at(
             params, pretrain, specialize, domain, unique_pretrain, unique_specialize, replay
         )
-        parts = [m.weight * np.exp(m.log_losses(*at, drawn=False)[0]) for m in self.members]
+        parts = [m.weight * _capped(m.log_losses(*at, drawn=False)[0]) for m in self.members]
         total = sum(member.weight for member in self.members)
         return np.asarray(sum(parts) / total * self.frame.units.loss).reshape(shape)
 
@@ -99,7 +103,7 @@ class Functions:
         at, shape = self._at(
             params, pretrain, specialize, domain, unique_pretrain, unique_specialize, replay
         )
-        parts = [np.exp(m.log_losses(*at, drawn=True)) for m in self.members]
+        parts = [_capped(m.log_losses(*at, drawn=True)) for m in self.members]
         return (np.concatenate(parts) * self.frame.units.loss).reshape(-1, *shape)
 
     def _at(
@@ -148,6 +152,14 @@ class Functions:
             for m in self.members
         ]
         return replace(self, members=tuple(few))
+
+
+def _capped(log_losses: Array) -> Array:
+    """Losses of log losses, at most exp(`HIGHEST`), but infinite where the form is."""
+    beyond = log_losses > HIGHEST
+    if beyond.any():
+        log_losses = np.where(beyond & np.isfinite(log_losses), HIGHEST, log_losses)
+    return np.exp(log_losses)
 
 
 def base_tokens(law: Functions) -> Array:

@@ -15,6 +15,7 @@ from splitlaw.laws.row_choice import after_rows, after_tables, choose_rows
 from splitlaw.laws.sheet import Sheet, load_sheet
 from splitlaw.laws.table import NUMBERS, Table, make_table
 from splitlaw.laws.table_checks import (
+    check_flops_per_token,
     check_names,
     check_units,
     empty_notes,
@@ -128,6 +129,8 @@ def _data(sheet: Sheet, values: dict[str, Array]) -> pd.DataFrame:
     check_names(sheet, [c for c in ("domain", "train_domain") if c in sheet])
     params, pretrain, specialize = (values[c] for c in POINT[:3])
     check_units(sheet, params, pretrain, specialize)
+    if "flops_per_token" in values:
+        check_flops_per_token(sheet, params, values["flops_per_token"])
     return pd.DataFrame(
         {
             "name": sheet.names("domain"),
@@ -158,13 +161,21 @@ def read_points(points: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
             f"{sheet.name}: has the column {', '.join(taken)}, which predictions are written to; "
             f"rename it, for instance to measured_{taken[0]}, or remove it"
         )
-    values, _, error = _values(sheet, POINT)
+    return points_of(sheet)
+
+
+def points_of(sheet: Sheet, optional: Sequence[str] = OPTIONAL) -> pd.DataFrame:
+    """The columns of a sheet, those of points and of `optional` checked.
+
+    Raises `UserError` with the row of the first value that cannot be used.
+    """
+    values, _, error = _values(sheet, POINT, optional)
     if error is not None:
         raise UserError(error)
     whole = {
         name: v.astype(np.int64) if _are_whole(sheet.frame[name]) else v
         for name, v in values.items()
-        if name in (*POINT, *UNIQUE)
+        if name in (*POINT, *UNIQUE, REPLAY)
     }
     return sheet.frame.assign(domain=sheet.names("domain"), **whole)
 
@@ -182,9 +193,11 @@ def _are_whole(cells: pd.Series) -> bool:
     return bool(cells.astype(str).str.fullmatch(r"\s*[0-9]{1,18}\s*").all())
 
 
-def _values(sheet: Sheet, wanted: Sequence[str]) -> tuple[dict[str, Array], Mask, str | None]:
+def _values(
+    sheet: Sheet, wanted: Sequence[str], optional: Sequence[str] = OPTIONAL
+) -> tuple[dict[str, Array], Mask, str | None]:
     """The columns of numbers, the rows that cannot be used, and a message about the first one."""
-    optional = [c for c in OPTIONAL if c in sheet]
+    optional = [c for c in optional if c in sheet]
     columns = [c for c in wanted if c != "domain"] + optional
     values = {column: sheet.numbers(column) for column in columns}
     faults: list[tuple[Mask, str, str]] = []

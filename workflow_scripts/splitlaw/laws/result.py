@@ -157,13 +157,15 @@ class FitResult(Functions):
         drawn = self.drawn_losses(*at, **options)
         mean_low, mean_high = interval(drawn)
         low, high = interval(_with_noise(drawn, self.noise_sd(d, s), self.seed))
-        # Draws of a wide posterior may all be above its mean, or below.
+        # Draws of a wide posterior may all be above its mean, or below. Where one of the forms is
+        # infinite, so is the loss, and the draws of the others are no interval of it.
+        known = np.where(np.isfinite(value), value, np.nan)
         return points.assign(
             loss=value,
-            loss_low=np.minimum(low, value),
-            loss_high=np.maximum(high, value),
-            mean_low=np.minimum(mean_low, value),
-            mean_high=np.maximum(mean_high, value),
+            loss_low=np.minimum(low, known),
+            loss_high=np.maximum(high, known),
+            mean_low=np.minimum(mean_low, known),
+            mean_high=np.maximum(mean_high, known),
         )
 
     def _with_general(self, points: pd.DataFrame, special: Indices) -> pd.DataFrame:

@@ -137,7 +137,7 @@ def load_sheet(
     sheet = _of_frame(table, name) if isinstance(table, pd.DataFrame) else _of_file(table, wanted)
     check_columns(sheet.frame, sheet.name, wanted)
     if not len(sheet):
-        raise UserError(f"{sheet.name}: has no rows; give at least one per parameter of a law")
+        raise UserError(f"{sheet.name}: has no rows; give at least one")
     return sheet
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import read_json, write_bytes, write_json
+from splitlaw.common.files import SCHEMA_VERSION, read_json, write_bytes, write_json
 from splitlaw.laws.form import AFTER, FORMS, Form, form_for
 from splitlaw.laws.functions import base_tokens
 from splitlaw.laws.kernel import Features, Kernel
@@ -142,6 +142,12 @@ def save(fit: Any, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str], make: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
     """The fields of a `FitResult`; `make` makes the result of the second law from its fields."""
     content = read_json(path)
+    version = content.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: schema_version is {version}, but this version of splitlaw reads "
+            f"{SCHEMA_VERSION}; write it with fit_law"
+        )
     try:
         about = content["posterior"]
         archive = _read_archive(Path(path), about)
@@ -243,8 +249,11 @@ def _member(
     part = {n.removeprefix(prefix): v for n, v in archive.items() if n.startswith(prefix)}
     kernel = dict(zip(KERNEL, part["kernel"].tolist(), strict=True))
     trunk_sd, row_sd, unsplit_row_sd = part["noise"].tolist()
+    mean = Mean(form, frame, domains)
+    if part["vector"].shape != (mean.size,) or len(part["weights"]) != domains:
+        raise ValueError("the number of domains")
     return Member(
-        mean=Mean(form, frame, domains),
+        mean=mean,
         weight=float(weight),
         vector=part["vector"],
         vectors=part["vectors"],

@@ -7,6 +7,11 @@ from typing import Any
 
 from splitlaw.common.display import section, table
 
+LEFT_OUT = "left out            domain          n     mre     max    bias  coverage"
+"""Head of the table of errors on left-out rows."""
+
+NONE_LEFT_OUT = "left out: none; the table is too small, so the errors of predictions are unknown"
+
 
 def summarise(fit: Mapping[str, Any]) -> str:
     """The parameters, the left-out errors, the forms and the warnings, as plain text."""
@@ -28,10 +33,11 @@ def _law_lines(fit: Mapping[str, Any], symbol: str) -> list[str]:
     for domain, fitted in fit["domains"].items():
         lines.append(f"{domain}")
         for name, value in fitted["parameters"].items():
-            low, high = map(_number, fitted["interval"][name])
-            lines.append(f"  {name:<6}{value:>12.5g}   90% {low:.5g} to {high:.5g}")
-    lines += ["", *_noise_lines(fit), *_base_lines(fit)]
-    lines += ["", "left out            domain          n     mre     max    bias  coverage"]
+            low, high = fitted["interval"][name]
+            ends = "" if low is None else f"   90% {low:.5g} to {high:.5g}"
+            lines.append(f"  {name:<6}{value:>12.5g}{ends}")
+    lines += ["", *_noise_lines(fit), *_base_lines(fit), ""]
+    lines += [LEFT_OUT if fit["holdout"] else NONE_LEFT_OUT]
     lines += [
         f"{h['kind']:<20}{h['domain']:<12}{h['n']:>5}{h['mre']:>8.2%}{h['max']:>8.2%}"
         f"{h['bias']:>+8.2%}{_percent(h['coverage'], 0):>10}"
@@ -80,11 +86,6 @@ def to_html(fit: Mapping[str, Any]) -> str:
 def _parameter(fitted: Mapping[str, Any], name: str) -> str:
     value, (low, high) = fitted["parameters"][name], fitted["interval"][name]
     return f"{value:.4g}" if low is None else f"{value:.4g} ({low:.4g} to {high:.4g})"
-
-
-def _number(value: float | None) -> float:
-    """NaN for the null of a fit without draws."""
-    return float("nan") if value is None else value
 
 
 def _percent(value: float | None, digits: int = 2) -> str:

@@ -26,6 +26,13 @@ UNIT_GAP = 1e3
 TOKENS_GAP = 1e4
 """Factor between tokens per parameter of the two groups of sizes above which they are."""
 
+PER_TOKEN = 1e5
+"""FLOPs per token and parameter of no model: 6, and with attention over a long context at most some
+thousands."""
+
+PER_TOKEN_GAP = 10.0
+"""Factor between the FLOPs per token of models of one size that only those of whole runs have."""
+
 LOSS_COLUMNS = {"loss", "loss_stderr", "bits_per_byte"}
 """Columns that may differ between two rows of one model."""
 
@@ -102,6 +109,19 @@ def check_units(sheet: Sheet, params: Array, pretrain: Array, specialize: Array)
                 f"{sheet.at(odd)}: {column} is {tokens[odd][0]:g}, but other amounts of tokens are "
                 f"up to {total.max():g}, so it is in other units; give the number of tokens"
             )
+
+
+def check_flops_per_token(sheet: Sheet, params: Array, flops: Array) -> None:
+    """Refuse FLOPs of whole runs."""
+    odd = flops > PER_TOKEN * params
+    least = pd.Series(flops).groupby(params).transform("min").to_numpy()
+    odd |= flops > PER_TOKEN_GAP * least
+    if odd.any():
+        raise UserError(
+            f"{sheet.at(odd)}: flops_per_token is {flops[odd][0]:g} at {params[odd][0]:g} "
+            "parameters, which is the compute of a whole run; divide it by the tokens of the run, "
+            "or rename the column"
+        )
 
 
 def _other_units(params: Array, total: Array) -> Array:

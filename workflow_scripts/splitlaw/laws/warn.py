@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from splitlaw.laws.points import Array
+from splitlaw.experiment.lineage import GENERAL
+from splitlaw.laws.column_notes import column_notes
+from splitlaw.laws.points import Array, passes
 from splitlaw.laws.posterior import Posterior
 from splitlaw.laws.rows import Rows
 from splitlaw.laws.table import Table
@@ -26,12 +28,21 @@ MOST_NAMED = 3
 """Outlying rows that are named; the others are counted."""
 
 
-def table_warnings(table: Table, rows: Rows) -> list[str]:
-    """Sentences on what the table cannot show, whatever the form."""
-    notes = _constant_columns(table)
+def table_warnings(table: Table, rows: Rows, *, classical: bool = False) -> list[str]:
+    """Sentences on what the table cannot show, whatever the form.
+
+    A `classical` fit has no noise of a general run.
+    """
+    notes = _constant_columns(table) + column_notes(table)
     seen = table.pretrain + rows.frame.base + table.specialize / (1 - table.replay)
     early = int((seen < FEW_TOKENS * table.params).sum())
-    if early:
+    if early == len(table):
+        notes.append(
+            f"All rows have fewer than {FEW_TOKENS:g} tokens per parameter, at most "
+            f"{float((seen / table.params).max()):.3g}; such runs bias every law. If examples "
+            "are counted instead of tokens, plans need --flops-per-token, the FLOPs of an example."
+        )
+    elif early:
         notes.append(
             f"Rows with fewer than {FEW_TOKENS:g} tokens per parameter: {early} of {len(table)}; "
             f"such runs bias every law (--min-tokens-per-param {FEW_TOKENS:g} leaves them out)."
@@ -41,7 +52,7 @@ def table_warnings(table: Table, rows: Rows) -> list[str]:
             "Two sizes hardly determine E, A and alpha: predictions at other sizes rely on the "
             "prior."
         )
-    if rows.trunks and not rows.trunk_identified:
+    if rows.trunks and not rows.trunk_identified and not classical:
         notes.append(
             "There is one general run per size: its noise is taken to be 0.4%, as between seeds of "
             "the reference grid."
@@ -72,6 +83,22 @@ FEW_ADDED = 4
 
 FEW_ROWS = 8
 """Rows of a domain below which its parameters rely on the prior: fewer than a form has."""
+
+
+def draw_warnings(draws: int) -> list[str]:
+    """A sentence if there are too few draws for an interval."""
+    if draws == 0:
+        return ["The fit has no draws: predictions and plans have no intervals."]
+    if draws < LEAST_DRAWS:
+        return [
+            f"The fit has {draws} draws, of which intervals are too narrow: give {LEAST_DRAWS} or "
+            "more."
+        ]
+    return []
+
+
+LEAST_DRAWS = 20
+"""Draws of which one is beyond each end of a 90% interval."""
 
 
 def _constant_columns(table: Table) -> list[str]:
@@ -158,10 +185,60 @@ def range_warnings(
         most = f", by up to {max(factors):.3g} times" if factors else ""
         count = int((above | below).sum())
         notes.append(
-            f"{count} of {len(values)} points {'has' if count == 1 else 'have'} {column} outside "
-            f"the table's {low:g} to {high:g}{most}; their intervals are wider."
+            f"{_points(count, len(values))} {column} outside the table's {low:g} to {high:g}"
+            f"{most}; their intervals are wider."
+        )
+    return notes + _beyond(points, bounds)
+
+
+def _beyond(points: Mapping[str, Array], bounds: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Sentences on points with more passes or replay than the table, and without a finite loss."""
+    notes = []
+    seen = np.asarray(points["specialize_tokens"], dtype=float)
+    unique = np.asarray(points.get("unique_specialize_tokens", seen), dtype=float)
+    replay = np.nan_to_num(np.asarray(points.get("replay", np.zeros_like(seen)), dtype=float))
+    for most, values, what in (
+        (bounds.get("passes", (1.0, 1.0))[1], passes(seen, unique), "passes over the text"),
+        (bounds.get("replay", (0.0, 0.0))[1], replay, "replay"),
+    ):
+        count = int((values > most * (1 + ROUNDING)).sum())
+        if count:
+            notes.append(
+                f"{_points(count, len(values))} more {what} than the table, which has at most "
+                f"{most:.3g}: up to {values.max():.3g}."
+            )
+    if "train_domain" in points:
+        trained, domain = (np.asarray(points[c], dtype=str) for c in ("train_domain", "domain"))
+        other = (trained != domain) & (trained != "") & (domain != GENERAL) & (seen > 0)
+        if other.any():
+            notes.append(
+                f"{_points(int(other.sum()), len(other))} another train_domain; the law describes "
+                "models that are trained on the domain itself."
+            )
+    infinite = ~np.isfinite(np.asarray(points.get("loss", np.zeros(0)), dtype=float))
+    if infinite.any():
+        notes.append(
+            f"{_points(int(infinite.sum()), len(infinite))} no prediction: the law is infinite "
+            "there, where D, D' or both are 0."
         )
     return notes
+
+
+def _points(count: int, of: int) -> str:
+    return f"{count} of {of} points {'has' if count == 1 else 'have'}"
+
+
+def constant_column_notes(bounds: Mapping[str, tuple[float, float]]) -> list[str]:
+    """A sentence for each column of tokens that has one value.
+
+    `bounds` are those of the table of the fit.
+    """
+    return [
+        f"All rows of the fit have {column} {bounds[column][0]:g}: the plan keeps that value, and "
+        "the gain of runs with other values is unknown; train some of them first."
+        for column in RANGED[1:]
+        if bounds[column][0] == bounds[column][1]
+    ]
 
 
 RANGED = ("params", "pretrain_tokens", "specialize_tokens")

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from scipy.stats.qmc import Sobol
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import NEXT_RUNS
@@ -16,10 +17,11 @@ from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array
 from splitlaw.planner.draws import DrawnPlan, drawn_plan
 from splitlaw.planner.knowledge import Knowledge
-from splitlaw.planner.plan import check_budget
+from splitlaw.planner.plan import check_budget, check_flops
 from splitlaw.planner.pool import RUN, Costs, read_pool
 from splitlaw.planner.problem import Problem
 from splitlaw.planner.search import best_split
+from splitlaw.planner.sizes import check_params
 from splitlaw.planner.task import Task, check_no_base, check_size, make_task
 
 CANDIDATES = 150
@@ -91,6 +93,8 @@ def next_runs(
         raise UserError("the fit has no draws, so every run has the same value; fit with --draws")
     if count < 1:
         raise UserError(f"runs is {count}; give 1 or more")
+    check_flops(flops)
+    check_params(params)
     check_size(fit, params)
     frame, costs = read_pool(fit, pool, trained, task.setting.domains)
     drawn = _drawn(task, flops, params)
@@ -126,7 +130,10 @@ def _knowledge(
     row_sd = task.fit.noise_sd(np.zeros(len(s)), s)
     trunk_sd = np.sqrt(np.maximum(task.fit.noise_sd(d, s) ** 2 - row_sd**2, 0.0))
     logs += trunk_sd * _trunks(points, len(logs), rng)
-    most = count * max(len(run) for run in observed)
+    seen_together = max(len(run) for run in observed)
+    most = count * seen_together
+    if most > Sobol.MAXDIM:
+        raise UserError(f"runs is {count}; give at most {Sobol.MAXDIM // seen_together}")
     noise = row_sd**2 + _unknown_unsplit(task.fit, s)
     known = Knowledge.of(drawn.means[:, ::step], logs, noise, most=most, rng=rng)
     return known, observed

@@ -18,7 +18,7 @@ from splitlaw.planner.search import best_split
 from splitlaw.planner.sizes import best_size
 from splitlaw.planner.strategies import WHOLE, Recipe, recipes
 from splitlaw.planner.surface import Surface
-from splitlaw.planner.task import Task, make_task
+from splitlaw.planner.task import SAME, Task, make_task
 from splitlaw.planner.warn import plan_warnings
 
 MOST_TOKENS = 2.0**53
@@ -65,6 +65,7 @@ def check_budget(task: Task, flops: float, size: float, constraint: Constraint) 
     trunks = 0 if task.pretrain is not None else constraint.trunks
     models = len(task.setting.domains) + trunks
     pays = f"flops {flops:g} pay for {constraint.tokens:g} tokens at {size:g} parameters"
+    base = f", and pretrain_tokens is {task.pretrain:g}" if task.pretrain else ""
     if constraint.tokens < models:
         raise UserError(
             f"{pays}, less than one for each of {models} runs; raise the budget, or choose a "
@@ -72,8 +73,7 @@ def check_budget(task: Task, flops: float, size: float, constraint: Constraint) 
         )
     if max(constraint.tokens, task.pretrain or 0.0) > MOST_TOKENS:
         raise UserError(
-            f"{pays}, and pretrain_tokens is {task.pretrain or 0:g}; a plan has at most "
-            f"{MOST_TOKENS:.1g} tokens: lower the budget"
+            f"{pays}{base}; a plan has at most {MOST_TOKENS:.1g} tokens: lower the budget"
         )
 
 
@@ -104,7 +104,10 @@ def whole_tokens(surface: Surface, split: Split) -> Split:
 def _plan(task: Task, flops: float, problem: Problem, split: Split, gap: float) -> Plan:
     names, size = task.setting.domains, problem.surface.params
     constraint = problem.constraint
-    baselines = recipes(constraint, int(split.pretrain), [int(s) for s in split.specialize])
+    baselines = [
+        replace(recipe, predictable=recipe.predictable and _is_known(task, recipe))
+        for recipe in recipes(constraint, int(split.pretrain), [int(s) for s in split.specialize])
+    ]
     points = Points.of(problem.surface, split, baselines)
     multipliers = BudgetCurves.around(problem.surface, constraint).for_split(split)
     drawn = drawn_plan(problem, split)
@@ -143,6 +146,19 @@ def _plan(task: Task, flops: float, problem: Problem, split: Split, gap: float) 
 
 def _fraction(split: Split, constraint: Constraint) -> Array:
     return fraction(split.pretrain, split.specialize, constraint.trunks)
+
+
+def _is_known(task: Task, recipe: Recipe) -> bool:
+    """Whether a recipe keeps the only D, or the only D', of a table that has no other."""
+    measured = task.fit.range
+    for column, amounts in (
+        ("pretrain_tokens", [recipe.pretrain]),
+        ("specialize_tokens", recipe.specialize),
+    ):
+        low, high = measured[column]
+        if low == high and any(abs(amount - high) > SAME * high for amount in amounts):
+            return False
+    return True
 
 
 def _baseline(

@@ -9,9 +9,10 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.laws.read import POINT, read_points
+from splitlaw.laws.points import Indices
+from splitlaw.laws.read import POINT, points_of
 from splitlaw.laws.result import FitResult
-from splitlaw.laws.sheet import load_sheet
+from splitlaw.laws.sheet import Sheet, load_sheet
 from splitlaw.planner.costs import flops_per_token_at
 
 COOLDOWN = 0.2
@@ -41,10 +42,13 @@ class Costs:
     trunks: dict[Trunk, float] = field(default_factory=dict)
     """Tokens of each trunk that exist."""
 
+    base: float = 0.0
+    """D of models that exist at every size and seed, where the table has no other."""
+
     def tokens(self, params: float, seed: int, pretrain: float, specialize: float) -> float:
         """Tokens of a run's branch and those that its trunk still lacks."""
-        start = branch_point(pretrain, specialize)
-        lacking = max(0.0, start - self.trunks.get((params, seed), 0.0))
+        start = max(branch_point(pretrain, specialize), min(self.base, pretrain))
+        lacking = max(0.0, start - max(self.base, self.trunks.get((params, seed), 0.0)))
         return pretrain + specialize - start + lacking
 
     def flops(self, params: float, seed: int, pretrain: float, specialize: float) -> float:
@@ -71,33 +75,38 @@ def read_pool(
     """The runs to choose from, without those that are trained, and what each costs.
 
     The frame has the columns `size` and those of `RUN`. Without a `pool` it is the grid of the
-    sizes of the law, and of D and D' in factors of 2 within its range. A run of the domain
-    `general` has D' = 0 and is evaluated on every domain.
+    sizes of the law, and of D and D' in factors of 2 within its range, with another seed where
+    all of it is trained. A run of the domain `general` has D' = 0 and is evaluated on every domain.
     """
-    done = None if trained is None else _runs(fit, trained)
-    frame = _default_pool(fit, domains) if pool is None else _runs(fit, pool)
+    done = None if trained is None else _runs(fit, trained, "losses")
+    frame = _default_pool(fit, domains) if pool is None else _runs(fit, pool, "pool")
     frame = frame[frame["domain"].isin([*domains, GENERAL])]
-    costs = Costs({n: flops_per_token_at(fit.flops_per_token, n) for n in frame["params"].unique()})
+    low, high = fit.range["pretrain_tokens"]
+    costs = Costs(
+        {n: flops_per_token_at(fit.flops_per_token, n) for n in frame["params"].unique()},
+        base=high if low == high else 0.0,
+    )
     if done is not None:
         for run in done.itertuples():
             costs.add(run.params, run.seed, run.pretrain_tokens, run.specialize_tokens)
         known = pd.MultiIndex.from_frame(done[list(RUN)])
-        frame = frame[~pd.MultiIndex.from_frame(frame[list(RUN)]).isin(known)]
+        left = frame[~pd.MultiIndex.from_frame(frame[list(RUN)]).isin(known)]
+        again = pool is None and left.empty
+        frame = frame.assign(seed=int(done["seed"].max()) + 1) if again else left
     if frame.empty:
         raise UserError("pool: no run is left to choose from; give runs that are not trained yet")
     return frame.drop_duplicates(list(RUN)).reset_index(drop=True), costs
 
 
-def _runs(fit: FitResult, table: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
-    """The runs of a table, which may have losses, one row for each."""
-    frame = table if isinstance(table, pd.DataFrame) else load_sheet(table, "pool", POINT).frame
-    name = "pool" if isinstance(table, pd.DataFrame) else os.fspath(table)
-    kept = [c for c in (*POINT, "size", "seed", "train_domain") if c in frame]
-    runs = read_points(frame[kept])
-    if "train_domain" in runs:
-        runs = runs.assign(domain=runs["train_domain"])
-    runs["size"] = runs["size"].astype(str) if "size" in runs else ""
-    runs["seed"] = pd.to_numeric(runs["seed"]).astype(int) if "seed" in runs else 0
+def _runs(fit: FitResult, table: str | os.PathLike[str] | pd.DataFrame, name: str) -> pd.DataFrame:
+    """The runs of a table, which may have losses, one row for each; `name` is that of a frame."""
+    sheet = load_sheet(table, name, POINT)
+    name, runs = sheet.name, points_of(sheet, ())
+    if "train_domain" in sheet:
+        trained = sheet.text("train_domain")
+        runs = runs.assign(domain=trained.where(trained != "", runs["domain"]))
+    runs["size"] = sheet.text("size") if "size" in sheet else ""
+    runs["seed"] = _seeds(sheet)
     unknown = sorted(set(runs["domain"]) - {*fit.domains, GENERAL})
     if unknown:
         raise UserError(
@@ -110,6 +119,20 @@ def _runs(fit: FitResult, table: str | os.PathLike[str] | pd.DataFrame) -> pd.Da
     runs.loc[runs["specialize_tokens"] == 0, "domain"] = GENERAL
     runs.loc[runs["domain"] == GENERAL, "specialize_tokens"] = 0
     return runs[["size", *RUN]].astype({"params": float}).drop_duplicates(list(RUN))
+
+
+def _seeds(sheet: Sheet) -> Indices:
+    """The seed of each run; 0 where the column is absent or empty."""
+    if "seed" not in sheet:
+        return np.zeros(len(sheet), dtype=int)
+    seeds = np.where(sheet.text("seed") == "", 0.0, sheet.numbers("seed"))
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.abs(seeds) < 2.0**53) | (seeds % 1 != 0)
+    if wrong.any():
+        raise UserError(
+            f"{sheet.at(wrong)}: seed is {sheet.show('seed', wrong)}; give a whole number"
+        )
+    return seeds.astype(int)
 
 
 def _default_pool(fit: FitResult, domains: Sequence[str]) -> pd.DataFrame:

@@ -28,8 +28,7 @@ def best_size(task: Task, flops: float, params: float | Sequence[float] | None) 
         return least
     if params is not None:
         given = [float(n) for n in np.atleast_1d(np.asarray(params, dtype=float))]
-        if not all(np.isfinite(n) and n > 0 for n in given):
-            raise UserError(f"params is {params}; give finite numbers above 0")
+        check_params(*given)
         for n in given:
             check_size(task.fit, n)
         if len(given) == 1:
@@ -37,6 +36,13 @@ def best_size(task: Task, flops: float, params: float | Sequence[float] | None) 
         return given[int(np.argmin([size_loss(task, flops, n) for n in given]))]
     low, high = np.log(least * SMALLER), np.log(most * LARGER)
     return _lowest(task, flops, np.linspace(low, high, 1 + int(np.ceil((high - low) / STEP))))
+
+
+def check_params(*params: float) -> None:
+    """Refuse numbers that are no model size."""
+    for number in params:
+        if not (np.isfinite(number) and number > 0):
+            raise UserError(f"params is {number:g}; give a finite number above 0")
 
 
 def _lowest(task: Task, flops: float, logs: Array) -> float:

@@ -67,9 +67,9 @@ def _shares(plan: Mapping[str, Any]) -> list[tuple[str, float, float]]:
 def _split(plan: Mapping[str, Any]) -> list[str]:
     shares = _shares(plan)
     lines = [f"{name:<22}{tokens:>10.3g}{share:>8.1%}" for name, tokens, share in shares]
-    low, high = plan["interval"]["fraction_general"]
-    if low < high:
-        lines[0] += f"  (90%: {low:.1%} to {high:.1%})"
+    low, high = (f"{end:.1%}" for end in plan["interval"]["fraction_general"])
+    if low != high:
+        lines[0] += f"  (90%: {low} to {high})"
     unspent = plan["tokens"] - sum(tokens for _, tokens, _ in shares)
     if plan["pretrain_tokens_paid"] and unspent > UNSPENT * plan["tokens"]:
         lines.append(f"{'left unspent':<22}{unspent:>10.3g}")
@@ -96,8 +96,14 @@ def _cells(
     value, low, high = loss
     if value is None:
         return [name, "no prediction", "", "", ""]
-    interval = "" if low is None or high is None or low == high else f"{low:.4f} to {high:.4f}"
-    return [name, f"{value:.4f}", interval, "" if worse is None else f"{worse:.0%}", multiplier]
+    certain = low is None or high is None or low == high
+    interval = "" if certain else f"{_loss(low)} to {_loss(high)}"
+    return [name, _loss(value), interval, "" if worse is None else f"{worse:.0%}", multiplier]
+
+
+def _loss(value: float) -> str:
+    """Four digits after the point, or five in all where these would be too many or too few."""
+    return f"{value:.4f}" if 0.1 <= value < 10 else f"{value:.5g}"
 
 
 def multiplier_text(multiplier: Sequence[float | None] | None) -> str:

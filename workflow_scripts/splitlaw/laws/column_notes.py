@@ -1,0 +1,107 @@
+"""Sentences on columns that contain something else than their names say, or vary together."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from splitlaw.laws.points import Array
+from splitlaw.laws.table import Table
+
+HIGHEST = 20.0
+"""Loss above which a column rather has perplexities: an untrained model has the logarithm of the
+size of its vocabulary, at most 13 nats per token."""
+
+RISING = 0.6
+"""Share of pairs in which more parameters and tokens come with a higher loss, above which the
+column has something else: noise alone gives half, and losses of finished runs less than a tenth."""
+
+LEAST_PAIRS = 10
+"""Pairs of rows from which that share is judged."""
+
+FEWEST = 1e-3
+"""General tokens per parameter of no pretraining, even where they are images."""
+
+MOST_ROWS = 400
+"""Rows that are compared in pairs, evenly spaced over the table."""
+
+TOGETHER = 0.999
+"""Correlation of the logarithms of two columns above which one follows from the other: a grid with
+rounded numbers of tokens per parameter has more, and one further ratio makes it less."""
+
+
+def column_notes(table: Table) -> list[str]:
+    """Sentences on losses that are none, and on columns whose effects cannot be separated."""
+    notes = []
+    highest = float(table.loss.max())
+    if highest > HIGHEST:
+        notes.append(
+            f"Losses are up to {highest:.4g}; an untrained model has 10 to 13 nats per token. If "
+            "these are perplexities, give their logarithms."
+        )
+    share = _rising_share(table)
+    if share > RISING:
+        notes.append(
+            f"In {share:.0%} of the pairs of rows in which one model has more parameters and "
+            "tokens, it has the higher loss. If the column has accuracies, give losses."
+        )
+    ratio = float((table.pretrain / table.params).max())
+    if 0 < ratio < FEWEST and (table.specialize > 0).any():
+        notes.append(
+            f"Every model has at most {ratio:.2g} general tokens per parameter: check that "
+            "pretrain_tokens are counted in the units of specialize_tokens."
+        )
+    if table.one_stage and (table.pretrain > 0).any() and (table.specialize > 0).any():
+        notes.append(
+            "No row has both general and domain tokens: the law counts them alike, so that it "
+            "knows no split."
+        )
+    return notes + _together(table)
+
+
+def _rising_share(table: Table) -> float:
+    """Share of the pairs in which the model with more of everything has the higher loss.
+
+    Pairs are of one domain and without repeated text, which may raise the loss; 0 if few.
+    """
+    fresh = table.unique_pretrain >= table.pretrain
+    fresh &= table.unique_specialize >= table.specialize
+    rows = np.flatnonzero(fresh & (table.replay == 0))
+    if len(rows) > MOST_ROWS:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.intp)]
+    amounts = np.stack([c[rows] for c in (table.params, table.pretrain, table.specialize)])
+    difference = amounts[:, :, None] - amounts[:, None]
+    more = (difference >= 0).all(axis=0) & (difference > 0).any(axis=0)
+    more &= table.domain[rows][:, None] == table.domain[rows]
+    if more.sum() < LEAST_PAIRS:
+        return 0.0
+    higher = table.loss[rows][:, None] > table.loss[rows]
+    return float(higher[more].mean())
+
+
+def _together(table: Table) -> list[str]:
+    """A sentence for each pair of columns of which one follows from the other."""
+    columns = {
+        "params": table.params,
+        "pretrain_tokens": table.pretrain,
+        "specialize_tokens": table.specialize,
+    }
+    notes = []
+    for (one, first), (other, second) in combinations(columns.items(), 2):
+        if _correlation(first, second) > TOGETHER:
+            notes.append(
+                f"{one} and {other} vary together: the table does not separate their effects, and "
+                "predictions at other ratios of the two rely on the prior."
+            )
+    return notes
+
+
+def _correlation(first: Array, second: Array) -> float:
+    """Correlation of the logarithms; 0 where one does not vary or has zeros."""
+    if first.min() <= 0 or second.min() <= 0:
+        return 0.0
+    logs = np.log([first, second])
+    if np.ptp(logs, axis=1).min() == 0:
+        return 0.0
+    return float(np.corrcoef(logs)[0, 1])
