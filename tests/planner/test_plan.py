@@ -284,10 +284,17 @@ def test_a_text_of_one_token_is_hardly_repeated(fit):
     assert "nan" not in made.summary()
 
 
+def test_a_law_that_rises_with_tokens_is_doubted(fit):
+    rising = multiplied(fit, lambda pretrain, specialize, _: 1 + (pretrain + specialize) / 1e9)
+    made = plan(rising, flops=C, params=N)
+    assert any("more tokens would raise the loss" in w for w in made.warnings)
+    assert any("check that the column has losses" in w for w in made.warnings)
+
+
 def test_losses_of_any_size_are_printed_apart(fit):
     printed = plan(fit, flops=1e10, params=N).summary().splitlines()
     row = next(line.split() for line in printed if line.startswith("this split"))
-    assert len(row) == 6 and all(float(number) > 10 for number in (row[2], row[3], row[5]))
+    assert len(row) == 6 and all(float(number) > 1 for number in (row[2], row[3], row[5]))
 
 
 def test_nothing_is_planned_along_a_column_that_does_not_vary(fit):

@@ -114,7 +114,9 @@ def _knowledge(
     task: Task, drawn: DrawnPlan, frame: pd.DataFrame, count: int, rng: np.random.Generator
 ) -> tuple[Knowledge, list[list[int]]]:
     """Draws of the candidates and of the pool's observations, and each run's observations."""
-    step = max(1, drawn.means.shape[1] // CANDIDATES)
+    # Optima of draws may be where other draws are infinite, such as at D = D' = 0.
+    means = drawn.means[:, np.isfinite(drawn.means).all(axis=0)]
+    step = max(1, means.shape[1] // CANDIDATES)
     numbers = dict(zip(task.setting.domains, task.setting.columns, strict=True))
     rows: list[int] = []
     domain: list[int] = []
@@ -135,7 +137,7 @@ def _knowledge(
     if most > Sobol.MAXDIM:
         raise UserError(f"runs is {count}; give at most {Sobol.MAXDIM // seen_together}")
     noise = row_sd**2 + _unknown_unsplit(task.fit, s)
-    known = Knowledge.of(drawn.means[:, ::step], logs, noise, most=most, rng=rng)
+    known = Knowledge.of(means[:, ::step], logs, noise, most=most, rng=rng)
     return known, observed
 
 

@@ -21,6 +21,9 @@ from splitlaw.planner.surface import Surface
 from splitlaw.planner.task import SAME, Task, make_task
 from splitlaw.planner.warn import plan_warnings
 
+TOKENS = ("pretrain_tokens", "specialize_tokens")
+"""Columns of the table of a fit along which nothing is planned if they have one value."""
+
 MOST_TOKENS = 2.0**53
 """Tokens beyond which a float does not count single ones; no text has so many."""
 
@@ -109,7 +112,10 @@ def _plan(task: Task, flops: float, problem: Problem, split: Split, gap: float) 
         for recipe in recipes(constraint, int(split.pretrain), [int(s) for s in split.specialize])
     ]
     points = Points.of(problem.surface, split, baselines)
-    multipliers = BudgetCurves.around(problem.surface, constraint).for_split(split)
+    # Other budgets change D and D' of the recipes, of which such a table has one value.
+    one = [c for c in TOKENS if task.fit.range[c][0] == task.fit.range[c][1]]
+    curves = None if one else BudgetCurves.around(problem.surface, constraint)
+    multipliers = {} if curves is None else curves.for_split(split)
     drawn = drawn_plan(problem, split)
     pretrain, share = float(split.pretrain), float(_fraction(split, constraint))
     regret = drawn.expected_regret
@@ -150,12 +156,8 @@ def _fraction(split: Split, constraint: Constraint) -> Array:
 
 def _is_known(task: Task, recipe: Recipe) -> bool:
     """Whether a recipe keeps the only D, or the only D', of a table that has no other."""
-    measured = task.fit.range
-    for column, amounts in (
-        ("pretrain_tokens", [recipe.pretrain]),
-        ("specialize_tokens", recipe.specialize),
-    ):
-        low, high = measured[column]
+    for column, amounts in zip(TOKENS, ([recipe.pretrain], recipe.specialize), strict=True):
+        low, high = task.fit.range[column]
         if low == high and any(abs(amount - high) > SAME * high for amount in amounts):
             return False
     return True

@@ -78,7 +78,7 @@ def _split(plan: Mapping[str, Any]) -> list[str]:
 
 def _row(cells: Sequence[str]) -> str:
     name, value, interval, share, multiplier = cells
-    return f"{name:<19}{value:>13}{interval:>18}{share:>10}{multiplier:>24}".rstrip()
+    return f"{name:<19}{value:>13} {interval:>17}{share:>10}{multiplier:>24}".rstrip()
 
 
 def _baseline(entry: Mapping[str, Any]) -> list[str]:
@@ -103,7 +103,7 @@ def _cells(
 
 def _loss(value: float) -> str:
     """Four digits after the point, or five in all where these would be too many or too few."""
-    return f"{value:.4f}" if 0.1 <= value < 10 else f"{value:.5g}"
+    return f"{value:.4f}" if 0.01 <= value < 10 else f"{value:.5g}"
 
 
 def multiplier_text(multiplier: Sequence[float | None] | None) -> str:

@@ -11,6 +11,9 @@ from splitlaw.planner.task import Task
 SLACK = 1.001
 """Ratio to the end of a range that still counts as within it."""
 
+MOSTLY = 0.5
+"""Unspent share of the budget above which a plan rests on a law that rises with tokens."""
+
 LESS = 0.9
 """Share of an even part of the domain tokens below which a domain with repeated text is named."""
 
@@ -44,6 +47,11 @@ def plan_warnings(
             if constraint.specialize is None
             else f"The plan leaves {unspent:.1%} of the budget unspent."
         )
+        if unspent > MOSTLY and not (repeated or limited or constraint.specialize):
+            notes.append(
+                "Losses of finished runs fall with more tokens: check that the column has losses, "
+                "not accuracies."
+            )
     highest = task.fit.range.get("loss", (0.0, np.inf))[1]
     if split.mean > highest * SLACK:
         notes.append(
