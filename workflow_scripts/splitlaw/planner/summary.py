@@ -96,9 +96,12 @@ def _cells(
     value, low, high = loss
     if value is None:
         return [name, "no prediction", "", "", ""]
-    certain = low is None or high is None or low == high
-    interval = "" if certain else f"{_loss(low)} to {_loss(high)}"
+    interval = "" if low is None or high is None or low == high else _ends(low, high)
     return [name, _loss(value), interval, "" if worse is None else f"{worse:.0%}", multiplier]
+
+
+def _ends(low: float, high: float) -> str:
+    return f"{_loss(low)} to {_loss(high)}"
 
 
 def _loss(value: float) -> str:

@@ -150,9 +150,9 @@ def _held(
     low, high = fit.range["specialize_tokens"]
     if low == high:
         specialize = high
+        rest = ", and general tokens get the rest of the budget" if pretrain_tokens is None else ""
         notes.append(
-            f"All rows of the fit have specialize_tokens {high:g}: the plan keeps that value, and "
-            "general tokens get the rest of the budget."
+            f"All rows of the fit have specialize_tokens {high:g}: the plan keeps that value{rest}."
         )
     return pretrain_tokens, specialize, tuple(notes)
 
