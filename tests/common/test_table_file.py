@@ -127,6 +127,7 @@ def test_utf_16_is_read(tmp_path):
             'name,loss\n"a,1\nb",2\n',
             "line 2: a quoted cell contains the numbers of another",
         ),
+        ("sep=;\nname;loss\na;1\n", "line 1: names the separator; remove this line"),
         (b"name,loss\na,1\n\xe9,2\n", "line 3: is not UTF-8 text"),
         (b"PK\x03\x04rest", "is a ZIP archive or a spreadsheet; save the table as CSV"),
         (b"PAR1\x15rest", "is a Parquet file"),

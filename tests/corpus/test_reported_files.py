@@ -19,6 +19,7 @@ from splitlaw.corpus.sources.availability import matching_paths
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
 from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
+from splitlaw.stages.text_folder import find_domains
 
 LINES = b'{"text": "one"}\n{"text": "two"}\n'
 
@@ -137,6 +138,8 @@ def test_a_link_to_a_folder_above_it_repeats_nothing(tmp_path: Path) -> None:
     (folder / "more/loop").symlink_to(folder)
     assert read(files=f"{folder}/**/*.txt") == ["one", "two"]
     assert read(files=str(folder)) == ["one\n\ntwo"]
+    (domain,) = find_domains(tmp_path)
+    assert domain.files == 2
     (folder / "c.txt").symlink_to(folder / "a.txt")  # a link to a file has its own name
     assert len(matching_paths(f"{folder}/**/*.txt")) == 3
 

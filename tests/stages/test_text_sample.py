@@ -1,5 +1,7 @@
 """The report of `new_experiment` on files, as in the documentation of Debian's packages."""
 
+import bz2
+import gzip
 import json
 
 import pytest
@@ -66,3 +68,21 @@ def test_files_in_utf8_are_described_in_two_lines(tmp_path):
         "sizes: 2.4 kB to 2.4 kB, median 2.4 kB",
         "languages of 1 sampled texts: English 100%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data"),
+    [
+        ("gz", gzip.compress(ENGLISH.encode(), mtime=0)[:-9]),
+        ("gz", b"\x1f\x8b\x08"),
+        ("bz2", bz2.compress(ENGLISH.encode())[:-9]),
+        ("xz", b"\xfd7zXZ\x00damage"),
+        ("zst", b"\x28\xb5\x2f\xfddamage"),
+    ],
+)
+def test_a_damaged_compressed_file_is_among_those_that_cannot_be_read(tmp_path, suffix, data):
+    """Our own case: the end of the file was no error of the system."""
+    path = tmp_path / f"a.txt.{suffix}"
+    path.write_bytes(data)
+    *_, line = sample_text([path]).describe()
+    assert line.startswith(f"cannot be read: 1 files, such as {path}: truncated or damaged (")

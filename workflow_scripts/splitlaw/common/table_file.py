@@ -147,6 +147,8 @@ def _separator(text: str, wanted: Collection[str]) -> str:
 
 def _header(where: str, cells: list[str], stray: list[int]) -> list[str]:
     """The names of the columns; `UserError` where two are the same or a quote is open."""
+    if cells[0].startswith("sep="):  # which Excel understands
+        raise UserError(f"{where}: names the separator; remove this line")
     if len(cells) == 1:
         raise UserError(
             f"{where}: the header has one column, {cells[0][:SHOWN]!r}; separate the cells by "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.sources.availability import matching_paths
 from splitlaw.experiment.lineage import GENERAL
 
 TEXT_SUFFIXES = (".txt", ".md")
@@ -98,7 +99,7 @@ def _plain_folder(folder: Path) -> bool:
 def _files(folder: Path, *, deep: bool) -> Iterator[Path]:
     # Linked folders are followed, as they are when a pattern is read.
     pattern = f"{glob.escape(str(folder))}/**/*"
-    found = map(Path, glob.iglob(pattern, recursive=True)) if deep else folder.iterdir()  # noqa: PTH207
+    found = matching_paths(pattern) if deep else folder.iterdir()
     for file in sorted(found):
         if file.is_file() and not file.name.startswith(".") and _kind(file) and file.stat().st_size:
             yield file

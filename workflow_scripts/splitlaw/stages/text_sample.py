@@ -12,7 +12,7 @@ from pathlib import Path
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources.encodings import AUTO, UTF_8, detect_encoding
-from splitlaw.corpus.sources.files import open_decompressed, read_file
+from splitlaw.corpus.sources.files import UNREADABLE, open_decompressed, read_file
 from splitlaw.corpus.sources.formats import BINARY, file_format
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.experiment.corpus_settings import Cleaning
@@ -137,7 +137,7 @@ def _encodings(files: Sequence[Path], problems: dict[Path, str]) -> tuple[Counte
         try:
             with open_decompressed(path) as stream:
                 data = stream.read(FILE_BYTES)
-        except OSError:
+        except UNREADABLE:
             continue  # reading its texts reports the reason
         scanned += len(data)
         if len(data) == FILE_BYTES:

@@ -35,6 +35,8 @@ from splitlaw.corpus.sources.located import (
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """Beginning of the text file that Git LFS leaves where a file was not downloaded."""
+UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
+"""Errors of a file that cannot be opened or decompressed."""
 _UNKNOWN = f"unknown format; use {', '.join(FORMATS)}, also with {', '.join(COMPRESSED)}"
 _NO_TEXTS = "folder without text files; give a pattern for its files, such as {}/*.jsonl"
 _OTHER_FILES = (
@@ -139,7 +141,7 @@ def _parse_file(
         errors.report(str(path), f"invalid {cause.encoding} (byte {cause.start})")
     except UnicodeError as cause:  # UTF-16 without a mark
         errors.report(str(path), f"invalid {encoding} ({cause}); name the encoding in its source")
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as cause:
+    except UNREADABLE as cause:
         unreadable = isinstance(cause, OSError) and cause.errno is not None
         problem = "cannot be read" if unreadable else "truncated or damaged"
         errors.report(str(path), f"{problem} ({first_line(cause)})")
