@@ -92,3 +92,14 @@ def test_leaks_equal_those_of_comparing_every_pair(
     ]
     assert found.tolist() == expected
     assert 50 < len(expected) < 200
+
+
+def test_a_threshold_near_zero_takes_one_shingle_in_common(tmp_path: Path, writer) -> None:
+    """Our own case: it required none, of no documents."""
+    held = writer.documents(2, 80)
+    store = filled(
+        tmp_path, [*held, "nothing of this is anywhere else", f"{held[1][:60]} and more"]
+    )
+    with store:
+        near = NEAR.model_copy(update={"threshold": 1e-300})
+        assert find_leaks(store, np.arange(2, 4), np.arange(2), near).tolist() == [3]

@@ -91,12 +91,24 @@ def test_a_wrong_value_of_any_key_is_accepted_or_one_line(config):
         ("grid.fit.specialize_tokens", [3, 327680], "has 3, less than half of training.batch_to"),
         ("grid.fit.unsplit_tokens", [81920, 81921], "81920 and 81921, which are the same number"),
         ("final.budget_tokens", 100, "final.budget_tokens: 100 tokens are fewer than one batch"),
+        (
+            "corpus.cleaning",
+            {"near_duplicates": {"shingle": 10**6}},
+            "shingle is 1000000; give a n",
+        ),
+        (
+            "corpus.cleaning",
+            {"near_duplicates": {"permutations": 10**9}},
+            "permutations is 10000000",
+        ),
+        ("law.draws", 10**9, "law.draws is 1000000000; give a number of at most 1"),
         ("experiment", "\ud800", "experiment is '\\ud800'; "),
         ("final.size", "\ud800", "half a character"),
         ("corpus.domains", {"discover": 10**9}, "discover is 1000000000; give a number of at most"),
     ],
 )
 def test_values_that_only_fail_later_are_refused(config, path, value, words):
+    config["corpus"]["cleaning"] = {}
     if path == "corpus.domains":
         config["corpus"]["general"] = {"sources": SOURCES[:1]}
     with pytest.raises(UserError) as raised:

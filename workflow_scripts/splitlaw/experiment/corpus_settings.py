@@ -17,6 +17,10 @@ BENCHMARKS = (
     "csqa", "socialiqa", "sciq", "boolq", "medmcqa", "medqa_en",
 )  # fmt: skip
 
+MOST_WORDS = 1000
+"""Longer sequences of words than most documents have; the time of a comparison grows with them."""
+MOST_PERMUTATIONS = 4096
+"""A signature then takes 16 KB for each document, and similarities are known to 1%."""
 MOST_CLUSTERS = 1000
 """More clusters are no domains: each has a model of its own."""
 LARGEST_HELD_OUT = 0.4
@@ -121,9 +125,9 @@ class NearDuplicates(Settings):
 
     threshold: Annotated[Number, Field(gt=0, le=1)] = 0.6
     """Jaccard similarity of the sets of word shingles at which one of two documents is dropped."""
-    shingle: Positive = 3
+    shingle: Annotated[Count, Field(ge=1, le=MOST_WORDS)] = 3
     """Number of words in a shingle."""
-    permutations: Annotated[Count, Field(ge=4, multiple_of=4)] = 128
+    permutations: Annotated[Count, Field(ge=4, le=MOST_PERMUTATIONS, multiple_of=4)] = 128
     """Number of MinHash permutations, in bands of four."""
 
 
@@ -138,7 +142,7 @@ class Cleaning(Settings):
     """Criterion for near-duplicates; null keeps them. Exact duplicates are always dropped."""
     benchmarks: Values[str] = BENCHMARKS
     """Tasks whose items must not occur in training text; an empty list disables the check."""
-    benchmark_words: Annotated[Count, Field(ge=5)] = 13
+    benchmark_words: Annotated[Count, Field(ge=5, le=MOST_WORDS)] = 13
     """Number of consecutive words that a training document must not share with an item of a
     benchmark."""
     on_bad_input: Literal["stop", "skip"] = "stop"

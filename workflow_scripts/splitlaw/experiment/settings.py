@@ -24,6 +24,10 @@ BYTES = 256
 """Tokens of a byte-level vocabulary that represent single bytes."""
 
 
+MOST_DRAWS = 100_000
+"""Intervals are then known to 1% of their width; more draws only take memory."""
+
+
 def check_replay(value: Any) -> Any:
     """Refuse what is neither a share of at least 0 and below 1, nor such shares by domain."""
     shares = value.items() if isinstance(value, Mapping) else [("", value)]
@@ -236,7 +240,7 @@ class LawConfig(Settings):
     discrepancy: Literal["on", "none"] = "on"
     """Whether the law has a smooth correction of the form and the noise of runs; `none` is the
     classical fit."""
-    draws: Natural = 300
+    draws: Annotated[Count, Field(ge=0, le=MOST_DRAWS)] = 300
     """Number of draws of the posterior that the intervals are computed from."""
     seed: Natural
     """Seed of the draws."""

@@ -132,7 +132,7 @@ def _candidates(own: Hashes, held_out: _HeldOutShingles, near: NearDuplicates) -
     low = np.searchsorted(held_out.hashes, own, side="left")
     high = np.searchsorted(held_out.hashes, own, side="right")
     present = np.flatnonzero(high > low)
-    required = ceil(near.threshold * own.size - _ROUNDING)
+    required = max(1, ceil(near.threshold * own.size - _ROUNDING))
     if present.size < required:
         return
     rarest = present[np.argsort((high - low)[present], kind="stable")]
