@@ -16,6 +16,7 @@ import pytest
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources.availability import matching_paths
+from splitlaw.corpus.sources.checksums import NO_XZ_CHECKSUM
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
 from splitlaw.corpus.sources.reading import read_source
 from splitlaw.experiment.corpus_settings import Source
@@ -44,7 +45,7 @@ def written(folder: Path, name: str, data: bytes | str) -> Path:
         # gharchive.org issue 17, cudf pull request 13702, pandas issue 36888: files that were
         # joined, of which the first has no line end.
         ("d.jsonl", '{"text": "one"}{"text": "two"}\n'),
-        ("e.jsonl", '{"text": "one"}\n \n{"text": "two"} '),
+        ("e.jsonl", '{"text": "one"}\n' + 50_000 * " \n" + '{"text": "two"} '),
         ("f.jsonl", '{"text": "one"}\r{"text": "two"}\r'),
         # jsonlines issue 68 and recode issue 55: marks of both files.
         ("g.jsonl", b'\xef\xbb\xbf\n\xef\xbb\xbf{"text": "one"}\n\xef\xbb\xbf{"text": "two"}\n'),
@@ -72,11 +73,13 @@ def test_texts_that_other_tools_read_are_read(tmp_path: Path, name: str, data: b
         ("a.jsonl", '{"text": "one"} 2\n', ":1: not JSON"),
         ("a.json", '{"text": {"0": "one", "1": null}}', r": row 2: field 'text' is not text"),
         ("a.json", '{"text": {"en": "one", "de": "two"}}', r":1: field 'text' is not text"),
+        ("a.json", '[{"text": "one"}, {"text": {"0": "two"}}]', r":1: field 'text' is not text"),
         # Bytes after a stream were ignored, and with them all streams that follow.
         ("a.jsonl.bz2", bz2.compress(LINES) + b"x" + bz2.compress(LINES), ": truncated or damaged"),
         ("a.jsonl.xz", lzma.compress(LINES) + b"x" + lzma.compress(LINES), ": truncated or dama"),
         ("a.jsonl.bz2", bz2.compress(LINES)[:-2], ": truncated or damaged"),
         ("a.jsonl.xz", lzma.compress(LINES)[:-2], ": truncated or damaged"),
+        ("a.jsonl.xz", lzma.compress(LINES, lzma.FORMAT_ALONE), ": truncated or damaged"),
         # datasets issue 6908: the suffix does not say how a file is compressed.
         ("a.txt", bz2.compress(LINES), r": is compressed; add \.bz2 to its name"),
         ("a.jsonl", lzma.compress(LINES), r": is compressed; add \.xz to its name"),
@@ -105,6 +108,18 @@ def test_files_that_are_refused_in_one_line(
         read(files=str(path), encoding="cp1252" if "PDF" in problem else "utf-8")
     assert str(raised.value).startswith(f"{path}:")
     assert "\n" not in str(raised.value)
+
+
+def test_an_xz_file_without_checksums_is_noted(tmp_path: Path) -> None:
+    """Our own case, as for Zstandard."""
+    path = written(tmp_path, "a.jsonl.xz", lzma.compress(LINES, check=lzma.CHECK_NONE))
+    errors = InputErrors("stop")
+    assert list(read_source(Source(files=str(path)), errors)) == ["one", "two"]
+    assert errors.notes == {NO_XZ_CHECKSUM: (1, str(path))}
+    path.write_bytes(lzma.compress(LINES))
+    errors = InputErrors("stop")
+    assert list(read_source(Source(files=str(path)), errors)) == ["one", "two"]
+    assert not errors.notes
 
 
 def test_a_damaged_first_line_hides_no_other_line(tmp_path: Path) -> None:

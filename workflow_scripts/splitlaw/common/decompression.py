@@ -10,12 +10,13 @@ import bz2
 import io
 import lzma
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 _CHUNK_BYTES = 1 << 18
 DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     ".bz2": bz2.BZ2Decompressor,
-    ".xz": lzma.LZMADecompressor,
+    ".xz": partial(lzma.LZMADecompressor, lzma.FORMAT_XZ),  # the older format has no checksums
 }
 """By the suffix of a file."""
 

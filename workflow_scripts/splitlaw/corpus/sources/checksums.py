@@ -1,6 +1,6 @@
 """Whether files have checksums, without which damage to their text may go unnoticed.
 
-A `.gz` file always has them.
+A `.gz` and a `.bz2` file always have them.
 """
 
 from pathlib import Path
@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 
 NO_CHECKSUM = (
     "no checksum, so damage to the text may not be noticed; recompress the file with zstd --check"
+)
+NO_XZ_CHECKSUM = (
+    "no checksum, so damage to the text may not be noticed; recompress the file with xz"
 )
 NO_PAGE_CHECKSUM = (
     "no checksums of pages, so changed bytes may not be noticed; write_page_checksum=True of "
@@ -38,6 +41,15 @@ def has_checksums(path: Path) -> bool:
             elif not _skip_checked_frame(stream):
                 return False
     return True
+
+
+def has_xz_checksums(path: Path) -> bool:
+    """Return whether the first stream of an xz file has checksums, which `xz` writes by default.
+
+    The last byte of its eight bytes of header says which (The .xz File Format, section 2.1.1).
+    """
+    with path.open("rb") as stream:
+        return stream.read(8)[-1:] != b"\0"
 
 
 def has_page_checksums(stream: BinaryIO, metadata: pq.FileMetaData, field: str) -> bool:

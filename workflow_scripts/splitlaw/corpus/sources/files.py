@@ -21,7 +21,12 @@ from splitlaw.common.decompression import DECOMPRESSORS, decompressed, stream_of
 from splitlaw.common.file_kinds import LONGEST_MARK, compression, other_format
 from splitlaw.corpus.shards import WHOLE, Shard
 from splitlaw.corpus.sources.availability import matching_paths
-from splitlaw.corpus.sources.checksums import NO_CHECKSUM, has_checksums
+from splitlaw.corpus.sources.checksums import (
+    NO_CHECKSUM,
+    NO_XZ_CHECKSUM,
+    has_checksums,
+    has_xz_checksums,
+)
 from splitlaw.corpus.sources.encodings import AUTO, UTF_8, as_utf8, detect_encoding
 from splitlaw.corpus.sources.formats import BINARY, FORMATS, file_format, is_text_file
 from splitlaw.corpus.sources.input_errors import InputErrors
@@ -134,8 +139,11 @@ def _parse_file(
             errors.encodings[detected] += 1
             encoding = detected
         with open_decompressed(path) as stream:
-            if path.suffix.lower() == ".zst" and not has_checksums(path):
+            suffix = path.suffix.lower()
+            if suffix == ".zst" and not has_checksums(path):
                 errors.note(str(path), NO_CHECKSUM, once=True)
+            if suffix == ".xz" and not has_xz_checksums(path):
+                errors.note(str(path), NO_XZ_CHECKSUM, once=True)
             yield from parse(as_utf8(stream, encoding), path, text_field, errors)
     except UnicodeDecodeError as cause:
         errors.report(str(path), f"invalid {cause.encoding} (byte {cause.start})")

@@ -67,9 +67,13 @@ def read_json_lines(
     """
     lines = _lines(stream)
     begin: list[bytes] = []
-    while sum(map(_is_full, begin)) < 2 and (line := next(lines, None)):
+    full: list[bytes] = []
+    for line in lines:
         begin.append(line)
-    if _is_one_value(list(filter(_is_full, begin))):
+        full += [line] if _is_full(line) else []
+        if len(full) == 2:
+            break
+    if _is_one_value(full):
         rest = iter(partial(stream.read, _COPY_BYTES), b"")
         yield from read_json(stream_of(chain(begin, rest)), path, field, errors)
         return
@@ -153,7 +157,7 @@ def _records(line: str) -> list[Any]:
 def read_json(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> Iterator[Located]:
     """Yield the texts of a list of objects, of a list of texts, or of one object or several."""
     of_texts: bool | None = None
-    for line, record in _values(stream, path, errors):
+    for number, (line, record) in enumerate(_values(stream, path, errors)):
         location = f"{path}:{line}"
         if of_texts is None:  # `datasets` names the column of a list of texts `text`
             of_texts = isinstance(record, str) and field == "text"
@@ -161,7 +165,7 @@ def read_json(stream: BinaryIO, path: Path, field: str, errors: InputErrors) -> 
             errors.report(location, "not a text, unlike the first element of the list")
         elif of_texts:
             yield location, record
-        elif column := _pandas_column(record, field):
+        elif number == 0 and (column := _pandas_column(record, field)):
             texts = ((f"{path}: row {row}", {field: text}) for row, text in enumerate(column, 1))
             for row, cell in texts:
                 document = _record_text(cell, field, row, errors)
