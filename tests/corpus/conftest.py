@@ -6,6 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from token_writers import TEXTS
+from tokenizers import Tokenizer
+
+from splitlaw.tokens.tokenizer import save_tokenizer, train_bpe
 
 Write = Callable[[str, list[str]], Path]
 
@@ -52,3 +56,19 @@ def write_lines(tmp_path: Path) -> Write:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def bpe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tokenizer of 400 ids, which encodes any text."""
+    out = tmp_path_factory.mktemp("tokenizer")
+    save_tokenizer(train_bpe(iter(TEXTS), 400), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def ids(bpe: Path) -> list[list[int]]:
+    """The ids of every text, in which the name of the end of text is ordinary text."""
+    tokenizer = Tokenizer.from_file(str(bpe / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return [encoding.ids for encoding in tokenizer.encode_batch(TEXTS, add_special_tokens=False)]

@@ -1,7 +1,12 @@
 """Data sets of the hub, replaced by local ones that the same library has saved."""
 
 import json
+import os
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pyarrow as pa
 import pytest
@@ -131,9 +136,46 @@ def test_folder_with_the_layout_of_the_hub(tmp_path: Path, streaming: bool) -> N
         read(**source, split="nothing")
 
 
-def test_unreachable_hub_is_reported_with_the_remedy() -> None:
-    with pytest.raises(UserError, match=r"nobody/nothing.*HF_HUB_OFFLINE=1"):
+@pytest.mark.parametrize("offline", [False, True])
+def test_unreachable_hub_is_reported_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", offline)  # `huggingface_hub` stays so
+    remedy = "HF_HUB_OFFLINE is set, and" if offline else "connect to the network, set HF_HUB_OFF"
+    download = r"hf download --repo-type dataset nobody/nothing --local-dir FOLDER"
+    with pytest.raises(UserError, match=rf"nobody/nothing: .*; {remedy}.*{download}.* as the data"):
         read(dataset="nobody/nothing")
+
+
+class Closed(BaseHTTPRequestHandler):
+    """Closes the connection without an answer, as some proxies do."""
+
+    def do_HEAD(self) -> None:
+        self.connection.close()
+
+    do_GET = do_POST = do_HEAD  # noqa: N815
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_connection_that_is_closed_is_one_line(root: Path, tmp_path: Path) -> None:
+    """Our own case: the errors of `httpx` are no `OSError`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Closed) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        general = {"sources": [{"dataset": "nobody/nothing", "streaming": True}]}
+        config = json.dumps({"general": general, "domains": {"discover": 2}})
+        command = [sys.executable, root / "workflow_scripts/prepare_corpus.py"]
+        done = subprocess.run(
+            [*command, "--config", config, "--out", tmp_path / "out"],
+            env={**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "NO_PROXY": "*"},
+            capture_output=True,
+            text=True,
+        )
+        server.shutdown()
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: dataset nobody/nothing: ")
+    assert done.stderr.count("\n") == 1 and "; connect to the network, " in done.stderr
 
 
 def test_text_files_of_a_folder_are_documents(tmp_path: Path) -> None:

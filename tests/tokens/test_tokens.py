@@ -178,6 +178,10 @@ def test_damaged_token_files_are_reported(made: Path, tmp_path: Path) -> None:
         open_tokens(folder / "tokens.json", "all")
     with pytest.raises(UserError, match="no table of documents"):
         open_documents(folder / "tokens.json", "train")
+    for content in (b"", b"\x93NUMPY"):
+        (folder / "validation_documents.npy").write_bytes(content)
+        with pytest.raises(UserError, match=r"validation_documents\.npy: cannot be read"):
+            open_documents(folder / "tokens.json", "validation")
     (folder / "test.bin").write_bytes(b"xx")
     with pytest.raises(UserError, match=r"test\.bin: has 2 bytes"):
         open_tokens(folder / "tokens.json", "test")

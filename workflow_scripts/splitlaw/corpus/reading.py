@@ -22,6 +22,7 @@ from splitlaw.corpus.sources.availability import check_shared_files, files_diges
 from splitlaw.corpus.sources.hub import check_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors, Notes, add_note
 from splitlaw.corpus.sources.reading import batch_documents, read_source
+from splitlaw.corpus.sources.token_files import check_token_files
 from splitlaw.experiment.corpus_settings import CorpusConfig, Source
 
 _ABOUT = "shard.json"
@@ -66,6 +67,7 @@ def read_shard(config: CorpusConfig, folder: Path, shard: Shard, *, workers: int
     check_shared_files(sources)
     for _, source in sources:
         check_dataset(source)
+        check_token_files(source)
     check_embedding(config.discovery.embedding if config.discovery else None)
     folder.mkdir(parents=True, exist_ok=True)
     with DocumentStore(folder, signature_columns(config)) as store:

@@ -82,7 +82,7 @@ def open_documents(
         raise UserError(f"{path}: split {split!r} has no table of documents; open a held-out split")
     try:
         table = np.load(table_path)
-    except (OSError, ValueError) as cause:
+    except (OSError, EOFError, ValueError) as cause:  # EOFError: the file is empty
         raise UserError(f"{table_path}: cannot be read ({cause}); run tokenize again") from None
     offsets = np.concatenate(([0], np.cumsum(table[:, 0])))
     if offsets[-1] != tokens.size:

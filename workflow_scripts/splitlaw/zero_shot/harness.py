@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.network import is_network_error
 from splitlaw.zero_shot.scoring import sums
 from splitlaw.zero_shot.tables import ACCURACY, NORMALISED
 
@@ -119,7 +120,9 @@ def _load(manager: TaskManager, name: str, spec: Any) -> dict[str, Any]:
         if "script" in reason:
             reason = f"its data set has a loading script, which `datasets` does not run: {reason}"
         raise UserError(f"{name}: cannot be opened ({reason}); choose another task") from None
-    except OSError as cause:  # raised by the libraries of the hub when it does not respond
+    except Exception as cause:  # raised by the libraries of the hub when it does not respond
+        if not isinstance(cause, OSError) and not is_network_error(cause):
+            raise
         reason = str(cause).splitlines()[0]
         raise UserError(
             f"{name}: requires the hub, which does not respond ({reason}); go online, or choose a "

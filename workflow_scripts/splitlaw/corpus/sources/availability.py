@@ -38,6 +38,12 @@ def _without_repeated_folders(paths: list[Path]) -> list[Path]:
     return [path for path in paths if path.parent in folders]
 
 
+def token_paths(pattern: str) -> list[Path]:
+    """Return the token files that a pattern matches, without folders and indices of Megatron."""
+    paths = matching_paths(pattern)
+    return [path for path in paths if path.suffix.lower() != ".idx" and not path.is_dir()]
+
+
 def visible_paths(folder: Path) -> list[Path]:
     """Return everything below a folder, sorted, without hidden files and those in hidden folders.
 
@@ -117,7 +123,9 @@ def _brackets(source: Source) -> str:
 
 
 def _has_files(source: Source) -> bool:
-    return not source.pattern or any(_glob(source.pattern))
+    if source.token_files:
+        return bool(token_paths(source.token_files))
+    return not source.files or any(_glob(source.files))
 
 
 def _check_package(package: str, key: str) -> None:

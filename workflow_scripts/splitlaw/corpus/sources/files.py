@@ -40,6 +40,7 @@ from splitlaw.corpus.sources.located import (
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """Beginning of the text file that Git LFS leaves where a file was not downloaded."""
+POINTER = "is a pointer of Git LFS, not the file; run git lfs pull"
 UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 """Errors of a file that cannot be opened or decompressed."""
 _UNKNOWN = f"unknown format; use {', '.join(FORMATS)}, also with {', '.join(COMPRESSED)}"
@@ -155,12 +156,21 @@ def _parse_file(
         errors.report(str(path), f"{problem} ({first_line(cause)})")
 
 
+def is_pointer(path: Path) -> bool:
+    """Return whether Git LFS has left a pointer where it did not download a file."""
+    return _head(path) == _POINTER
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(len(_POINTER))
+
+
 def _wrong_content(path: Path) -> str | None:
     """Why the first bytes of a file show that it does not hold what its name says."""
-    with path.open("rb") as stream:
-        head = stream.read(len(_POINTER))
+    head = _head(path)
     if head == _POINTER:
-        return "is a pointer of Git LFS, not the file; run git lfs pull"
+        return POINTER
     found, suffix = compression(head), path.suffix.lower()
     if found and found != suffix:
         return f"is compressed; add {found} to its name"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from splitlaw.common.errors import UserError, no_room
+from splitlaw.common.network import is_network_error
 from splitlaw.experiment.corpus_settings import Source
 
 _MAX_CAUSE_CHARACTERS = 300  # messages of `datasets` can be many lines long
@@ -25,6 +26,8 @@ def opening_explained(source: Source, *, is_arrow: bool) -> Iterator[None]:
     except (UserError, MemoryError, *explained_there):
         raise
     except Exception as cause:
+        if is_network_error(cause):
+            raise
         problem = "`datasets` cannot open it"
         remedy = "check its name and config, and the header of its README.md"
         if is_arrow:
@@ -44,10 +47,7 @@ def explained(source: Source) -> Iterator[None]:
     try:
         yield
     except ConnectionError as cause:
-        raise UserError(
-            f"dataset {source.dataset}: {cause}; connect to the network, set HF_HUB_OFFLINE=1 to "
-            "use the cache, or use files or packages as the source"
-        ) from None
+        raise UserError(f"dataset {source.dataset}: {_reason(cause)}; {_remedy(source)}") from None
     except DatasetGenerationError as cause:
         found = cause.__cause__ or cause
         if no_room(found):
@@ -64,10 +64,30 @@ def explained(source: Source) -> Iterator[None]:
                 f"dataset {source.dataset}: has a loading script, which `datasets` does not run "
                 f"({_reason(cause)}); convert it to Parquet, or use files as the source"
             ) from None
-        raise UserError(
-            f"dataset {source.dataset}: {_reason(cause)}; check its name, config, split and "
-            "revision"
-        ) from None
+        remedy = "check its name, config, split and revision"
+        if is_network_error(cause) or "LocalEntryNotFoundError" in str(cause):
+            remedy = _remedy(source)
+        raise UserError(f"dataset {source.dataset}: {_reason(cause)}; {remedy}") from None
+    except Exception as cause:
+        if not is_network_error(cause):
+            raise
+        raise UserError(f"dataset {source.dataset}: {_reason(cause)}; {_remedy(source)}") from None
+
+
+def _remedy(source: Source) -> str:
+    """Return how to read a data set that is not in the cache without the network."""
+    from datasets import config
+
+    download = f"hf download --repo-type dataset {source.dataset} --local-dir FOLDER"
+    if config.HF_HUB_OFFLINE:
+        return (
+            "HF_HUB_OFFLINE is set, and the cache of `datasets` does not have it: where there is a "
+            f"network, run {download}, and give FOLDER as the dataset"
+        )
+    return (
+        "connect to the network, set HF_HUB_OFFLINE=1 to use the cache, or download it elsewhere "
+        f"({download}) and give FOLDER as the dataset"
+    )
 
 
 def _reason(cause: BaseException) -> str:

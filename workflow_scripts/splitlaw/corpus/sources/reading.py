@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from splitlaw.corpus.shards import WHOLE, Shard
-from splitlaw.corpus.sources.availability import matching_paths
+from splitlaw.corpus.sources.availability import matching_paths, token_paths
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.hub import count_files, read_dataset
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
@@ -38,8 +38,10 @@ def read_source(source: Source, errors: InputErrors, shard: Shard = WHOLE) -> It
 def _is_divided_by_file(source: Source, shard: Shard) -> bool:
     if source.max_documents or source.max_bytes:
         return False
-    if source.pattern:
-        return len(matching_paths(source.pattern)) >= shard.count
+    if source.token_files:
+        return len(token_paths(source.token_files)) >= shard.count
+    if source.files:
+        return len(matching_paths(source.files)) >= shard.count
     return source.dataset is not None and count_files(source) >= shard.count
 
 

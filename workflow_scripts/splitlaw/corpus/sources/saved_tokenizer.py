@@ -5,6 +5,8 @@ from typing import Any
 
 from splitlaw.common.errors import UserError
 
+_MAX_CAUSE_CHARACTERS = 200  # messages of `transformers` can be many lines long
+
 
 def local_tokenizer(name: str) -> Path | None:
     """Return the folder or file that `name` names; None for a name on the Hub."""
@@ -32,9 +34,13 @@ def open_tokenizer(name: str, revision: str | None, *, key: str) -> Any:
             trust_remote_code=False,  # otherwise it asks, and a job has no terminal
         )
     except Exception as cause:  # the libraries raise bare exceptions for damaged files
-        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-        reason = (lines or [type(cause).__name__])[0].rstrip(".")
+        reason = " ".join(str(cause).split())[:_MAX_CAUSE_CHARACTERS] or type(cause).__name__
+        remedy = "give a folder with tokenizer.json"
+        if path is None:
+            remedy += ", or, without a network, set HF_HUB_OFFLINE=1 and use a cached tokenizer"
+        if "custom code" in reason:
+            reason = "requires code of its own, which is never run"
+            remedy = "give the path of its tokenizer.json, or another tokenizer"
         raise UserError(
-            f"{key} {name}: cannot be opened ({reason}); give a folder with "
-            "tokenizer.json, or, without a network, set HF_HUB_OFFLINE=1 and use a cached tokenizer"
+            f"{key} {name}: cannot be opened ({reason.rstrip('.')}); {remedy}"
         ) from None

@@ -27,6 +27,10 @@ _TYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
 _NUMPY_MAGIC = b"\x93NUMPY"
 _BLOCK = 1 << 22
 """Ids of a flat file that are searched for ends of documents at a time, 8 or 16 MB."""
+_COMPARED_IDS = 4096
+"""Ids at the beginning of a flat file that show whether they are wider than they are read."""
+_FEWEST_COMPARED = 16
+"""Fewer ids may have zeros at every second place by chance."""
 
 
 def read_id_arrays(
@@ -63,14 +67,24 @@ def _read_megatron(path: Path, errors: InputErrors) -> Iterator[Ids]:
     if code not in _TYPES:
         errors.report(str(index), f"ids are no integers (type {code})")
         return
-    tokens = np.memmap(path, _TYPES[code], "r")
+    kind = np.dtype(_TYPES[code])
     lengths, positions, ends = _index_arrays(index, sequences, bounds)
-    first = positions // tokens.itemsize
-    if (lengths < 0).any() or (first < 0).any() or (first + lengths > tokens.size).any():
+    if (lengths < 0).any() or (positions < 0).any() or (positions % kind.itemsize).any():
+        errors.report(str(index), "damaged index (a length or position that no sequence can have)")
+        return
+    if (np.diff(ends) < 0).any() or ((ends < 0) | (ends > sequences)).any():
+        errors.report(str(index), "damaged index (bounds of documents that are not in order)")
+        return
+    sizes = kind.itemsize * lengths.astype(np.int64)
+    if (positions > path.stat().st_size - sizes).any():
         errors.report(str(path), f"shorter than its index {index.name} says; copy both again")
         return
+    if not sizes.any():
+        return
+    tokens = np.memmap(path, kind, "r")
+    first = positions // kind.itemsize
     # Some writers leave out the first bound or the last one.
-    cuts = np.union1d(ends[(ends >= 0) & (ends <= sequences)], [0, sequences]).astype(np.int64)
+    cuts = np.union1d(ends, [0, sequences]).astype(np.int64)
     for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
         parts = [tokens[first[i] : first[i] + lengths[i]] for i in range(low, high)]
         yield parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -103,9 +117,11 @@ def _read_flat(
         length = sum(part.size for part in begun)
         if length > MAX_DOCUMENT_BYTES:  # a token has at least one byte
             errors.report(
-                str(path), f"no end of text {end_of_text} in {length} ids; set end_of_text"
+                str(path), f"no end of text ({end_of_text}, in {length} ids); set end_of_text"
             )
             return
+    if begun and sum(part.size for part in begun) == tokens.size:
+        errors.note(str(path), "no end of text, so that the file is one document", once=True)
     if begun:
         yield np.concatenate(begun)
 
@@ -121,7 +137,15 @@ def _open_flat(path: Path, flat_type: np.dtype[Any], errors: InputErrors) -> Ids
         errors.report(str(path), f"not a list of integers ({array.dtype} {list(array.shape)})")
         return nothing
     size = path.stat().st_size
+    if not size:
+        return nothing  # it cannot be mapped
     if size % flat_type.itemsize:
-        errors.report(str(path), f"{size} bytes are not a whole number of {flat_type.name} ids")
+        errors.report(str(path), f"not a whole number of {flat_type.name} ids ({size} bytes)")
         return nothing
-    return np.memmap(path, flat_type, "r")
+    ids = np.memmap(path, flat_type, "r")
+    begin = ids[:_COMPARED_IDS]
+    if begin.size >= _FEWEST_COMPARED and begin[::2].any() and not begin[1::2].any():
+        remedy = "set token_type to uint32" if flat_type.itemsize == 2 else "convert it to uint32"
+        errors.report(str(path), f"every second {flat_type.name} is 0, as in wider ids; {remedy}")
+        return nothing
+    return ids
