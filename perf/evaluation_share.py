@@ -24,6 +24,7 @@ from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.training.evaluation import cut_windows, evaluate
 from splitlaw.training.loop import Trainer
+from splitlaw.training.text import TrainingText
 
 
 def seconds_of(action, times: int) -> float:
@@ -61,7 +62,7 @@ def main() -> None:
                 shape=config.shape_of(size),
                 config=config.training,
                 seed=0,
-                sidecars={GENERAL: sidecars[GENERAL]},
+                text=TrainingText(sidecars={GENERAL: sidecars[GENERAL]}),
                 checkpoints=Path(folder),
                 execution=ExecutionConfig(device="cpu"),
             )

@@ -59,6 +59,7 @@ def ours(task: Task, inspect: Callable[[Any], object] = id) -> Iterator[float | 
     from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
     from splitlaw.experiment.shape import Shape
     from splitlaw.training.loop import Trainer
+    from splitlaw.training.text import TrainingText
 
     trainer = Trainer(
         shape=Shape(**task.shape),
@@ -74,7 +75,7 @@ def ours(task: Task, inspect: Callable[[Any], object] = id) -> Iterator[float | 
             clip=1.0,
         ),
         seed=0,
-        sidecars={GENERAL: Path(task.tokens)},
+        text=TrainingText(sidecars={GENERAL: Path(task.tokens)}),
         checkpoints=Path(task.tokens).parent / "a" / "b" / "checkpoints",
         execution=ExecutionConfig(device=task.device, compile=task.compile, repeat=True),
         progress=Progress("ours", quiet=True),

@@ -6,7 +6,7 @@ from test_loop import CONFIG, RUNS, trainer
 
 from splitlaw.common.errors import UserError
 from splitlaw.training.device_errors import (
-    first_telling_line,
+    cause_line,
     gpu_problem,
     is_out_of_memory,
 )
@@ -139,5 +139,5 @@ def test_a_gpu_that_is_too_old_is_named():
 
 
 def test_the_line_of_an_error_is_never_empty():
-    assert first_telling_line(ValueError()) == "ValueError"
-    assert first_telling_line(ValueError("\n\n")) == "ValueError"
+    assert cause_line(ValueError()) == "ValueError"
+    assert cause_line(ValueError("\n\n")) == "ValueError"

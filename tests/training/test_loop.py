@@ -20,6 +20,7 @@ from splitlaw.experiment.shape import Shape
 from splitlaw.training.evaluation import cut_windows
 from splitlaw.training.loop import Trainer
 from splitlaw.training.signals import Stopped
+from splitlaw.training.text import TrainingText
 
 SHAPE = Shape(vocabulary=32, width=8, layers=1, heads=2, intermediate=12, context=8)
 CONFIG = TrainingConfig(
@@ -48,12 +49,12 @@ MIXED = Run(domain="joint-mixture", pretrain_steps=0, specialize_steps=40)
 
 
 def trainer(tokens, store="checkpoints", config=CONFIG, mixtures=MIXTURES, **execution) -> Trainer:
+    sidecars = {d: tokens / "tokens" / d / "tokens.json" for d in (GENERAL, "law", "medicine")}
     return Trainer(
         shape=SHAPE,
         config=config,
         seed=0,
-        sidecars={d: tokens / "tokens" / d / "tokens.json" for d in (GENERAL, "law", "medicine")},
-        mixtures=mixtures,
+        text=TrainingText(sidecars=sidecars, mixtures=mixtures),
         checkpoints=tokens / store,
         execution=ExecutionConfig(compile=False, **execution),
         progress=Progress("test", quiet=True),
@@ -320,7 +321,7 @@ def test_text_that_is_shorter_than_one_window_is_refused(tokens, repeat):
     """nanoGPT pull request 379 and RWKV-PEFT issue 52: `ValueError: high <= 0`."""
     write_tokens(tokens / "short" / "law", train=5, documents=[9], seed=0)
     small = trainer(tokens, repeat=repeat)
-    small.streams.sidecars["law"] = tokens / "short" / "law" / "tokens.json"
+    small.text.sidecars["law"] = tokens / "short" / "law" / "tokens.json"
     with pytest.raises(UserError, match="5 training tokens are fewer than one window of 8"):
         small.reach(RUNS[1].lineage(0.2))
 

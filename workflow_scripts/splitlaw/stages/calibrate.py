@@ -88,12 +88,13 @@ def measure(
             return launch(execution.processes)
     from splitlaw.training.evaluation import cut_windows, evaluate
     from splitlaw.training.loop import Trainer
+    from splitlaw.training.text import TrainingText
 
     trainer = Trainer(
         shape=shape,
         config=config.training,
         seed=0,
-        sidecars={GENERAL: sidecar},
+        text=TrainingText(sidecars={GENERAL: sidecar}),
         checkpoints=folder / "checkpoints",
         execution=execution,
         progress=Progress(size, quiet=True),

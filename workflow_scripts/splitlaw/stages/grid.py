@@ -20,6 +20,7 @@ from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import BaseShape, Shape, shape_from
 from splitlaw.training.evaluation import DocumentLosses, Windows, cut_windows, evaluate
 from splitlaw.training.loop import Trainer
+from splitlaw.training.text import TrainingText
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +95,11 @@ class Job:
             shape=self.shape,
             config=self.training,
             seed=self.seed,
-            sidecars={domain: self.sidecar(domain) for domain in domains},
-            mixtures=mixtures or {},
-            limits=limits or {},
+            text=TrainingText(
+                sidecars={domain: self.sidecar(domain) for domain in domains},
+                mixtures=mixtures or {},
+                limits=limits or {},
+            ),
             checkpoints=self.results / "checkpoints" / self.size / f"seed{self.seed}",
             execution=execution,
             progress=Progress(f"{self.size} {label}"),

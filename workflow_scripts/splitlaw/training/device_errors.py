@@ -23,8 +23,13 @@ OUT_OF_MEMORY = (
 """Parts of messages of errors that a smaller microbatch avoids. Libraries beside torch allocate
 memory of their own, and report that none is left by these names."""
 NOT_DETERMINISTIC = "does not have a deterministic implementation"
+"""Part of the message of torch on an operation without a fixed order of additions."""
 NO_KERNEL = "no kernel image"
-_TELLING = re.compile(r"error|not found|no such file|cannot|failed|permitted", re.IGNORECASE)
+"""Part of the message of CUDA where torch was not built for the GPU."""
+LINE = 200
+"""Characters of a line that is quoted in a message of one line."""
+_CAUSE = re.compile(r"error|not found|no such file|cannot|failed|permitted", re.IGNORECASE)
+"""Words of the line of a compiler's output that gives the cause."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -69,14 +74,14 @@ def gpu_problem(
             "execution.device to cpu"
         )
     return (
-        f"{name} cannot be used ({first_telling_line(error)}); end other programs that use it, or "
+        f"{name} cannot be used ({cause_line(error)}); end other programs that use it, or "
         "set execution.device to cpu"
     )
 
 
-def first_telling_line(error: BaseException) -> str:
-    """The line of a message that says what is wrong; compilers print their command before it."""
+def cause_line(error: BaseException) -> str:
+    """The line of a message that gives the cause; compilers print their command before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     detailed = [line for line in lines if " error: " in line]
-    telling = detailed or [line for line in lines if _TELLING.search(line)] or lines
-    return (telling or [type(error).__name__])[0][:200].rstrip(".")
+    causes = detailed or [line for line in lines if _CAUSE.search(line)] or lines
+    return (causes or [type(error).__name__])[0][:LINE].rstrip(".")

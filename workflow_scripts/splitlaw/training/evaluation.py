@@ -20,6 +20,9 @@ from splitlaw.training.stream import check_ids
 
 Array = npt.NDArray[np.float64]
 
+NOT_COUNTED = -100
+"""Target of a position whose loss is not counted: `ignore_index` of torch's cross entropy."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentLosses:
@@ -80,7 +83,7 @@ class Windows:
     inputs: npt.NDArray[np.int64]
     """(windows, context) token ids; positions after the end of a window's text are padding."""
     targets: npt.NDArray[np.int64]
-    """(windows, context) ids to predict, or -100 where a token is not counted."""
+    """(windows, context) ids to predict, or `NOT_COUNTED`."""
     document: npt.NDArray[np.int64]
     """(windows,) index of the document of each window."""
     tokens: Array
@@ -137,7 +140,7 @@ def _document_windows(
         end = min(done + context, length)
         begin = max(0, end - context)
         inputs = np.zeros(context, dtype=np.int64)
-        targets = np.full(context, -100, dtype=np.int64)
+        targets = np.full(context, NOT_COUNTED, dtype=np.int64)
         inputs[: end - begin] = document[begin:end]
         targets[done - begin : end - begin] = document[done + 1 : end + 1]
         yield inputs, targets
@@ -145,7 +148,10 @@ def _document_windows(
 
 @torch.no_grad()
 def evaluate(model: PreTrainedModel, windows: Windows, *, batch: int = 64) -> DocumentLosses:
-    """Losses of `model` on every document, in float32; `batch` is in windows."""
+    """Losses of `model` on every document.
+
+    The cross entropy is computed in float32 and summed in float64. `batch` is in windows.
+    """
     device = next(model.parameters()).device
     nats = np.zeros(len(windows.tokens))
     for begin in range(0, len(windows.inputs), batch):
@@ -153,7 +159,9 @@ def evaluate(model: PreTrainedModel, windows: Windows, *, batch: int = 64) -> Do
         inputs = torch.from_numpy(windows.inputs[part]).to(device)
         targets = torch.from_numpy(windows.targets[part]).to(device)
         logits = model(input_ids=inputs).logits.float()
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=NOT_COUNTED
+        )
         sums = losses.view(targets.shape).double().sum(1).cpu().numpy()
         np.add.at(nats, windows.document[part], sums)
     return DocumentLosses(nats=nats, tokens=windows.tokens, bytes=windows.bytes)

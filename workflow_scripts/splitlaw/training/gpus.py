@@ -48,7 +48,7 @@ def visible_gpus() -> list[str] | None:
     return names
 
 
-def given_gpus() -> str | None:
+def reason_to_expect_gpu() -> str | None:
     """The reason to expect a GPU, in words for a message; None if there is none."""
     visible = visible_gpus()
     if visible is not None:
@@ -104,7 +104,7 @@ def _try_lock(name: str) -> FileLock | None:
     # Indices and UUIDs of one GPU have one lock. The indices of a Slurm job begin at 0 in each job.
     job = os.environ.get("SLURM_JOB_ID")
     place = f"job{job}-" if job else ""
-    name = _uuids().get(name, name).replace("/", "_")
+    name = _indices_by_uuid().get(name, name).replace("/", "_")
     file = f"splitlaw-{os.getuid()}-{place}gpu{name}.lock"
     # A soft lock would outlive a killed process.
     lock = FileLock(Path(tempfile.gettempdir()) / file, fallback_to_soft=False)
@@ -115,8 +115,8 @@ def _try_lock(name: str) -> FileLock | None:
     return lock
 
 
-def _uuids() -> dict[str, str]:
-    """The index of each GPU in the order of PCI addresses, by its UUID, where the driver gives it.
+def _indices_by_uuid() -> dict[str, str]:
+    """Index of each GPU in the order of PCI addresses, by the UUID that the driver gives it.
 
     CUDA numbers GPUs of one kind in this order too.
     """

@@ -18,7 +18,7 @@ from splitlaw.training.states import Store
 from splitlaw.training.trackers import Tracker, open_trackers
 
 NUMBERS = ("learning_rate", "loss", "gradient_norm")
-"""Columns of `train_log.csv` that trackers receive too."""
+"""Columns of `train_log.csv` that trackers receive too; the loss is in nats per token."""
 LOG_EVERY = 10
 """Steps between two rows; to read the loss of every step would make a GPU wait."""
 
@@ -116,10 +116,11 @@ def record_steps(
     progress: Progress,
     main: bool,
 ) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """Return a function that records the `NUMBERS` of a step of the last segment of `lineage`.
+    """Context with a function that records a step of the last segment of `lineage`.
 
-    The segment is trained from step `begin`. Only the main process writes files and trackers. The
-    function raises `Diverged`, see `DivergenceMonitor`.
+    Its arguments are the step, counted from 0, and its `NUMBERS`. It raises `Diverged`, see
+    `DivergenceMonitor`. The segment is trained from step `begin`. Only the main process writes
+    files and trackers.
     """
     folder, domain = store.folder(lineage), lineage[-1].domain
     file = folder / "train_log.csv"

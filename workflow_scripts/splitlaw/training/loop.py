@@ -1,15 +1,16 @@
 """Trunk-and-branch training: bring a model to the end of a lineage, training only what is missing.
 
-`Trainer._train` is the training loop. It uses the other modules: `microbatch` (gradients of a
-batch), `states` (saving and restoring), `log` (the record of a run), `stream` (batches),
-`processes` (several processes) and `signals` (requests to stop).
+`Trainer.reach` decides what is missing, and `Trainer._train` is the training loop. They use the
+other modules: `text` and `stream` (batches), `microbatch` (gradients of a batch), `states` (saving
+and restoring), `log` (the record of a run), `processes` (several processes) and `signals` (requests
+to stop).
 """
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from splitlaw.training.processes import (
 from splitlaw.training.signals import Stopped, StopSignals
 from splitlaw.training.states import Checkpointer, open_store
 from splitlaw.training.stream import Streams, windows_of_batch
+from splitlaw.training.text import TrainingText
 
 
 @dataclass(kw_only=True)
@@ -73,14 +75,10 @@ class Trainer:
     config: TrainingConfig
     seed: int
     """Determines initial weights and the order of the data."""
-    sidecars: dict[str, Path]
-    """`tokens.json` of every stream, by domain."""
+    text: TrainingText
+    """Token files of all domains, and mixtures of them."""
     checkpoints: Path
     """Folder of the states of this size and seed."""
-    mixtures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Weight of each domain in the streams that mix several, by the name of the stream."""
-    limits: Mapping[str, int] = field(default_factory=dict)
-    """Tokens of a domain's text that the mixtures read, where these are not all."""
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     progress: Progress = field(default_factory=lambda: Progress("training"))
     usage: Usage = field(default_factory=Usage)
@@ -90,19 +88,25 @@ class Trainer:
         self.world = join_world(resolve_device(execution.device))
         self.device = self.world.device
         self.progress.quiet |= not self.world.main
-        windows = windows_of_batch(config, shape)
-        self.windows = batch_slice(windows, self.world.size, self.world.rank)
+        batch = windows_of_batch(config, shape)
+        self.windows = batch_slice(batch, self.world.size, self.world.rank)
         self.warmup = max(1, config.steps(config.warmup_tokens))
+        self.peak = config.peak_learning_rate(shape.params)
         self.streams = Streams(
-            sidecars=self.sidecars,
+            text=self.text,
             vocabulary=shape.vocabulary,
             context=shape.context,
-            batch=windows,
+            batch=batch,
             seed=self.seed,
             repeat=execution.repeat,
-            mixtures=self.mixtures,
-            limits=self.limits,
         )
+        self.store = open_store(self.checkpoints, shape, config, self.seed, self.text)
+        self.stop_signals = StopSignals()
+        self._build_model()
+
+    def _build_model(self) -> None:
+        """Build model and optimizer, and the objects that compute gradients and keep states."""
+        shape, execution = self.shape, self.execution
         self.model = build_model(shape, seed=self.seed)
         initial = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         use_causal_attention(self.model)
@@ -111,7 +115,7 @@ class Trainer:
         if execution.compile and not compile:
             self.progress.say("no C++ compiler is found: training without torch.compile")
         module = shard_model(self.model, self.world, shard=execution.shard, compile=compile)
-        self.optimizer = build_optimizer(self.model, config)
+        self.optimizer = build_optimizer(self.model, self.config)
         self.gradients = GradientAccumulator(
             module,
             self.world,
@@ -119,9 +123,6 @@ class Trainer:
             context=shape.context,
             compile=compile,
             bfloat16=uses_bfloat16(self.device, execution.precision),
-        )
-        self.store = open_store(
-            self.checkpoints, shape, config, self.seed, self.sidecars, self.mixtures, self.limits
         )
         self.states = Checkpointer(
             store=self.store,
@@ -132,7 +133,6 @@ class Trainer:
             initial=initial,
             progress=self.progress,
         )
-        self.stop_signals = StopSignals()
 
     def expect(self, lineages: Sequence[Lineage]) -> None:
         """Set the total of the progress display to the steps left until `lineages` are stored."""
@@ -142,34 +142,32 @@ class Trainer:
         """Bring model and optimizer to the end of `lineage`; store the state of every segment."""
         done = self.states.restore(lineage)
         if done < lineage[-1].stop and not self.gradients.microbatch:
-            began = time.perf_counter()
-            self.gradients.find_microbatch(self.optimizer, limit=self.execution.microbatch)
-            self.usage.compile_seconds = time.perf_counter() - began
-            if self.gradients.compile_problem is not None:
-                self.progress.say(
-                    f"torch.compile cannot be used ({self.gradients.compile_problem}): training "
-                    "without it"
-                )
-            if self.gradients.random_order is not None:
-                self.progress.say(
-                    f"a resumed run may differ in its last bits ({self.gradients.random_order})"
-                )
-            done = self.states.restore(lineage)
+            self._find_microbatch()
+            done = self.states.restore(lineage)  # the trial steps have changed the weights
         for length in range(1, len(lineage) + 1):
             prefix = lineage[:length]
             if prefix[-1].stop > done:
                 self._train(prefix, begin=max(done, last_segment_start(prefix)))
 
+    def _find_microbatch(self) -> None:
+        """Compile the model and find a microbatch that fits, by trial steps."""
+        began = time.perf_counter()
+        self.gradients.find_microbatch(self.optimizer, limit=self.execution.microbatch)
+        self.usage.compile_seconds = time.perf_counter() - began
+        if (problem := self.gradients.compile_problem) is not None:
+            self.progress.say(f"torch.compile cannot be used ({problem}): training without it")
+        if (operation := self.gradients.random_order) is not None:
+            self.progress.say(f"a resumed run may differ in its last bits ({operation})")
+
     def _train(self, lineage: Lineage, *, begin: int) -> None:
         """Train the last segment of `lineage` from step `begin` to its end and store the state."""
-        segment, config = lineage[-1], self.config
+        segment, batch_tokens = lineage[-1], self.config.batch_tokens
         stream, stream_start = self.streams.for_last_segment(lineage), last_stream_start(lineage)
-        peak = config.peak_learning_rate(self.shape.params)
         recording = record_steps(
             self.store,
             lineage,
             begin=begin,
-            batch_tokens=config.batch_tokens,
+            batch_tokens=batch_tokens,
             trackers=self.execution.trackers,
             progress=self.progress,
             main=self.world.main,
@@ -177,18 +175,17 @@ class Trainer:
         saved, timed = time.monotonic(), time.perf_counter()
         with self.stop_signals.caught(), recording as record:
             for step in range(begin, segment.stop):
-                rate = peak * learning_rate_factor(
-                    step, warmup=self.warmup, total=segment.total, fraction=config.cooldown_fraction
-                )
+                rate = self._learning_rate(step, segment.total)
                 loss, norm = self._step(stream.read(step - stream_start, self.windows), rate)
                 if step % LOG_EVERY == LOG_EVERY - 1 or step == segment.stop - 1:
                     numbers = {
+                        "learning_rate": rate,
                         "loss": self.world.mean(loss),
                         "gradient_norm": float(gather_full(norm)),
                     }
-                    record(step, {"learning_rate": rate, **numbers})
+                    record(step, numbers)
                 else:
-                    self.progress.add(config.batch_tokens)
+                    self.progress.add(batch_tokens)
                 timed = self.usage.count(since=timed)
 
                 due = time.monotonic() - saved > self.execution.checkpoint_seconds
@@ -201,6 +198,12 @@ class Trainer:
                     self._stop_if(stop)
         self.states.save(lineage)
         self._stop_if(*self.world.any(self._stop_requested))
+
+    def _learning_rate(self, step: int, total: int | None) -> float:
+        """Learning rate of `step`; `total` is the run's length if the segment cools down."""
+        return self.peak * learning_rate_factor(
+            step, warmup=self.warmup, total=total, fraction=self.config.cooldown_fraction
+        )
 
     def _step(self, batch: npt.NDArray[np.int64], rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimizer step on (windows, context + 1) token ids of this process.

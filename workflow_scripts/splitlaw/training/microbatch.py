@@ -10,7 +10,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from splitlaw.common.errors import UserError
 from splitlaw.training.device_errors import (
-    first_telling_line,
+    cause_line,
     is_not_deterministic,
     is_out_of_memory,
 )
@@ -90,7 +90,7 @@ class GradientAccumulator:
             problem = self.try_step(optimizer)
             if is_not_deterministic(problem):
                 torch.use_deterministic_algorithms(False)
-                self.random_order = first_telling_line(problem)
+                self.random_order = cause_line(problem)
                 continue
             memory = problem is not None and is_out_of_memory(problem)
             too_large, other = self.world.any(memory, problem is not None and not memory)
@@ -101,7 +101,7 @@ class GradientAccumulator:
             elif not too_large:
                 return
             elif self.microbatch == 1:
-                reason = first_telling_line(problem) if problem else "in another process"
+                reason = cause_line(problem) if problem else "in another process"
                 raise UserError(
                     f"one window of {self.context} tokens does not fit in the memory of "
                     f"{self.world.device} ({reason}); set execution.shard, or choose a smaller "
@@ -130,4 +130,4 @@ class GradientAccumulator:
         self._compiled_loss = self._loss
         for part in self.module.modules():
             part._compiled_call_impl = None
-        self.compile_problem = first_telling_line(problem) if problem else "in another process"
+        self.compile_problem = cause_line(problem) if problem else "in another process"

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from splitlaw.common.errors import UserError
 from splitlaw.training.device_errors import check_gpu
-from splitlaw.training.gpus import given_gpus
+from splitlaw.training.gpus import reason_to_expect_gpu
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -97,7 +97,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
-    given = "a GPU was requested" if name == "cuda" else given_gpus()
+    given = "a GPU was requested" if name == "cuda" else reason_to_expect_gpu()
     if given is None:
         return torch.device("cpu")
     raise UserError(

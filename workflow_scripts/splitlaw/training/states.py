@@ -28,13 +28,14 @@ from splitlaw.experiment.lineage import Lineage, Segment, cut_at, trained_steps
 from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.training.processes import World, gather_full, shard_like
-from splitlaw.training.stream import fingerprint, mixture_digest
+from splitlaw.training.text import TrainingText
 
 State = dict[str, torch.Tensor]
 
 RESUME = ".resume.safetensors"
 """Suffix of resume states, which are deleted when their segment is complete."""
 STATE = ".safetensors"
+"""Suffix of the files of all states."""
 HEADER = "splitlaw"
 """The only key of the file's metadata; several would be written in no fixed order."""
 KEPT_RESUME_STATES = 2
@@ -147,20 +148,12 @@ def open_store(
     shape: Shape | BaseShape,
     config: TrainingConfig,
     seed: int,
-    sidecars: Mapping[str, Path],
-    mixtures: Mapping[str, Mapping[str, int]],
-    limits: Mapping[str, int],
+    text: TrainingText,
 ) -> Store:
-    """The store, inside `folder`, of the states with this shape, configuration, seed and text.
-
-    `mixtures` are the weights of streams that mix several domains, by the name of the stream, and
-    `limits` the tokens of a domain's text that they read, where these are not all.
-    """
+    """The store, inside `folder`, of the states with this shape, configuration, seed and text."""
     # The keys are part of the digest, so they are never renamed.
     identity = digest({"shape": shape.identity, "recipe": config.model_dump(), "seed": seed})
-    data = {domain: fingerprint(sidecar) for domain, sidecar in sidecars.items()}
-    data |= {name: mixture_digest(weights, data, limits) for name, weights in mixtures.items()}
-    return Store(root=folder / identity, identity=identity, data=data)
+    return Store(root=folder / identity, identity=identity, data=text.digests())
 
 
 def checksum(state: State) -> str:

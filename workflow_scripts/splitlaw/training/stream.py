@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import digest, read_json
+from splitlaw.common.files import read_json
 from splitlaw.experiment.lineage import GENERAL, Lineage, last_stream_start
 from splitlaw.experiment.settings import TrainingConfig
 from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.tokens import open_tokens
+from splitlaw.training.text import TrainingText
 
 
 class TokenStream:
@@ -169,8 +170,8 @@ class MixedStream:
 class Streams:
     """The token streams of several domains and mixtures, each opened when it is first read."""
 
-    sidecars: Mapping[str, Path]
-    """`tokens.json` by domain."""
+    text: TrainingText
+    """Token files and mixtures."""
     vocabulary: int
     """Entries of the model's vocabulary."""
     context: int
@@ -181,10 +182,6 @@ class Streams:
     """Determines the order of the windows."""
     repeat: bool
     """Allow more than one epoch."""
-    mixtures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Weight of each domain in the streams that mix several, by the name of the stream."""
-    limits: Mapping[str, int] = field(default_factory=dict)
-    """Tokens of a domain's text that the mixtures read, where these are not all."""
     _opened: dict[tuple[str, int], TokenStream] = field(default_factory=dict)
 
     def of(self, domain: str, limit: int = 0) -> TokenStream:
@@ -192,7 +189,7 @@ class Streams:
         key = domain, limit
         if key not in self._opened:
             self._opened[key] = TokenStream(
-                self.sidecars[domain],
+                self.text.sidecars[domain],
                 vocabulary=self.vocabulary,
                 context=self.context,
                 batch=self.batch,
@@ -208,14 +205,14 @@ class Streams:
         """
         last = lineage[-1]
         steps = last.stop - last_stream_start(lineage)
-        if last.domain not in self.mixtures:
+        if last.domain not in self.text.mixtures:
             self._check_length(last.domain, steps * self.batch, last.unique_tokens)
             return self.of(last.domain, last.unique_tokens)
         # General text continues where the trunk stopped, so that replayed text is new as long as
         # there is any.
         begin = {GENERAL: last_stream_start(lineage) * self.batch}
-        names = self.mixtures[last.domain]
-        limits = {name: last.unique_tokens or self.limits.get(name, 0) for name in names}
+        names = self.text.mixtures[last.domain]
+        limits = {name: last.unique_tokens or self.text.limits.get(name, 0) for name in names}
         limits[GENERAL] = 0
         mixed = self._mixed(last.domain, begin, limits)
         for domain, windows in mixed.windows_read(steps).items():
@@ -227,7 +224,7 @@ class Streams:
         return self._mixed(mixture, {}, {}).windows_read(steps)
 
     def _mixed(self, name: str, begin: Mapping[str, int], limits: Mapping[str, int]) -> MixedStream:
-        weights = self.mixtures[name]
+        weights = self.text.mixtures[name]
         sources = {domain: self.of(domain, limits.get(domain, 0)) for domain in weights}
         return MixedStream(sources, weights, seed=self.seed, begin=begin)
 
@@ -239,7 +236,7 @@ class Streams:
         required, available = windows * self.context, self.of(domain, limit).unique_tokens
         if required > available and not (self.repeat or limit):
             raise UserError(
-                f"{self.sidecars[domain]}: {available} training tokens of {domain}, but a run "
+                f"{self.text.sidecars[domain]}: {available} training tokens of {domain}, but a run "
                 f"requires {required}; add documents, train on fewer tokens, or set "
                 "execution.repeat to true"
             )
@@ -279,16 +276,3 @@ def check_vocabulary(sidecar: Path, vocabulary: int) -> None:
             f"{sidecar}: {content['dtype']} can store {largest + 1} different tokens, but the "
             f"vocabulary has {written}; tokenize again"
         )
-
-
-def mixture_digest(
-    weights: Mapping[str, int], data: Mapping[str, str], limits: Mapping[str, int]
-) -> str:
-    """Identifies a mixture: a digest of the weight, the text and the limit of each domain."""
-    parts = {domain: [weight, data[domain]] for domain, weight in weights.items()}
-    return digest({d: [*part, limits[d]] if d in limits else part for d, part in parts.items()})
-
-
-def fingerprint(sidecar: Path) -> str:
-    """SHA-256 of the training tokens that `sidecar` describes."""
-    return str(read_json(sidecar)["splits"]["train"]["sha256"])

@@ -87,9 +87,8 @@ class WeightsAndBiases:
 
         try:
             local = os.environ.get("WANDB_MODE", "") in LOCAL_MODES
-            if not local and not wandb.login(
-                prompt=False, verify=False
-            ):  # a prompt would wait forever
+            # A prompt would wait forever.
+            if not local and not wandb.login(prompt=False, verify=False):
                 return "no login"
             self.run = wandb.init(**options)
         except Exception as cause:
