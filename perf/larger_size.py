@@ -35,7 +35,7 @@ def train(mixture: Path, results: Path, strategies: list[str], execution: str) -
     """Train the recipes of the plan in `results`, which receives the models in `final/`."""
     from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.stages import final
-    from splitlaw.stages.grid import Job
+    from splitlaw.stages.job import Job
 
     config = ExperimentConfig.load(str(CONFIG))
     runs = json.loads(planned_json(config, config.final.size, "final"))

@@ -22,7 +22,7 @@ from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.identity import grid_json
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
-from splitlaw.stages.grid import Job
+from splitlaw.stages.job import Job
 
 ROOT = Path(__file__).resolve().parent.parent
 

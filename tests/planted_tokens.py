@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from splitlaw.experiment.grid import Grid
-    from splitlaw.stages.grid import Job
+    from splitlaw.stages.job import Job
 
 JOB = {
     "split": "fit",
@@ -45,7 +45,7 @@ def job_of(results: Path, split: str, *, grid: "Grid | None" = None) -> "Job":
     from splitlaw.experiment.grid import Grid
     from splitlaw.experiment.settings import TrainingConfig
     from splitlaw.experiment.shape import Shape
-    from splitlaw.stages.grid import Job  # imports torch, which most tests do not use
+    from splitlaw.stages.job import Job  # imports torch, which most tests do not use
 
     return Job(
         size="tiny",

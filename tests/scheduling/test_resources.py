@@ -10,7 +10,7 @@ from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
 from splitlaw.scheduling.resources import Throughput, Work
 from splitlaw.stages import grid as stage
-from splitlaw.stages.grid import Job
+from splitlaw.stages.job import Job
 
 THROUGHPUT = Throughput(
     tokens_per_second=1000.0,

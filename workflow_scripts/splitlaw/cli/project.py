@@ -56,6 +56,7 @@ def add_cost(parser: ArgumentParser) -> None:
 def run_cost(args: Namespace) -> None:
     """Forecast the tokens, FLOPs and time of an experiment before anything is submitted."""
     from splitlaw.common.files import read_json
+    from splitlaw.common.result_table import write_result_table
     from splitlaw.experiment.config import load_runs
     from splitlaw.scheduling import forecast
     from splitlaw.scheduling.resources import read_calibration
@@ -65,7 +66,7 @@ def run_cost(args: Namespace) -> None:
     throughputs, source = forecast.throughputs_of(config, measured, gpu=args.gpu)
     plan = read_json(args.plan) if args.plan and args.plan.exists() else None
     table = forecast.forecast(config, throughputs, plan)
-    forecast.write(table, args.out)
+    write_result_table(args.out, table)
     print(forecast.describe(table, config, source=source, gpu=args.gpu, planned=bool(plan)))
 
 

@@ -12,7 +12,7 @@ from splitlaw.cli.outputs import output_file
 
 if TYPE_CHECKING:
     from splitlaw.experiment.settings import ExecutionConfig
-    from splitlaw.stages.grid import Job
+    from splitlaw.stages.job import Job
 
 SHARED = "trunk"
 """Value of `--strategy` that trains the general text which all strategies share."""
@@ -204,7 +204,7 @@ def _run_job(args: Namespace, train: Callable[[Job, ExecutionConfig], object]) -
             status.hand_over()
         sys.exit(launcher.launch(execution.processes))
     # Imports torch and transformers, which takes seconds that a launcher need not spend.
-    from splitlaw.stages.grid import Job
+    from splitlaw.stages.job import Job
 
     job = Job.from_config(config, size=args.size, seed=args.seed, results=args.results)
     train(job, execution)

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import atomic_path
 from splitlaw.common.progress import Progress
+from splitlaw.common.result_table import write_result_table
 from splitlaw.delivery.averaging import lines
 from splitlaw.delivery.experts import check_architecture
 from splitlaw.delivery.export import export_routed
@@ -74,9 +74,8 @@ def compare(
             rows += _rows(final, system, model, held, loaded)
             progress.add()
     table = pd.DataFrame(rows, columns=DELIVERY)
-    for content, path in ((between, out.with_name("lines.csv")), (table, out)):
-        with atomic_path(path) as temporary:
-            content.to_csv(temporary, index=False)
+    write_result_table(out.with_name("lines.csv"), between)
+    write_result_table(out, table)
     return table
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, sha256_file
-from splitlaw.common.own_table import read_own_table
+from splitlaw.common.result_table import read_result_table
 from splitlaw.experiment.existing_model import CONTEXT, INTERMEDIATE, KEYS
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import MIXTURE, NO_SPLIT
@@ -66,7 +66,7 @@ class FinalFolder:
 
     def losses(self) -> pd.DataFrame:
         """The rows of the strategy in the comparison, by domain."""
-        return read_own_table(self.path / "losses.csv").set_index("domain", drop=False)
+        return read_result_table(self.path / "losses.csv").set_index("domain", drop=False)
 
     def sidecar(self, domain: str) -> Path:
         """`tokens.json` of a domain."""

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from splitlaw import __version__
 from splitlaw.common.files import write_text
+from splitlaw.common.result_table import write_result_table
 from splitlaw.report import (
     corpora,
     reliability,
@@ -48,8 +49,7 @@ def write_report(inputs: Inputs, *, out: Path, figures: Path) -> str:
     drawn = {spec.name: _draw(spec, inputs, recipes, figures) for spec in FIGURES}
     write_text(out, render(page_content(inputs, recipes, drawn)))
     if inputs.table is None:
-        lines = fit_lines(inputs.scores)
-        write_text(out.with_name("loss_to_task.csv"), lines.to_csv(index=False))
+        write_result_table(out.with_name("loss_to_task.csv"), fit_lines(inputs.scores))
     if inputs.fit is not None:
         page = out.with_name("plan_page.html")
         write_plan_page(inputs.fit, page, plan=inputs.plan, **_named(inputs))

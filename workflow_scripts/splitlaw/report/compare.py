@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from splitlaw.common.files import atomic_path, write_text
+from splitlaw.common.files import write_text
 from splitlaw.common.markdown import markdown_table
+from splitlaw.common.result_table import write_result_table
 from splitlaw.experiment.strategies import BASELINES, JOINT, NO_SPLIT, PROSE
 from splitlaw.report import figures_compare, style
 from splitlaw.report.number_format import count, percent
@@ -43,8 +44,7 @@ def write_gains(table: pd.DataFrame, out: Path) -> None:
     style.set_theme()
     style.save(figures_compare.gains(table), out.parent, out.stem)
     write_text(out.with_suffix(".md"), gains_page(table))
-    with atomic_path(out) as temporary:
-        table.to_csv(temporary, index=False)
+    write_result_table(out, table)
 
 
 def gains_page(table: pd.DataFrame) -> str:

@@ -9,25 +9,26 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from splitlaw.common.files import atomic_path, read_json
+from splitlaw.common.files import read_json
+from splitlaw.common.result_table import write_result_table
 from splitlaw.laws import FitResult
 from splitlaw.report import style
 from splitlaw.report.figures_frontier import FRACTIONS, frontier_table
 from splitlaw.stages.frontier import general_share
-from splitlaw.stages.regret import Curve, Regret, estimate_regret, mean_losses, read_frontier
+from splitlaw.stages.gather import read_tables
+from splitlaw.stages.regret import Curve, Regret, estimate_regret, mean_losses
 
 
 def write_frontier(tables: Sequence[Path], *, plan_file: Path, fit: FitResult, out: Path) -> str:
     """Write the rows of all seeds to `out` and the figure beside it; return the regret as text."""
-    table, plan = read_frontier(tables), read_json(plan_file)
+    table, plan = read_tables(tables), read_json(plan_file)
     curve, regret = estimate_regret(table, general_share(plan))
     predicted = frontier_table(fit, plan, np.linspace(curve.low, curve.high, FRACTIONS))
     predicted = predicted[predicted["law"] == "mean"]
     style.set_theme()
     figure = draw_frontier(mean_losses(table), predicted, curve, regret)
     style.save(figure, out.parent, out.stem)
-    with atomic_path(out) as temporary:
-        table.to_csv(temporary, index=False)
+    write_result_table(out, table)
     return regret.summary()
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
-from splitlaw.common.own_table import read_own_table
+from splitlaw.common.result_table import read_result_table
 from splitlaw.experiment.columns import FIT, NEXT_RUNS
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws import FitResult
@@ -252,7 +252,7 @@ def _read_table(path: Path, part: str) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
-        table = read_own_table(path)
+        table = read_result_table(path)
     except (ValueError, pd.errors.ParserError) as cause:
         raise UserError(f"{path}: cannot be read as CSV ({cause}); write it again") from None
     lost = [column for column in COLUMNS[part] if column not in table]

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from splitlaw.common.files import atomic_path
+from splitlaw.common.result_table import write_result_table
 from splitlaw.experiment.strategies import (
     HALF,
     JOINT,
@@ -37,9 +37,8 @@ def write_scarcity(cells: Sequence[str], seeds: Sequence[int], *, folder: Path, 
     regrets = regret_table(cells, losses, folder)
     style.set_theme()
     style.save(draw_gains(gains(losses)), out.parent, out.stem)
-    for file, table in ((out, losses), (out.with_name("regret.csv"), regrets)):
-        with atomic_path(file) as temporary:
-            table.to_csv(temporary, index=False)
+    write_result_table(out, losses)
+    write_result_table(out.with_name("regret.csv"), regrets)
     return regrets.round(4).to_string(index=False)
 
 

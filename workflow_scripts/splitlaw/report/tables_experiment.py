@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.files import sha256_file
-from splitlaw.common.own_table import read_own_table
+from splitlaw.common.result_table import read_result_table
 from splitlaw.experiment.strategies import NAMES
 from splitlaw.report.inputs import FILES, TABLE_FIT, Inputs
 from splitlaw.report.number_format import count, error, loss, percent, power
@@ -86,7 +86,7 @@ def _read_cost(inputs: Inputs, number: int) -> str:
     file = inputs.folder / "rounds" / str(number) / "cost.csv"
     if not file.exists():
         return "–"
-    return power(float(read_own_table(file)["flops"].sum()))
+    return power(float(read_result_table(file)["flops"].sum()))
 
 
 def benchmarks_table(inputs: Inputs) -> Table | None:

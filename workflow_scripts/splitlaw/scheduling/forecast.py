@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from splitlaw.common.files import atomic_path
 from splitlaw.experiment import rounds
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL
@@ -85,12 +83,6 @@ def forecast(
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def write(table: pd.DataFrame, out: Path) -> None:
-    """Write the table as CSV."""
-    with atomic_path(out) as temporary:
-        table.to_csv(temporary, index=False)
 
 
 def describe(

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.result_table import write_result_table
 from splitlaw.corpus.domains.partitions import Partition, partition_documents
 from splitlaw.experiment.base import Distinct, Natural, Positive, Settings, load_config
 from splitlaw.experiment.columns import DOMAINS
@@ -33,7 +34,7 @@ from splitlaw.planner import Plan, plan
 from splitlaw.stages import grid
 from splitlaw.stages.domains_trained import train_numbers
 from splitlaw.stages.gather import read_tables
-from splitlaw.stages.grid import Job
+from splitlaw.stages.job import Job
 from splitlaw.tokens import open_documents
 from splitlaw.tokens.groups import write_groups
 
@@ -126,7 +127,7 @@ def choose_domains(
             row["trained_loss"] = None if row["merged"] else trained[row["k"]]
         losses = ", ".join(f"{loss:.4f} with {number}" for number, loss in trained.items())
         lines.append(f"Measured loss by number of domains: {losses}.")
-    grid.write_table(out, rows, DOMAINS)
+    write_result_table(out, pd.DataFrame(rows, columns=DOMAINS))
     return "\n".join(lines)
 
 

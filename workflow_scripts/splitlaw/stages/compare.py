@@ -12,7 +12,7 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
-from splitlaw.common.own_table import read_own_table
+from splitlaw.common.result_table import read_result_table
 from splitlaw.common.statistics import mean_over_seeds
 from splitlaw.experiment.columns import GAINS
 from splitlaw.experiment.strategies import JOINT, NO_SPLIT, OPTIMAL
@@ -100,7 +100,7 @@ def cell_rows(
 
 def _read(table: Path) -> pd.DataFrame:
     try:
-        return read_own_table(table)
+        return read_result_table(table)
     except (OSError, ValueError) as cause:
         reason = " ".join(str(cause).split())
         raise UserError(

@@ -12,7 +12,7 @@ from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.planner import Plan
 from splitlaw.stages import grid
 from splitlaw.stages.gather import read_tables
-from splitlaw.stages.grid import Job
+from splitlaw.stages.job import Job
 
 Split = list[Run]
 """The runs of a split, one for each domain."""

@@ -8,23 +8,30 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, write_json, write_text
+from splitlaw.common.result_table import write_result_table
 from splitlaw.experiment.columns import COMPARISON
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.experiment.shape import BaseShape
 from splitlaw.experiment.strategies import JOINT_STREAM, model_domain
 from splitlaw.stages import grid, model_card
-from splitlaw.stages.grid import Job
+from splitlaw.stages.job import Job
+from splitlaw.stages.loss_rows import common_columns, loss_numbers, replay_columns
 from splitlaw.stages.recipe_tokens import RecipeTokens, read_recipes
 from splitlaw.training.evaluation import Windows, evaluate, save_documents
 from splitlaw.training.loop import Trainer
 from splitlaw.training.states import State
+
+Losses = Mapping[str, Mapping[str, float]]
+"""`LOSS_COLUMNS` of a model by evaluated domain."""
 
 
 def train_trunk(
@@ -64,43 +71,67 @@ def train_strategy(
     if strategy not in recipes:
         raise UserError(f"{plan_file}: has no recipe {strategy}; run choose_split again")
     recipe = recipes[strategy]
-    domains = list(recipe.specialize_steps)
+    windows = job.windows([GENERAL, *recipe.specialize_steps])
+    rows = []
+    for seed, runs in recipe.runs_by_seed(job.seed).items():
+        own = replace(job, seed=seed)
+        trainer = _trainer(own, recipe, execution)
+        trainer.expect([job.lineage(run) for run in runs.values()])
+        losses = _train_runs(own, trainer, recipe, runs, windows, out.parent)
+        rows += [
+            {**_row(job, trainer, recipe, domain, losses[domain]), "budget": budget}
+            for domain in runs
+        ]
+    table = pd.DataFrame(rows, columns=COMPARISON)
+    trainer.world.on_main(lambda: write_result_table(out, table))
+    grid.finish(trainer)
+
+
+def _trainer(job: Job, recipe: RecipeTokens, execution: ExecutionConfig) -> Trainer:
+    """The trainer of the models of a recipe that have the seed of `job`."""
     mixtures = {run.stream: run.mixture for run in recipe.runs.values() if run.replay}
     mixtures |= {JOINT_STREAM: recipe.mixture} if recipe.mixture else {}
-    windows = job.windows([GENERAL, *domains])
-    rows = []
+    domains = [GENERAL, *recipe.specialize_steps]
+    label = f"final {recipe.strategy}"
+    return job.trainer(domains, execution, label, mixtures, recipe.unique_tokens)
+
+
+def _train_runs(
+    job: Job,
+    trainer: Trainer,
+    recipe: RecipeTokens,
+    runs: Mapping[str, Run],
+    windows: Mapping[str, Windows],
+    folder: Path,
+) -> dict[str, Losses]:
+    """Train the run of each domain, several of which may be the same; their losses by domain."""
     exported: dict[Run, Path] = {}
-    trainers: dict[int, Trainer] = {}
-    for domain, run in recipe.runs.items():
-        own = replace(job, seed=recipe.seed_of(domain, job.seed))
-        if own.seed not in trainers:
-            trainer = own.trainer(
-                [GENERAL, *domains], execution, f"final {strategy}", mixtures, recipe.unique_tokens
-            )
-            runs = [r for d, r in recipe.runs.items() if recipe.seed_of(d, job.seed) == own.seed]
-            trainer.expect([job.lineage(run) for run in runs])
-            trainers = {own.seed: trainer}  # one in memory at a time
+    losses = {}
+    for domain, run in runs.items():
         if run not in exported:
-            folder = model_domain(strategy, domain, recipe.specialize_steps[domain])
-            exported[run] = out.parent / folder
-            train_model(own, trainer, recipe, run, windows, exported[run])
+            name = model_domain(recipe.strategy, domain, recipe.specialize_steps[domain])
+            exported[run] = folder / name
+            train_model(job, trainer, recipe, run, windows, exported[run])
         file = exported[run] / "run.json"
-        losses = trainer.world.on_main(partial(read_json, file))["losses"]
-        rows.append(
-            {
-                **grid.table_row(job, run, domain, losses[domain]),
-                "specialize_tokens": job.tokens(recipe.specialize_steps[domain]),
-                **grid.replay_columns(job, trainer, run),
-                "strategy": strategy,
-                "budget": budget,
-                "pretrain_tokens": job.base_tokens + job.tokens(recipe.pretrain_steps),
-                "flops": job.tokens(recipe.steps) * job.shape.flops_per_token,
-                "predicted_loss": recipe.predicted_loss[domain],
-                "general_loss": losses[GENERAL]["loss"],
-            }
-        )
-    trainer.world.on_main(lambda: grid.write_table(out, rows, COMPARISON))
-    grid.finish(trainer)
+        losses[domain] = trainer.world.on_main(partial(read_json, file))["losses"]
+    return losses
+
+
+def _row(
+    job: Job, trainer: Trainer, recipe: RecipeTokens, domain: str, losses: Losses
+) -> dict[str, Any]:
+    """A row of `comparison.csv` without its budget; the model has `losses` on all domains."""
+    run = recipe.runs[domain]
+    return {
+        **common_columns(job, run, domain, losses[domain]),
+        "specialize_tokens": job.tokens(recipe.specialize_steps[domain]),
+        **replay_columns(job, trainer, run),
+        "strategy": recipe.strategy,
+        "pretrain_tokens": job.base_tokens + job.tokens(recipe.pretrain_steps),
+        "flops": job.tokens(recipe.steps) * job.shape.flops_per_token,
+        "predicted_loss": recipe.predicted_loss[domain],
+        "general_loss": losses[GENERAL]["loss"],
+    }
 
 
 def recipes_of(job: Job, plan_file: Path) -> dict[str, RecipeTokens]:
@@ -126,7 +157,7 @@ def train_model(
     lineage = job.lineage(run)
     trainer.reach(lineage)
     losses = {domain: evaluate(trainer.model, part) for domain, part in windows.items()}
-    summary = {domain: grid.loss_numbers(loss) for domain, loss in losses.items()}
+    summary = {domain: loss_numbers(loss) for domain, loss in losses.items()}
     weights = trainer.states.weights()
     if not trainer.world.main:
         return

@@ -11,13 +11,15 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
+from splitlaw.common.result_table import write_result_table
 from splitlaw.experiment.columns import FRONTIER
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.laws import FitResult
 from splitlaw.planner import splits_at
 from splitlaw.stages import grid
-from splitlaw.stages.grid import Job
+from splitlaw.stages.job import Job
+from splitlaw.stages.loss_rows import common_columns
 
 
 def measure(
@@ -51,13 +53,13 @@ def measure(
         losses = grid.train_and_evaluate(job, trainer, run, window, folder)[row.domain]
         rows.append(
             {
-                **grid.table_row(job, run, row.domain, losses),
+                **common_columns(job, run, row.domain, losses),
                 "budget": budget,
                 "fraction_general": row.fraction_general,
                 "predicted_loss": row.predicted_loss,
             }
         )
-    trainer.world.on_main(lambda: grid.write_table(out, rows, FRONTIER))
+    trainer.world.on_main(lambda: write_result_table(out, pd.DataFrame(rows, columns=FRONTIER)))
     grid.finish(trainer)
 
 

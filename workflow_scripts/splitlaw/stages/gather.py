@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import atomic_path
-from splitlaw.common.own_table import read_own_table
+from splitlaw.common.result_table import read_result_table, write_result_table
 from splitlaw.experiment.columns import COST
 from splitlaw.experiment.lineage import GENERAL, Run, general_prefix, trained_steps
 from splitlaw.experiment.rounds import repeated_tokens
@@ -38,15 +37,13 @@ def gather(
         for size, part in losses.groupby("size", sort=False)
         for row in size_cost(str(size), part, cooldown_fraction, batch_tokens)
     ]
-    with atomic_path(cost_out) as temporary:
-        pd.DataFrame(rows, columns=COST).to_csv(temporary, index=False)
+    write_result_table(cost_out, pd.DataFrame(rows, columns=COST))
 
 
 def join_tables(tables: Sequence[Path], *, out: Path) -> pd.DataFrame:
     """Concatenate the rows of several tables, write them to `out`, and return them."""
     joined = read_tables(tables)
-    with atomic_path(out) as temporary:
-        joined.to_csv(temporary, index=False)
+    write_result_table(out, joined)
     return joined
 
 
@@ -131,7 +128,7 @@ def read_tables(tables: Sequence[Path]) -> pd.DataFrame:
     frames = []
     for table in tables:
         try:
-            frames.append(read_own_table(table))
+            frames.append(read_result_table(table))
         except (OSError, ValueError) as cause:
             reason = " ".join(str(cause).split())
             raise UserError(f"{table}: cannot be read as CSV ({reason}); make it again") from None

@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from splitlaw.common.errors import Diverged, UserError
-from splitlaw.common.files import atomic_path, write_json
+from splitlaw.common.files import write_json
+from splitlaw.common.result_table import write_result_table
 from splitlaw.experiment.columns import LEARNING_RATES
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.stages.gather import read_tables
 
 if TYPE_CHECKING:  # the power law is fitted without torch
     from splitlaw.experiment.settings import ExecutionConfig
-    from splitlaw.stages.grid import Job
+    from splitlaw.stages.job import Job
     from splitlaw.training.loop import Trainer
 
 LARGEST_FACTOR = 4.5
@@ -40,6 +41,8 @@ that the losses hardly depend on the rate."""
 
 MIN_DEGREES_OF_FREEDOM = 3
 """With fewer, the exponent of the curvature is not fitted: its standard error would exceed it."""
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,7 @@ def sweep(
 
     A run that diverges has a row without a loss.
     """
-    from splitlaw.stages.grid import finish, write_table
+    from splitlaw.stages.grid import finish
 
     run = Run(domain=GENERAL, pretrain_steps=job.training.steps(tokens), specialize_steps=0)
     rows = []
@@ -88,11 +91,12 @@ def sweep(
         row = {"size": job.size, "params": job.shape.params, "learning_rate": rate}
         rows.append({**row, "tokens": job.tokens(run.total), **losses})
         finish(trainer)
-    trainer.world.on_main(lambda: write_table(out, rows, LEARNING_RATES))
+    table = pd.DataFrame(rows, columns=LEARNING_RATES)
+    trainer.world.on_main(lambda: write_result_table(out, table))
 
 
 def _losses(job: Job, trainer: Trainer, run: Run) -> dict[str, float]:
-    from splitlaw.stages.grid import loss_numbers
+    from splitlaw.stages.loss_rows import loss_numbers
     from splitlaw.training.evaluation import evaluate
 
     try:
@@ -127,61 +131,106 @@ def near_best_rate(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Parabolas:
+    """The loss of each size as a parabola in the logarithm of the rate; arrays are by run."""
+
+    rate: Array
+    """Logarithm of the peak rate."""
+    params: Array
+    """Logarithm of N, relative to the reference."""
+    loss: Array
+    """Nats per token."""
+    size: NDArray[np.intp]
+    """Number of the run's size, from 0."""
+    sizes: int
+    """Number of sizes."""
+
+    @property
+    def has_exponent(self) -> bool:
+        """Whether the best rate has an exponent; one size, that of a base, determines none."""
+        return self.sizes > 1
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Runs minus parameters: a lowest loss per size, best rate and its exponent, curvature."""
+        return len(self.loss) - self.sizes - 2 - self.has_exponent
+
+    @property
+    def has_slope(self) -> bool:
+        """Whether the curvature has an exponent; two sizes alone would fit it to their noise."""
+        return self.sizes > 2 and self.degrees_of_freedom > MIN_DEGREES_OF_FREEDOM
+
+    def unpack(self, point: Array) -> tuple[float, float, float, float, Array]:
+        """Logarithm and exponent of the best rate, those of the curvature, lowest losses."""
+        common = 2 + self.has_exponent + self.has_slope
+        rate, curvature, *more = point[:common]
+        exponent = more[0] if self.has_exponent else 0.0
+        slope = more[-1] if self.has_slope else 0.0
+        return rate, exponent, curvature, slope, point[common:]
+
+    def residuals(self, point: Array) -> Array:
+        """Measured minus fitted losses."""
+        rate, exponent, curvature, slope, lowest = self.unpack(point)
+        off = self.rate - rate - exponent * self.params
+        return self.loss - lowest[self.size] - np.exp(curvature + slope * self.params) * off**2
+
+    def start(self) -> Array:
+        """Parameters to start from: best measured rates, and usual curvature and exponent."""
+        of_size = [self.size == number for number in range(self.sizes)]
+        middle = np.mean([self.rate[one][self.loss[one].argmin()] for one in of_size])
+        more = [-0.5] * self.has_exponent + [0.0] * self.has_slope
+        return np.array([middle, np.log(0.05), *more, *(self.loss[one].min() for one in of_size)])
+
+
 def fit_rule(rows: pd.DataFrame, reference_params: int) -> Rule:
     """Least squares over all sizes, with best rates and curvatures on powers of N.
 
-    Each size has its own lowest loss. One size, that of a base, has no exponent. Raises `UserError`
-    for too few runs, and for losses without a lowest value near the rates.
+    Each size has its own lowest loss. Raises `UserError` for too few runs, and for losses without a
+    lowest value near the rates.
     """
     rows = near_best_rate(rows)
     sizes, index = np.unique(rows["params"], return_inverse=True)
-    with_exponent = int(len(sizes) > 1)
-    rate, loss = np.log(rows["learning_rate"].to_numpy()), rows["loss"].to_numpy()
-    params = np.log(rows["params"].to_numpy() / reference_params)
-    of_size = [index == number for number in range(len(sizes))]
-    # Parameters: a lowest loss per size, best rate and its exponent, curvature.
-    degrees = len(loss) - len(sizes) - 2 - with_exponent
-    if degrees < 1:
+    curves = _Parabolas(
+        rate=np.log(rows["learning_rate"].to_numpy()),
+        params=np.log(rows["params"].to_numpy() / reference_params),
+        loss=rows["loss"].to_numpy(),
+        size=index,
+        sizes=len(sizes),
+    )
+    if curves.degrees_of_freedom < 1:
+        required = len(rows) - curves.degrees_of_freedom + 1
         raise UserError(
-            f"tune_learning_rate.rates: only {len(loss)} runs are near the best rate of their "
-            f"size, and {len(sizes) + 3 + with_exponent} are required; give more rates, each twice "
-            "the one before"
+            f"tune_learning_rate.rates: only {len(rows)} runs are near the best rate of their "
+            f"size, and {required} are required; give more rates, each twice the one before"
         )
-    # The exponent of the curvature; two sizes alone would fit it to their noise.
-    with_slope = int(len(sizes) > 2 and degrees > MIN_DEGREES_OF_FREEDOM)
+    found = least_squares(curves.residuals, curves.start())
+    rate, exponent, curvature, slope, _ = curves.unpack(found.x)
+    _check_lowest(curves, rate + exponent * curves.params)
+    variance = 2 * found.cost / (curves.degrees_of_freedom - curves.has_slope)
+    errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * variance)
+    rate_error, exponent_error, _, slope_error, _ = curves.unpack(errors)
+    return Rule(
+        learning_rate=float(np.exp(rate)),
+        reference_params=reference_params,
+        exponent=float(exponent),
+        learning_rate_error=float(rate_error),
+        exponent_error=float(exponent_error),
+        curvature=float(np.exp(curvature)),
+        curvature_exponent=float(slope),
+        curvature_exponent_error=float(slope_error),
+    )
 
-    def residuals(point: NDArray[np.float64]) -> NDArray[np.float64]:
-        level, curvature, *more = point[: 2 + with_exponent + with_slope]
-        exponent = more[0] if with_exponent else 0.0
-        slope = more[-1] if with_slope else 0.0
-        off = rate - level - exponent * params
-        lowest_of = point[2 + with_exponent + with_slope + index]
-        return loss - lowest_of - np.exp(curvature + slope * params) * off**2
 
-    lowest = [loss[one].min() for one in of_size]
-    middle = np.mean([rate[one][loss[one].argmin()] for one in of_size])
-    more = [-0.5] * with_exponent + [0.0] * with_slope
-    start = np.array([middle, np.log(0.05), *more, *lowest])
-    found = least_squares(residuals, start)
-    best = found.x[0] + (found.x[2] if with_exponent else 0.0) * params
-    if any(np.abs(rate - best)[one].min() > np.log(FARTHEST) for one in of_size):
+def _check_lowest(curves: _Parabolas, best: Array) -> None:
+    """Refuse a fit whose best rate of a size, a logarithm by run, is far from all of its rates."""
+    distance = np.abs(curves.rate - best)
+    if any(distance[curves.size == n].min() > np.log(FARTHEST) for n in range(curves.sizes)):
+        low, high = np.exp(curves.rate.min()), np.exp(curves.rate.max())
         raise UserError(
             "tune_learning_rate.rates: the losses have no lowest value near the rates that were "
-            f"tried, {np.exp(rate.min()):g} to {np.exp(rate.max()):g}; extend the range, or train "
-            "on more tokens"
+            f"tried, {low:g} to {high:g}; extend the range, or train on more tokens"
         )
-    variance = 2 * found.cost / (degrees - with_slope)
-    errors = np.sqrt(np.diag(np.linalg.pinv(found.jac.T @ found.jac)) * variance)
-    return Rule(
-        learning_rate=float(np.exp(found.x[0])),
-        reference_params=reference_params,
-        exponent=float(found.x[2]) if with_exponent else 0.0,
-        learning_rate_error=float(errors[0]),
-        exponent_error=float(errors[2]) if with_exponent else 0.0,
-        curvature=float(np.exp(found.x[1])),
-        curvature_exponent=float(found.x[3]) if with_slope else 0.0,
-        curvature_exponent_error=float(errors[3]) if with_slope else 0.0,
-    )
 
 
 def edge_warnings(rows: pd.DataFrame) -> list[str]:
@@ -206,8 +255,7 @@ def write_rule(tables: Sequence[Path], *, reference_params: int, out: Path) -> s
     """
     rows = read_rates(tables)
     rule, warnings = fit_rule(rows, reference_params), edge_warnings(rows)
-    with atomic_path(out.with_name("rates.csv")) as temporary:
-        rows.to_csv(temporary, index=False)
+    write_result_table(out.with_name("rates.csv"), rows)
     sizes = rows.drop_duplicates("size")[["size", "params"]].itertuples(index=False)
     rates = {str(size): rule.at(int(params)) for size, params in sizes}
     write_json(out, {**asdict(rule), "rates": rates, "warnings": warnings})

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from splitlaw.common.files import read_json
-from splitlaw.common.own_table import read_own_table
+from splitlaw.common.result_table import read_result_table
 from splitlaw.common.statistics import NORMAL_90
 from splitlaw.experiment.columns import LOSS_TO_TASK
 from splitlaw.zero_shot.systems import ROUTED, SINGLE
@@ -98,7 +98,7 @@ def read_scores(results: Path, benchmarks: pd.DataFrame | None) -> pd.DataFrame:
     same weight.
     """
     files = sorted(results.glob("final/*/*/seed*/benchmarks.csv"))
-    tables = [(read_own_table(file), file.parent) for file in files]
+    tables = [(read_result_table(file), file.parent) for file in files]
     tables += [(benchmarks, results)] if benchmarks is not None else []
     columns = [*MODEL, "task", "metric", "value", "stderr", "chance"]
     found = [

@@ -14,7 +14,7 @@ from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.shape import BaseShape
 
 if TYPE_CHECKING:
-    from splitlaw.stages.grid import Job
+    from splitlaw.stages.job import Job
     from splitlaw.stages.recipe_tokens import RecipeTokens
 
 HEADER = """\

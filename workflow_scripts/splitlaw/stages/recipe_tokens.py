@@ -86,6 +86,13 @@ class RecipeTokens:
             for domain, steps in self.specialize_steps.items()
         }
 
+    def runs_by_seed(self, seed: int) -> dict[int, dict[str, Run]]:
+        """`runs` by the seed that each is trained with, in a recipe of this seed."""
+        found: dict[int, dict[str, Run]] = {}
+        for domain, run in self.runs.items():
+            found.setdefault(self.seed_of(domain, seed), {})[domain] = run
+        return found
+
     @property
     def steps(self) -> int:
         """Steps of all models together, a shared trunk counted once."""

@@ -6,9 +6,7 @@ curve through all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +14,6 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.laws.result import interval
-from splitlaw.stages.gather import read_tables
 
 DEGREES = (2, 3, 4)
 """Degrees of the polynomials to choose from: a minimum requires at least 2, and a frontier of 7
@@ -171,8 +168,3 @@ def mean_losses(table: pd.DataFrame) -> pd.DataFrame:
     """Mean over domains for each seed and fraction."""
     keys = ["seed", "fraction_general"]
     return table.groupby(keys, as_index=False)[["predicted_loss", "loss"]].mean()
-
-
-def read_frontier(tables: Sequence[Path]) -> pd.DataFrame:
-    """Join the tables of all seeds."""
-    return read_tables(tables)

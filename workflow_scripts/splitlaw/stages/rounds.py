@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from splitlaw.common.files import read_json, write_json, write_text
+from splitlaw.common.files import read_json, write_json
+from splitlaw.common.result_table import write_result_table
 from splitlaw.experiment.columns import FIT, NEXT_RUNS
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL
@@ -106,9 +107,9 @@ def end_round(
         expected_regret_relative=made.expected_regret_relative,
         stop=stop,
     )
-    write_text(folder / "pool.csv", pool_table(config, left).to_csv(index=False))
+    write_result_table(folder / "pool.csv", pool_table(config, left))
     write_json(folder / "round.json", asdict(about))
-    write_text(out, rows.to_csv(index=False))
+    write_result_table(out, rows)
     return (
         f"round {number}: {about.runs} runs, {about.tokens:,} tokens; the expected regret of the "
         f"plan is {about.expected_regret_relative:.3%} of the loss; "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, sha256_file
-from splitlaw.common.own_table import read_own_table
+from splitlaw.common.result_table import read_result_table
 from splitlaw.experiment.strategies import model_domain
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_recipes(tables: Sequence[Path]) -> list[TrainedRecipe]:
     recipes = []
     for table in tables:
         try:
-            rows = read_own_table(table)
+            rows = read_result_table(table)
             keys = rows[_KEY].drop_duplicates()
             trained = dict(zip(rows["domain"], rows["specialize_tokens"], strict=True))
         except (OSError, ValueError, KeyError) as cause:

@@ -18,7 +18,8 @@ from pydantic import Field
 
 from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
-from splitlaw.common.files import atomic_path, read_json, write_json, write_text
+from splitlaw.common.files import read_json, write_json, write_text
+from splitlaw.common.result_table import write_result_table
 from splitlaw.experiment.base import Distinct, Positive, Settings
 from splitlaw.experiment.columns import BENCHMARK_GAINS, BENCHMARKS, ROUTES
 from splitlaw.experiment.settings import ExecutionConfig
@@ -142,9 +143,7 @@ def benchmark(
         out.name: values,
     }
     for name, table in written.items():
-        path = out.parent / name
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False)
+        write_result_table(out.parent / name, table)
 
 
 def _item_counts(items: Path, tasks: Sequence[str]) -> dict[str, dict[str, int]]:

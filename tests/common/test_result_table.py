@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from splitlaw.common.own_table import read_own_table
+from splitlaw.common.result_table import read_result_table
 
 NAMES = ["null", "nan", "NA", "none", "no", "true", "inf", "1e3", "007", "1_000", "-", ""]
 
@@ -16,7 +16,7 @@ def test_names_are_text_and_missing_numbers_are_missing(tmp_path, column):
     for names in (NAMES, ["null"] * 12, ["1e3"] * 12, ["true"] * 12):
         written[column] = names
         written.to_csv(tmp_path / "table.csv", index=False)
-        read = read_own_table(tmp_path / "table.csv")
+        read = read_result_table(tmp_path / "table.csv")
         assert read[column].tolist() == names
         assert read["loss"].isna().sum() == 6
         assert read["seed"].tolist() == list(range(12))

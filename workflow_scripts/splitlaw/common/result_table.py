@@ -1,10 +1,12 @@
-"""Reading of the tables that the stages write, in which names stay text."""
+"""Tables that the stages write and read, in CSV; names in them stay text."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pandas as pd
+
+from splitlaw.common.files import atomic_path
 
 TEXT = (
     "run stage split size train_domain domain trunk strategy system against task metric verdict"
@@ -14,8 +16,14 @@ MISSING = ["", "nan", "NaN"]
 """A missing number, as the stages and NumPy write it."""
 
 
-def read_own_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file; raises `OSError` or `ValueError` if it is none."""
+def write_result_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table atomically, without its index."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def read_result_table(path: Path) -> pd.DataFrame:
+    """Read a table; raises `OSError` or `ValueError` for a file that is no CSV table."""
     columns = pd.read_csv(path, nrows=0).columns
     return pd.read_csv(
         path,
