@@ -19,6 +19,7 @@ from splitlaw.common.files import read_json, write_json
 from splitlaw.common.progress import Progress
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL, Run
+from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.scheduling.resources import Throughput, calibrated_config
 
 if TYPE_CHECKING:
@@ -76,9 +77,7 @@ def measure(
     """
     from splitlaw.training.launcher import is_launched, launch
 
-    execution = config.execution_of(size).model_copy(update={"repeat": True, "trackers": ()})
-    if gpu and execution.device == "auto":
-        execution = execution.model_copy(update={"device": "cuda"})
+    execution = _execution(config, size, gpu=gpu)
     shape = config.shape_of(size)
     folder = out.with_suffix("")  # the same in all processes of a run
     sidecar = folder / "tokens" / GENERAL / "tokens.json"
@@ -86,7 +85,6 @@ def measure(
         write_random_tokens(sidecar, vocabulary=shape.vocabulary)
         if execution.processes > 1:
             return launch(execution.processes)
-    from splitlaw.training.evaluation import cut_windows, evaluate
     from splitlaw.training.loop import Trainer
     from splitlaw.training.text import TrainingText
 
@@ -102,19 +100,35 @@ def measure(
     train_unsplit(trainer, WARMUP_STEPS)
     ready = time.time() - began
     tokens_per_second, run_seconds = measure_training(trainer, seconds)
-    windows = cut_windows(sidecar, context=shape.context, limit=DOCUMENT * DOCUMENTS)
-    evaluations = [seconds_of(lambda: evaluate(trainer.model, windows)) for _ in range(REPETITIONS)]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    evaluated_tokens_per_second = measure_evaluation(trainer, sidecar)
+    memory_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     throughput = Throughput(
         tokens_per_second=tokens_per_second,
-        evaluated_tokens_per_second=(DOCUMENT - 1) * DOCUMENTS / min(evaluations),
+        evaluated_tokens_per_second=evaluated_tokens_per_second,
         start_seconds=ready,
         run_seconds=run_seconds,
-        memory_mb=memory * execution.processes,
+        memory_mb=memory_kb / 1024 * execution.processes,
     )
     if trainer.world.main:
         write_json(out, {"device": device_name(trainer), "throughput": asdict(throughput)})
     return 0
+
+
+def _execution(config: RunsConfig, size: str, *, gpu: bool) -> ExecutionConfig:
+    """The execution of a size, without trackers; with `gpu`, its device is not `auto`."""
+    execution = config.execution_of(size).model_copy(update={"repeat": True, "trackers": ()})
+    if gpu and execution.device == "auto":
+        return execution.model_copy(update={"device": "cuda"})
+    return execution
+
+
+def measure_evaluation(trainer: Trainer, sidecar: Path) -> float:
+    """Largest number of held-out tokens that are evaluated in a second."""
+    from splitlaw.training.evaluation import cut_windows, evaluate
+
+    windows = cut_windows(sidecar, context=trainer.shape.context, limit=DOCUMENT * DOCUMENTS)
+    seconds = [seconds_of(lambda: evaluate(trainer.model, windows)) for _ in range(REPETITIONS)]
+    return (DOCUMENT - 1) * DOCUMENTS / min(seconds)
 
 
 def measure_training(trainer: Trainer, seconds: float) -> tuple[float, float]:

@@ -10,9 +10,7 @@ specialist of its cluster.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,10 +26,10 @@ from splitlaw.experiment.identity import domains_json
 from splitlaw.experiment.lineage import GENERAL, general_prefix, trained_steps
 from splitlaw.experiment.settings import ExecutionConfig, LawConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
-from splitlaw.experiment.strategies import NO_SPLIT
 from splitlaw.laws.api import fit_table
-from splitlaw.planner import Plan, plan
+from splitlaw.planner import plan
 from splitlaw.stages import grid
+from splitlaw.stages.domains_table import Predicted, domains_rows, domains_summary
 from splitlaw.stages.domains_trained import train_numbers
 from splitlaw.stages.gather import read_tables
 from splitlaw.stages.job import Job
@@ -81,23 +79,6 @@ def read_config(source: str) -> DomainsConfig:
     return DomainsConfig.load(source)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Predicted:
-    """A partition with the plan for it."""
-
-    partition: Partition
-    plan: Plan
-    branch_tokens: int
-    """Tokens that the branches of its domains were trained on."""
-
-    @property
-    def loss(self) -> tuple[float, float, float]:
-        """Predicted mean loss of the best split with its 90% interval, nats per token."""
-        value, low, high = self.plan.predicted_mean_loss
-        assert value is not None and low is not None and high is not None
-        return value, low, high
-
-
 def choose_domains(
     config: DomainsConfig, *, results: Path, execution: ExecutionConfig, out: Path
 ) -> str:
@@ -118,8 +99,8 @@ def choose_domains(
     job = _job(config, folder, held_out)
     table = _train(job, partitions, execution)
     found = [_predict(config, job, each, table) for each in partitions]
-    rows = _rows(config, found)
-    lines = _summary(config, found)
+    rows = domains_rows(found, budget_tokens=config.budget_tokens)
+    lines = domains_summary(found, budget_tokens=config.budget_tokens, size=config.size)
     if config.train:
         plans = {e.partition.number: e.plan for e in found if not e.partition.merged}
         trained = train_numbers(job, plans, table, execution=execution)
@@ -242,74 +223,3 @@ def _branch_tokens(job: Job, partition: Partition) -> int:
         steps += trained_steps(lineages)
         steps -= trained_steps(filter(None, map(general_prefix, lineages)))
     return job.tokens(steps)
-
-
-def _rows(config: DomainsConfig, found: Sequence[Predicted]) -> list[dict[str, Any]]:
-    """Rows of the table: one domain, which is no split, then every partition."""
-    rows = [_row_of_one(config, found[0])]
-    for each in found:
-        value, low, high = each.loss
-        shares = each.plan.weights
-        rows.append(
-            {
-                "k": len(each.partition.names),
-                "merged": each.partition.merged,
-                "predicted_loss": value,
-                "predicted_low": low,
-                "predicted_high": high,
-                "trained_loss": None,
-                "no_split_loss": _no_split(each.plan)[0],
-                "fraction_general": each.plan.fraction_general,
-                "pretrain_tokens": each.plan.pretrain_tokens,
-                "branch_tokens": each.branch_tokens,
-                "clusters": "; ".join(
-                    f"{label} ({shares[name]:.0%})"
-                    for name, label in zip(each.partition.names, each.partition.labels, strict=True)
-                ),
-            }
-        )
-    return rows
-
-
-def _row_of_one(config: DomainsConfig, first: Predicted) -> dict[str, Any]:
-    """The row of one domain: no split, by the law of the first partition."""
-    value, low, high = _no_split(first.plan)
-    return {
-        "k": 1,
-        "merged": "",
-        "predicted_loss": value,
-        "predicted_low": low,
-        "predicted_high": high,
-        "trained_loss": None,
-        "no_split_loss": value,
-        "fraction_general": 1.0,
-        "pretrain_tokens": config.budget_tokens,
-        "branch_tokens": 0,
-        "clusters": GENERAL,
-    }
-
-
-def _no_split(best: Plan) -> tuple[float | None, float | None, float | None]:
-    (baseline,) = (entry for entry in best.baselines if entry.strategy == NO_SPLIT)
-    value, low, high = baseline.predicted_mean_loss
-    return value, low, high
-
-
-def _summary(config: DomainsConfig, found: Sequence[Predicted]) -> list[str]:
-    """The number of domains with the lowest predicted loss, and the effect of every merger."""
-    best = min(found, key=lambda each: each.loss[0])
-    value, low, high = best.loss
-    tokens = f"{config.budget_tokens / 1e6:.2f}M tokens at size {config.size}"
-    lines = [
-        f"{len(best.partition.names)} domains have the lowest predicted loss for {tokens}: "
-        f"{value:.4f} ({low:.4f} to {high:.4f}) nats per token."
-    ]
-    whole = {each.partition.number: each for each in found if not each.partition.merged}
-    for each in found:
-        if each.partition.merged:
-            change = each.loss[0] - whole[each.partition.number].loss[0]
-            lines.append(
-                f"Of {each.partition.number} domains, merging the nearest two "
-                f"({each.partition.merged}) changes it by {change:+.4f}."
-            )
-    return lines
