@@ -6,10 +6,10 @@ import pytest
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment import validation_messages
-from splitlaw.experiment.base import load_config
 from splitlaw.experiment.config import REQUIRED, ExperimentConfig, ForecastConfig, load_runs
 from splitlaw.experiment.identity import forecast_json
 from splitlaw.experiment.lineage import Run, trained_steps
+from splitlaw.experiment.section import load_config
 from splitlaw.experiment.settings import ExecutionConfig, LawConfig
 from splitlaw.laws import FORMS
 

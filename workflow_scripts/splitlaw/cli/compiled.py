@@ -8,7 +8,7 @@ from typing import Any
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import digest
-from splitlaw.experiment.base import load_config
+from splitlaw.experiment.section import load_config
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape, shape_from
 from splitlaw.training.microbatch import GradientAccumulator

@@ -188,7 +188,7 @@ def _run_job(args: Namespace, train: Callable[[Job, ExecutionConfig], object]) -
     exit status of the first that fails.
     """
     from splitlaw.common.status_file import current
-    from splitlaw.experiment.base import load_config
+    from splitlaw.experiment.section import load_config
     from splitlaw.experiment.settings import ExecutionConfig
     from splitlaw.training import gpus, launcher
 

@@ -176,7 +176,7 @@ def _configuration(name: str) -> Path:
 
 def _check_content(files: Sequence[str]) -> None:
     """Refuse a file that is not YAML with keys; Snakemake's message does not name it."""
-    from splitlaw.experiment.base import load_config
+    from splitlaw.experiment.section import load_config
 
     for file in files:
         # Snakemake reads JSON as JSON, and some JSON, such as that with tabs, is not YAML.

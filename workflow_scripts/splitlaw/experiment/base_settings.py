@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment.base import Positive, Settings
 from splitlaw.experiment.existing_model import read_model
+from splitlaw.experiment.section import Positive, Settings
 from splitlaw.experiment.settings import SizeConfig
 
 BASE = "base"

@@ -11,8 +11,9 @@ from typing import Any
 
 from splitlaw.experiment.base_settings import BaseConfig
 from splitlaw.experiment.grid import Grid
+from splitlaw.experiment.grid_settings import GridConfig
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.experiment.settings import FinalConfig, GridConfig, LawConfig, TrainingConfig
+from splitlaw.experiment.settings import FinalConfig, LawConfig, TrainingConfig
 from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.experiment.start import design_steps, least_start, start_design
 from splitlaw.experiment.target_settings import ScarcityConfig

@@ -14,26 +14,25 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment import checks, domains_settings
-from splitlaw.experiment.base import Distinct, Settings, load_config
+from splitlaw.experiment import checks, target_defaults
 from splitlaw.experiment.base_settings import BASE, FROM_BASE, BaseConfig, with_base
 from splitlaw.experiment.corpus_settings import CorpusConfig
 from splitlaw.experiment.domains_settings import ChooseDomainsConfig
 from splitlaw.experiment.grid import Grid, make_grid, repeated_part, with_holdout
+from splitlaw.experiment.grid_settings import GridConfig, UniqueTokensConfig
 from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.section import Distinct, Settings, load_config
 from splitlaw.experiment.settings import (
     BenchmarksConfig,
     EvaluationConfig,
     ExecutionConfig,
     ExecutionSection,
     FinalConfig,
-    GridConfig,
     LawConfig,
     ModelConfig,
     SizeConfig,
     TokenizerConfig,
     TrainingConfig,
-    UniqueTokensConfig,
 )
 from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.experiment.strategies import REPLAY_STRATEGIES, STRATEGIES
@@ -43,10 +42,6 @@ from splitlaw.experiment.target_settings import (
     LearningRateConfig,
     ScarcityConfig,
 )
-
-SWEEP_FACTORS = (0.25, 0.5, 1, 2, 4)
-"""Learning rates of the default sweep, relative to the one in use: two on either side, so that the
-minimum is bracketed where that rate is wrong by less than a factor of 4."""
 
 SizeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
@@ -249,66 +244,11 @@ class ExperimentConfig(RunsConfig):
     scarcity: ScarcityConfig = Field(default={}, validate_default=True)
     choose_domains: ChooseDomainsConfig = Field(default={}, validate_default=True)
 
-    @field_validator("tune_learning_rate", mode="before")
+    @field_validator(*target_defaults.DEFAULTS, mode="before")
     @classmethod
-    def _complete_sweep(cls, value: Any, info: ValidationInfo) -> Any:
-        known = info.data
-        if not isinstance(value, Mapping) or not {"training", "grid", "sizes"} <= set(known):
-            return value
-        fit = [size for size in known["sizes"] if size not in known.get("holdout_sizes", ())]
-        grid, rate = known["grid"], known["training"].learning_rate
-        return {
-            "sizes": fit if len(fit) > 1 else list(known["sizes"]),
-            "rates": [rate * factor for factor in SWEEP_FACTORS],
-            "tokens": max(grid.fit.pretrain_tokens) or grid.trunk_tokens,
-            **value,
-        }
-
-    @field_validator("compare", mode="before")
-    @classmethod
-    def _complete_compare(cls, value: Any, info: ValidationInfo) -> Any:
-        final: FinalConfig | None = info.data.get("final")
-        if not isinstance(value, Mapping) or final is None:
-            return value
-        defaults = {"sizes": [final.size], "budgets": [final.budget_tokens], "seeds": final.seeds}
-        return {**defaults, **value}
-
-    @field_validator("frontier", mode="before")
-    @classmethod
-    def _complete_frontier(cls, value: Any, info: ValidationInfo) -> Any:
-        final: FinalConfig | None = info.data.get("final")
-        if not isinstance(value, Mapping) or final is None:
-            return value
-        defaults = final.model_dump(include={"size", "budget_tokens", "seeds"})
-        return {**defaults, **value}
-
-    @field_validator("scarcity", mode="before")
-    @classmethod
-    def _complete_scarcity(cls, value: Any, info: ValidationInfo) -> Any:
-        known = info.data
-        if not isinstance(value, Mapping) or not {"final", "grid", "training"} <= set(known):
-            return value
-        final, unique = known["final"], known["grid"].unique_tokens
-        defaults = {
-            "sizes": [final.size],
-            "budget_tokens": final.budget_tokens,
-            # Without branches on repeated text, the least amount that may be given: one batch.
-            "unique_tokens": unique.values if unique else [known["training"].batch_tokens],
-            "seeds": final.seeds,
-        }
-        return {**defaults, **value}
-
-    @field_validator("choose_domains", mode="before")
-    @classmethod
-    def _complete_domains(cls, value: Any, info: ValidationInfo) -> Any:
-        known = info.data
-        if not isinstance(value, Mapping) or not {"final", "sizes"} <= set(known):
-            return value
-        sizes = [size for size in known["sizes"] if size not in known.get("holdout_sizes", ())]
-        size = (sizes or list(known["sizes"]))[0]
-        return domains_settings.completed(
-            dict(value), size=size, budget_tokens=known["final"].budget_tokens
-        )
+    def _complete(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        return target_defaults.complete(info.field_name, value, info.data)
 
     @model_validator(mode="after")
     def _check_targets(self) -> Self:

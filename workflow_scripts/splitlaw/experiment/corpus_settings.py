@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from splitlaw.experiment.base import Count, Fraction, Natural, Number, Positive, Settings, Values
 from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.section import Count, Fraction, Natural, Number, Positive, Settings, Values
 from splitlaw.experiment.validation_messages import DISCOVERED, GIVEN
 
 BENCHMARKS = (

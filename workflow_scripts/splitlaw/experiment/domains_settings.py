@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from splitlaw.experiment.base import Count, Distinct, Positive
+from splitlaw.experiment.section import Count, Distinct, Positive
 from splitlaw.experiment.target_settings import Completed
 
 NUMBERS = (2, 4, 8, 16)

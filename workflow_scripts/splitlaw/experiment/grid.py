@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from splitlaw.experiment.grid_settings import CellsConfig, GridConfig, UniqueTokensConfig
 from splitlaw.experiment.lineage import GENERAL, Run
-from splitlaw.experiment.settings import CellsConfig, GridConfig, UniqueTokensConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from splitlaw.experiment.base import (
+from splitlaw.experiment.section import (
     Distinct,
     Fraction,
     Number,

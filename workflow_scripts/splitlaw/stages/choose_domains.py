@@ -18,12 +18,12 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.result_table import write_result_table
 from splitlaw.corpus.domains.partitions import Partition, partition_documents
-from splitlaw.experiment.base import Distinct, Natural, Positive, Settings, load_config
 from splitlaw.experiment.columns import DOMAINS
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.grid import Grid
 from splitlaw.experiment.identity import domains_json
 from splitlaw.experiment.lineage import GENERAL, general_prefix, trained_steps
+from splitlaw.experiment.section import Distinct, Natural, Positive, Settings, load_config
 from splitlaw.experiment.settings import ExecutionConfig, LawConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape
 from splitlaw.laws.api import fit_table

@@ -9,8 +9,8 @@ from typing import Any, NoReturn, TypeVar
 
 from splitlaw.common.errors import exit_status
 from splitlaw.corpus.sources.availability import check_sources_exist
-from splitlaw.experiment.base import load_config
 from splitlaw.experiment.config import ExperimentConfig, is_complete
+from splitlaw.experiment.section import load_config
 from splitlaw.scheduling import slurm
 from splitlaw.tokens.existing import check_tokenizer
 from splitlaw.workflow import late_stages, manifest, results, session

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import write_json
-from splitlaw.experiment.base import Positive, Settings, Values
+from splitlaw.experiment.section import Positive, Settings, Values
 from splitlaw.tokens.encoding import load_tokenizer
 from splitlaw.zero_shot.items import Item, package_items, write_items
 from splitlaw.zero_shot.overlap import found_in_training

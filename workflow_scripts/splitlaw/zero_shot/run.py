@@ -20,8 +20,8 @@ from splitlaw.common import provenance
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json, write_json, write_text
 from splitlaw.common.result_table import write_result_table
-from splitlaw.experiment.base import Distinct, Positive, Settings
 from splitlaw.experiment.columns import BENCHMARK_GAINS, BENCHMARKS, ROUTES
+from splitlaw.experiment.section import Distinct, Positive, Settings
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.experiment.strategies import JOINT, NO_SPLIT
 from splitlaw.training.device_errors import check_gpu

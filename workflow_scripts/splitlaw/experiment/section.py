@@ -1,4 +1,4 @@
-"""The base of every section of the configuration, and the types of its values.
+"""The base class of the sections of the configuration, reading them, and types of values.
 
 Values are kept as written: a whole number remains an integer where any number is allowed. Results
 are identified by digests of these values, and `1` and `1.0` have different digests.
