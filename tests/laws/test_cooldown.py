@@ -14,7 +14,8 @@ from splitlaw.common.errors import UserError
 from splitlaw.experiment.schedule import learning_rate_factor
 from splitlaw.laws import FORMS, FitResult, fit_table
 from splitlaw.laws.fitting import Settings, fit_one
-from splitlaw.laws.mean import COOLDOWN, Mean, javascript, mean_rate
+from splitlaw.laws.log_loss import COOLDOWN, javascript, mean_rate
+from splitlaw.laws.mean import Mean
 from splitlaw.laws.points import Points
 from splitlaw.laws.read import read_table
 from splitlaw.laws.rows import make_frame, make_rows

@@ -11,7 +11,8 @@ import pytest
 from laws.planted import in_tokens, law, table, values_of
 from splitlaw.laws import FORMS, Form, fit_table, form, register
 from splitlaw.laws.dual import Dual
-from splitlaw.laws.mean import REPETITION, Mean, javascript, log_loss
+from splitlaw.laws.log_loss import REPETITION, javascript, log_loss
+from splitlaw.laws.mean import Mean
 from splitlaw.laws.plain import plain_frame
 from splitlaw.laws.points import Points, Units
 

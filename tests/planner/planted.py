@@ -7,7 +7,7 @@ import numpy as np
 from laws.planted import MIDDLE, RANGE, law
 
 from splitlaw.laws import FitResult
-from splitlaw.laws.mean import REPETITION
+from splitlaw.laws.log_loss import REPETITION
 
 __all__ = ["MIDDLE", "RANGE", "law", "multiplied", "overfitting", "rippled", "several"]
 

@@ -32,8 +32,10 @@ AFTER_MIXTURE = tuple(AFTER)
 DISCREPANCIES = ("on", "none")
 
 UNKNOWN = "unknown"
+"""Value of `base_tokens` for a base whose tokens are estimated."""
+
 TOKENS_PER_PARAM = 20.0
-"""Median of the prior of the tokens of a base per parameter (`splitlaw.laws.mean.BASE_SD`)."""
+"""Median of the prior of the tokens of a base per parameter (`splitlaw.laws.log_loss.BASE_SD`)."""
 
 
 def fit_table(
@@ -54,12 +56,8 @@ def fit_table(
     _check_numbers(draws, seed, min_tokens_per_param)
     if discrepancy not in DISCREPANCIES:
         raise UserError(f"discrepancy {discrepancy!r} is unknown; give on or none")
-    _check_base(base_tokens, discrepancy)
+    _check_base(base_tokens, discrepancy, min_tokens_per_param)
     _check_cooldown(cooldown_fraction)
-    if base_tokens == UNKNOWN and min_tokens_per_param > 0:
-        raise UserError(
-            "min_tokens_per_param: the tokens of an unknown base are not counted; leave it out"
-        )
     reading = read_table(
         table,
         min_tokens_per_param=min_tokens_per_param,
@@ -128,7 +126,9 @@ def _unused_cooldown(
     return [f"The cooldown fraction is not used: {reason}."]
 
 
-def _check_base(base_tokens: float | str | None, discrepancy: str) -> None:
+def _check_base(
+    base_tokens: float | str | None, discrepancy: str, min_tokens_per_param: float
+) -> None:
     if base_tokens is None:
         return
     if base_tokens == UNKNOWN:
@@ -136,6 +136,10 @@ def _check_base(base_tokens: float | str | None, discrepancy: str) -> None:
             raise UserError(
                 "base_tokens is unknown, and a fit without discrepancy does not estimate them; "
                 "give discrepancy on"
+            )
+        if min_tokens_per_param > 0:
+            raise UserError(
+                "min_tokens_per_param: the tokens of an unknown base are not counted; leave it out"
             )
         return
     if isinstance(base_tokens, str) or not (np.isfinite(base_tokens) and base_tokens > 0):

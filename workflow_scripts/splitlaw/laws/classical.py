@@ -34,6 +34,10 @@ ROUGH, EXACT = 1e-6, 1e-14
 """Relative tolerance of the first descents, and of the last."""
 
 ROUGH_STEPS, MOST_STEPS = 60, 2000
+"""Most evaluations of the first descents, and of the last."""
+
+NORMAL_MAD = 1.4826
+"""Standard deviation of a normal variable over its median absolute deviation."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,10 @@ def fit_classical(form: Form, rows: Rows, rng: np.random.Generator) -> Estimate:
     p = len(form.names)
     vector, converged = mean.centre, True
     for k in range(rows.domains):
-        own, done = _fit_domain(mean, rows, rows.domain == k, k, rng)
+        own, done = _fit_domain(mean, rows, rows.domain == k, rng)
         vector[k * p : (k + 1) * p], converged = own, converged and done
     residual, jacobian = _errors(mean, rows, vector)
-    sd = 1.4826 * float(np.median(np.abs(residual)))
+    sd = NORMAL_MAD * float(np.median(np.abs(residual)))
     precision = jacobian.T @ jacobian / max(sd, 1e-12) ** 2 + mean.prior_precision
     return Estimate(
         mean=mean,
@@ -84,31 +88,43 @@ def _errors(mean: Mean, rows: Rows, vector: Array) -> tuple[Array, Array]:
     return value - rows.y, jacobian
 
 
-def _fit_domain(
-    mean: Mean, rows: Rows, own: Mask, number: int, rng: np.random.Generator
-) -> tuple[Array, bool]:
-    """Parameters of one domain [p], and whether the search converged."""
-    form, x = mean.form, rows.x.take(np.flatnonzero(own))
-    single = Mean(form, rows.frame, 1)
-    common = single.centre[len(form.names) :]
-    zero, y = np.zeros(own.sum(), dtype=np.intp), rows.y[own]
-    cache: dict[bytes, tuple[Array, Array]] = {}
+class _DomainErrors:
+    """Errors of a form in the log losses of one domain, and their derivatives."""
 
-    def at(parameters: Array) -> tuple[Array, Array]:
-        key = parameters.tobytes()
-        if key not in cache:
-            cache.clear()
-            value, jacobian = single.jacobian(np.concatenate([parameters, common]), x, zero)
-            cache[key] = np.nan_to_num(value - y, posinf=1e3, neginf=-1e3), jacobian
-        return cache[key]
+    def __init__(self, mean: Mean, rows: Rows, own: Mask) -> None:
+        self.form = mean.form
+        self.mean = Mean(mean.form, rows.frame, 1)
+        self.common = self.mean.centre[len(mean.form.names) :]
+        self.x, self.y = rows.x.take(np.flatnonzero(own)), rows.y[own]
+        self.domain = np.zeros(len(self.y), dtype=np.intp)
+        self._last: tuple[Array, Array, Array] | None = None
 
-    def search(
-        start: Array, delta: float, tolerance: float, steps: int
+    def values(self, parameters: Array) -> Array:
+        """Errors [n]; where the form is infinite, larger than any other."""
+        return self._at(parameters)[0]
+
+    def jacobian(self, parameters: Array) -> Array:
+        """Derivatives by the parameters of the form [n, p]."""
+        return self._at(parameters)[1]
+
+    def _at(self, parameters: Array) -> tuple[Array, Array]:
+        # `least_squares` asks for the derivatives at the parameters of its last errors.
+        if self._last is None or not np.array_equal(self._last[2], parameters):
+            vector = np.concatenate([parameters, self.common])
+            value, jacobian = self.mean.jacobian(vector, self.x, self.domain)
+            error = np.nan_to_num(value - self.y, posinf=1e3, neginf=-1e3)
+            self._last = error, jacobian[:, : len(parameters)], parameters.copy()
+        return self._last[:2]
+
+    def descend(
+        self, start: Array, *, delta: float, tolerance: float, steps: int
     ) -> tuple[Array, float, bool]:
+        """Minimise Huber's loss: parameters, half the objective, and whether it converged."""
+        form = self.form
         found = least_squares(
-            lambda v: at(v)[0],
+            self.values,
             start,
-            jac=lambda v: at(v)[1][:, : len(form.names)],
+            jac=self.jacobian,
             loss="huber",
             f_scale=delta,
             x_scale="jac",
@@ -120,12 +136,16 @@ def _fit_domain(
         )
         return found.x, float(found.cost), found.status > 0
 
+
+def _fit_domain(mean: Mean, rows: Rows, own: Mask, rng: np.random.Generator) -> tuple[Array, bool]:
+    """Parameters of one domain [p], and whether the search converged."""
+    form, errors = mean.form, _DomainErrors(mean, rows, own)
     drawn = rng.standard_normal((STARTS, len(form.names)))
     starts = np.concatenate([form.centre[None], form.centre + NARROW * form.spread * drawn])
     rough = []
     for start in starts:
-        smooth, _, _ = search(start, SMOOTH, ROUGH, ROUGH_STEPS)
-        rough.append(search(smooth, DELTA, ROUGH, ROUGH_STEPS))
+        smooth, _, _ = errors.descend(start, delta=SMOOTH, tolerance=ROUGH, steps=ROUGH_STEPS)
+        rough.append(errors.descend(smooth, delta=DELTA, tolerance=ROUGH, steps=ROUGH_STEPS))
     best = min(rough, key=lambda found: found[1])
-    vector, _, converged = search(best[0], DELTA, EXACT, MOST_STEPS)
+    vector, _, converged = errors.descend(best[0], delta=DELTA, tolerance=EXACT, steps=MOST_STEPS)
     return vector, converged

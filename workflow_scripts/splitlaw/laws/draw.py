@@ -58,11 +58,9 @@ def draw_member(
     vectors = perturbed_estimates(mean, rows, covariance, posterior.vector, target, about)
     target -= mean.evaluate(vectors, rows.x, rows.domain)
     first = rows.y - mean.evaluate(posterior.vector, rows.x, rows.domain)
-    solved = covariance.solve(np.c_[first, target.T])
-    sections = np.zeros((draws + 1, rows.domains, len(sites)))
-    group_site, group_domain = rows.groups
-    sections[:, group_domain, group_site] = rows.sum_by_group(solved).T
+    sections = _section_coefficients(rows, covariance.solve(np.c_[first, target.T]))
     weights = section_weights(kernel, features, sites, zero, sections)
+    unsplit_row_sd = float(np.sqrt(hyper.noise_at(np.array(True))))
     return Member(
         mean=mean,
         weight=weight,
@@ -76,10 +74,16 @@ def draw_member(
         drawn=weights[1:] + prior,
         trunk_sd=hyper["trunk"],
         row_sd=hyper["row"],
-        unsplit_row_sd=float(np.sqrt(hyper.noise_at(np.array(True))))
-        if rows.frame.unsplit
-        else hyper["row"],
+        unsplit_row_sd=unsplit_row_sd if rows.frame.unsplit else hyper["row"],
     )
+
+
+def _section_coefficients(rows: Rows, solved: Array) -> Array:
+    """Coefficients [m, domains, sites] of the kernel sections, from those of the rows [n, m]."""
+    site, domain = rows.groups
+    sections = np.zeros((solved.shape[1], rows.domains, len(rows.sites[0])))
+    sections[:, domain, site] = rows.sum_by_group(solved).T
+    return sections
 
 
 def perturbed_estimates(

@@ -90,14 +90,19 @@ def fit_one(
 
 @dataclass(frozen=True)
 class _Task:
+    """A table to fit, and how."""
+
     table: Table
     rows: Rows
+    """The rows of the table, prepared for the fit."""
     holdout: Table | None
+    """Rows that the user held out."""
     draws: int
     seed: int
     report: Report
 
     def rng(self) -> np.random.Generator:
+        """A generator of random numbers, the same each time."""
         return np.random.default_rng(self.seed)
 
 
@@ -123,16 +128,7 @@ def _usable(table: Table, forms: Sequence[Form], base: float) -> tuple[Table, li
 
 def _probabilistic(task: _Task, forms: Sequence[Form]) -> dict[str, Any]:
     """Fit every form with its discrepancy, weigh them on left-out blocks, and draw functions."""
-    kinds = left_out_blocks(task.table)
-    steps = len(forms) + len(kinds)
-    posteriors: list[Posterior] = []
-    for form in forms:
-        posteriors.append(fit_posterior(form, task.rows))
-        task.report(len(posteriors), steps)
-    blocks = []
-    for number, (kind, rows) in enumerate(kinds.items(), start=1):
-        blocks.append(predict_block(kind, task.table, rows, posteriors, task.seed))
-        task.report(len(forms) + number, steps)
+    posteriors, blocks = _fit_forms(task, forms)
     weights = stacking_weights(blocks, len(forms))
     counts, rng = counts_of_draws(weights, task.draws), task.rng()
     members = [
@@ -158,6 +154,21 @@ def _probabilistic(task: _Task, forms: Sequence[Form]) -> dict[str, Any]:
             "row_sd": len(task.rows) > 2 * first.mean.size,
         },
     }
+
+
+def _fit_forms(task: _Task, forms: Sequence[Form]) -> tuple[list[Posterior], list[Block]]:
+    """Every form fitted to all rows, and the left-out blocks as predicted from the others."""
+    kinds = left_out_blocks(task.table)
+    steps = len(forms) + len(kinds)
+    posteriors: list[Posterior] = []
+    for form in forms:
+        posteriors.append(fit_posterior(form, task.rows))
+        task.report(len(posteriors), steps)
+    blocks = []
+    for number, (kind, rows) in enumerate(kinds.items(), start=1):
+        blocks.append(predict_block(kind, task.table, rows, posteriors, task.seed))
+        task.report(len(forms) + number, steps)
+    return posteriors, blocks
 
 
 def _residual(posterior: Posterior) -> Array:
@@ -227,18 +238,19 @@ def _classical(task: _Task, forms: Sequence[Form]) -> dict[str, Any]:
         "converged": best.converged,
         "warnings": warnings,
         "holdout": tuple(_given_holdout(task, [member])),
-        "candidates": tuple(
-            {
-                "law": estimate.mean.form.name,
-                "weight": 1.0 if estimate is best else 0.0,
-                "objective": estimate.objective,
-                "holdout_mre": None,
-                "log_predictive_density": None,
-                "n_parameters": task.rows.domains * len(estimate.mean.form.names),
-            }
-            for estimate in estimates
-        ),
+        "candidates": tuple(_classical_candidate(e, best=e is best) for e in estimates),
         "identified": {"trunk_sd": False, "row_sd": True},
+    }
+
+
+def _classical_candidate(estimate: Estimate, *, best: bool) -> dict[str, Any]:
+    return {
+        "law": estimate.mean.form.name,
+        "weight": 1.0 if best else 0.0,
+        "objective": estimate.objective,
+        "holdout_mre": None,
+        "log_predictive_density": None,
+        "n_parameters": estimate.mean.domains * len(estimate.mean.form.names),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from splitlaw.laws.mean import REPETITION
+from splitlaw.laws.log_loss import REPETITION
 from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array, Indices, Points
 from splitlaw.laws.rows import Frame

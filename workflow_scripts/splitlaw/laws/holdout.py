@@ -19,15 +19,20 @@ KINDS = ("params", "pretrain_tokens", "specialize_tokens", "corner", "replay")
 """Kinds of blocks that fit.json has errors of; the blocks of trunks only weigh the forms."""
 
 TRUNK = "trunk"
+"""The further kind of blocks: all rows of the last trunk of each size."""
 
 GRID_LEVELS = 12
 """Columns with more levels than this are no grid: their top rows are left out instead."""
 
 TOP_SHARE = 0.15
+"""Share of the rows that are left out where a column is no grid."""
+
 CORNER_SHARE = 0.4
 """The corner is where both D and D' are among this share of their highest levels."""
 
 MIN_LEVELS = 3
+"""Fewest levels of a column of which the top one is left out: the others show a trend."""
+
 DRAWS = 40
 """Draws of the forms together for the coverage of left-out rows: its error is far below that of
 some dozens of rows."""
@@ -37,6 +42,7 @@ PRIOR_COUNT = 1.0
 weight is 6/7, not 1."""
 
 EM_STEPS = 200
+"""Steps of the expectation maximisation, each of which takes microseconds."""
 
 TINY = 1e-30
 """In place of no tokens where a logarithm is taken."""

@@ -47,8 +47,6 @@ class Member:
     unsplit_row_sd: float
     """The same at D' = 0."""
 
-    basis_at = staticmethod(basis)
-
     @property
     def form(self) -> Form:
         """The form."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,8 +24,11 @@ MOST_ITERATIONS = 100
 TOLERANCE = 1e-6
 """Decrease of the objective, in units of log density, below which an iteration is the last."""
 
+FIRST_DAMPING, LEAST_DAMPING = 1e-3, 1e-9
+"""Levenberg's damping relative to the diagonal: the first one, and one that changes no step."""
+
 MOST_DAMPING = 1e8
-"""Levenberg's damping at which no step descends: the estimate is a minimum."""
+"""Damping at which no step descends: the estimate is a minimum."""
 
 OUTLYING = 4.0
 """Standard deviations of its left-out prediction beyond which a row is outlying: 1 in 16,000."""
@@ -90,16 +94,21 @@ def fit_posterior(
     distances = Distances(rows)
     if start is None:
         hyper = start_hyper(rows)
-        vector, converged = _first_vector(mean, rows, hyper)
+        vector, converged = _most_probable(mean, rows, mean.centre, _independent)
     else:
         hyper, vector, converged = _carried(start.hyper, rows), start.vector, True
     for number in range(rounds):
         hyper = linearised(mean, rows, vector, distances).maximise(hyper)
         covariance = trunk_covariance(rows, hyper, distances)
-        vector, converged = _most_probable(mean, rows, vector, covariance)
+        vector, converged = _most_probable(mean, rows, vector, covariance.solve)
         if number == 0 and start is None:
             rows = _weigh(mean, rows, vector, hyper, distances)
     return Posterior(mean, rows, vector, hyper, converged, distances)
+
+
+def _independent(v: Array) -> Array:
+    """`v` over the variance of independent errors of `FIRST_SD`."""
+    return v / FIRST_SD**2
 
 
 def _carried(hyper: Hyper, rows: Rows) -> Hyper:
@@ -110,19 +119,13 @@ def _carried(hyper: Hyper, rows: Rows) -> Hyper:
     return start.at(np.array(vector))
 
 
-def _first_vector(mean: Mean, rows: Rows, hyper: Hyper) -> tuple[Array, bool]:
-    """Parameters with independent errors of `FIRST_SD`, from the prior's centre."""
-    return _descend(mean, rows, mean.centre, lambda v: v / FIRST_SD**2)
-
-
 def _most_probable(
-    mean: Mean, rows: Rows, start: Array, covariance: Covariance
+    mean: Mean, rows: Rows, start: Array, solve: Callable[[Array], Array]
 ) -> tuple[Array, bool]:
-    return _descend(mean, rows, start, covariance.solve)
+    """The most probable parameters by Levenberg's method, and whether it converged.
 
-
-def _descend(mean: Mean, rows: Rows, start: Array, solve) -> tuple[Array, bool]:  # type: ignore[no-untyped-def]
-    """Levenberg's method for the most probable parameters; whether it converged."""
+    `solve` multiplies by the inverse covariance of the rows about the mean.
+    """
     precision, centre = mean.prior_precision, mean.centre
 
     def objective(vector: Array) -> float:
@@ -132,7 +135,7 @@ def _descend(mean: Mean, rows: Rows, start: Array, solve) -> tuple[Array, bool]:
         away = vector - centre
         return float(residual @ solve(residual[:, None])[:, 0] + away @ precision @ away)
 
-    vector, damping, value = start, 1e-3, objective(start)
+    vector, damping, value = start, FIRST_DAMPING, objective(start)
     for _ in range(MOST_ITERATIONS):
         predicted, jacobian = mean.jacobian(vector, rows.x, rows.domain)
         weighted = solve(np.c_[jacobian, rows.y - predicted])
@@ -148,7 +151,7 @@ def _descend(mean: Mean, rows: Rows, start: Array, solve) -> tuple[Array, bool]:
             if damping > MOST_DAMPING:
                 return vector, bool(np.isfinite(value))
         small = value - trial < TOLERANCE
-        vector, value, damping = vector + step, trial, max(damping / 5, 1e-9)
+        vector, value, damping = vector + step, trial, max(damping / 5, LEAST_DAMPING)
         if small:
             return vector, True
     return vector, False

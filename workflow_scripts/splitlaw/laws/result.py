@@ -16,7 +16,8 @@ from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws import store
 from splitlaw.laws.form import form_for
 from splitlaw.laws.functions import Functions
-from splitlaw.laws.mean import REPETITION, Mean
+from splitlaw.laws.log_loss import REPETITION
+from splitlaw.laws.mean import Mean
 from splitlaw.laws.member import Member
 from splitlaw.laws.plain import plain_frame, plain_member
 from splitlaw.laws.points import Array, Indices
@@ -210,7 +211,8 @@ class FitResult(Functions):
         """A known law without discrepancy or noise, for simulations.
 
         `parameters` are by domain and name in the user's scale, `drawn` those of each draw;
-        `repetition` are those of `splitlaw.laws.mean.REPETITION` that differ from their medians.
+        `repetition` are those of `REPETITION` in `splitlaw.laws.log_loss` that differ from their
+        medians.
         """
         domains = tuple(sorted(parameters))
         form = form_for(law, 2)

@@ -16,7 +16,8 @@ from splitlaw.common.files import SCHEMA_VERSION, read_json, write_bytes, write_
 from splitlaw.laws.form import AFTER, FORMS, Form, form_for
 from splitlaw.laws.functions import base_tokens
 from splitlaw.laws.kernel import Features, Kernel
-from splitlaw.laws.mean import REPETITION, Mean
+from splitlaw.laws.log_loss import REPETITION
+from splitlaw.laws.mean import Mean
 from splitlaw.laws.member import Member
 from splitlaw.laws.points import Array, Units
 from splitlaw.laws.rows import Frame
@@ -43,34 +44,16 @@ UNITS = {
 
 def described(fit: Any) -> dict[str, Any]:
     """The content of fit.json without the posterior."""
-    first, frame, bounds = fit.members[0], fit.frame, fit.conf_int()
-    domains = {
-        domain: {
-            "parameters": {name: float(v) for name, v in row.items()},
-            "interval": {
-                name: [_or_none(v) for v in bounds.loc[(domain, name)]] for name in row.index
-            },
-            "n": n,
-        }
-        for (domain, row), n in zip(fit.params.iterrows(), fit.counts, strict=True)
-    }
-    lengths = dict(zip(frame.names, first.kernel.lengths.tolist(), strict=True))
-    tau = {"pretrain_tokens": frame.tau_pretrain, "specialize_tokens": frame.tau_specialize}
+    first = fit.members[0]
     about: dict[str, Any] = {
         "law": fit.law,
         "weights": fit.weights,
         "formula": first.form.formula,
-        "domains": domains,
+        "domains": _domains(fit),
         "objective": fit.objective,
         "converged": fit.converged,
         "warnings": list(fit.warnings),
-        "discrepancy": {
-            "amplitude": first.kernel.amplitude,
-            "length_scales": lengths,
-            "slope": first.kernel.slope,
-            "unsplit_amplitude": first.kernel.unsplit,
-            "tau": tau,
-        },
+        "discrepancy": _discrepancy(first),
         "trunk_sd": {"value": first.trunk_sd, "identified": fit.identified["trunk_sd"]},
         "row_sd": {"value": first.row_sd, "identified": fit.identified["row_sd"]},
         "holdout": [dict(entry) for entry in fit.holdout],
@@ -86,14 +69,39 @@ def described(fit: Any) -> dict[str, Any]:
     if fit.base is not None:
         tokens = {"pretrain_tokens": fit.base, "effective_tokens": base_interval(fit)}
         about["base"] = {**tokens, **_rewarming(first)}
-    if first.mean.frame.cooldown is not None:
-        about["cooldown"] = {
-            "fraction": first.mean.frame.cooldown,
-            "annealing": _common(first)["annealing"],
-        }
+    if fit.frame.cooldown is not None:
+        annealing = _common(first)["annealing"]
+        about["cooldown"] = {"fraction": fit.frame.cooldown, "annealing": annealing}
     if fit.general_after is not None:
         about["general_after"] = described(fit.general_after)
     return about
+
+
+def _domains(fit: Any) -> dict[str, Any]:
+    """Parameters of each domain in the user's scale, their intervals and the number of rows."""
+    bounds = fit.conf_int()
+    return {
+        domain: {
+            "parameters": {name: float(v) for name, v in row.items()},
+            "interval": {
+                name: [_or_none(v) for v in bounds.loc[(domain, name)]] for name in row.index
+            },
+            "n": n,
+        }
+        for (domain, row), n in zip(fit.params.iterrows(), fit.counts, strict=True)
+    }
+
+
+def _discrepancy(member: Member) -> dict[str, Any]:
+    """Hyperparameters of the discrepancy of a form, and the offsets of its coordinates."""
+    kernel, frame = member.kernel, member.mean.frame
+    return {
+        "amplitude": kernel.amplitude,
+        "length_scales": dict(zip(frame.names, kernel.lengths.tolist(), strict=True)),
+        "slope": kernel.slope,
+        "unsplit_amplitude": kernel.unsplit,
+        "tau": {"pretrain_tokens": frame.tau_pretrain, "specialize_tokens": frame.tau_specialize},
+    }
 
 
 def _rewarming(member: Member) -> dict[str, float]:

@@ -27,6 +27,30 @@ comes from the prior."""
 MOST_NAMED = 3
 """Outlying rows that are named; the others are counted."""
 
+FEW_ADDED = 4
+"""Values of D from which the tokens of a base follow: a floor, a term, its exponent, and they."""
+
+FEW_ROWS = 8
+"""Rows of a domain below which its parameters rely on the prior: fewer than a form has."""
+
+LEAST_DRAWS = 20
+"""Draws of which one is beyond each end of a 90% interval."""
+
+RANGED = ("params", "pretrain_tokens", "specialize_tokens")
+"""Columns of points whose range is compared with that of the fit."""
+
+ROUNDING = 1e-6
+"""A point that equals an end of the range to six digits is inside."""
+
+BLOCKS = {
+    "params": "largest sizes",
+    "pretrain_tokens": "largest D",
+    "specialize_tokens": "largest D'",
+    "corner": "corner of large D and D'",
+    "replay": "shares of replay between those of the fit",
+}
+"""Names of the kinds of blocks in sentences."""
+
 
 def table_warnings(table: Table, rows: Rows, *, classical: bool = False) -> list[str]:
     """Sentences on what the table cannot show, whatever the form.
@@ -63,26 +87,16 @@ def table_warnings(table: Table, rows: Rows, *, classical: bool = False) -> list
             f"The table has {added} values of D: the tokens of the base are those of the prior; "
             f"give {FEW_ADDED} values or more."
         )
-    few = [
-        f"{name} ({count})"
-        for name, count in zip(
-            table.domains, np.bincount(table.domain, minlength=len(table.domains)), strict=True
-        )
-        if count < FEW_ROWS
-    ]
-    if few:
-        notes.append(
-            f"Few rows for {_some(few)}: these domains rely on the prior"
-            f"{' and on the other domains' if len(table.domains) > 1 else ''}."
-        )
-    return notes
+    return notes + _few_rows(table)
 
 
-FEW_ADDED = 4
-"""Values of D from which the tokens of a base follow: a constant, a term, its power, and they."""
-
-FEW_ROWS = 8
-"""Rows of a domain below which its parameters rely on the prior: fewer than a form has."""
+def _few_rows(table: Table) -> list[str]:
+    counts = np.bincount(table.domain, minlength=len(table.domains))
+    few = [f"{d} ({n})" for d, n in zip(table.domains, counts, strict=True) if n < FEW_ROWS]
+    if not few:
+        return []
+    others = " and on the other domains" if len(table.domains) > 1 else ""
+    return [f"Few rows for {_some(few)}: these domains rely on the prior{others}."]
 
 
 def draw_warnings(draws: int) -> list[str]:
@@ -95,10 +109,6 @@ def draw_warnings(draws: int) -> list[str]:
             "more."
         ]
     return []
-
-
-LEAST_DRAWS = 20
-"""Draws of which one is beyond each end of a 90% interval."""
 
 
 def _constant_columns(table: Table) -> list[str]:
@@ -239,21 +249,6 @@ def constant_column_notes(bounds: Mapping[str, tuple[float, float]]) -> list[str
         for column in RANGED[1:]
         if bounds[column][0] == bounds[column][1]
     ]
-
-
-RANGED = ("params", "pretrain_tokens", "specialize_tokens")
-ROUNDING = 1e-6
-"""A point that equals an end of the range to six digits is inside."""
-
-
-BLOCKS = {
-    "params": "largest sizes",
-    "pretrain_tokens": "largest D",
-    "specialize_tokens": "largest D'",
-    "corner": "corner of large D and D'",
-    "replay": "shares of replay between those of the fit",
-}
-"""Names of the kinds of blocks in sentences."""
 
 
 def bias_warnings(holdout: Sequence[dict[str, Any]]) -> list[str]:

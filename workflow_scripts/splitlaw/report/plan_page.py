@@ -18,7 +18,7 @@ from splitlaw.common.files import write_text
 from splitlaw.experiment.strategies import GENERAL_FRACTIONS, NAMES, REPLAY_SHARES
 from splitlaw.laws import FitResult, Member
 from splitlaw.laws.kernel import UNSPLIT_LENGTH
-from splitlaw.laws.mean import javascript
+from splitlaw.laws.log_loss import javascript
 from splitlaw.laws.rows import REPLAY_SCALE
 from splitlaw.planner.costs import flops_per_token_at
 from splitlaw.report.number_format import count, listing, power
