@@ -25,7 +25,8 @@ import pandas as pd
 
 from splitlaw.common.files import read_json
 from splitlaw.experiment.config import ExperimentConfig
-from splitlaw.scheduling import forecast, resources
+from splitlaw.scheduling import forecast
+from splitlaw.scheduling.throughput import read_calibration
 
 SECONDS = 1.5
 """Training time of a measurement of a size."""
@@ -105,7 +106,7 @@ def main() -> None:
     if arguments.processor_time:
         calibration, column = measure_all(arguments.config, config), "cpu_time"
     else:
-        found = resources.read_calibration(arguments.results / "calibration.json", config)
+        found = read_calibration(arguments.results / "calibration.json", config)
         assert found, "no calibration of this configuration: snakemake calibrate"
         calibration, column = found, "s"
     table = compare(config, arguments.results, calibration, column)

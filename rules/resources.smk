@@ -2,6 +2,7 @@
 
 from splitlaw.scheduling import devices, slurm
 from splitlaw.scheduling.requests import JobRequests
+from splitlaw.scheduling.throughput import read_calibration
 
 CALIBRATION = f"{RESULTS}/calibration.json"
 
@@ -30,7 +31,7 @@ SITE = startup.value_or_exit(read_site, leave=os._exit)
 REQUESTS = JobRequests(
     config=EXPERIMENT,
     site=SITE,
-    calibration=resources.read_calibration(Path(CALIBRATION), EXPERIMENT),
+    calibration=read_calibration(Path(CALIBRATION), EXPERIMENT),
 )
 
 

@@ -5,7 +5,7 @@ import yaml
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import forecast
-from splitlaw.scheduling.resources import Throughput
+from splitlaw.scheduling.throughput import Throughput
 
 THROUGHPUT = Throughput(
     tokens_per_second=1000.0,

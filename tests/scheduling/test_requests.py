@@ -7,6 +7,7 @@ from splitlaw.scheduling import resources
 from splitlaw.scheduling.devices import Site
 from splitlaw.scheduling.requests import JobRequests
 from splitlaw.scheduling.resources import TRUNK
+from splitlaw.scheduling.throughput import throughput_of
 
 FLOPS_PER_SECOND = 1e9
 
@@ -37,7 +38,7 @@ def test_memory_grows_with_the_attempt(config):
 def test_seconds_are_those_of_the_work(config):
     wanted = requests(config)
     config, batch = wanted.config, wanted.config.training.batch_tokens
-    throughput = resources.throughput_of(config, "w24", None, gpu=False)
+    throughput = throughput_of(config, "w24", None, gpu=False)
     work = resources.branch_work(config, "w24", "law")
     assert wanted.grid_seconds("w24", "law") == work.seconds(throughput, batch)
     trunk = resources.trunk_work(config, "w24")

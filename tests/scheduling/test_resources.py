@@ -8,7 +8,14 @@ from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.experiment.strategies import STRATEGIES
 from splitlaw.scheduling import resources
-from splitlaw.scheduling.resources import Throughput, Work
+from splitlaw.scheduling.resources import Work
+from splitlaw.scheduling.throughput import (
+    LAUNCH_SECONDS,
+    Throughput,
+    calibrated_config,
+    read_calibration,
+    throughput_of,
+)
 from splitlaw.stages import grid as stage
 from splitlaw.stages.job import Job
 
@@ -131,31 +138,31 @@ def test_seconds_are_the_sum_of_the_parts():
 
 def test_a_configured_throughput_takes_precedence_over_a_measured_one(config):
     measured = {"sizes": {"w16": vars(THROUGHPUT)}, "device": "cpu"}
-    found = resources.throughput_of(ExperimentConfig.read(config), "w16", measured, gpu=False)
+    found = throughput_of(ExperimentConfig.read(config), "w16", measured, gpu=False)
     assert found == THROUGHPUT
     config["execution"] = {"flops_per_second": 1e9}
     checked = ExperimentConfig.read(config)
-    found = resources.throughput_of(checked, "w16", measured, gpu=False)
+    found = throughput_of(checked, "w16", measured, gpu=False)
     flops = checked.shape_of("w16").flops_per_token
     assert found.tokens_per_second == pytest.approx(1e9 / flops)
 
 
 def test_steps_on_a_gpu_take_at_least_the_time_of_their_launches(config):
     config = ExperimentConfig.read(config)
-    throughput = resources.throughput_of(config, "w16", None, gpu=True)
-    fastest = config.training.batch_tokens / resources.LAUNCH_SECONDS
+    throughput = throughput_of(config, "w16", None, gpu=True)
+    fastest = config.training.batch_tokens / LAUNCH_SECONDS
     assert throughput.tokens_per_second <= fastest
 
 
 def test_a_calibration_of_another_configuration_is_ignored(config, tmp_path):
     checked, file = ExperimentConfig.read(config), tmp_path / "calibration.json"
-    assert resources.read_calibration(file, checked) is None
-    write_json(file, {"measured": resources.calibrated_config(checked), "sizes": {}})
-    assert resources.read_calibration(file, checked)["sizes"] == {}
+    assert read_calibration(file, checked) is None
+    write_json(file, {"measured": calibrated_config(checked), "sizes": {}})
+    assert read_calibration(file, checked)["sizes"] == {}
     config["law"]["seed"] += 1
-    assert resources.read_calibration(file, ExperimentConfig.read(config)) is not None
+    assert read_calibration(file, ExperimentConfig.read(config)) is not None
     config["execution"] = {"by_size": {"w16": {"microbatch": 2}}}
-    assert resources.read_calibration(file, ExperimentConfig.read(config)) is None
+    assert read_calibration(file, ExperimentConfig.read(config)) is None
 
 
 def test_relative_flops_average_to_one(config):

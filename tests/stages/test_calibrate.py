@@ -7,7 +7,7 @@ import pytest
 
 from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.identity import forecast_json
-from splitlaw.scheduling import resources
+from splitlaw.scheduling.throughput import read_calibration, throughput_of
 
 pytestmark = pytest.mark.slow
 
@@ -30,15 +30,13 @@ def test_every_size_is_measured_as_it_will_be_trained(config, root, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("tokens/s, starts in") == 2
 
-    measured = resources.read_calibration(out, experiment)
+    measured = read_calibration(out, experiment)
     for size in config["sizes"]:
-        throughput = resources.throughput_of(experiment, size, measured, gpu=False)
+        throughput = throughput_of(experiment, size, measured, gpu=False)
         assert throughput.tokens_per_second > 1000
         assert throughput.evaluated_tokens_per_second > throughput.tokens_per_second
         assert 1 < throughput.start_seconds < 120
     memory = {size: measured["sizes"][size]["memory_mb"] for size in config["sizes"]}
     assert memory["s8"] > 200 and memory["s16"] > 1.5 * memory["s8"], "of two processes"
     config["training"]["batch_tokens"] = 128
-    assert resources.read_calibration(out, ExperimentConfig.read(config)) is None, (
-        "of another configuration"
-    )
+    assert read_calibration(out, ExperimentConfig.read(config)) is None, "of another configuration"

@@ -135,7 +135,7 @@ def run_delivery(args: Namespace) -> None:
     from splitlaw.delivery.comparison import compare
     from splitlaw.delivery.final_folder import read_final
     from splitlaw.report.delivery import write_figure
-    from splitlaw.zero_shot.run import BenchmarkConfig
+    from splitlaw.zero_shot.measuring import BenchmarkConfig
 
     table = compare(
         BenchmarkConfig.load(args.config),

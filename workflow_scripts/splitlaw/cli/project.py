@@ -59,7 +59,7 @@ def run_cost(args: Namespace) -> None:
     from splitlaw.common.result_table import write_result_table
     from splitlaw.experiment.config import load_runs
     from splitlaw.scheduling import forecast
-    from splitlaw.scheduling.resources import read_calibration
+    from splitlaw.scheduling.throughput import read_calibration
 
     config = load_runs(args.config)
     measured = read_calibration(args.calibration, config) if args.calibration else None

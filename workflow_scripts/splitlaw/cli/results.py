@@ -145,7 +145,8 @@ def run_benchmark(args: Namespace) -> None:
     """Evaluate the final models as systems: zero-shot tasks through lm-eval, held-out losses."""
     from splitlaw.cli.checkout import tasks_folder
     from splitlaw.experiment.settings import ExecutionConfig
-    from splitlaw.zero_shot.run import BenchmarkConfig, benchmark
+    from splitlaw.zero_shot.measuring import BenchmarkConfig
+    from splitlaw.zero_shot.run import benchmark
 
     benchmark(
         BenchmarkConfig.load(args.config),

@@ -24,7 +24,7 @@ from splitlaw.delivery.task_bits import Tasks
 from splitlaw.experiment.columns import DELIVERY
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import JOINT, MIXTURE, NO_SPLIT
-from splitlaw.zero_shot.run import BenchmarkConfig
+from splitlaw.zero_shot.measuring import BenchmarkConfig
 from splitlaw.zero_shot.systems import ENSEMBLE, ROUTED
 from splitlaw.zero_shot.tables import ALL_TASKS
 

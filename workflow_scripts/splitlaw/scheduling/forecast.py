@@ -12,7 +12,8 @@ from splitlaw.experiment import rounds
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.scheduling import resources
-from splitlaw.scheduling.resources import Throughput, Work
+from splitlaw.scheduling.resources import Work
+from splitlaw.scheduling.throughput import Throughput, throughput_of
 
 COLUMNS = (
     "stage size runs tokens flops hours tokens_independent flops_independent memory_mb disk_mb"
@@ -89,45 +90,53 @@ def describe(
     table: pd.DataFrame, config: RunsConfig, *, source: str, gpu: bool, planned: bool
 ) -> str:
     """The table as text, with the savings of shared trunks and the budget of the final training."""
-    shown = pd.DataFrame(
+    unit = "GPU-hours" if gpu else "core-hours"
+    is_final = table["stage"] == "train_final"
+    grid, final = table[~is_final], table[is_final]
+    saved = 1 - grid["flops"].sum() / grid["flops_independent"].sum()
+    return "\n".join(
+        [
+            _shown(table, unit).to_string(index=False),
+            "",
+            f"In all {table['hours'].sum():.3g} {unit}: {grid['hours'].sum():.3g} for the grid, "
+            f"{final['hours'].sum():.3g} for the final training; "
+            f"{table['disk_mb'].sum():,.0f} MB of disk. Text, the law, benchmarks and the report "
+            "are not included.",
+            f"Sharing trunks saves {saved:.0%} of the grid's FLOPs: {grid['flops'].sum():.2e} "
+            f"instead of {grid['flops_independent'].sum():.2e}.",
+            _final_training(config, float(grid["flops"].sum()), planned=planned),
+            *adaptive_limits(table, config, unit),
+            f"Throughput: {source}.",
+        ]
+    )
+
+
+def _shown(table: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """The table as it is printed; `unit` is that of the hours."""
+    return pd.DataFrame(
         {
             "stage": table["stage"],
             "size": table["size"],
             "runs": table["runs"].replace(0, ""),
             "tokens": table["tokens"].map(si),
             "FLOPs": table["flops"].map("{:.2e}".format),
-            "GPU-hours" if gpu else "core-hours": table["hours"].map("{:.3g}".format),
+            unit: table["hours"].map("{:.3g}".format),
             "memory": table["memory_mb"].map("{:,} MB".format),
             "disk": table["disk_mb"].map("{:,.0f} MB".format),
         }
     )
-    grid = table[table["stage"] != "train_final"]
-    final = table[table["stage"] == "train_final"].iloc[0]
-    size = config.final.size
-    budget = config.final.budget_tokens
+
+
+def _final_training(config: RunsConfig, grid_flops: float, *, planned: bool) -> str:
+    """A sentence on the recipes of the final training, beside the FLOPs of the grid."""
+    size, budget = config.final.size, config.final.budget_tokens
     flops = budget * config.shape_of(size).flops_per_token
-    unit = "GPU-hours" if gpu else "core-hours"
-    saved = 1 - grid["flops"].sum() / grid["flops_independent"].sum()
-    split = (
-        "the plan's split"
-        if planned
-        else f"an assumed split ({resources.ASSUMED_FRACTION_GENERAL:.0%})"
-    )
-    return "\n".join(
-        [
-            shown.to_string(index=False),
-            "",
-            f"In all {table['hours'].sum():.3g} {unit}: {grid['hours'].sum():.3g} for the grid, "
-            f"{final['hours']:.3g} for the final training; {table['disk_mb'].sum():,.0f} MB of "
-            "disk. Text, the law, benchmarks and the report are not included.",
-            f"Sharing trunks saves {saved:.0%} of the grid's FLOPs: {grid['flops'].sum():.2e} "
-            f"instead of {grid['flops_independent'].sum():.2e}.",
-            f"Final training: {len(config.strategies)} recipes of {si(budget)} tokens "
-            f"({flops:.2e} FLOPs) each, {size}, with {split}; the grid takes "
-            f"{grid['flops'].sum() / flops:.1f} times the FLOPs of one recipe.",
-            *adaptive_limits(table, config, unit),
-            f"Throughput: {source}.",
-        ]
+    assumed = f"an assumed split ({resources.ASSUMED_FRACTION_GENERAL:.0%})"
+    split = "the plan's split" if planned else assumed
+    return (
+        f"Final training: {len(config.strategies)} recipes of {si(budget)} tokens "
+        f"({flops:.2e} FLOPs) each, {size}, with {split}; "
+        f"the grid takes {grid_flops / flops:.1f} times the FLOPs of one recipe."
     )
 
 
@@ -166,9 +175,7 @@ def throughputs_of(
     config: RunsConfig, calibration: Mapping[str, Any] | None, *, gpu: bool
 ) -> tuple[dict[str, Throughput], str]:
     """The throughput of every size and a description of its source."""
-    throughputs = {
-        size: resources.throughput_of(config, size, calibration, gpu=gpu) for size in config.sizes
-    }
+    throughputs = {size: throughput_of(config, size, calibration, gpu=gpu) for size in config.sizes}
     given = config.execution.flops_per_second
     if given:
         return throughputs, f"execution.flops_per_second, {given:.2e}"

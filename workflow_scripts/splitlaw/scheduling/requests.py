@@ -12,7 +12,8 @@ from splitlaw.experiment.config import ExperimentConfig
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.scheduling import resources
 from splitlaw.scheduling.devices import Site, uses_gpu
-from splitlaw.scheduling.resources import TRUNK, Throughput, Work
+from splitlaw.scheduling.resources import TRUNK, Work
+from splitlaw.scheduling.throughput import Throughput, throughput_of
 
 SAFETY_FACTOR = 2.0
 """Ratio of requested to expected time: a job that ends early costs nothing, a killed one does."""
@@ -51,7 +52,7 @@ class JobRequests:
     def throughput(self, size: str) -> Throughput:
         """Throughput of a size."""
         gpu = uses_gpu(self.config, self.site, size)
-        return resources.throughput_of(self.config, size, self.calibration, gpu=gpu)
+        return throughput_of(self.config, size, self.calibration, gpu=gpu)
 
     @cache  # noqa: B019
     def grid_seconds(self, size: str, part: str) -> float:

@@ -20,7 +20,7 @@ from splitlaw.common.progress import Progress
 from splitlaw.experiment.config import RunsConfig
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
-from splitlaw.scheduling.resources import Throughput, calibrated_config
+from splitlaw.scheduling.throughput import Throughput, calibrated_config
 
 if TYPE_CHECKING:
     from splitlaw.training.loop import Trainer

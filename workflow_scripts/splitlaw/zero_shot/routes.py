@@ -6,7 +6,7 @@ by document of every final model on every domain are stored with the models, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def route_rows(
     if all(GENERAL in each for models in losses for each in models):
         texts.append(_mixture(corpus, domains, len(losses[0][0][GENERAL].tokens), cut))
     routed = {characters: _routes(router, domains, texts, characters) for characters in CHARACTERS}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for recipe, models in zip(recipes, losses, strict=True):
         if len(models) == 1:
             continue
@@ -79,18 +79,31 @@ def route_rows(
             for r, found in zip(recipes, losses, strict=True)
             if r.group == recipe.group and r.strategy in (NO_SPLIT, JOINT)
         }
-        size, budget, seed = recipe.group
-        about = {"strategy": recipe.strategy, "size": size, "budget": budget, "seed": seed}
-        for characters, chosen in routed.items():
-            found = [
-                _row(text, choice, specialists, singles)
-                for text, choice in zip(texts, chosen, strict=True)
-            ]
-            rows += [
-                {**about, "characters": characters, **row}
-                for row in [_mean(found[: len(domains)]), *found]
-            ]
+        rows += _recipe_rows(recipe, texts, routed, specialists, singles)
     return rows
+
+
+def _recipe_rows(
+    recipe: TrainedRecipe,
+    texts: Sequence[_Text],
+    routed: Mapping[int, Sequence[Indices]],
+    specialists: Sequence[Losses],
+    singles: Mapping[str, Losses],
+) -> Iterator[dict[str, Any]]:
+    """Rows of one recipe, for every number of characters that the router reads.
+
+    `routed` are the numbers of the specialists by text and document; there is one for each domain,
+    and the texts of the domains are the first of `texts`.
+    """
+    size, budget, seed = recipe.group
+    about = {"strategy": recipe.strategy, "size": size, "budget": budget, "seed": seed}
+    for characters, chosen in routed.items():
+        found = [
+            _row(text, choice, specialists, singles)
+            for text, choice in zip(texts, chosen, strict=True)
+        ]
+        for row in [_mean(found[: len(specialists)]), *found]:
+            yield {**about, "characters": characters, **row}
 
 
 def _mixture(corpus: Path, domains: Sequence[str], count: int, cut: int | None) -> _Text:
