@@ -252,13 +252,14 @@ def predict_loss(law: FitResult, points: str | os.PathLike[str] | pd.DataFrame) 
         A CSV file or a data frame with the columns `params` (parameters), `pretrain_tokens` and
         `specialize_tokens` (tokens) and `domain`, and `replay` where general tokens are mixed in.
         Rows of the domain `general` with a `train_domain` have the general loss of that specialist,
-        if the law has it. Other columns are kept. There must be no
-        columns `loss`, `loss_low` or `loss_high`.
+        if the law has it. Other columns are kept; none may have the name of a column that is added.
 
     Returns
     -------
     pandas.DataFrame
-        The points with `loss`, `loss_low` and `loss_high` (nats per token, 90% interval).
+        The points with further columns, in nats per token: `loss`, the expectation over seeds;
+        `mean_low` and `mean_high`, its 90% interval; `loss_low` and `loss_high`, the 90% interval
+        of the loss of a new run.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from splitlaw.common.errors import no_room_line
 from splitlaw.common.status import DONE, FAILED, RUNNING, STOPPED
-from splitlaw.workflow.stages import CLOCKS, Job
+from splitlaw.workflow.stages import CLOCK_SKEW, Job
 
 TAIL = 20
 """Lines shown at the end of a log: a traceback's last calls and its error fit in half a screen."""
@@ -41,8 +41,8 @@ class End:
     """Whether the jobs were stopped on request and can resume."""
 
 
-def why(jobs: Sequence[Job], scheduled: Sequence[Path]) -> End:
-    """Why jobs of one scheduler's job ended, or a job without a scheduler.
+def explain_end(jobs: Sequence[Job], scheduled: Sequence[Path]) -> End:
+    """Determine why the jobs of one scheduler's job ended, or a job without a scheduler.
 
     `scheduled` are the scheduler's logs. The status of each job must be up to date.
     """
@@ -119,6 +119,6 @@ def slurm_reasons(files: Sequence[Path]) -> list[str]:
 def _written_since(job: Job) -> bool:
     """Whether the job has written a log since it was started; an earlier run may have left one."""
     try:
-        return any(log.stat().st_mtime >= job.clock_time - CLOCKS for log in job.logs)
+        return any(log.stat().st_mtime >= job.clock_time - CLOCK_SKEW for log in job.logs)
     except OSError:
         return False

@@ -51,8 +51,8 @@ def check_targets(config: ExperimentConfig, rules: Collection[str]) -> None:
 def check_foreign_tasks(tasks: Sequence[str], rules: Collection[str]) -> None:
     """Open the tasks of lm-eval and their data sets if the rule `benchmark` is one of `rules`.
 
-    This takes some seconds. Nothing is checked where lm-eval is not
-    installed in this environment, as with `--sdm conda`.
+    This takes some seconds. Nothing is checked where lm-eval is not installed in this environment,
+    as with `--sdm conda`.
     """
     foreign = [name for name in tasks if not name.startswith(LOCAL)]
     if not foreign or "benchmark" not in rules or importlib.util.find_spec("lm_eval") is None:

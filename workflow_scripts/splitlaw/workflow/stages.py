@@ -9,7 +9,7 @@ from pathlib import Path
 
 from splitlaw.common.status import DONE, INTERVAL, RUNNING, Status, StatusReader
 
-CLOCKS = 2.0
+CLOCK_SKEW = 2.0
 """Seconds by which the clocks of two machines may differ; those of a cluster are synchronised."""
 
 STARTING = 60.0
@@ -163,7 +163,7 @@ class JobStatuses:
         for job in jobs:
             found = _find(job.outputs, by_output) or by_item.get((job.stage.name, job.item))
             # The file may be that of an earlier run of the same job.
-            if found is not None and found.started >= job.clock_time - CLOCKS:
+            if found is not None and found.started >= job.clock_time - CLOCK_SKEW:
                 job.status = found
 
 

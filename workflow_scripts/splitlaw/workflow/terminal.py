@@ -23,7 +23,7 @@ from rich.text import Text
 from splitlaw.common.stages import in_order, stage_of
 from splitlaw.common.status import item_of
 from splitlaw.corpus.summary import describe_cards
-from splitlaw.workflow.failures import named, why
+from splitlaw.workflow.failures import explain_end, named
 from splitlaw.workflow.stages import Job, JobStatuses, Stage, clock
 from splitlaw.workflow.stages_view import stages_table, trained_before
 
@@ -235,7 +235,7 @@ class StageHandler(logging.Handler):
         if self.before is None:
             return
         self.statuses.update(jobs, now=True)
-        end = why(jobs, scheduled)
+        end = explain_end(jobs, scheduled)
         sign, word = ("[yellow]■[/]", "stopped") if end.stopped else ("[red]✗[/]", "failed")
         self.console.print(f"{sign} [bold]{escape(named(jobs))}[/] {word}", soft_wrap=True)
         for line in end.lines:
