@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -59,6 +61,16 @@ def _rows(table: pd.DataFrame, panel: tuple[str, ...]) -> pd.DataFrame:
     return table[kept].sort_values("budget")
 
 
+def _size_gains(axis: Axes, rows: pd.DataFrame, x: pd.Series, look: dict[str, Any]) -> None:
+    """The predicted and the measured gains of one size."""
+    name = f"{count(rows['params'].iloc[0])} parameters"
+    if rows["predicted"].notna().any():
+        line = {"ls": "--", "lw": 1, "mfc": style.PAPER}
+        axis.plot(x, rows["predicted"], **line, **look, label=f"{name}, predicted")
+    reach = [rows["gain"] - rows["low"], rows["high"] - rows["gain"]]
+    axis.errorbar(x, rows["gain"], reach, ls="", **look, label=f"{name}, measured (90%)")
+
+
 def _panel(axis: Axes, rows: pd.DataFrame, sizes: list[str]) -> None:
     inks, marks = style.colours(sizes), style.markers(sizes)
     budgets = np.unique(rows["budget"])
@@ -67,30 +79,9 @@ def _panel(axis: Axes, rows: pd.DataFrame, sizes: list[str]) -> None:
         part = rows[rows["size"] == size]
         if part.empty:
             continue
-        name = f"{count(part['params'].iloc[0])} parameters"
         shift = np.exp(OFFSET * spread * (2 * number - len(sizes) + 1))
-        if part["predicted"].notna().any():
-            axis.plot(
-                part["budget"] * shift,
-                part["predicted"],
-                color=inks[size],
-                ls="--",
-                lw=1,
-                marker=marks[size],
-                markersize=4.5,
-                mfc=style.PAPER,
-                label=f"{name}, predicted",
-            )
-        axis.errorbar(
-            part["budget"] * shift,
-            part["gain"],
-            yerr=[part["gain"] - part["low"], part["high"] - part["gain"]],
-            ls="",
-            marker=marks[size],
-            markersize=4.5,
-            color=inks[size],
-            label=f"{name}, measured (90%)",
-        )
+        look = {"color": inks[size], "marker": marks[size], "markersize": 4.5}
+        _size_gains(axis, part, part["budget"] * shift, look)
     axis.axhline(0, color=style.INK, lw=0.8)
     axis.set_xscale("log")
     margin = np.exp(0.2 * spread)

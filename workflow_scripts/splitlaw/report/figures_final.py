@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from splitlaw.experiment.lineage import GENERAL
@@ -125,39 +127,47 @@ def learning_curves(inputs: Inputs) -> Figure | None:
     specialists = planned_specialists(inputs)
     if not trunks and not specialists:
         return None
-    panels = [bool(trunks), bool(specialists)]
-    figure = Figure(figsize=(style.WIDTH, 2.5 * sum(panels) + 0.4))
-    axes = list(np.atleast_1d(figure.subplots(sum(panels), 1)))
+    panels = bool(trunks) + bool(specialists)
+    figure = Figure(figsize=(style.WIDTH, 2.5 * panels + 0.4))
+    axes = list(np.atleast_1d(figure.subplots(panels, 1)))
     if trunks:
-        axis, inks = axes.pop(0), sns.color_palette("flare", len(trunks))
-        for ink, (size, log) in zip(inks, trunks.items(), strict=True):
-            curve = smooth(log)
-            axis.plot(curve["tokens"], curve["loss"], color=ink, label=size)
-        axis.set_title("general runs of the grid by size", loc="left")
+        _trunk_curves(axes[0], trunks)
     if specialists:
-        axis = axes.pop(0)
-        palette = {GENERAL: style.INK, **style.colours(inputs.domains)}
-        for number, (final, log) in enumerate(specialists):
-            for domain, part in log.groupby("domain", sort=False):
-                if domain == GENERAL and number:
-                    continue
-                curve = smooth(part)
-                # A stream with replay has a name of its own.
-                own = GENERAL if domain == GENERAL else final.domain
-                label = "trunk" if own == GENERAL else own
-                axis.plot(curve["tokens"], curve["loss"], color=palette[own], label=label)
-        axis.set_title("specialists of the plan", loc="left")
-        style.tokens_axis(axis)
-        late = pd.concat(
-            [log[log["tokens"] > EARLY * log["tokens"].max()] for _, log in specialists]
-        )
-        axis.set_ylim(0.97 * late["loss"].quantile(0.002), late["loss"].quantile(0.98))
+        _specialist_curves(axes[-1], specialists, inputs.domains)
     if trunks:
-        style.log_tokens_axis(figure.axes[0])
-    for axis in figure.axes:
+        style.log_tokens_axis(axes[0])
+    for axis in axes:
         axis.set(xlabel="training tokens", ylabel="training loss (nats/token)")
         axis.legend(ncols=3, loc="upper right")
     return figure
+
+
+def _trunk_curves(axis: Axes, trunks: Mapping[str, pd.DataFrame]) -> None:
+    inks = sns.color_palette("flare", len(trunks))
+    for ink, (size, log) in zip(inks, trunks.items(), strict=True):
+        curve = smooth(log)
+        axis.plot(curve["tokens"], curve["loss"], color=ink, label=size)
+    axis.set_title("general runs of the grid by size", loc="left")
+
+
+def _specialist_curves(
+    axis: Axes, specialists: Sequence[tuple[FinalModel, pd.DataFrame]], domains: Sequence[str]
+) -> None:
+    palette = {GENERAL: style.INK, **style.colours(domains)}
+    for number, (final, log) in enumerate(specialists):
+        for domain, part in log.groupby("domain", sort=False):
+            if domain == GENERAL and number:
+                continue
+            curve = smooth(part)
+            # A stream with replay has a name of its own.
+            own = GENERAL if domain == GENERAL else final.domain
+            label = "trunk" if own == GENERAL else own
+            axis.plot(curve["tokens"], curve["loss"], color=palette[own], label=label)
+    axis.set_title("specialists of the plan", loc="left")
+    style.tokens_axis(axis)
+    late = pd.concat([log[log["tokens"] > EARLY * log["tokens"].max()] for _, log in specialists])
+    # The first steps and single batches would flatten the curves.
+    axis.set_ylim(0.97 * late["loss"].quantile(0.002), late["loss"].quantile(0.98))
 
 
 def planned_specialists(inputs: Inputs) -> list[tuple[FinalModel, pd.DataFrame]]:
@@ -170,9 +180,8 @@ def planned_specialists(inputs: Inputs) -> list[tuple[FinalModel, pd.DataFrame]]
     return [(final, log) for final, log in curves if log is not None]
 
 
-def benchmarks(inputs: Inputs) -> Figure | None:
-    """Score minus chance of each strategy, averaged over seeds."""
-    table = inputs.benchmarks
+def _scores(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Scores with a chance level, in the first metric of each task; None without any."""
     if table is None or "chance" not in table:
         return None
     table = table[table["chance"].notna()]
@@ -181,8 +190,14 @@ def benchmarks(inputs: Inputs) -> Figure | None:
         return None
     used = table["system"].isin(USED)
     table = table[used] if used.any() else table
-    if "stderr" not in table:
-        table = table.assign(stderr=0.0)
+    return table if "stderr" in table else table.assign(stderr=0.0)
+
+
+def benchmarks(inputs: Inputs) -> Figure | None:
+    """Score minus chance of each strategy, averaged over seeds."""
+    table = _scores(inputs.benchmarks)
+    if table is None:
+        return None
     tasks = list(dict.fromkeys(table["task"]))
     series = list(dict.fromkeys(zip(table["strategy"], table["system"], strict=True)))
     inks = dict(zip(series, style.colours([str(s) for s in series]).values(), strict=True))
