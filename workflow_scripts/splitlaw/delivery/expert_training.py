@@ -48,22 +48,9 @@ def train_experts(
     The optimizer is that of the specialists, without their moments. The learning rate rises to its
     peak, and then falls linearly to zero. Returns the tokens trained per second.
     """
-    config, context = read_training(final), context_of(final.models)
+    config = read_training(final)
     steps = max(1, round(tokens / config.batch_tokens))
-    stream = MixedStream(
-        {
-            domain: TokenStream(
-                final.sidecar(domain),
-                vocabulary=model.config.vocab_size,
-                context=context,
-                batch=config.batch_tokens // context,
-                seed=final.recipe.seed + SEED_OFFSET,
-            )
-            for domain in final.domains
-        },
-        dict.fromkeys(final.domains, 1),
-        seed=final.recipe.seed + SEED_OFFSET,
-    )
+    stream = _stream(final, config, vocabulary=model.config.vocab_size)
     rate = peak * config.peak_learning_rate(int(final.losses()["params"].iloc[0]))
     optimizer = build_optimizer(model, config)
     warmup = max(1, round(WARMUP * steps))
@@ -82,3 +69,19 @@ def train_experts(
         on_step(config.batch_tokens)
     model.eval()
     return steps * config.batch_tokens / (time.perf_counter() - began)
+
+
+def _stream(final: FinalFolder, config: TrainingConfig, *, vocabulary: int) -> MixedStream:
+    """The text of all domains, as many windows of each."""
+    seed, context = final.recipe.seed + SEED_OFFSET, context_of(final.models)
+    sources = {
+        domain: TokenStream(
+            final.sidecar(domain),
+            vocabulary=vocabulary,
+            context=context,
+            batch=config.batch_tokens // context,
+            seed=seed,
+        )
+        for domain in final.domains
+    }
+    return MixedStream(sources, dict.fromkeys(final.domains, 1), seed=seed)
