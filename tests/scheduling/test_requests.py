@@ -3,7 +3,7 @@
 import pytest
 
 from splitlaw.experiment.config import ExperimentConfig
-from splitlaw.scheduling import resources
+from splitlaw.scheduling import resources, throughput
 from splitlaw.scheduling.devices import Site
 from splitlaw.scheduling.requests import JobRequests
 from splitlaw.scheduling.resources import TRUNK
@@ -82,7 +82,7 @@ def test_short_jobs_of_one_process_share_a_group(config, execution, group):
 
 
 def test_tiny_jobs_of_several_sizes_share_a_group(config, monkeypatch):
-    monkeypatch.setattr(resources, "START_SECONDS", 1.0)
+    monkeypatch.setattr(throughput, "START_SECONDS", 1.0)
     fast = {"flops_per_second": 1e15}
     budget = config["final"]["budget_tokens"]
     assert requests(config, **fast).grid_group("w16") == "tiny"

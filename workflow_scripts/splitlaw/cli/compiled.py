@@ -11,14 +11,9 @@ from splitlaw.common.files import digest
 from splitlaw.experiment.section import load_config
 from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import Shape, shape_from
-from splitlaw.training.microbatch import GradientAccumulator
-from splitlaw.training.model import (
-    build_model,
-    build_optimizer,
-    can_compile,
-    use_causal_attention,
-)
-from splitlaw.training.processes import join_world, resolve_device, uses_bfloat16
+from splitlaw.training.model import build_model
+from splitlaw.training.processes import join_world, resolve_device
+from splitlaw.training.step import build_step
 from splitlaw.training.stream import windows_of_batch
 
 
@@ -76,16 +71,12 @@ class Step:
         # Threads of the compiler would be missing in children, which would wait for them.
         inductor.compile_threads = 1
         tqdm.monitor_interval = 0  # no thread that watches progress bars
-        world = join_world(resolve_device(self.execution.device))
-        model = build_model(self.shape, seed=0)
-        use_causal_attention(model)
-        gradients = GradientAccumulator(
-            model,
-            world,
+        step = build_step(
+            build_model(self.shape, seed=0),
+            self.training,
+            self.execution,
+            join_world(resolve_device(self.execution.device)),
             windows=self.windows,
             context=self.shape.context,
-            compile=can_compile(world.device),
-            bfloat16=uses_bfloat16(world.device, self.execution.precision),
         )
-        optimizer = build_optimizer(model, self.training)
-        gradients.find_microbatch(optimizer, limit=self.execution.microbatch)
+        step.gradients.find_microbatch(step.optimizer, limit=self.execution.microbatch)

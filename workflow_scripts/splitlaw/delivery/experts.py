@@ -1,7 +1,7 @@
 """Mixture of experts: one model whose experts are the feed-forward layers of the specialists.
 
-The class is Mixtral of `transformers`: its block is that of Llama with several feed-forward layers and a linear gate
-(Jiang et al. 2024), so a Llama's weights are used as they are.
+The class is Mixtral of `transformers`: its block is that of Llama with several feed-forward layers
+and a linear gate (Jiang et al. 2024), so a Llama's weights are used as they are.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Trunk-and-branch training: bring a model to the end of a lineage, training only what is missing.
 
 `Trainer.reach` decides what is missing, and `Trainer._train` is the training loop. They use the
-other modules: `text` and `stream` (batches), `microbatch` (gradients of a batch), `states` (saving
-and restoring), `log` (the record of a run), `processes` (several processes) and `signals` (requests
-to stop).
+other modules: `text` and `stream` (batches), `step` and `microbatch` (optimizer, and gradients of a
+batch), `states` (saving and restoring), `log` (the record of a run), `processes` (several
+processes) and `signals` (requests to stop).
 """
 
 from __future__ import annotations
@@ -25,22 +25,11 @@ from splitlaw.experiment.settings import ExecutionConfig, TrainingConfig
 from splitlaw.experiment.shape import BaseShape, Shape
 from splitlaw.training.launcher import batch_slice
 from splitlaw.training.log import LOG_EVERY, record_steps
-from splitlaw.training.microbatch import GradientAccumulator
-from splitlaw.training.model import (
-    build_model,
-    build_optimizer,
-    can_compile,
-    use_causal_attention,
-)
-from splitlaw.training.processes import (
-    gather_full,
-    join_world,
-    resolve_device,
-    shard_model,
-    uses_bfloat16,
-)
+from splitlaw.training.model import build_model
+from splitlaw.training.processes import gather_full, join_world, resolve_device
 from splitlaw.training.signals import Stopped, StopSignals
 from splitlaw.training.states import Checkpointer, open_store
+from splitlaw.training.step import build_step
 from splitlaw.training.stream import Streams, windows_of_batch
 from splitlaw.training.text import TrainingText
 
@@ -105,29 +94,24 @@ class Trainer:
         self._build_model()
 
     def _build_model(self) -> None:
-        """Build model and optimizer, and the objects that compute gradients and keep states."""
-        shape, execution = self.shape, self.execution
-        self.model = build_model(shape, seed=self.seed)
+        """Build the model, its training step, and what saves and restores its states."""
+        self.model = build_model(self.shape, seed=self.seed)
         initial = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        use_causal_attention(self.model)
-        self.model.to(device=self.device)  # type: ignore[call-arg, arg-type]
-        compile = execution.compile and can_compile(self.device)
-        if execution.compile and not compile:
-            self.progress.say("no C++ compiler is found: training without torch.compile")
-        module = shard_model(self.model, self.world, shard=execution.shard, compile=compile)
-        self.optimizer = build_optimizer(self.model, self.config)
-        self.gradients = GradientAccumulator(
-            module,
+        step = build_step(
+            self.model,
+            self.config,
+            self.execution,
             self.world,
             windows=self.windows.stop - self.windows.start,
-            context=shape.context,
-            compile=compile,
-            bfloat16=uses_bfloat16(self.device, execution.precision),
+            context=self.shape.context,
         )
+        self.optimizer, self.gradients = step.optimizer, step.gradients
+        if self.execution.compile and not self.gradients.compiled:
+            self.progress.say("no C++ compiler is found: training without torch.compile")
         self.states = Checkpointer(
             store=self.store,
             world=self.world,
-            module=module,
+            module=step.module,
             parameters=dict(self.model.named_parameters()),
             optimizer=self.optimizer,
             initial=initial,
