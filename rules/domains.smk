@@ -7,6 +7,7 @@ rule choose_domains:
         tokens=f"{RESULTS}/tokens/{GENERAL}/tokens.json",
         code=[
             f"{PACKAGE}/stages/choose_domains.py",
+            f"{PACKAGE}/stages/domains_table.py",
             f"{PACKAGE}/stages/domains_trained.py",
             *package_code("laws"),
             *package_code("planner"),
