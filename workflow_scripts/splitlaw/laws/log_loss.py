@@ -45,9 +45,9 @@ branch. A branch of D' tokens counts as D' times that power of it, because the s
 and D', and a short branch falls into its end. At 1, a token counts in proportion to its learning
 rate; at 0, all tokens count alike."""
 
-SOME = 1e-6
-"""Tokens after the base, in units of D + D', that are many beside none: the base as it is given was
-not warmed up again."""
+WARMED = 1e-6
+"""Tokens after the base, in units of D + D', that separate a base as it is given, without any, from
+one whose learning rate rose again: far fewer than those of one step."""
 
 TINY = 1e-30
 """Unique tokens of a stage without tokens, where a power of them is multiplied by 0."""
@@ -62,7 +62,7 @@ def common_parameters(frame: Frame) -> dict[str, Prior]:
         found |= REWARMING
     if frame.cooldown is not None:
         found |= COOLDOWN
-    return found | REPETITION
+    return {**found, **REPETITION}
 
 
 def log_loss(form: Form, p: Any, common: Any, x: Points, frame: Frame) -> Number:
@@ -121,7 +121,7 @@ def _effective(x: Points, repeated: Sequence[bool], common: Any, frame: Frame) -
 
 def _rewarming(after_base: Number, common: Any) -> Number:
     """Rise of log loss by warming a base up again, after so many tokens in units of D + D'."""
-    warmed = after_base / (after_base + SOME)
+    warmed = after_base / (after_base + WARMED)
     return common.rewarm * warmed / (1 + after_base / common.rewarm_tokens)
 
 
