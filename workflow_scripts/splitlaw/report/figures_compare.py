@@ -65,7 +65,7 @@ def _size_gains(axis: Axes, rows: pd.DataFrame, x: pd.Series, look: dict[str, An
     """The predicted and the measured gains of one size."""
     name = f"{count(rows['params'].iloc[0])} parameters"
     if rows["predicted"].notna().any():
-        line = {"ls": "--", "lw": 1, "mfc": style.PAPER}
+        line: dict[str, Any] = {"ls": "--", "lw": 1, "mfc": style.PAPER}
         axis.plot(x, rows["predicted"], **line, **look, label=f"{name}, predicted")
     reach = [rows["gain"] - rows["low"], rows["high"] - rows["gain"]]
     axis.errorbar(x, rows["gain"], reach, ls="", **look, label=f"{name}, measured (90%)")
