@@ -1,9 +1,9 @@
 """The best shares of the domains in a number of tokens, from tabulated losses.
 
 The losses need be neither convex nor decreasing. The Lagrangian of the problem separates by domain:
-each takes tokens as long as their marginal worth exceeds a price, which is found by bisection.
-Where a loss is not convex, its lower convex hull takes its place, and a domain may have to take a
-whole range of tokens or none of it.
+each takes tokens as long as the next one lowers its loss by more than a price, the Lagrange
+multiplier, which is found by bisection. Where a loss is not convex, its lower convex hull takes its
+place, and a domain may have to take a whole range of tokens or none of it.
 """
 
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from splitlaw.planner.constraint import Array, Mask
-from splitlaw.planner.hull import convex_worth
+from splitlaw.planner.hull import convex_slopes
 from splitlaw.planner.nodes import Nodes, within
 
-KNEE = 1e-6
-"""Worth below which prices are even steps instead of factors, relative to the highest worth at an
-even share. Worths are powers of tokens, so their logarithms are interpolated, but they may also be
-negative."""
+LINEAR_BELOW = 1e-6
+"""Slope below which the scale of slopes is linear instead of logarithmic, relative to the steepest
+at an even share. Slopes are powers of tokens, so their logarithms are interpolated, but they may
+also be negative."""
 
 HALVINGS = 26
 """Bisections of the price, to a relative error of 1e-6; the amounts on its two sides are mixed so
@@ -57,19 +57,19 @@ class Shares:
 
 @dataclass(frozen=True)
 class _Curve:
-    """Marginal worth against position, non-increasing along the last axis.
+    """Slope of each domain against position: how much the next token lowers the loss.
 
-    Worths and prices are on the scale arcsinh(worth / knee).
+    Slopes and prices are on the scale arcsinh(slope / unit).
     """
 
-    worth: Array
-    """[..., k, j]."""
+    slope: Array
+    """Non-increasing along the last axis [..., k, j]."""
 
-    knee: Array
-    """[...]."""
+    unit: Array
+    """Slope where the scale turns from linear to logarithmic [...]."""
 
     at: Array
-    """Positions of the worths [j], the first and the last node included."""
+    """Positions of the slopes [j], the first and the last node included."""
 
     low: Array
     """Least position of each domain, broadcast to [..., k]."""
@@ -78,14 +78,14 @@ class _Curve:
     """Largest position."""
 
     def position(self, price: Array) -> Array:
-        """Where each domain's worth falls to the price [...]: positions [..., k]."""
-        count = (self.worth > price[..., None, None]).sum(axis=-1)
+        """Where each domain's slope falls to the price [...]: positions [..., k]."""
+        count = (self.slope > price[..., None, None]).sum(axis=-1)
         last = len(self.at) - 1
         before, after = np.maximum(count - 1, 0), np.minimum(count, last)
-        w0 = np.take_along_axis(self.worth, before[..., None], axis=-1)[..., 0]
-        w1 = np.take_along_axis(self.worth, after[..., None], axis=-1)[..., 0]
-        fall = w0 - w1
-        part = (w0 - price[..., None]) / np.where(fall > 0, fall, np.inf)
+        above = np.take_along_axis(self.slope, before[..., None], axis=-1)[..., 0]
+        below = np.take_along_axis(self.slope, after[..., None], axis=-1)[..., 0]
+        fall = above - below
+        part = (above - price[..., None]) / np.where(fall > 0, fall, np.inf)
         found = self.at[before] + part * (self.at[after] - self.at[before])
         return np.clip(found, self.low, self.high)
 
@@ -110,7 +110,7 @@ def share(values: Array, nodes: Nodes, total: Array, *, thorough: bool = False) 
     price, amounts, jump = _solve(curve, nodes, total)
     bound = np.full(total.shape, np.nan)
     if thorough:
-        bound = _bound(values, nodes, curve.knee * np.sinh(price), total)
+        bound = _bound(values, nodes, curve.unit * np.sinh(price), total)
     best = Shares(amounts, _sum_at(values, nodes, amounts), bound)
     rows = np.nonzero(jump.any(axis=-1))
     if rows[0].size:
@@ -219,35 +219,35 @@ def _finite(values: Array) -> Array:
 
 
 def _curve(values: Array, nodes: Nodes, total: Array) -> _Curve:
-    """Worth of a token between neighbouring nodes, and at both ends by extrapolation."""
+    """Slopes between neighbouring nodes, and at both ends by extrapolation."""
     count = values.shape[-1]
     lengths = np.diff(nodes.grid(count), axis=-1)
-    inner = convex_worth(-np.diff(values, axis=-1) / lengths, lengths)
+    inner = convex_slopes(-np.diff(values, axis=-1) / lengths, lengths)
     even = nodes.position(total[..., None] / values.shape[-2])
     at = np.clip(even.astype(np.intp), 0, count - 2)[..., None]
     usual = np.take_along_axis(inner, np.broadcast_to(at, (*inner.shape[:-1], 1)), axis=-1)
-    # Where more tokens lower no loss at the even share, the scale is that of the largest worth.
+    # Where more tokens lower no loss at the even share, the scale is that of the steepest slope.
     least = np.maximum(1e-12 * np.abs(inner).max(axis=(-2, -1)), 1e-300)
-    knee = KNEE * np.maximum(usual[..., 0].max(axis=-1), least)
-    inner = np.arcsinh(inner / knee[..., None, None])
+    unit = LINEAR_BELOW * np.maximum(usual[..., 0].max(axis=-1), least)
+    inner = np.arcsinh(inner / unit[..., None, None])
     first, last = 1.5 * inner[..., 0] - 0.5 * inner[..., 1], inner[..., -1]
-    worth = np.concatenate([first[..., None], inner, last[..., None]], axis=-1)
+    slope = np.concatenate([first[..., None], inner, last[..., None]], axis=-1)
     places = np.concatenate([[0.0], np.arange(count - 1) + 0.5, [count - 1.0]])
-    return _Curve(worth, knee, places, np.zeros(1), np.full(1, count - 1.0))
+    return _Curve(slope, unit, places, np.zeros(1), np.full(1, count - 1.0))
 
 
 def _solve(curve: _Curve, nodes: Nodes, total: Array) -> tuple[Array, Array, Mask]:
     """Price [...], amounts [..., k], and which domains jump at the price [..., k]."""
-    low, high = np.zeros(total.shape), np.maximum(curve.worth[..., 0].max(axis=-1), 0.0) + 1e-9
+    low, high = np.zeros(total.shape), np.maximum(curve.slope[..., 0].max(axis=-1), 0.0) + 1e-9
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        within = nodes.tokens(curve.position(middle)).sum(axis=-1) <= total
-        low, high = np.where(within, low, middle), np.where(within, middle, high)
+        fits = nodes.tokens(curve.position(middle)).sum(axis=-1) <= total
+        low, high = np.where(fits, low, middle), np.where(fits, middle, high)
     some, more = curve.position(high), curve.position(low)
     few, many = nodes.tokens(some), nodes.tokens(more)
     room, gap = total - few.sum(axis=-1), (many - few).sum(axis=-1)
     part = np.clip(room / np.where(gap > 0, gap, 1.0), 0.0, 1.0)
-    # Where all that has a worth fits in the total, the price is 0 and the rest is left over.
+    # Where all tokens that lower a loss fit in the total, the price is 0 and the rest is left over.
     jump = (more - some > JUMP) & (low > 0)[..., None]
     return np.asarray(low), few + part[..., None] * (many - few), jump
 

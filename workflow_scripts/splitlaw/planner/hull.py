@@ -1,37 +1,37 @@
-"""Marginal worths under the lower convex hull of tabulated losses."""
+"""Slopes of the lower convex hull of tabulated losses."""
 
 import numpy as np
 
 from splitlaw.planner.constraint import Array
 
 ROUNDING = 1e-9
-"""Relative rise of a worth that is a rounding error of the losses."""
+"""Relative rise of a slope that is a rounding error of the losses."""
 
 
-def convex_worth(worth: Array, lengths: Array) -> Array:
-    """Worths [..., j] of segments of some lengths, made non-increasing as the convex hull has them.
+def convex_slopes(slopes: Array, lengths: Array) -> Array:
+    """Slopes of the convex hull [..., j] of losses in segments of some `slopes` and `lengths`.
 
-    Neighbouring segments with a rising worth are merged and get their mean worth, weighted by
-    length: the pool-adjacent-violators algorithm.
+    A slope is the decrease of the loss per token. Neighbouring segments with rising slopes are
+    merged and get their mean slope, weighted by length: the pool-adjacent-violators algorithm.
     """
-    before, after = worth[..., :-1], worth[..., 1:]
+    before, after = slopes[..., :-1], slopes[..., 1:]
     rising = (after > before + ROUNDING * np.abs(before)).any(axis=-1)
     if rising.any():
-        worth = worth.copy()
-        worth[rising] = _merged(worth[rising], np.broadcast_to(lengths, worth.shape)[rising])
-    return np.asarray(np.minimum.accumulate(worth, axis=-1))
+        slopes = slopes.copy()
+        slopes[rising] = _merged(slopes[rising], np.broadcast_to(lengths, slopes.shape)[rising])
+    return np.asarray(np.minimum.accumulate(slopes, axis=-1))
 
 
-def _merged(worth: Array, lengths: Array) -> Array:
+def _merged(slopes: Array, lengths: Array) -> Array:
     """The algorithm on rows [n, j], all rows at once; each keeps a stack of blocks."""
-    rows, count = worth.shape
+    rows, count = slopes.shape
     row = np.arange(rows)
     gain, length = np.zeros((rows, count)), np.zeros((rows, count))
     first = np.zeros((rows, count), dtype=np.intp)
     top = np.full(rows, -1)
     for j in range(count):
         top += 1
-        gain[row, top] = worth[:, j] * lengths[:, j]
+        gain[row, top] = slopes[:, j] * lengths[:, j]
         length[row, top], first[row, top] = lengths[:, j], j
         active = row
         while active.size:
