@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment.base import load_config
 from splitlaw.experiment.config import ExperimentConfig
+from splitlaw.experiment.section import load_config
 
 SOURCES = [
     {"files": "a/*.txt", "encoding": "utf-8", "text_field": "text", "max_bytes": 9, "weight": 1.0},
