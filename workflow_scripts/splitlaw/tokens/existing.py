@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.files import is_file, is_folder
 from splitlaw.common.tokenizer_file import count_tokens
 from splitlaw.corpus.sources.saved_tokenizer import local_tokenizer, open_tokenizer
 from splitlaw.experiment.settings import TokenizerConfig
@@ -29,9 +30,9 @@ def check_tokenizer(config: TokenizerConfig) -> None:
     path = _local_path(config)
     if path is None:
         return
-    found = path.is_file() or any((path / name).is_file() for name in _FILES)
+    found = is_file(path) or any(is_file(path / name) for name in _FILES)
     if not found:
-        problem = f"has none of {', '.join(_FILES)}" if path.is_dir() else "no such folder"
+        problem = f"has none of {', '.join(_FILES)}" if is_folder(path) else "no such folder"
         raise UserError(
             f"tokenizer.path {config.path}: {problem}; give a folder with a saved tokenizer, or "
             "its tokenizer.json"

@@ -37,6 +37,8 @@ class InputErrors:
         """Files by the encoding that was detected."""
         self.notes: Notes = {}
         """Remarks on input that is read."""
+        self.advises_encoding = True
+        """Whether another encoding may be the remedy: not for a source that names or detects it."""
         self._lines: list[str] = []
 
     def ignored(self) -> "InputErrors":
@@ -51,7 +53,8 @@ class InputErrors:
         `size`, its bytes where they are known.
         """
         if self._stop:
-            encoding = "set encoding: auto for its source, " if reason.startswith(_ENCODING) else ""
+            other = self.advises_encoding and reason.startswith(_ENCODING)
+            encoding = "set encoding: auto for its source, " if other else ""
             raise UserError(
                 f"{location}: {reason}; fix it, {encoding}or set corpus.cleaning.on_bad_input to "
                 "skip"

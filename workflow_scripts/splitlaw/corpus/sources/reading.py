@@ -5,6 +5,7 @@ from itertools import islice
 
 from splitlaw.corpus.shards import WHOLE, Shard
 from splitlaw.corpus.sources.availability import matching_paths, token_paths
+from splitlaw.corpus.sources.encodings import UTF_8
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.hub import count_files, read_dataset
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
@@ -47,6 +48,7 @@ def _is_divided_by_file(source: Source, shard: Shard) -> bool:
 
 def _read_up_to_limits(source: Source, errors: InputErrors, shard: Shard) -> Iterator[str]:
     count = size = 0
+    errors.advises_encoding = source.encoding == UTF_8
     for location, text in _located(source, errors, shard):
         if len(text) > MAX_DOCUMENT_BYTES:
             errors.report(location, DOCUMENT_TOO_LARGE)

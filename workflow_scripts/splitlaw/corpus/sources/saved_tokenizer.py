@@ -1,18 +1,21 @@
 """Opening of a saved tokenizer: a folder, a `tokenizer.json`, or a name on the Hub."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.files import is_file, is_folder
 
 _MAX_CAUSE_CHARACTERS = 200  # messages of `transformers` can be many lines long
 
 
 def local_tokenizer(name: str) -> Path | None:
     """Return the folder or file that `name` names; None for a name on the Hub."""
-    path = Path(name).expanduser()
+    # Path.expanduser raises an error for a user who does not exist.
+    path = Path(os.path.expanduser(name))  # noqa: PTH111
     written_as_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
-    return path if path.exists() or written_as_path else None
+    return path if is_file(path) or is_folder(path) or written_as_path else None
 
 
 def open_tokenizer(name: str, revision: str | None, *, key: str) -> Any:
