@@ -27,7 +27,8 @@ def test_losses_of_a_grid_have_no_note(frame):
 
 def test_perplexities_are_named(frame):
     (note,) = notes(frame.assign(loss=np.exp(frame["loss"])))
-    assert note.startswith("Losses are up to ") and note.endswith("give their logarithms.")
+    assert note.startswith("A tenth of the losses are above ")
+    assert note.endswith("If these are perplexities, give their logarithms.")
 
 
 def test_accuracies_are_named(frame):

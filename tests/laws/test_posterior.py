@@ -123,6 +123,22 @@ def test_effects_of_trunks_are_told_from_noise(truth):
     assert "trunk" not in start and start["trunk"] == 0.004
 
 
+def test_gross_errors_do_not_hide_smaller_ones(truth):
+    clean = table(truth, noise=2e-3)
+    spoiled = clean.copy()
+    factors = {11: 10.0, 57: 0.1, 90: 2.0, 101: 1.3, 120: 0.85, 140: 1.15}
+    for row, factor in factors.items():
+        spoiled.loc[row, "loss"] *= factor
+    data = read_table(spoiled).fit
+    found = fit_posterior(FORMS["two_skills"], make_rows(data, make_frame(data)))
+    assert found.hyper["row"] < 4e-3
+    assert (found.rows.weight < 1).sum() == len(factors)
+    fits = [fit_table(f, law="two_skills", draws=0) for f in (clean, spoiled)]
+    errors = [[entry["mre"] for entry in fit.holdout] for fit in fits]
+    # The two rows that are 15% off count, those that are off by 30% or more do not.
+    np.testing.assert_allclose(errors[1], errors[0], atol=0.01)
+
+
 def test_outlying_rows_are_named_and_hardly_matter(fit, truth):
     frame = bent(table(truth, noise=2e-3))
     frame.loc[57, "loss"] *= 1.3

@@ -86,6 +86,15 @@ def test_replicates_are_kept_and_reported(frame):
     reading = read_table(twice)
     assert len(reading.fit) == len(twice)
     assert any("3 rows repeat" in note for note in reading.notes)
+    twice = pd.concat([frame, frame.head(3).assign(loss=lambda rows: 1.5 * rows["loss"])])
+    assert any("although losses differ by up to 50%." in note for note in read_table(twice).notes)
+
+
+def test_copies_of_rows_are_left_out_and_counted(frame):
+    reading = read_table(pd.concat([frame, frame, frame.head(4)]))
+    assert len(reading.fit) == len(frame)
+    copied = f"{len(frame) + 4} of {2 * len(frame) + 4} rows are equal to another row in every"
+    assert any(note.startswith(copied) for note in reading.notes)
 
 
 def test_one_size_is_reported(frame):

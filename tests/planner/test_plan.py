@@ -231,6 +231,9 @@ def test_the_inverse_question_gives_the_least_compute(fit):
     assert found.predicted_mean_loss[0] <= wanted + 1e-7
     with pytest.raises(UserError, match="no budget reaches it"):
         least_compute(fit, loss=0.5, params=N)
+    lowest = plan(fit, flops=6 * N * 9e15, params=N).predicted_mean_loss[0]
+    with pytest.raises(UserError, match=r"takes .* FLOPs at 3e\+07 parameters under this law; a"):
+        least_compute(fit, loss=lowest - 1e-3, params=N)
 
 
 @pytest.mark.parametrize("worth", [1e-12, 1e-9])

@@ -34,11 +34,12 @@ rounded numbers of tokens per parameter has more, and one further ratio makes it
 def column_notes(table: Table) -> list[str]:
     """Sentences on losses that are none, and on columns whose effects cannot be separated."""
     notes = []
-    highest = float(table.loss.max())
-    if highest > HIGHEST:
+    # Not the highest one, which may be a single wrong number.
+    high = float(np.quantile(table.loss, 0.9))
+    if high > HIGHEST:
         notes.append(
-            f"Losses are up to {highest:.4g}; an untrained model has 10 to 13 nats per token. If "
-            "these are perplexities, give their logarithms."
+            f"A tenth of the losses are above {high:.4g}; an untrained model has 10 to 13 nats per "
+            "token. If these are perplexities, give their logarithms."
         )
     share = _rising_share(table)
     if share > RISING:
@@ -50,7 +51,7 @@ def column_notes(table: Table) -> list[str]:
     if 0 < ratio < FEWEST and (table.specialize > 0).any():
         notes.append(
             f"Every model has at most {ratio:.2g} general tokens per parameter: check that "
-            "pretrain_tokens are counted in the units of specialize_tokens."
+            "pretrain_tokens are numbers of tokens, not thousands or millions of them."
         )
     if table.one_stage and (table.pretrain > 0).any() and (table.specialize > 0).any():
         notes.append(

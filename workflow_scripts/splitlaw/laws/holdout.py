@@ -144,17 +144,22 @@ class Block:
 def predict_block(
     kind: str, table: Table, rows: Mask, posteriors: Sequence[Posterior], seed: int
 ) -> Block:
-    """Fit every form without `rows` and predict them."""
-    found = []
+    """Fit every form without `rows` and predict them.
+
+    Rows that are grossly wrong have their small weights here too, and no errors.
+    """
+    found, shown = [], rows & ~np.logical_and.reduce([p.gross for p in posteriors])
+    shown = shown if shown.any() else rows
     for posterior in posteriors:
-        frame = posterior.rows.frame
-        rest = make_rows(table.take(~rows), frame)
+        frame, weight = posterior.rows.frame, np.where(posterior.gross, posterior.rows.weight, 1.0)
+        rest = replace(make_rows(table.take(~rows), frame), weight=weight[~rows])
         fitted = fit_posterior(posterior.form, rest, start=posterior, rounds=1)
-        everything = fitted.likelihood(make_rows(table, frame)).log_density(fitted.hyper)
+        whole = replace(make_rows(table, frame), weight=weight)
+        everything = fitted.likelihood(whole).log_density(fitted.hyper)
         own = fitted.likelihood().log_density(fitted.hyper)
         member = draw_member(fitted, 1.0, DRAWS, np.random.default_rng(seed))
-        found.append(predict_rows(member, table.take(rows), seed, everything - own))
-    return Block(kind=kind, rows=table.take(rows), predictions=tuple(found))
+        found.append(predict_rows(member, table.take(shown), seed, everything - own))
+    return Block(kind=kind, rows=table.take(shown), predictions=tuple(found))
 
 
 def predict_rows(member: Member, table: Table, seed: int, log_density: float) -> Prediction:

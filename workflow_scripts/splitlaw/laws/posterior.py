@@ -11,7 +11,7 @@ from splitlaw.laws.covariance import Covariance
 from splitlaw.laws.form import Form
 from splitlaw.laws.hyper import Distances, Hyper, Likelihood, start_hyper, trunk_covariance
 from splitlaw.laws.mean import Mean
-from splitlaw.laws.points import Array
+from splitlaw.laws.points import Array, Mask
 from splitlaw.laws.rows import Rows
 
 ROUNDS = 2
@@ -33,6 +33,16 @@ MOST_DAMPING = 1e8
 OUTLYING = 4.0
 """Standard deviations of its left-out prediction beyond which a row is outlying: 1 in 16,000."""
 
+UNCOVERED, BY_GROSS = 0.5, 0.8
+"""Part of the noise of rows that is left without the outlying ones, below which further rows may be
+outlying; and where some are grossly wrong. A row just beyond `OUTLYING` leaves 0.7 or more."""
+
+MOST_WEIGHINGS = 4
+"""Further weighings: each finds errors that are a tenth of those before or smaller."""
+
+GROSS = 0.01
+"""Weight of a row that is 10 standard deviations off, below which its loss is taken for wrong."""
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -50,6 +60,11 @@ class Posterior:
     def form(self) -> Form:
         """The form."""
         return self.mean.form
+
+    @property
+    def gross(self) -> Mask:
+        """Rows whose loss is taken for wrong [n]."""
+        return self.rows.weight < GROSS
 
     @property
     def covariance(self) -> Covariance:
@@ -102,8 +117,34 @@ def fit_posterior(
         covariance = trunk_covariance(rows, hyper, distances)
         vector, converged = _most_probable(mean, rows, vector, covariance.solve)
         if number == 0 and start is None:
-            rows = _weigh(mean, rows, vector, hyper, distances)
-    return Posterior(mean, rows, vector, hyper, converged, distances)
+            noise, rows = _noise(hyper), _weigh(mean, rows, vector, hyper, distances)
+    found = Posterior(mean, rows, vector, hyper, converged, distances)
+    return found if start is not None else _weighed_again(found, noise)
+
+
+def _noise(hyper: Hyper) -> Array:
+    """Standard deviations of the noise of rows, and of those at D' = 0 where they have another."""
+    return np.array([hyper[name] for name in ("row", "unsplit_row") if name in hyper])
+
+
+def _weighed_again(found: Posterior, noise: Array) -> Posterior:
+    """Weigh the rows again where without outlying ones the noise is far below the former `noise`.
+
+    Rows that are grossly wrong hide others behind the noise that they make.
+    """
+    mean, distances = found.mean, found.distances
+    for _ in range(MOST_WEIGHINGS):
+        before, noise = noise, _noise(found.hyper)
+        most = BY_GROSS if found.gross.any() else UNCOVERED
+        if (noise > most * before).all() or not (found.rows.weight < 1).any():
+            break
+        even = replace(found.rows, weight=np.ones(len(found.rows)))
+        rows = _weigh(mean, even, found.vector, found.hyper, distances)
+        hyper = linearised(mean, rows, found.vector, distances).maximise(found.hyper)
+        covariance = trunk_covariance(rows, hyper, distances)
+        vector, converged = _most_probable(mean, rows, found.vector, covariance)
+        found = Posterior(mean, rows, vector, hyper, converged, distances)
+    return found
 
 
 def _independent(v: Array) -> Array:

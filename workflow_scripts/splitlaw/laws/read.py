@@ -31,6 +31,9 @@ OPTIONAL = (*UNIQUE, "flops_per_token", REPLAY)
 """Columns of numbers that are used where present."""
 USED = (*OPTIONAL, "train_domain", "trunk", "seed", "split")
 """All columns that are used where present."""
+CONTRADICTING = 0.1
+"""Relative difference between the losses of one cell that no seeds explain; they differ by 2%."""
+
 PREDICTED = ("loss", "loss_low", "loss_high", "mean_low", "mean_high")
 """The columns that a prediction adds to a table of points."""
 
@@ -279,7 +282,12 @@ def _notes(fit: Table) -> list[str]:
     seeded = fit.trunk >= 0
     copies = int((cells.duplicated() & (seeded | ~seeded.any())).sum())
     if copies:
-        notes.append(f"{copies} rows repeat the cell of another row; they are kept as replicates.")
+        losses = pd.Series(fit.loss).groupby([cells[c] for c in cells])
+        apart = float((losses.max() / losses.min()).max()) - 1
+        notes.append(
+            f"{copies} rows repeat the cell of another row; they are kept as replicates"
+            + (f", although losses differ by up to {apart:.0%}." if apart > CONTRADICTING else ".")
+        )
     if len(fit.sizes) == 1:
         notes.append(
             f"All rows have {fit.sizes[0]:g} parameters: the law is fitted without N, "

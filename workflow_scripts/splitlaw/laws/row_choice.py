@@ -43,6 +43,8 @@ def choose_rows(
         trained = data["trained"]
         other = (trained != data["name"]) & (trained != "") & (data["specialize"] > 0)
         leave_out(other, left_out, "of models of another train_domain are left out")
+    copies = sheet.frame.astype(str).duplicated()
+    leave_out(copies, notes, "are equal to another row in every column, and left out")
     tokens = data["pretrain"] + data["specialize"]
     leave_out((tokens == 0) & (not uncounted), notes, "of models that saw no token are left out")
     if not (keep & ~data["holdout"]).any():

@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from splitlaw.common.errors import UserError
 from splitlaw.laws.result import FitResult
-from splitlaw.planner.plan import plan
+from splitlaw.planner.plan import MOST_TOKENS, plan
 from splitlaw.planner.problem import Problem
 from splitlaw.planner.result import Plan
 from splitlaw.planner.search import best_split
@@ -53,7 +53,13 @@ def least_compute(
     while exact(about - reach) <= 0 or exact(about + reach) > 0:
         reach *= 2
     found = brentq(exact, about - reach, about + reach, xtol=PRECISION / 10)
-    return plan(fit, flops=float(np.exp(found + PRECISION)), params=size, **options)
+    flops = float(np.exp(found + PRECISION))
+    if flops > MOST_TOKENS * task.cost(size):
+        raise UserError(
+            f"target loss {loss:g} takes {flops:.3g} FLOPs at {size:.4g} parameters under this "
+            f"law; a plan has at most {MOST_TOKENS:.1g} tokens: give a higher one"
+        )
+    return plan(fit, flops=flops, params=size, **options)
 
 
 def _finite(excess: float) -> float:
