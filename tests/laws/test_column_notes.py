@@ -61,7 +61,9 @@ def test_columns_that_vary_together_are_named(frame):
     follow = pd.DataFrame({"params": sizes, "pretrain_tokens": 20 * sizes, "domain": "a"})
     follow = follow.assign(specialize_tokens=1e8, loss=5 * sizes**-0.03)
     (note,) = notes(follow)
-    assert note.startswith("params and pretrain_tokens vary together: the table does not separate")
+    assert note.startswith(
+        "These columns vary together: params, pretrain_tokens. The table does not"
+    )
 
 
 def test_examples_instead_of_tokens_are_not_all_left_out(frame):

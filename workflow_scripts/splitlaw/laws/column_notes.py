@@ -82,20 +82,24 @@ def _rising_share(table: Table) -> float:
 
 
 def _together(table: Table) -> list[str]:
-    """A sentence for each pair of columns of which one follows from the other."""
+    """A sentence on columns of which one follows from another."""
     columns = {
         "params": table.params,
         "pretrain_tokens": table.pretrain,
         "specialize_tokens": table.specialize,
     }
-    notes = []
-    for (one, first), (other, second) in combinations(columns.items(), 2):
-        if _correlation(first, second) > TOGETHER:
-            notes.append(
-                f"{one} and {other} vary together: the table does not separate their effects, and "
-                "predictions at other ratios of the two rely on the prior."
-            )
-    return notes
+    pairs = [
+        pair
+        for pair in combinations(columns, 2)
+        if _correlation(columns[pair[0]], columns[pair[1]]) > TOGETHER
+    ]
+    if not pairs:
+        return []
+    names = ", ".join(name for name in columns if any(name in pair for pair in pairs))
+    return [
+        f"These columns vary together: {names}. The table does not separate their effects, and "
+        "predictions at other ratios rely on the prior."
+    ]
 
 
 def _correlation(first: Array, second: Array) -> float:
