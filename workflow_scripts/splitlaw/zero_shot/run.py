@@ -68,9 +68,7 @@ def benchmark(
         "config": config.model_dump(),
         "router_temperature": weights.temperature,
         "ensemble_against_temperature_1": scaling,
-        ROUTED: _shares(evaluation, domains),
-        "unsure_documents": {held.domain: len(held.mixed.documents) for held in evaluation.held},
-        "scored_tokens_per_model": int(evaluation.items.bounds[-1]),
+        **_describe(evaluation, domains),
         "wall_seconds": time.monotonic() - began,
         "lm_eval": version("lm_eval"),
         "device": str(device),
@@ -81,13 +79,18 @@ def benchmark(
     write_json(out.parent / "benchmark_run.json", about)
     counts = _item_counts(items, list(titles))
     write_text(out.parent / "benchmarks.md", page.write_page(values, gains, titles, counts))
-    written = {
-        "benchmark_gains.csv": gains,
-        "benchmark_routes.csv": pd.DataFrame(rows, columns=ROUTES),
-        out.name: values,
+    write_result_table(out.parent / "benchmark_gains.csv", gains)
+    write_result_table(out.parent / "benchmark_routes.csv", pd.DataFrame(rows, columns=ROUTES))
+    write_result_table(out, values)
+
+
+def _describe(evaluation: Evaluation, domains: Sequence[str]) -> dict[str, Any]:
+    """What the systems are measured on, for `benchmark_run.json`."""
+    return {
+        ROUTED: _shares(evaluation, domains),
+        "unsure_documents": {held.domain: len(held.mixed.documents) for held in evaluation.held},
+        "scored_tokens_per_model": int(evaluation.items.bounds[-1]),
     }
-    for name, table in written.items():
-        write_result_table(out.parent / name, table)
 
 
 def _item_counts(items: Path, tasks: Sequence[str]) -> dict[str, dict[str, int]]:
