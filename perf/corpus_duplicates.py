@@ -32,8 +32,8 @@ from splitlaw.experiment.corpus_settings import (  # noqa: E402
     Cleaning,
     CorpusConfig,
     GeneralConfig,
-    Source,
 )
+from splitlaw.experiment.source_settings import Source  # noqa: E402
 
 _WORD = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff]+")
 SOURCES = ("bbc_news", "sciriff", "reading_passages", "maths")

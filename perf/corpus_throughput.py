@@ -94,8 +94,9 @@ def replaced(text: str, pool: np.ndarray, random: np.random.Generator) -> str:
 
 def ours(source: Path, tokenizer: Path, folder: Path, stage: str, workers: str) -> None:
     from splitlaw.corpus.prepare import prepare_corpus
-    from splitlaw.experiment.corpus_settings import Cleaning, CorpusConfig, GeneralConfig, Source
+    from splitlaw.experiment.corpus_settings import Cleaning, CorpusConfig, GeneralConfig
     from splitlaw.experiment.settings import HeldOutConfig
+    from splitlaw.experiment.source_settings import Source
     from splitlaw.tokens.writing import tokenize_domain
 
     # Without validation, which requires a domain beside `general`.

@@ -36,7 +36,7 @@ from file_writers import Written
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors, Notes
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 CUT = "no line end after the last row"
 BLANK = "empty lines before some rows"

@@ -13,7 +13,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources import token_arrays
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 
 def damaged(tmp_path: Path, ids: list[list[int]], damage: str) -> Path:

@@ -19,7 +19,7 @@ from splitlaw.corpus.sources.checksums import NO_CHECKSUM, NO_PAGE_CHECKSUM, has
 from splitlaw.corpus.sources.files import open_decompressed
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors, Notes
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 disable_progress_bars()
 COUNT = 60

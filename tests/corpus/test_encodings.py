@@ -10,7 +10,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources.encodings import AUTO, as_utf8, detect_encoding
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.input_errors import InputErrors
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 ENGLISH = "The quick brown fox jumps over the lazy dog, and sleeps in the sun.\n" * 300
 TEXTS = {

@@ -18,7 +18,8 @@ from splitlaw.corpus.sources.availability import check_sources_exist
 from splitlaw.corpus.sources.hub import check_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import CorpusConfig, Source
+from splitlaw.experiment.corpus_settings import CorpusConfig
+from splitlaw.experiment.source_settings import Source
 
 datasets = pytest.importorskip("datasets")
 TEXTS = [f"row {i}" for i in range(20)]

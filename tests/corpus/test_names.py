@@ -17,7 +17,8 @@ from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources.availability import check_sources_exist, matching_paths
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import CorpusConfig, Source
+from splitlaw.experiment.corpus_settings import CorpusConfig
+from splitlaw.experiment.source_settings import Source
 
 FOLDERS = {
     b"law [2024]": "law_2024",

@@ -19,8 +19,9 @@ from splitlaw.corpus.sources.availability import check_sources_exist, matching_p
 from splitlaw.corpus.sources.checksums import NO_XZ_CHECKSUM
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import CorpusConfig, Source
+from splitlaw.experiment.corpus_settings import CorpusConfig
 from splitlaw.experiment.settings import TokenizerConfig
+from splitlaw.experiment.source_settings import Source
 from splitlaw.stages.text_folder import find_domains
 from splitlaw.tokens.existing import check_tokenizer
 

@@ -13,7 +13,7 @@ from splitlaw.corpus.documents import read_documents, split_files
 from splitlaw.corpus.shards import Shard
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 from splitlaw.tokens.tokenizer import save_tokenizer, train_bpe
 
 DOMAINS = ("general", "law", "small")

@@ -11,7 +11,7 @@ from splitlaw.corpus.sources import formats, json_files
 from splitlaw.corpus.sources.files import read_files
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 TEXTS = ["plain words", 'quotes " and, commas', "two\nlines", "dürüst 深層 🧪"]
 

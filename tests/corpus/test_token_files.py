@@ -19,7 +19,8 @@ from splitlaw.corpus.sources import token_arrays
 from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import CorpusConfig, Source
+from splitlaw.experiment.corpus_settings import CorpusConfig
+from splitlaw.experiment.source_settings import Source
 from splitlaw.tokens import open_tokens
 
 MEGATRON = Path(__file__).parent / "megatron"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 disable_progress_bars()
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.reading import read_source
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 TEXTS = [
     "the quick brown fox jumps over the lazy dog, again and again",

@@ -23,7 +23,8 @@ from splitlaw.corpus.sources.hub import check_dataset
 from splitlaw.corpus.sources.input_errors import InputErrors, Notes, add_note
 from splitlaw.corpus.sources.reading import batch_documents, read_source
 from splitlaw.corpus.sources.token_files import check_token_files
-from splitlaw.experiment.corpus_settings import CorpusConfig, Source
+from splitlaw.experiment.corpus_settings import CorpusConfig
+from splitlaw.experiment.source_settings import Source
 
 _ABOUT = "shard.json"
 

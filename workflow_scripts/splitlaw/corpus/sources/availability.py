@@ -12,8 +12,9 @@ from splitlaw.common.files import is_file, is_folder
 from splitlaw.corpus.sources.located import index_path
 from splitlaw.corpus.sources.packages import read_package
 from splitlaw.corpus.sources.saved_tokenizer import local_tokenizer
-from splitlaw.experiment.corpus_settings import CorpusConfig, Source
+from splitlaw.experiment.corpus_settings import CorpusConfig
 from splitlaw.experiment.lineage import GENERAL
+from splitlaw.experiment.source_settings import Source
 
 
 def matching_paths(pattern: str) -> list[Path]:

@@ -23,7 +23,7 @@ from splitlaw.corpus.sources.formats import FORMATS, file_format
 from splitlaw.corpus.sources.hub_errors import explained, opening_explained, silenced_loggers
 from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import Located, decode_utf8
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 _WHOLE_SPLIT = "train"
 """Split of a data set without others, as `datasets` calls it."""

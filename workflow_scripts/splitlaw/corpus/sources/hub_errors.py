@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from splitlaw.common.errors import UserError, no_room
 from splitlaw.common.network import is_network_error
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 _MAX_CAUSE_CHARACTERS = 300  # messages of `datasets` can be many lines long
 

@@ -12,7 +12,7 @@ from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
 from splitlaw.corpus.sources.located import DOCUMENT_TOO_LARGE, MAX_DOCUMENT_BYTES, Located
 from splitlaw.corpus.sources.packages import read_package
 from splitlaw.corpus.sources.token_files import read_token_files
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 BATCH_CHARACTERS = 2_000_000
 """Large enough that sending a batch to a process costs little, small enough for memory: two

@@ -19,7 +19,7 @@ from splitlaw.corpus.sources.input_errors import InputErrors
 from splitlaw.corpus.sources.located import COMPRESSED, Located, first_line
 from splitlaw.corpus.sources.saved_tokenizer import open_tokenizer
 from splitlaw.corpus.sources.token_arrays import Ids, read_id_arrays
-from splitlaw.experiment.corpus_settings import Source
+from splitlaw.experiment.source_settings import Source
 
 _COMPARED_DOCUMENTS = 1000
 """Documents of a source that are encoded again, which takes some seconds."""
