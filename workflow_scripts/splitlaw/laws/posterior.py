@@ -142,7 +142,7 @@ def _weighed_again(found: Posterior, noise: Array) -> Posterior:
         rows = _weigh(mean, even, found.vector, found.hyper, distances)
         hyper = linearised(mean, rows, found.vector, distances).maximise(found.hyper)
         covariance = trunk_covariance(rows, hyper, distances)
-        vector, converged = _most_probable(mean, rows, found.vector, covariance)
+        vector, converged = _most_probable(mean, rows, found.vector, covariance.solve)
         found = Posterior(mean, rows, vector, hyper, converged, distances)
     return found
 
