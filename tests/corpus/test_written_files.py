@@ -62,6 +62,15 @@ WRITERS: dict[str, tuple[str, Write]] = {
         ".json",
         lambda frame, path: frame.to_json(path, orient="records", force_ascii=False, indent=1),
     ),
+    "pandas json by column": (".json", lambda frame, path: frame.to_json(path)),
+    "pandas jsonl.bz2": (
+        ".jsonl.bz2",
+        lambda frame, path: frame.to_json(path, orient="records", lines=True),
+    ),
+    "pandas csv.xz": (
+        ".csv.xz",
+        lambda frame, path: frame.to_csv(path, index=False, quoting=csv.QUOTE_ALL),
+    ),
     "pandas parquet": (".parquet", lambda frame, path: frame.to_parquet(path)),
     "pyarrow csv": (".csv", lambda frame, path: pyarrow.csv.write_csv(arrow(frame), path)),
     "pyarrow parquet": (".parquet", lambda frame, path: pq.write_table(arrow(frame), path)),
