@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT / "tests" / "browser"))
 
 from chromium import launched  # noqa: E402
 
-WIDTH, HEIGHT = 1000, 775
+WIDTH, HEIGHT = 1000, 790
 """Of the part of a page that is shown, in CSS pixels: all of the first screen of the report."""
 
 

@@ -16,7 +16,11 @@ from splitlaw.cli import main
 from splitlaw.experiment.strategies import NAMES
 from splitlaw.laws import FitResult, fit_table
 from splitlaw.planner import plan, plan_with_replay
-from splitlaw.report import write_plan_page
+from splitlaw.report import figures_plan, style, write_plan_page
+from splitlaw.report.build import page_content
+from splitlaw.report.figures import FIGURES
+from splitlaw.report.inputs import Inputs, read_recipes
+from splitlaw.report.page import render
 
 pytestmark = pytest.mark.browser
 PAGES = ("report.html", "plan_page.html")
@@ -27,7 +31,7 @@ def test_a_page_opens_with_its_answer_and_loads_nothing_else(opened, file):
     shown = opened(file)
     assert re.search(r"Train \d+% .*general text", shown.text("answer"))
     assert len(shown.requests) == 1
-    assert "Extrapolates: 2.6 times the largest N" in shown.text("beyond")
+    assert "Extrapolates: 2.6 times the largest model size" in shown.text("beyond")
 
 
 def table(shown, name):
@@ -44,9 +48,11 @@ def test_the_page_has_the_numbers_of_the_planner_at_every_width(opened, results,
     settle(shown)
     found = re.search(r"mean loss of ([\d.]+) \(([\d.]+) to ([\d.]+)\)", shown.text("answer"))
     assert float(found[1]) == pytest.approx(value, abs=1e-3)
-    # The page has 40 of the draws.
-    assert [float(found[2]), float(found[3])] == pytest.approx([low, high], abs=0.3 * (high - low))
-    assert f"Train {round(100 * planned['fraction_general'])}%" in shown.text("answer")
+    # Intervals for the plan's settings are those of the plan, which has more draws than the page.
+    assert [float(found[2]), float(found[3])] == pytest.approx([low, high], abs=6e-4)
+    ends = [f"{100 * end:.0f}%" for end in planned["interval"]["fraction_general"]]
+    share = f"{100 * planned['fraction_general']:.0f}%"
+    assert f"Train {share} (90% interval {ends[0]} to {ends[1]})" in shown.text("answer")
     shares = {name: cells[1] for name, cells in table(shown, "split").items()}
     for name, tokens in planned["specialize_tokens"].items():
         share = tokens / (planned["pretrain_tokens"] + sum(planned["specialize_tokens"].values()))
@@ -54,6 +60,16 @@ def test_the_page_has_the_numbers_of_the_planner_at_every_width(opened, results,
     box = shown.find("curve").bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["width"] > 300
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_other_settings_have_the_intervals_of_the_draws_in_the_page(opened, results):
+    shown = opened()
+    settle(shown)
+    _, low, high = json.loads((results / "split/plan.json").read_text())["predicted_mean_loss"]
+    shown.find("weight").first.fill("1.0001")
+    settle(shown)
+    found = re.search(r"mean loss of ([\d.]+) \(([\d.]+) to ([\d.]+)\)", shown.text("answer"))
+    assert [float(found[2]), float(found[3])] == pytest.approx([low, high], abs=0.3 * (high - low))
 
 
 def settle(shown):
@@ -154,7 +170,7 @@ def test_baselines_have_the_losses_of_the_plan(opened, results):
     planned = json.loads((results / "split/plan.json").read_text())
     rows = table(shown, "recipes")
     predicted = [b for b in planned["baselines"] if b["predicted_mean_loss"][0] is not None]
-    assert set(rows) == {NAMES[entry["strategy"]] for entry in predicted}
+    assert set(rows) == {NAMES["optimal"], *(NAMES[entry["strategy"]] for entry in predicted)}
     for entry in predicted:
         loss = float(rows[NAMES[entry["strategy"]]][0].split()[0])
         assert loss == pytest.approx(entry["predicted_mean_loss"][0], abs=6e-4)
@@ -245,7 +261,7 @@ def test_the_tab_key_reaches_every_control_in_order(opened):
         name = shown.page.evaluate(f"{at} && document.activeElement.dataset.is")
         reached += [name] if name else []
     assert len(reached) == wanted
-    assert reached[:3] == ["flops", "params", "trunk"]
+    assert reached[:5] == ["flops-number", "flops", "params-number", "params", "trunk"]
     assert reached.index("reset") < reached.index("save")
     assert reached[-1] == "save"
 
@@ -257,6 +273,98 @@ def test_every_control_has_an_accessible_name(opened):
     assert 'checkbox "law"' in text
     assert re.search(r'img "Loss against the general fraction\. Train', text)
     assert 'button "Save this split as JSON"' in text
+
+
+def test_budget_and_size_can_be_entered_as_numbers(opened):
+    shown = opened()
+    for text, value in (("3e16", "3e16"), ("1.5T", "1.5e12"), ("-2", "1.5e12"), ("x", "1.5e12")):
+        enter(shown, "flops", text)
+        assert shown.find("flops-number").input_value() == value
+        assert f"--flops {float(value):.5e}" in shown.text("command")
+    for text, refusal in (("10", "less than one for each of 3 models"), ("1e35", "at most 9")):
+        enter(shown, "flops", text)
+        assert refusal in shown.text("answer")
+    enter(shown, "flops", "3e20")
+    enter(shown, "params", "1.3b")
+    assert shown.find("params-number").input_value() == "1.3B"
+    assert "--params 1300000000" in shown.text("command")
+    # They are beyond the ends of the sliders, and are kept by the address.
+    shown.page.wait_for_function("location.hash.includes('params=1.30000e%2B9')")
+    again = opened(address=shown.page.evaluate("location.hash"))
+    assert again.text("command") == shown.text("command")
+
+
+def enter(shown, name, text):
+    shown.find(f"{name}-number").fill(text)
+    shown.find(f"{name}-number").press("Enter")
+    shown.find("trunk").focus()
+
+
+def test_impossible_values_are_refused_by_name(opened):
+    shown = opened()
+    refused = {
+        ("weight", "0"): "The weight of law must be a number above 0.",
+        ("weight", ""): "The weight of law must be a number above 0.",
+        ("unique", "-5"): "The unique tokens of law must be a number above 0, or empty.",
+    }
+    for (name, value), sentence in refused.items():
+        before = shown.find(name).first.input_value()
+        shown.find(name).first.fill(value)
+        assert shown.text("answer") == sentence
+        assert shown.find(name).first.get_attribute("aria-invalid") == "true"
+        assert not shown.find("split").is_visible()
+        shown.find(name).first.fill(before)
+        assert "Train" in shown.text("answer")
+    assert shown.page.locator("[aria-invalid]").count() == 0
+
+
+def test_tokens_that_no_text_can_use_are_left_unspent(opened):
+    shown = opened()
+    for box in shown.find("unique").all():
+        box.fill("1000")
+    shown.find("unique-general").fill("1000")
+    shares = [float(cells[1].strip("%")) for cells in table(shown, "split").values() if cells[1]]
+    assert sum(shares) == pytest.approx(100, abs=0.2)
+    assert ("left unspent" in shown.text("split")) == ("unspent" in shown.text("answer"))
+
+
+HOSTILE = (
+    "<b>bold</b>",
+    "</script><script>document.title='1'</script>",
+    "\"><img src=x onerror=document.title='2'>",
+    "a & 'b' `c` ${d}",
+    "_hidden $x$ $\\frac$",
+    "🦊 עברית",
+)
+
+
+def test_names_of_domains_are_text_in_page_and_report(opened, tmp_path):
+    parameters = dict.fromkeys(HOSTILE, PARAMETERS)
+    ranges = {"params": (1e5, 4e5), "pretrain_tokens": (0.0, 4e6), "specialize_tokens": (0.0, 1e6)}
+    law = FitResult.of_parameters("two_skills", parameters, drawn=[parameters], range=ranges)
+    made = plan(law, flops=3e12, params=2e5).to_json()
+    write_plan_page(law, tmp_path / "plan_page.html", law="fit.json", plan=made)
+    inputs = Inputs(folder=tmp_path, table=tmp_path / "losses.csv", fit=law, plan=made)
+    recipes = read_recipes(inputs)
+    style.set_theme()
+    style.save(figures_plan.split(inputs, recipes), tmp_path, "split")
+    drawn = {spec.name: None for spec in FIGURES} | {"split": (tmp_path / "split.svg").read_text()}
+    (tmp_path / "report.html").write_text(render(page_content(inputs, recipes, drawn)))
+    for file in PAGES:
+        shown = opened(file, folder=tmp_path)
+        assert shown.page.locator("main :is(b, img)").count() == 0
+        assert shown.page.title() not in ("1", "2")
+        rows = table(shown, "split")
+        assert set(rows) == {"general", *HOSTILE}
+    shown = opened("report.html", folder=tmp_path)
+    labels = shown.page.locator("#split svg text").all_text_contents()
+    assert {style.label(name).strip() for name in HOSTILE} <= {label.strip() for label in labels}
+
+
+PARAMETERS = {
+    "E": 1.0, "A": 18.0, "alpha": 0.3, "F": 30.0, "phi": 0.25, "B": 42.0, "beta": 0.3,
+    "kappa": 0.05, "gamma": 0.95,
+}  # fmt: skip
 
 
 def test_sliders_have_accessible_values(opened):

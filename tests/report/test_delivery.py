@@ -29,7 +29,7 @@ def test_the_report_has_the_table_and_the_figure_where_there_is_a_comparison(res
     inputs = read_inputs(results)
     table = delivery_table(inputs)
     assert table.head[:4] == ["System", "law", "code", "mixed"]
-    assert table.rows[0] == ["routed", "3.000", "2.000", "4.000", "6k", "1k", "50k", "400", "1.5"]
+    assert table.rows[0] == ["Routed", "3.000", "2.000", "4.000", "6k", "1k", "50k", "400", "1.5"]
     style.set_theme()
     axis = delivery(inputs).axes[0]
     assert [list(line.get_ydata()) for line in axis.lines] == [[4.0], [2.5], [5.0], [3.5]]

@@ -188,10 +188,10 @@ def test_benchmarks_are_shown(results):
     names = "strategy system size budget seed task metric value stderr n chance".split()
     pd.DataFrame(rows, columns=names).to_csv(results / "benchmarks.csv", index=False)
     text = without_figures(results)
-    assert "sciq" in text
+    assert "SciQ" in text
     assert "0.260\u00a0±\u00a00.020" in text
     assert "Tasks against held-out loss" in text
-    assert "the error on a left-out size requires `splitlaw run compare`" in text
+    assert "the error on a left-out size requires splitlaw run compare" in text
     style.set_theme()
     inputs = read_inputs(results)
     assert figures_final.benchmarks(inputs) is not None
@@ -210,7 +210,7 @@ def test_learning_curves_follow_the_states_back_to_the_first_step(planted):
 def test_transfer_has_specialists_on_the_diagonal(planted):
     table = figures_final.transfer_table(read_inputs(planted))
     assert list(table.index[:2]) == list(table.columns[:2])
-    assert table.index[-1] == "no split"
+    assert table.index[-1] == "No split"
 
 
 def test_figures_of_many_rows_are_small_files(planted, tmp_path):

@@ -99,6 +99,7 @@ def page_content(
         "version": __version__,
         "explorer": explorer(inputs.fit, inputs.plan, **_named(inputs)) if inputs.fit else None,
         "explorer_heading": "h2",
+        "explorer_title": "Optimal splits for other budgets",
         "caution": sentences.caution(inputs),
         "answer": sentences.answer(inputs, recipes),
         "brief_assessment": reliability.brief_assessment(inputs),

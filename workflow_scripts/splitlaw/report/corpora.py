@@ -100,7 +100,8 @@ def _title(inputs: Inputs, domain: str) -> str:
 
 
 def _order(inputs: Inputs) -> list[str]:
-    return sorted(inputs.cards, key=lambda name: (name != GENERAL, name))
+    places = {name: place for place, name in enumerate((GENERAL, *inputs.domains))}
+    return sorted(inputs.cards, key=lambda name: (places.get(name, len(places)), name))
 
 
 def _dropped(reasons: Mapping[str, Any]) -> str:

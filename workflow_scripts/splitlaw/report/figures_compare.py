@@ -42,13 +42,14 @@ def gains(table: pd.DataFrame) -> Figure:
     shown = [panel for panel in PANELS if not _rows(table, panel).empty]
     sizes = table.sort_values("params")["size"].unique().tolist()
     figure = Figure(figsize=(style.WIDTH, 1.75 * ((len(shown) + 1) // 2) + 0.5))
-    axes = figure.subplots((len(shown) + 1) // 2, 2, sharex=True, squeeze=False).flat
+    axes = list(figure.subplots((len(shown) + 1) // 2, 2, sharex=True, squeeze=False).flat)
     for axis, panel in zip(axes, shown, strict=False):
         _panel(axis, _rows(table, panel), sizes)
         axis.set_title(panel[0], loc="left", fontsize=8)
         axis.set_ylabel(UNITS[panel[-1]])
-    for axis in list(axes)[len(shown) :]:
+    for axis in axes[len(shown) :]:
         axis.set_axis_off()
+        axes[max(len(shown) - 2, 0)].tick_params(axis="x", labelbottom=True)
     figure.supxlabel("budget of a recipe (tokens)", fontsize=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=2)

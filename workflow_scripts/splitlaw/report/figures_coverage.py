@@ -65,15 +65,18 @@ def coverage(inputs: Inputs) -> Figure | None:
     colours = style.colours([kind for kind, _ in parts])
     for number, (kind, rows) in enumerate(parts):
         shares = shares_inside(positions(fit, rows))
-        bars = axis.bar(
-            np.arange(len(LEVELS)) + WIDTH * (number - (len(parts) - 1) / 2),
+        places = np.arange(len(LEVELS)) + WIDTH * (number - (len(parts) - 1) / 2)
+        axis.bar(
+            places,
             shares,
             width=WIDTH,
             color=colours[kind],
             edgecolor=style.PAPER,
             label=f"{kind}: {len(rows)} losses, {_trunks(rows)}",
         )
-        axis.bar_label(bars, [f"{share:.0%}" for share in shares], fontsize=8, padding=2)
+        for place, share in zip(places, shares, strict=True):
+            # At the foot of the bar, where no line of a nominal level is.
+            axis.text(place, 0.03, f"{share:.0%}", ha="center", fontsize=8, color="#111111")
     for place, level in enumerate(LEVELS):
         label = "nominal" if place == 0 else None
         axis.plot([place - 0.48, place + 0.48], [level] * 2, color=style.INK, lw=1.6, label=label)

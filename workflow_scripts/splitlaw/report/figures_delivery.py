@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from splitlaw.experiment.strategies import JOINT, NAMES, NO_SPLIT
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
 
 MIXED = "mixed"
 """Value of `domain` of the documents of two domains."""
+
+
+SYSTEMS = {
+    JOINT: NAMES[JOINT],
+    NO_SPLIT: NAMES[NO_SPLIT],
+    "average": "Averaged weights",
+    "average_uniform": "Averaged evenly",
+    "moe": "Mixture of experts",
+}
+
+
+def system_name(system: str) -> str:
+    """The name of a way to use the final models in figures and tables."""
+    return SYSTEMS.get(system, system.replace("_", " ").capitalize())
 
 
 def delivery_points(table: pd.DataFrame) -> pd.DataFrame:
@@ -38,8 +54,14 @@ def draw_delivery(table: pd.DataFrame) -> Figure:
     for name, row in zip(names, points.itertuples(), strict=True):
         x, shape = [row.params_active], {"marker": marks[name], "color": colours[name], "ls": ""}
         axis.plot(x, [row.mixed], mfc="none", ms=6, **shape)
-        axis.plot(x, [row.domains], ms=6, label=name.replace("_", " "), **shape)
+        axis.plot(x, [row.domains], ms=6, label=system_name(name), **shape)
     style.log_tokens_axis(axis)
     axis.set(xlabel="active parameters", ylabel="loss (nats/token)")
-    figure.legend(loc="outside upper left", ncols=3)
+    kinds = [
+        Line2D([], [], ls="", marker="o", color=style.INK, mfc=face, label=label)
+        for face, label in ((style.INK, "mean over the domains"), ("none", "two domains mixed"))
+    ]
+    handles = [*axis.get_legend_handles_labels()[0], *kinds]
+    columns = style.legend_columns([str(handle.get_label()) for handle in handles], most=3)
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
     return figure

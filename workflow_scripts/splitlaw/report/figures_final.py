@@ -15,6 +15,7 @@ from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import JOINT, NAMES, NO_SPLIT, OPTIMAL
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
+from splitlaw.report.task_names import task_name
 from splitlaw.stages.final_results import FinalModel
 from splitlaw.zero_shot.systems import ROUTED, SINGLE
 
@@ -24,6 +25,8 @@ CURVE_POINTS = 150
 """Approximate number of points of a learning curve: more are not visible, and enlarge the page."""
 DARK = 0.55
 """Share of the colour scale above which a cell is dark, so that its text is white."""
+NARROW = 7
+"""Letters of a name that fit a column of the figure of losses on every domain."""
 USED = (ROUTED, SINGLE)
 """Systems that can be used at the cost of one model: not the oracle, not the ensemble."""
 
@@ -42,7 +45,7 @@ def transfer_table(inputs: Inputs) -> pd.DataFrame | None:
     rows = {}
     for final in models:
         if final.seed == seed:
-            name = final.domain if final.strategy == OPTIMAL else NAMES[final.strategy].lower()
+            name = final.domain if final.strategy == OPTIMAL else NAMES[final.strategy]
             rows[name] = {domain: losses["loss"] for domain, losses in final.run["losses"].items()}
     table = pd.DataFrame.from_dict(rows, orient="index")
     order = [name for name in inputs.domains if name in table.columns]
@@ -77,8 +80,12 @@ def transfer(inputs: Inputs) -> Figure | None:
         dark = shown.iloc[row, column] > DARK * shown.to_numpy().max()
         text.set_color("#fefefe" if dark else "#111111")
     axis.set(xlabel="evaluated on", ylabel="model")
-    axis.tick_params(axis="x", rotation=0 if len(table.columns) < 7 else 40)
-    axis.tick_params(axis="y", rotation=0)
+    columns, rows = ([style.label(name) for name in part] for part in (table.columns, table.index))
+    if len(columns) < 7 and max(map(len, columns)) <= NARROW:
+        axis.set_xticklabels(columns, rotation=0)
+    else:
+        axis.set_xticklabels(columns, rotation=40, ha="right", rotation_mode="anchor")
+    axis.set_yticklabels(rows, rotation=0)
     return figure
 
 
@@ -161,7 +168,7 @@ def _specialist_curves(
             curve = smooth(part)
             # A stream with replay has a name of its own.
             own = GENERAL if domain == GENERAL else final.domain
-            label = "trunk" if own == GENERAL else own
+            label = "trunk" if own == GENERAL else style.label(own)
             axis.plot(curve["tokens"], curve["loss"], color=palette[own], label=label)
     axis.set_title("specialists of the plan", loc="left")
     style.tokens_axis(axis)
@@ -200,14 +207,14 @@ def benchmarks(inputs: Inputs) -> Figure | None:
         return None
     tasks = list(dict.fromkeys(table["task"]))
     series = list(dict.fromkeys(zip(table["strategy"], table["system"], strict=True)))
-    inks = dict(zip(series, style.colours([str(s) for s in series]).values(), strict=True))
+    inks = style.recipe_colours()
     marks = dict(zip(series, style.markers([str(s) for s in series]).values(), strict=True))
-    figure = Figure(figsize=(style.WIDTH, 0.34 * len(tasks) + 1.9))
+    figure = Figure(figsize=(style.WIDTH, max(0.34, 0.085 * len(series)) * len(tasks) + 1.9))
     axis = figure.subplots()
     for number, key in enumerate(series):
         part = table[(table["strategy"] == key[0]) & (table["system"] == key[1])]
         mean = part.groupby("task")[["value", "stderr", "chance"]].mean().reindex(tasks)
-        aside = 0.5 * (number / max(len(series) - 1, 1) - 0.5)
+        aside = 0.7 * (number / max(len(series) - 1, 1) - 0.5)
         axis.errorbar(
             mean["value"] - mean["chance"],
             np.arange(len(tasks)) + aside,
@@ -215,12 +222,12 @@ def benchmarks(inputs: Inputs) -> Figure | None:
             ls="",
             marker=marks[key],
             markersize=4.5,
-            color=inks[key],
+            color=inks.get(key[0], style.GREY),
             label=f"{NAMES.get(key[0], key[0])}, {key[1]}",
         )
     axis.axvline(0, color=style.INK, lw=1)
-    axis.set_yticks(range(len(tasks)), tasks)
+    axis.set_yticks(range(len(tasks)), [task_name(task) for task in tasks])
     axis.set_ylim(len(tasks) - 0.5, -0.5)
-    axis.set(xlabel="score minus chance ± one standard error")
+    axis.set(xlabel="score minus chance (bars: one standard error)")
     figure.legend(loc="outside upper left", ncols=2)
     return figure

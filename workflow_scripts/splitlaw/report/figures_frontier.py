@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -76,8 +78,8 @@ def frontier(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
 
 def draw_plan(table: pd.DataFrame, plan: Json, recipes: list[RecipeResult]) -> Figure:
     """Draw `frontier` from the table of `frontier_table` and the recipes, the plan first."""
-    figure = Figure(figsize=(style.WIDTH, 4.9))
-    bar, top = figure.subplots(2, 1, sharex=True, height_ratios=[1, 7])
+    figure = Figure(figsize=(style.WIDTH, 5.0))
+    bar, top = figure.subplots(2, 1, sharex=True, height_ratios=[1.4, 7])
     _tokens(bar, recipes[0], plan)
     mean = table[table["law"] == "mean"]
     _band(top, mean, "loss_low", "loss_high")
@@ -104,15 +106,18 @@ def _tokens(axis: Axes, best: RecipeResult, plan: Json) -> None:
     start = 0.0
     for name, share in parts:
         axis.barh(0, share, left=start, height=0.9, color=inks[name], edgecolor=style.PAPER, lw=0.8)
-        if share > READABLE * len(name):
-            axis.text(
-                start + share / 2, 0.1, name, ha="center", va="center", fontsize=7, color="#111111"
-            )
+        text, middle = style.label(name), start + share / 2
+        if share > READABLE * len(text):
+            axis.text(middle, 0, text, ha="center", va="center", fontsize=7, color="#111111")
+        elif share > UPRIGHT and len(text) <= MOST_UPRIGHT:
+            across: dict[str, Any] = {"rotation": 90, "fontsize": 6.5, "color": "#111111"}
+            axis.text(middle, 0, text, ha="center", va="center", **across)
         start += share
     low, high = _ends(plan, best)
     if low < high:
         reach = [[best.fraction_general - low], [high - best.fraction_general]]
-        axis.errorbar(best.fraction_general, -0.3, xerr=reach, color="#111111", lw=1.6, capsize=3)
+        axis.errorbar(best.fraction_general, -0.65, xerr=reach, color=style.INK, lw=1.6, capsize=3)
+    axis.set_ylim(-0.8, 0.45)
     axis.set_yticks([])
     axis.set_xlim(-0.02, 1.02)
     axis.grid(False)
@@ -122,6 +127,9 @@ def _tokens(axis: Axes, best: RecipeResult, plan: Json) -> None:
 
 READABLE = 0.0165
 """Share of the bar that a letter of a name takes."""
+
+UPRIGHT, MOST_UPRIGHT = 0.026, 9
+"""Share of the bar that a name across it takes, and the letters that its height has room for."""
 
 
 def _ends(plan: Json, best: RecipeResult) -> tuple[float, float]:
@@ -165,7 +173,8 @@ def _differences(axis: Axes, table: pd.DataFrame, plan: Json, recipes: list[Reci
     low, high = near[["loss", "low"]].min().min(), near[["loss", "high"]].max().max()
     room = 0.1 * (high - low) + 1e-4
     axis.set_ylim(low - room, high + room)
-    axis.set(xlabel="general tokens, share of all tokens", ylabel="loss minus that of the plan")
+    axis.set(xlabel="general tokens, share of all tokens")
+    axis.set(ylabel="loss minus that of the plan\n(nats/token)")
     style.percent_axis(axis.xaxis, 0)
 
 
@@ -182,7 +191,9 @@ def _forms(axis: Axes, table: pd.DataFrame) -> None:
 
 def _optimum(axis: Axes, plan: Json, best: RecipeResult) -> None:
     low, high = _ends(plan, best)
-    label = f"optimum {percent(best.fraction_general, 0)} ({percent(low, 0)} to {percent(high, 0)})"
+    ends = percent(low, 0), percent(high, 0)
+    label = f"optimum {percent(best.fraction_general, 0)}"
+    label += f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] else ""
     axis.axvspan(low, high, color=style.OURS, alpha=0.15, lw=0)
     axis.axvline(best.fraction_general, color=style.OURS, lw=1.4, label=label)
 

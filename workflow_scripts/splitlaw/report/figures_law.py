@@ -20,6 +20,8 @@ from splitlaw.report.number_format import count
 
 MOST_SIZES, MOST_DOMAINS, MOST_LINES = 5, 8, 10
 """Limits of the panels and of the lines in each: more are not legible at the width of the page."""
+BAR_SPACE = 0.1
+"""Inches between the colour bar and the panels."""
 CURVE_POINTS = 25
 """Points of a fitted line, enough to appear smooth in a panel."""
 
@@ -49,14 +51,19 @@ def grid_fit(inputs: Inputs) -> Figure | None:
             _cell(axes[i, j], cell, inputs.fit, scale, slot)
             if i == 0:
                 axes[i, j].set_title(_size_title(rows[rows["size"] == size]))
-        axes[i, 0].set_ylabel(f"{domain}\nloss (nats/token)")
+        axes[i, 0].set_ylabel(f"{style.label(domain)}\nloss (nats/token)")
         axes[i, 0].yaxis.set_major_locator(MaxNLocator(4))
         axes[i, 0].set_ylim(*_loss_limits(rows[rows["domain"] == domain]))
     for axis in axes.flat:
         slot.set_axis(axis, most=3)
     figure.supxlabel("domain tokens D′", fontsize=9)
     bar = figure.colorbar(
-        ScalarMappable(scale.norm, scale.cmap), ax=axes, location="top", shrink=0.6, aspect=40
+        ScalarMappable(scale.norm, scale.cmap),
+        ax=axes,
+        location="top",
+        shrink=0.6,
+        aspect=40,
+        pad=BAR_SPACE / figure.get_figheight(),
     )
     _label_colour_bar(bar, scale)
     return figure
@@ -146,7 +153,7 @@ def predicted_measured(inputs: Inputs) -> Figure | None:
     palette = style.colours(inputs.domains)
     parts = [("fitted", rows[rows["split"] != HOLDOUT]), ("held out", _held_out(rows))]
     parts.append(("final models", final_rows(inputs)))
-    handles = [_handle(palette[d], "o", True, d) for d in inputs.domains[:10]]
+    handles = [_handle(palette[d], "o", True, style.label(d)) for d in inputs.domains[:10]]
     ends = []
     for kind, part in parts:
         if part.empty:
@@ -161,7 +168,7 @@ def predicted_measured(inputs: Inputs) -> Figure | None:
     line = np.array([min(ends), max(ends)])
     axis.fill_between(line, 0.99 * line, 1.01 * line, color=style.GRID, alpha=0.7, lw=0)
     axis.plot(line, line, color=style.INK, lw=0.8)
-    handles.append(Line2D([], [], color=style.GRID, lw=6, label="within 1%"))
+    handles.append(Line2D([], [], color=style.GRID, lw=6, solid_capstyle="butt", label="within 1%"))
     if inputs.fit.n_draws:
         handles.append(Line2D([], [], color=style.INK, lw=0.9, label="90% predictive interval"))
     axis.set(ylabel="predicted loss (nats/token)")
@@ -240,10 +247,12 @@ def residuals(inputs: Inputs) -> Figure | None:
         _residual_panel(axis, rows, column, palette)
         axis.set(xlabel=label)
     figure.supylabel("relative error of the prediction", fontsize=9)
-    handles = [_handle(palette[d], "o", True, d) for d in list(palette)[:10]]
-    handles.append(_handle(style.INK, "D", False, "held out"))
+    handles = [_handle(palette[d], "o", True, style.label(d)) for d in list(palette)[:10]]
+    if len(_held_out(rows)):
+        handles.append(_handle(style.INK, "D", False, "held out"))
     handles.append(Line2D([], [], color=style.INK, lw=1.4, label="mean of fitted losses"))
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, handletextpad=0.4)
+    columns = style.legend_columns([str(handle.get_label()) for handle in handles], most=4)
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, handletextpad=0.4)
     return figure
 
 

@@ -100,20 +100,35 @@ def split(inputs: Inputs, recipes: list[RecipeResult]) -> Figure | None:
         parts = [(GENERAL, total - rest), *recipe.specialize_tokens.items()]
         if any(other.replay_tokens for other in recipes):
             parts.append((REPLAYED, recipe.replay_tokens))
-        _bar(axis, number, parts, {GENERAL: "#b3b3b3", REPLAYED: "#d9d9d9", **palette})
+        inks = {GENERAL: "#b3b3b3", REPLAYED: "#d9d9d9", **palette}
+        _bar(axis, number, parts, inks, labelled=number == 0)
     axis.set_yticks(range(len(recipes)), [_broken(recipe.name) for recipe in recipes])
     axis.set_ylim(len(recipes) - 0.5, -0.5)
     axis.set(xlabel="training tokens")
     axis.grid(False, axis="y")
     style.tokens_axis(axis)
-    figure.legend(loc="outside upper left", ncols=min(6, len(domains) + 2), handlelength=1)
+    names = figure.axes[0].get_legend_handles_labels()[1]
+    columns = style.legend_columns(names)
+    figure.legend(loc="outside upper left", ncols=columns, handlelength=1)
     return figure
 
 
-def _bar(axis: Axes, number: int, parts: list[tuple[str, float]], inks: dict[str, Any]) -> None:
-    start = 0.0
-    for name, tokens in parts:
-        label = name if number == 0 else None
+WIDE = 0.1
+"""Share of a bar that is wide enough for a number of tokens."""
+
+NARROW = 0.01
+"""Share of a bar below which an edge would hide the colour."""
+
+MOST_NAMED = 12
+"""Domains in the legend; colours of further ones are repeated."""
+
+
+def _bar(
+    axis: Axes, number: int, parts: list[tuple[str, float]], inks: dict[str, Any], *, labelled: bool
+) -> None:
+    """The tokens of a recipe, with the names of its parts for the legend if `labelled`."""
+    start, total = 0.0, sum(tokens for _, tokens in parts)
+    for place, (name, tokens) in enumerate(parts):
         axis.barh(
             number,
             tokens,
@@ -121,10 +136,10 @@ def _bar(axis: Axes, number: int, parts: list[tuple[str, float]], inks: dict[str
             height=0.66,
             color=inks[name],
             edgecolor=style.PAPER,
-            linewidth=0.8,
-            label=label,
+            linewidth=0.8 if tokens > NARROW * total else 0,
+            label=_label(name, place, len(parts)) if labelled else None,
         )
-        if tokens > 0.11 * axis.dataLim.width:
+        if tokens > WIDE * total:
             axis.text(
                 start + tokens / 2,
                 number,
@@ -135,3 +150,10 @@ def _bar(axis: Axes, number: int, parts: list[tuple[str, float]], inks: dict[str
                 color="#111111",
             )
         start += tokens
+
+
+def _label(name: str, place: int, number: int) -> str | None:
+    """The name of a part in the legend; the parts after the first `MOST_NAMED` share one."""
+    if place <= MOST_NAMED or number == MOST_NAMED + 2:
+        return style.label(name)
+    return f"{number - place} further domains" if place == MOST_NAMED + 1 else None

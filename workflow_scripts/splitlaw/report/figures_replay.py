@@ -57,8 +57,10 @@ def _measured(axis: Axes, inputs: Inputs) -> None:
     if table is None or plan is None or "general_loss" not in table:
         return
     weights = plan_weights(plan)
-    label: str | None = "measured"
     rows = rows_of_plan(table, plan).dropna(subset=["general_loss"])
+    # The entry of the legend has the colour that most of the points have.
+    others = [name for name in rows["strategy"].unique() if name != OPTIMAL]
+    named = others[0] if others else OPTIMAL
     for strategy, part in rows.groupby("strategy", sort=False):
         means = part.groupby("domain")[["general_loss", "loss"]].mean()
         if set(means.index) != set(weights):
@@ -67,8 +69,8 @@ def _measured(axis: Axes, inputs: Inputs) -> None:
         x, y = share @ means.to_numpy()
         colour = style.OURS if strategy == OPTIMAL else style.INK
         order = _order(str(strategy))
+        label = "measured" if strategy == named else None
         axis.plot(x, y, "o", color=colour, ms=6, ls="none", label=label, zorder=order)
-        label = None
         if strategy == "mixture":
             _name(axis, strategy, x, y)
 

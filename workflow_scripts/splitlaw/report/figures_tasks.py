@@ -37,9 +37,9 @@ def loss_to_task(inputs: Inputs) -> Figure | None:
             "chance",
             (1, accuracies["chance"].mean()),
             xycoords=("axes fraction", "data"),
-            xytext=(-3, 3),
+            xytext=(4, 0),
             textcoords="offset points",
-            ha="right",
+            va="center",
             fontsize=8,
         )
     bottom.set(xlabel="held-out loss, domains weighted as in the tasks (nats/token)")
@@ -59,14 +59,16 @@ def _handles(scores: pd.DataFrame) -> list[Line2D]:
             Line2D([], [], ls="", marker=mark, color=style.INK, mfc="none", label=size)
             for size, mark in marks.items()
         ]
-    line = Line2D([], [], color=style.THEIRS, label="line, 90% interval of a model")
+    line = Line2D([], [], color=style.THEIRS, label="line, with the 90% interval of a model")
     return [*found, line]
 
 
 def _looks(scores: pd.DataFrame) -> tuple[dict[str, Any], dict[str, str]]:
     """Colours of the strategies and markers of the sizes."""
     strategies = [name for name in NAMES if (scores["strategy"] == name).any()]
-    return style.colours(strategies), style.markers(list(dict.fromkeys(scores["size"])))
+    inks = style.recipe_colours()
+    used = {name: inks[name] for name in strategies}
+    return used, style.markers(list(dict.fromkeys(scores["size"])))
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, label: str) -> None:

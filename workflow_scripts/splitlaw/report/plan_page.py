@@ -21,8 +21,9 @@ from splitlaw.laws.kernel import UNSPLIT_LENGTH
 from splitlaw.laws.log_loss import javascript
 from splitlaw.laws.rows import REPLAY_SCALE
 from splitlaw.planner.costs import flops_per_token_at
-from splitlaw.report.number_format import count, listing, power
+from splitlaw.report.number_format import count, listing, percent, power
 from splitlaw.report.page import render
+from splitlaw.report.planned import planned_numbers
 from splitlaw.report.table import Table
 from splitlaw.report.tables_law import holdout_table
 
@@ -78,6 +79,7 @@ def write_plan_page(
     content = {
         "explorer": explorer(fit, plan, law=law, sizes=sizes, next_runs=next_runs),
         "explorer_heading": "h1",
+        "explorer_title": "The optimal split of a budget",
         "law": listing([member.law.replace("_", " ") for member in fit.members]),
         "holdout": holdout_table(fit),
         "version": __version__,
@@ -109,6 +111,7 @@ def explorer(
     content["reference"] = base_general_loss(fit, plan)
     # The page has no draws of the general loss: it takes the margins of the plan, or none.
     rise = (plan or {}).get("general_loss_rise") or {}
+    content["planned"] = planned_numbers(plan)
     content["margins"], content["confidence"] = rise.get("margins"), rise.get("confidence", 0.5)
     data = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return {
@@ -118,7 +121,7 @@ def explorer(
         ],
         "trunk": plan.get("trunk", "shared") if plan else "shared",
         "domains": [*shares, *(d for d in fit.domains if d not in shares)],
-        "weights": shares,
+        "weights": {name: f"{weight:.6g}" for name, weight in shares.items()},
         "draws": sum(member["draws"] for member in content["law"]["members"]),
         **_replay_controls(fit, plan),
         "chooses_runs": fit.base is None and fit.n_draws > 1,
@@ -137,12 +140,15 @@ def _replay_controls(fit: FitResult, plan: Mapping[str, Any] | None) -> dict[str
     return {
         "base": fit.base is not None,
         "limited": fit.general_after is not None,
-        "limit": "" if limit is None else round(100 * limit, 6),
+        "confidence": percent(rise.get("confidence", 0.5), 0) if rise.get("margins") else "",
+        "limit": "" if limit is None else f"{100 * limit:.6g}",
         # A plan does not say which of its shares were given; those of a plan with a limit are not.
         "replays": fit.frame.replays,
-        "replay": {d: round(100 * r, 6) for d, r in chosen.items()} if limit is None else {},
+        "replay": {d: f"{100 * r:.6g}" for d, r in chosen.items()} if limit is None else {},
         "repeats": fit.base is None,
-        "unique": dict((plan or {}).get("unique_tokens", {})),
+        "unique": {
+            name: f"{tokens:.15g}" for name, tokens in (plan or {}).get("unique_tokens", {}).items()
+        },
     }
 
 
@@ -188,7 +194,15 @@ def next_runs_table(runs: pd.DataFrame | None, plan: Mapping[str, Any] | None) -
         which = "For another plan than that of this page; run next_runs again for this one."
     return Table(
         title="Runs that reduce the expected regret most for their cost",
-        head=["Run", "Domain", "Parameters", "D", "D′", "FLOPs", "Expected regret"],
+        head=[
+            "Run",
+            "Domain",
+            "Parameters",
+            "General tokens",
+            "Domain tokens",
+            "FLOPs",
+            "Expected regret",
+        ],
         rows=rows,
         note=f"{which} The expected regret is {before:.2g} nats per token before these runs; each "
         "row has that after its run and those above it.",

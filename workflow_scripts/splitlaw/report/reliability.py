@@ -127,12 +127,17 @@ def _forms(inputs: Inputs) -> str:
     return f"{kind}; {state}."
 
 
+SMALLEST = 5e-6
+"""Relative regret below which it would be written as 0.000%."""
+
+
 def expected_regret(inputs: Inputs) -> str:
     """The loss that the plan is expected to lose by the uncertainty of the law; else empty."""
     plan = inputs.plan
     if plan is None or plan.get("expected_regret") is None:
         return ""
-    share = percent(plan["expected_regret_relative"], 3)
+    relative = plan["expected_regret_relative"]
+    share = "less than 0.001%" if 0 < relative < SMALLEST else percent(relative, 3)
     return (
         f"The expected regret of the plan is {plan['expected_regret']:.2g} nats per token "
         f"({share} of the loss): the mean over the draws of its loss above that of the draw's own "

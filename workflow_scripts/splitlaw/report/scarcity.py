@@ -65,7 +65,7 @@ def draw_gains(table: pd.DataFrame) -> Figure:
     Lines are means over seeds, points single seeds; dashed lines with open markers are predictions.
     """
     figure = Figure(figsize=(style.WIDTH, 6.0))
-    axes = figure.subplots(3, 2, sharex=True).flat
+    axes = list(figure.subplots(3, 2, sharex=True).flat)
     amounts = sorted(table["unique_tokens"].dropna().unique())
     sizes = sorted(table["size"].unique())
     for axis, name in zip(axes, PANELS, strict=False):
@@ -73,6 +73,7 @@ def draw_gains(table: pd.DataFrame) -> Figure:
         axis.set_title(f"over {PROSE[name]}", loc="left", fontsize=8)
         axis.set_xticks(range(len(amounts) + 1), [*map(count, amounts), "all"])
     axes[len(PANELS)].set_axis_off()
+    axes[len(PANELS) - 2].tick_params(axis="x", labelbottom=True)
     figure.supxlabel("unique tokens of each domain", fontsize=9)
     figure.supylabel("gain of the optimal split (nats/token)", fontsize=9)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)

@@ -77,19 +77,28 @@ def _instruction(plan: Mapping[str, Any], best: RecipeResult, total: float) -> s
     if best.pretrain_tokens == 0:
         return f"train on no general text, only {_domains(trained)}"
     ends = plan.get("interval", {}).get("fraction_general")
-    interval = ""
-    if ends and ends[0] < ends[1]:
-        interval = f" (90% interval {percent(ends[0], 0)} to {percent(ends[1], 0)})"
+    low, high = (percent(end, 0) for end in ends or (0.0, 0.0))
+    interval = f" (90% interval {low} to {high})" if low != high else ""
     general = f"train {percent(best.fraction_general, 0)}{interval} of the tokens on general text"
     untrained = [domain for domain in shares if domain not in trained]
-    rest = f", and none on {listing(untrained)}" if untrained else ""
+    few = len(untrained) <= MOST_NAMED
+    none = listing(untrained) if few else f"{len(untrained)} domains"
+    rest = f", and none on {none}" if untrained else ""
     replayed = (
         f", and replay {percent(best.replay_tokens / total, 0)}" if best.replay_tokens else ""
     )
     return f"{general}, then {_domains(trained)}{replayed}{rest}"
 
 
+MOST_NAMED = 10
+"""Domains that a sentence names; of more, it gives the range."""
+
+
 def _domains(shares: Mapping[str, float]) -> str:
+    if len(shares) > MOST_NAMED:
+        ends = [percent(end(shares.values())) for end in (min, max)]
+        each = ends[0] if ends[0] == ends[1] else " to ".join(ends)
+        return f"{percent(sum(shares.values()))} on {len(shares)} domains, {each} on each"
     if len(shares) > 1 and max(shares.values()) - min(shares.values()) < EVEN:
         mean = np.mean(list(shares.values()))
         return f"{percent(float(mean))} on each of {listing(list(shares))}"
@@ -179,6 +188,11 @@ def _verdicts(measured: list[RecipeResult]) -> str:
     good = [r for r in tested if r.verdict == "as predicted"]
     bad = [f"{r.prose}: {r.verdict}" for r in tested if r.verdict != "as predicted"]
     rest = f" ({'; '.join(bad)})" if bad else ""
+    if not bad and len(tested) > 1:
+        return (
+            f"All {len(tested)} predicted gains over {MIN_STDERRS:.0f} standard errors have the "
+            "predicted sign and a size within a factor of two."
+        )
     have = "has" if len(good) == 1 else "have"
     return (
         f"Of {len(tested)} predicted gains over {MIN_STDERRS:.0f} standard errors, {len(good)} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from splitlaw.common.files import atomic_path
+from splitlaw.experiment.strategies import (
+    BASELINES,
+    NO_SPLIT,
+    OPTIMAL,
+    REPLAY_BASELINES,
+)
 from splitlaw.report.number_format import count
 
 INK = "#262626"
@@ -72,17 +79,63 @@ def set_theme() -> None:
             "lines.linewidth": 1.4,
             "legend.frameon": False,
             "svg.fonttype": "none",
+            # The name of a domain may contain dollar signs.
+            "text.parse_math": False,
             "svg.hashsalt": "splitlaw",
             "figure.constrained_layout.use": True,
         },
     )
 
 
+COLOURS = (0, 1, 2, 4, 5, 9, 3, 6, 8, 7)
+"""Order in which the colours of seaborn's colour-blind palette are used: any two of the first six
+differ by at least 12 in CIELAB for every kind of colour blindness, and each has a contrast of at
+least 2.3 with white."""
+
+
 def colours(names: Sequence[str]) -> dict[str, Any]:
     """A colour for each name, from a palette that is distinguishable with colour blindness."""
     palette = sns.color_palette("colorblind", 10)
-    order = [0, 1, 2, 4, 5, 8, 3, 6, 9, 7]
-    return {name: palette[order[i % len(order)]] for i, name in enumerate(names)}
+    return {name: palette[COLOURS[i % len(COLOURS)]] for i, name in enumerate(names)}
+
+
+def recipe_colours() -> dict[str, Any]:
+    """The colour of each strategy in every figure: the optimal split is orange."""
+    palette = sns.color_palette("colorblind", 10)
+    found: dict[str, Any] = {OPTIMAL: OURS}
+    others = [palette[place] for place in COLOURS if place != 1]
+    for family in (BASELINES, REPLAY_BASELINES):
+        found |= dict(zip(family, others, strict=False))
+    return {**found, NO_SPLIT: INK}
+
+
+MOST_LETTERS = 24
+"""Length beyond which the name of a domain is cut in a figure."""
+
+
+def label(name: str) -> str:
+    """The name of a domain in a figure, on one line.
+
+    Matplotlib leaves names that begin with an underscore out of legends.
+    """
+    text = " ".join(name.split())
+    if len(text) > MOST_LETTERS:
+        text = f"{text[: MOST_LETTERS - 1].rstrip()}…"
+    return f" {text}" if text.startswith("_") else text
+
+
+LETTER, HANDLE = 0.068, 0.46
+"""Inches that a letter of a legend takes, and its handle with the space between columns."""
+
+
+def legend_columns(names: Sequence[str], most: int = 6) -> int:
+    """The largest number of columns, up to `most`, with which a legend of names fits a figure."""
+    for columns in range(min(most, len(names)), 1, -1):
+        parts = np.array_split([len(name) for name in names], columns)  # as Matplotlib does
+        width = sum(HANDLE + LETTER * part.max() for part in parts)
+        if width <= WIDTH:
+            return columns
+    return 1
 
 
 def markers(names: Sequence[str]) -> dict[str, str]:
@@ -138,6 +191,7 @@ class ZeroSlot:
         ticks = self.levels
         if len(ticks) > most:
             ticks = np.geomspace(self.low, self.high, most)
+        ticks = _apart(ticks, np.log(self.high / left * margin**2) * LEAST_GAP / most)
         labels = [count(tick) for tick in ticks]
         if self.has_zero:
             ticks, labels = np.append(self.slot, ticks), ["0", *labels]
@@ -146,6 +200,19 @@ class ZeroSlot:
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.tick_params(axis="x", which="minor", length=0)
         axis.grid(False, which="minor")
+
+
+LEAST_GAP = 0.72
+"""Distance of two labels of which an axis has room for `most`, times `most`, as a share of it."""
+
+
+def _apart(ticks: npt.NDArray[np.float64], gap: float) -> npt.NDArray[np.float64]:
+    """The ticks whose logarithms differ by at least `gap`, the last among them."""
+    kept: list[float] = []
+    for tick in ticks[::-1]:
+        if not kept or np.log(kept[-1] / tick) >= gap:
+            kept.append(float(tick))
+    return np.array(kept[::-1])
 
 
 def tokens_axis(axis: Axes) -> None:
@@ -170,5 +237,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as SVG and PNG; the same figure gives identical bytes."""
     for suffix in ("svg", "png"):
         about: dict[str, Any] = {"metadata": {"Date": None}} if suffix == "svg" else {}
-        with atomic_path(folder / f"{name}.{suffix}") as temporary:
+        with atomic_path(folder / f"{name}.{suffix}") as temporary, warnings.catch_warnings():
+            # Names of domains are text in the SVG, where the browser has further fonts.
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
             figure.savefig(temporary, format=suffix, dpi=DPI, facecolor=PAPER, **about)

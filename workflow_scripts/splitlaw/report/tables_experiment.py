@@ -7,9 +7,11 @@ from typing import Any
 from splitlaw.common.files import sha256_file
 from splitlaw.common.result_table import read_result_table
 from splitlaw.experiment.strategies import NAMES
+from splitlaw.report.figures_delivery import system_name
 from splitlaw.report.inputs import FILES, TABLE_FIT, Inputs
 from splitlaw.report.number_format import count, error, loss, percent, power
 from splitlaw.report.table import Table
+from splitlaw.report.task_names import metric_name, task_name
 
 
 def cost_table(inputs: Inputs) -> Table | None:
@@ -103,8 +105,8 @@ def benchmarks_table(inputs: Inputs) -> Table | None:
     for (task, metric), part in table.groupby(["task", "metric"], sort=False):
         means = part.groupby("who")[["value", "stderr"]].mean().reindex(who)
         scores = [error(row.value, row.stderr, 3) for row in means.itertuples()]
-        name = str(metric).replace("_", " ")
-        rows.append([str(task), name, loss(part["chance"].mean()), *scores])
+        about = [task_name(str(task)), metric_name(str(metric)), loss(part["chance"].mean())]
+        rows.append([*about, *scores])
     note = (
         "Lower is better for losses and bits per byte, higher for accuracies. ± one standard error."
     )
@@ -128,7 +130,7 @@ def delivery_table(inputs: Inputs) -> Table | None:
         first = part.iloc[0]
         rows.append(
             [
-                str(system).replace("_", " "),
+                system_name(str(system)),
                 *(loss(by_kind.loc[kind, "loss"]) for kind in kinds),
                 count(first["params_stored"]),
                 count(first["params_active"]),

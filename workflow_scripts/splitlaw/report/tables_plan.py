@@ -6,7 +6,7 @@ from splitlaw.experiment.strategies import NAMES, OPTIMAL
 from splitlaw.planner.result import Multiplier
 from splitlaw.planner.summary import NO_BUDGET, multiplier_text
 from splitlaw.report.inputs import Inputs
-from splitlaw.report.number_format import NBSP, bounds, error, loss, percent
+from splitlaw.report.number_format import NBSP, bounds, error, known, loss, percent
 from splitlaw.report.table import Table
 from splitlaw.stages.final_results import plan_weights, rows_of_plan
 from splitlaw.stages.recipe_results import MIN_TOKENS_PER_PARAM, Bounds, RecipeResult
@@ -38,7 +38,7 @@ def recipes_table(recipes: list[RecipeResult]) -> Table | None:
         head=head,
         rows=rows,
         note=_recipes_note(recipes),
-    )
+    ).without_empty_columns()
 
 
 def _bounds(value: Bounds | None, digits: int = 3) -> str:
@@ -65,9 +65,23 @@ def multipliers_table(recipes: list[RecipeResult]) -> Table | None:
         title="Compute that the other recipes need for the loss of the optimal split",
         head=["Recipe", "Predicted (90%)", "For the measured gain (90%)"],
         rows=rows,
-        note="Multiples of the budget at the same size, under the law: to reach the predicted loss "
-        "of the optimal split, with the interval of the draws, and to gain what was measured, with "
-        f"the interval of the gain. {NO_BUDGET}: no budget up to 1,000 times reaches it.",
+        note=_multipliers_note(recipes),
+    ).without_empty_columns()
+
+
+def _multipliers_note(recipes: list[RecipeResult]) -> str:
+    """What the multiples reach, for the columns that there are."""
+    predicted, measured = (any(values) for values in zip(*map(_multipliers, recipes), strict=True))
+    ends = []
+    if predicted:
+        ends.append(
+            "to reach the predicted loss of the optimal split, with the interval of the draws"
+        )
+    if measured:
+        ends.append("to gain what was measured, with the interval of the gain")
+    return (
+        f"Multiples of the budget at the same size, under the law: {', and '.join(ends)}. "
+        f"{NO_BUDGET}: no budget up to 1,000 times reaches it."
     )
 
 
@@ -76,11 +90,10 @@ def _multipliers(recipe: RecipeResult) -> tuple[Multiplier | None, Multiplier | 
 
 
 def _recipes_note(recipes: list[RecipeResult]) -> str:
-    note = (
-        "Losses are means over the domains in nats per token. On general text is the mean measured "
-        "loss of the same models on held-out general text. A gain is the loss of the recipe "
-        "minus that of the optimal split. "
-    )
+    note = "Losses are means over the domains in nats per token. "
+    if any(known(recipe.measured_general) for recipe in recipes):
+        note += "On general text: measured loss of the same models on held-out general text. "
+    note += "A gain is the loss of the recipe minus that of the optimal split. "
     compared = [recipe for recipe in recipes if recipe.gain is not None]
     if any(recipe.paired for recipe in compared):
         note += "Standard errors are paired by held-out document. "
@@ -134,6 +147,7 @@ def domains_table(inputs: Inputs, recipes: list[RecipeResult]) -> Table | None:
         return None
     domains = list(recipes[0].specialize_tokens)
     entries = [{**inputs.plan, "strategy": OPTIMAL}, *inputs.plan.get("baselines", [])]
+    trained = inputs.comparison is not None
     rows = []
     for entry in entries:
         cells = [NAMES.get(entry["strategy"], entry["strategy"])]
@@ -141,10 +155,11 @@ def domains_table(inputs: Inputs, recipes: list[RecipeResult]) -> Table | None:
             value = entry["predicted_loss"][domain]
             predicted = value[0] if isinstance(value, list) else value
             measured = _measured(inputs, entry["strategy"], domain)
-            cells.append(f"{loss(predicted)}{NBSP}/{NBSP}{measured}")
+            cells.append(loss(predicted) + (f"{NBSP}/{NBSP}{measured}" if trained else ""))
         rows.append(cells)
+    kind = "Predicted / measured loss" if trained else "Predicted loss"
     return Table(
-        title="Predicted / measured loss by domain (nats per token)",
+        title=f"{kind} by domain (nats per token)",
         head=["Recipe", *domains],
         rows=rows,
     )

@@ -8,8 +8,8 @@ import pandas as pd
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import NBSP, known, loss, percent
 from splitlaw.report.table import Table
+from splitlaw.report.task_names import metric_name, task_name
 from splitlaw.stages.loss_to_task import fit_lines
-from splitlaw.zero_shot.tables import ACCURACY, BITS
 
 
 def loss_to_task_table(inputs: Inputs) -> Table | None:
@@ -19,8 +19,8 @@ def loss_to_task_table(inputs: Inputs) -> Table | None:
         return None
     rows = [
         [
-            str(row["task"]),
-            METRICS[str(row["metric"])],
+            task_name(str(row["task"])),
+            metric_name(str(row["metric"])),
             str(row["models"]),
             "at chance" if row["at_chance"] else loss(row["slope"]),
             _slopes(row),
@@ -35,10 +35,7 @@ def loss_to_task_table(inputs: Inputs) -> Table | None:
         head=[*head, "S.d. of residuals", "Error on the left-out size"],
         rows=rows,
         note=loss_to_task_note(lines),
-    )
-
-
-METRICS = {BITS: "bits per byte", ACCURACY: "accuracy"}
+    ).without_empty_columns()
 
 
 def _slopes(row: Mapping[str, Any]) -> str:
@@ -61,8 +58,8 @@ def loss_to_task_note(lines: pd.DataFrame) -> str:
     note = (
         "Least-squares lines through the routed splits and the single models; the held-out loss of "
         "a system is averaged over the domains as the router assigns the items of the task to "
-        "them. Models share text and items, so intervals "
-        "are too narrow where they differ in other things than the loss. "
+        "them. Models share text and items, so intervals are too narrow where they differ in other "
+        "things than the loss. "
     )
     chance = lines.loc[lines["at_chance"].astype(bool), "task"]
     if len(chance):
@@ -71,5 +68,5 @@ def loss_to_task_note(lines: pd.DataFrame) -> str:
             "bits per byte are predicted there. "
         )
     if lines["sizes"].max() < 2:
-        note += "There is one size; the error on a left-out size requires `splitlaw run compare`. "
+        note += "There is one size; the error on a left-out size requires splitlaw run compare. "
     return note

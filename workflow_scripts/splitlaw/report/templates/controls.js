@@ -6,7 +6,10 @@ const makeControls = (root, fit) => {
   const rows = [...root.querySelectorAll("[data-domain]")];
   const cell = (row, name) => row.querySelector(`[data-is=${name}]`);
   const number = (input) => (input && input.value.trim() !== "" ? Number(input.value) : null);
-  const above = (value) => (value > 0 ? value : Infinity);
+  const unlimited = (value) => value ?? Infinity;
+  const OF_DOMAIN = ["weight", "unique", "replay"];
+  /* Percent of a branch; with more, nothing of its domain is left. */
+  const MOST_REPLAY = 99;
 
   const short = (value) => {
     for (const [scale, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]])
@@ -19,12 +22,12 @@ const makeControls = (root, fit) => {
     const used = rows.filter((row) => cell(row, "use").checked), percent = find("limit") && number(find("limit"));
     return {
       names: used.map((row) => row.dataset.domain),
-      weights: used.map((row) => Math.max(number(cell(row, "weight")) || 0, 1e-6)),
-      unique: used.map((row) => above(number(cell(row, "unique")))),
-      uniqueGeneral: above(number(find("unique-general"))),
+      weights: used.map((row) => number(cell(row, "weight"))),
+      unique: used.map((row) => unlimited(number(cell(row, "unique")))),
+      uniqueGeneral: unlimited(number(find("unique-general"))),
       shares: used.map((row) => {
         const share = number(cell(row, "replay"));
-        return !cell(row, "replay") ? 0 : share === null ? null : Math.min(Math.max(share, 0), 99) / 100;
+        return !cell(row, "replay") ? 0 : share === null ? null : share / 100;
       }),
       rise: percent === null ? null : percent / 100,
       flops: 10 ** Number(find("flops").value), params: 10 ** Number(find("params").value), trunk: find("trunk").value,
@@ -33,16 +36,66 @@ const makeControls = (root, fit) => {
   /* Whether a plan chooses or has replay, and thus other baselines. */
   const replays = ({ shares, rise }) => Boolean(fit.base) || rise !== null || shares.some((share) => share !== 0);
 
-  function label({ flops, params }) {
-    const [digits, exponent] = flops.toExponential(2).split("e+");
-    find("flops-out").innerHTML = `${digits} × 10<sup>${exponent}</sup> FLOPs`;
-    find("params-out").textContent = `${short(params)} parameters`;
-    find("flops").setAttribute("aria-valuetext", `${digits} times ten to the ${exponent} FLOPs`);
-    find("params").setAttribute("aria-valuetext", `${short(params)} parameters`);
+  /* ---- budget and size: a slider each, and its value as a number ---- */
+  const UNITS = { flops: "FLOPs", params: "parameters" }, POWERS = { k: 1e3, m: 1e6, b: 1e9, t: 1e12 };
+  /* Largest budget and size that can be entered; above it, numbers of the arithmetic overflow. */
+  const LARGEST = 1e40;
+  const asText = { flops: (value) => value.toExponential(3).replace(/\.?0*e\+/, "e"), params: short };
+  const spoken = {
+    flops: (value) => value.toExponential(2).replace("e+", " times ten to the "),
+    params: short,
+  };
+  function label(settings) {
+    for (const name of Object.keys(UNITS)) {
+      find(name).setAttribute("aria-valuetext", `${spoken[name](settings[name])} ${UNITS[name]}`);
+      if (document.activeElement !== find(`${name}-number`)) writeNumber(name, settings[name]);
+    }
+  }
+  function writeNumber(name, value = 10 ** Number(find(name).value)) {
+    find(`${name}-number`).value = asText[name](value);
+  }
+  /* Move a slider to a value, beyond its ends too; false for what is no possible value. */
+  function slide(name, value) {
+    if (!(value >= 1 && value <= LARGEST) || find(name).disabled) return false;
+    const slider = find(name), position = Math.log10(value);
+    if (position < Number(slider.min)) slider.min = position;
+    if (position > Number(slider.max)) slider.max = position;
+    slider.value = position;
+    return true;
+  }
+  /* Read a number that was entered, such as 3e20 or 1.3B; an impossible one is replaced by the last. */
+  function enter(name) {
+    const text = find(`${name}-number`).value.trim().replace(/[,_\s]/g, "");
+    const [, digits, letter] = /^(.*?)([kmbt]?)$/i.exec(text);
+    const known = digits !== "" && slide(name, Number(digits) * (POWERS[letter.toLowerCase()] || 1));
+    writeNumber(name);
+    return known;
+  }
+
+  /* ---- values that are not possible ---- */
+  const RULES = {
+    weight: [(value) => value > 0, "a number above 0"],
+    unique: [(value) => value === null || value > 0, "a number above 0, or empty"],
+    "unique-general": [(value) => value === null || value > 0, "a number above 0, or empty"],
+    replay: [(value) => value === null || (value >= 0 && value <= MOST_REPLAY), `from 0 to ${MOST_REPLAY}%, or empty`],
+    limit: [(value) => value === null || value > -100, "a number above −100%, or empty"],
+  };
+  /* A sentence about the first input with a value that is not possible; empty if there is none. */
+  function problem() {
+    const used = rows.filter((row) => cell(row, "use").checked);
+    const inputs = [find("limit"), find("unique-general"), ...used.flatMap((row) => OF_DOMAIN.map((name) => cell(row, name)))];
+    let first = "";
+    for (const input of root.querySelectorAll("input[type=number]")) {
+      const [allowed, wanted] = RULES[input.dataset.is], value = number(input);
+      const wrong = inputs.includes(input) && (input.validity.badInput || Number.isNaN(value) || !allowed(value));
+      if (wrong) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");
+      const name = (input.getAttribute("aria-label") || "limit on the rise of general loss").replace(/, percent$/, "");
+      if (wrong && !first) first = `The ${name} must be ${wanted}.`;
+    }
+    return first;
   }
 
   /* ---- the address ---- */
-  const OF_DOMAIN = ["weight", "unique", "replay"];
   function toAddress() {
     const { flops, params, trunk } = read(), found = new URLSearchParams({ flops: flops.toPrecision(6), params: params.toPrecision(6), trunk });
     for (const name of ["limit", "unique-general"]) if (find(name)) found.set(name, find(name).value);
@@ -56,8 +109,7 @@ const makeControls = (root, fit) => {
   function fromAddress() {
     const given = new URLSearchParams(location.hash.slice(1));
     if (!given.has("flops")) return false;
-    for (const name of ["flops", "params"])
-      if (Number(given.get(name)) > 0) find(name).value = Math.log10(Number(given.get(name)));
+    for (const name of Object.keys(UNITS)) slide(name, Number(given.get(name)));
     if (["shared", "independent"].includes(given.get("trunk"))) find("trunk").value = given.get("trunk");
     for (const name of ["limit", "unique-general"]) if (find(name) && given.has(name)) find(name).value = given.get(name);
     for (const row of rows) {
@@ -114,5 +166,5 @@ const makeControls = (root, fit) => {
       `final:\n  size: ${size}\n  budget_tokens: ${Math.round(tokens)}${limit}`;
   }
 
-  return { find, short, read, replays, label, toAddress, fromAddress, command, nextRuns, config };
+  return { find, short, read, problem, replays, label, enter, toAddress, fromAddress, command, nextRuns, config };
 };

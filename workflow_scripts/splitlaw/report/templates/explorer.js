@@ -6,12 +6,20 @@
   const fit = JSON.parse(document.getElementById("explorer-data").textContent);
   const law = makeLaw(fit), general = fit.general && makeLaw(fit.general);
   const controls = makeControls(root, fit), figures = makeFigures(fit, controls);
-  const { find, short } = controls, { percent, loss, bounds } = figures;
+  const { find, short } = controls, { percent, loss, listing } = figures;
   /* Points of the curve, enough to appear smooth; each takes longer with replay. */
   const FRACTIONS = 33, FRACTIONS_WITH_REPLAY = 17;
   /* Milliseconds without input before the intervals of the optimum are computed, and the time after
      which their computation lets the page respond: less than a frame at 60 Hz. */
   const PAUSE = 120, SLICE = 15;
+
+  /* The page opens with the settings of a plan, whose intervals are from all draws of the law. They are
+     shown unless the plan has another loss, because of an option that the page does not have. */
+  const asText = (settings) => JSON.stringify({ ...settings, flops: settings.flops.toPrecision(6), params: settings.params.toPrecision(6) });
+  const initial = asText(controls.read());
+  const SAME_LOSS = 1e-3;
+  const plannedFor = (settings, loss) =>
+    (fit.planned && asText(settings) === initial && Math.abs(loss / fit.planned.mean - 1) < SAME_LOSS ? fit.planned : null);
 
   let timer = 0, shown = null;
 
@@ -53,9 +61,13 @@
       worse: drawn.length && Number.isFinite(mean[i + 1])
         ? drawn.filter((draw) => draw[i + 1] > draw[0]).length / drawn.length : null,
     }));
-    const first = 1 + baselines.length;
+    const first = 1 + baselines.length, planned = plannedFor(settings, mean[0]);
+    if (planned) rows.forEach((row) => {
+      const { band: known, worse } = planned.baselines[row.strategy] || {};
+      Object.assign(row, known ? { band: known, worse } : {});
+    });
     return {
-      settings, task, best: { ...best, mean: mean[0] }, rows, expected: band(0), own: drawn.map((draw) => draw[0]),
+      settings, task, planned, best: { ...best, mean: mean[0] }, rows, expected: planned ? planned.expected : band(0), own: drawn.map((draw) => draw[0]),
       curve: curve.map(({ share }, i) => ({ share, mean: mean[first + i], band: band(first + i) })).filter((at) => Number.isFinite(at.mean)),
       share: planner.fraction(task, best), general: task.general && generalOf(task, best, rows),
     };
@@ -88,10 +100,18 @@
       const until = performance.now() + SLICE;
       while (jobs.length && performance.now() < until) jobs.shift()();
       if (jobs.length) timer = setTimeout(some, 0);
-      else done({ multipliers, front: frontOf(task, front.filter(Boolean)), ends: planner.interval(shares, found.share),
-        regret: law.draws ? sum(regrets) / law.draws : null });
+      else done(withPlanned({ multipliers, front: frontOf(task, front.filter(Boolean)), ends: planner.interval(shares, found.share),
+        regret: law.draws ? sum(regrets) / law.draws : null }, found.planned));
     };
     some();
+  }
+  /* What is shown of a plan with its own settings. */
+  function withPlanned(later, planned) {
+    if (!planned) return later;
+    const known = Object.entries(planned.baselines).filter(([, { multiplier }]) => multiplier)
+      .map(([strategy, { multiplier }]) => [strategy, multiplier.map((times) => times ?? Infinity)]);
+    return { ...later, ends: planned.ends, regret: planned.regret ?? later.regret,
+      multipliers: { ...later.multipliers, ...Object.fromEntries(known) } };
   }
   function frontOf(task, splits) {
     const { mean, drawn } = planner.meanLosses(law, task, splits);
@@ -102,22 +122,42 @@
   }
 
   /* ---- sentences ---- */
+  const small = (share) => (share > 0 && share < 5e-6 ? "less than 0.001%" : percent(share, 3));
+  /* Domains that a sentence names; of more, it gives the range. */
+  const MOST_NAMED = 10;
   function sentence(found, later) {
-    const { task, best, expected, general: after } = found, ends = later && later.ends;
-    const replayed = (k) => (best.shares && best.shares[k] > 0 ? ` with ${percent(best.shares[k], 0)} replay` : "");
-    const names = task.names.map((name, k) => `${percent(best.branch[k] / task.tokens)} on ${name}${replayed(k)}`);
-    const range = ends && ends[0] < ends[1] ? ` (90% interval ${percent(ends[0], 0)} to ${percent(ends[1], 0)})` : "";
+    const { task, best, expected, general: after } = found, ends = later && later.ends, used = planner.tokensOf(task, best);
+    const [from, to] = (ends || [0, 0]).map((share) => percent(share, 0)), range = from === to ? "" : ` (90% interval ${from} to ${to})`;
     const interval = expected[0] < expected[1] ? ` (${loss(expected[0])} to ${loss(expected[1])})` : "";
     const rise = after ? ` The general loss of the specialists rises by at most ${percent(Math.max(...after.rises))}.` : "";
-    const regret = later && later.regret !== null ? ` The expected regret is ${percent(later.regret / best.mean, 3)} of the loss.` : "";
-    return `${fit.base ? "From the base, train" : "Train"} ${percent(found.share, 0)}${range} of ${short(task.tokens)} tokens on general text, ` +
-      `then ${names.join(", ")}; expect a mean loss of ${loss(best.mean)}${interval} nats per token.${rise}${regret}`;
+    const regret = later && later.regret !== null ? ` The expected regret is ${small(later.regret / best.mean)} of the loss.` : "";
+    const unspent = 1 - used / task.tokens;
+    const rest = unspent > figures.UNSPENT ? ` This leaves ${percent(unspent)} of the budget unspent: more tokens would lower no loss.` : "";
+    return `${instruction(found, range, used)}; expect a mean loss of ${loss(best.mean)}${interval} nats per token.${rise}${rest}${regret}`;
+  }
+  /* Share of the tokens that is shown as none. */
+  const NONE = 5e-4;
+
+  function instruction({ task, best, share }, range, used) {
+    const begin = fit.base ? "From the base, train" : "Train";
+    const trained = task.names.map((name, k) => ({ name, share: best.branch[k] / used, replay: best.shares ? best.shares[k] : 0 }));
+    const [some, none] = [trained.filter((one) => one.share >= NONE), trained.filter((one) => one.share < NONE)];
+    if (!some.length) return `${fit.base ? "From the base, do" : "Do"} not split: train one model on ${short(used)} tokens of general text`;
+    const rest = none.length ? `, and none on ${none.length > MOST_NAMED ? `${none.length} domains` : listing(none.map((one) => one.name))}` : "";
+    if (share < NONE) return `${begin} on no general text${range}, only ${short(used)} tokens: ${branches(some)}${rest}`;
+    return `${begin} ${percent(share, 0)}${range} of ${short(used)} tokens on general text, then ${branches(some)}${rest}`;
+  }
+  function branches(trained) {
+    if (trained.length <= MOST_NAMED)
+      return listing(trained.map((one) => `${percent(one.share)} on ${one.name}${one.replay > 0 ? ` with ${percent(one.replay, 0)} replay` : ""}`));
+    const shares = trained.map((one) => one.share), ends = [Math.min(...shares), Math.max(...shares)].map((share) => percent(share));
+    return `${percent(sum(shares))} on ${shares.length} domains, ${ends[0] === ends[1] ? ends[0] : ends.join(" to ")} on each`;
   }
 
   function extrapolation({ task, best }) {
     const special = best.branch.map((tokens, k) => (1 - (best.shares ? best.shares[k] : 0)) * tokens);
-    const planned = { params: ["N", task.params], pretrain_tokens: ["D", task.start + best.pretrain],
-      specialize_tokens: ["D′", Math.max(...special)] };
+    const planned = { params: ["model size", task.params], pretrain_tokens: ["number of general tokens", task.start + best.pretrain],
+      specialize_tokens: ["number of domain tokens", Math.max(...special)] };
     const beyond = Object.entries(planned).flatMap(([column, [name, value]]) => {
       const [low, high] = fit.range[column];
       if (value > 1.001 * high && high > 0) return [`${+(value / high).toPrecision(2)} times the largest ${name} in the fit`];
@@ -127,11 +167,17 @@
     return beyond.length ? `Extrapolates: ${beyond.join("; ")}.` : "Within the range of the fit.";
   }
 
+  /* Tokens that a plan of the Python package may have, as numbers above it are not exact. */
+  const MOST_TOKENS = 2 ** 53;
   /* Why there is no result for the settings; empty if there is one. */
   function refusal(settings, found) {
     if (!settings.names.length) return "Select at least one domain.";
+    if (controls.problem()) return controls.problem();
     if (controls.replays(settings) && [...settings.unique, settings.uniqueGeneral].some(Number.isFinite))
       return "A plan with replay or with a limit on general loss counts no repeated text: clear the unique tokens.";
+    const { tokens, trunks } = planner.makeTask(fit, settings), models = trunks + settings.names.length;
+    if (tokens < models) return `This budget pays for ${tokens.toPrecision(2)} tokens, less than one for each of ${models} models; raise it, or choose a smaller size.`;
+    if (tokens > MOST_TOKENS) return `This budget pays for ${tokens.toExponential(1)} tokens; a plan has at most ${MOST_TOKENS.toExponential(1)}. Lower it, or choose a larger size.`;
     if (!found || found.best) return "";
     const nearest = Math.ceil(1000 * replay.lowestRise(found.task).rise) / 10;
     return `No plan of this budget keeps this limit; the nearest limit that one keeps is ${nearest.toFixed(1)}%.`;
@@ -198,8 +244,10 @@
     clearTimeout(address);
     address = setTimeout(controls.toAddress, PAUSE);
   }
-  root.addEventListener("input", changed);
+  /* A number that is being typed counts when it is entered. */
+  root.addEventListener("input", ({ target }) => { if (target.type !== "text") changed(); });
   find("form").addEventListener("reset", () => setTimeout(changed, 0));
+  for (const name of ["flops", "params"]) find(`${name}-number`).addEventListener("change", () => controls.enter(name) && changed());
   window.addEventListener("hashchange", () => controls.fromAddress() && redraw());
   window.addEventListener("resize", () => shown && show(shown.later));
   find("save").addEventListener("click", save);

@@ -7,6 +7,9 @@ const makeFigures = (fit, { find, short }) => {
   const bounds = (value, [low, high]) => (low < high ? `${loss(value)} (${loss(low)} to ${loss(high)})` : loss(value));
   const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
+  /* ["a", "b", "c"] as "a, b and c". */
+  const listing = (parts) => (parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`);
+
   /* ---- tables ---- */
   const cells = ([first, ...rest]) => `<tr><th scope="row">${first}</th>${rest.map((text) => `<td>${text}</td>`).join("")}</tr>`;
   function fillTable(name, head, rows) {
@@ -14,8 +17,12 @@ const makeFigures = (fit, { find, short }) => {
       `<tbody>${rows.map(cells).join("")}</tbody>`;
   }
 
+  /* Share of the budget that a split may leave unspent without mention: rounding leaves less. */
+  const UNSPENT = 1e-3;
+
   function splitTable({ task, best, general }) {
-    const bar = (tokens) => `<span class="bar" style="width:${(5 * tokens / task.tokens).toFixed(2)}rem"></span>${percent(tokens / task.tokens)}`;
+    const used = planner.tokensOf(task, best), unspent = task.tokens - used;
+    const bar = (tokens) => `<span class="bar" style="width:${(5 * tokens / used).toFixed(2)}rem"></span>${percent(tokens / used)}`;
     const rows = [["general", task.trunks * best.pretrain], ...task.names.map((name, k) => [name, best.branch[k]])]
       .map(([name, tokens]) => [escape(name), short(tokens), bar(tokens)]);
     const head = ["Text", "Tokens", "Share"];
@@ -27,23 +34,27 @@ const makeFigures = (fit, { find, short }) => {
       head.push("General loss", "Rise");
       rows.forEach((row, i) => row.push(...(i ? [loss(general.losses[i - 1]), percent(general.rises[i - 1])] : ["", ""])));
     }
+    if (unspent > UNSPENT * task.tokens) rows.push(["left unspent", short(unspent), ...head.slice(2).map(() => "")]);
     fillTable("split", head, rows);
   }
 
   const times = (value) => (Number.isFinite(value) ? (value < 10 ? value.toFixed(2) : value.toFixed(0)) : "&gt;1000");
   function multiple(row, later) {
-    if (!later || !Number.isFinite(row.mean)) return "–";
+    if (!Number.isFinite(row.mean)) return "–";
+    if (!later) return "computing…";
     const [value, low, high] = later.multipliers[row.strategy].map(times);
     return low === high ? `×${value}` : `×${value} (${low} to ${high})`;
   }
-  function recipesTable({ task, rows, general }, later) {
-    const head = ["Baseline", "Mean loss (90%)", "Loss above the optimum", "Share of draws in which it is worse"];
+  function recipesTable({ task, best, expected, rows, general }, later) {
+    const head = ["Recipe", "Mean loss (90%)", "Loss above the optimal split", "Share of draws in which it is worse"];
     if (general) head.push("Rise of general loss");
-    if (!task.replay) head.push("FLOPs for the optimum’s loss");
-    fillTable("recipes", head, rows.map((row) => [
-      fit.strategyNames[row.strategy], bounds(row.mean, row.band), loss(row.above),
-      row.worse === null ? "–" : percent(row.worse, 0), ...(general ? [percent(row.rise)] : []),
-      ...(task.replay ? [] : [multiple(row, later)])]));
+    if (!task.replay) head.push("FLOPs for the loss of the optimal split");
+    const ours = [fit.strategyNames.optimal, bounds(best.mean, expected), "–", "–"];
+    fillTable("recipes", head, [[...ours, ...(general ? [percent(Math.max(...general.rises))] : []), ...(task.replay ? [] : ["–"])],
+      ...rows.map((row) => [
+        fit.strategyNames[row.strategy], bounds(row.mean, row.band), loss(row.above),
+        row.worse === null ? "–" : percent(row.worse, 0), ...(general ? [percent(row.rise)] : []),
+        ...(task.replay ? [] : [multiple(row, later)])])]);
   }
 
   function curveTable({ curve }) {
@@ -61,6 +72,14 @@ const makeFigures = (fit, { find, short }) => {
   }
 
   /* ---- figures ---- */
+  /* Round numbers between two, at most `most` of them and at least 2, with their texts. */
+  function round(low, high, most = 6) {
+    const unit = 10 ** Math.floor(Math.log10((high - low) / most));
+    const step = [1, 2, 5, 10].map((part) => part * unit).find((width) => (high - low) / width <= most);
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), first = Math.ceil(low / step);
+    return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step)
+      .map((value) => [value, value.toFixed(digits)]);
+  }
   /* A figure of losses: scales of the two axes, and the parts that every figure has. */
   function frame(name, { across, up, ticks, names: [xName, yName] }) {
     const narrow = find(name).parentElement.clientWidth < 480, room = 0.12 * (up[1] - up[0]) + 1e-4;
@@ -68,15 +87,15 @@ const makeFigures = (fit, { find, short }) => {
     const x = (value) => left + (value - across[0]) / Math.max(across[1] - across[0], 1e-9) * (w - left - right);
     const y = (value) => top + (up[1] + room - Math.min(Math.max(value, up[0] - room), up[1] + room)) /
       (up[1] - up[0] + 2 * room) * (h - top - bottom);
-    const parts = Array.from({ length: 5 }, (_, i) => up[0] + (up[1] - up[0]) * i / 4).map((value) =>
+    const parts = round(up[0] - room, up[1] + room).map(([value, text]) =>
       `<path class="grid" d="M${left} ${y(value)}H${w - right}"/>` +
-      `<text x="${left - 6}" y="${y(value) + 4}" text-anchor="end">${value.toFixed(2)}</text>`);
+      `<text x="${left - 6}" y="${y(value) + 4}" text-anchor="end">${text}</text>`);
     for (const [value, text] of ticks)
       parts.push(`<text x="${x(value)}" y="${h - bottom + 18}" text-anchor="middle">${text}</text>`);
     parts.push(`<text x="${(left + w - right) / 2}" y="${h - 4}" text-anchor="middle">${xName}</text>`);
     parts.push(`<text transform="translate(12 ${(h - bottom + top) / 2}) rotate(-90)" text-anchor="middle">${yName}</text>`);
     /* Places of a label beside its dot, as side (right 1, centred 0, left -1) and shift down. */
-    const PLACES = [[1, -6], [-1, -6], [0, -10], [1, 16], [-1, 16], [0, 20]], ANCHORS = { 1: "start", 0: "middle", "-1": "end" };
+    const PLACES = [[1, -6], [-1, -6], [0, -10], [1, 16], [-1, 16], [0, 20], [1, -20], [-1, -20], [1, 30], [-1, 30]], ANCHORS = { 1: "start", 0: "middle", "-1": "end" };
     const over = (one, other) => one[0] < other[1] && other[0] < one[1] && one[2] < other[3] && other[2] < one[3];
     /* Dots [across, value, text, class] with labels that are on no other dot or label, if possible. */
     function dots(list) {
@@ -129,7 +148,7 @@ const makeFigures = (fit, { find, short }) => {
     const recipes = rows.filter((row) => Number.isFinite(row.general));
     const across = extent([...front, ...recipes, { general: general.mean }].map((at) => at.general));
     const to = frame("front", { across, up: extent([...front, ...recipes, best].map((at) => at.mean)),
-      ticks: [0, 1, 2, 3].map((i) => across[0] + (across[1] - across[0]) * i / 3).map((value) => [value, value.toFixed(2)]),
+      ticks: round(...across, 5),
       names: ["mean general loss (nats/token)", "mean domain loss (nats/token)"] });
     const points = front.map((at) => [at.general, at.mean, at.band]);
     to.parts.push(to.band(points), to.curve(points));
@@ -138,5 +157,5 @@ const makeFigures = (fit, { find, short }) => {
     to.show(label);
   }
 
-  return { percent, loss, bounds, splitTable, recipesTable, curveTable, frontTable, drawCurve, drawFront };
+  return { UNSPENT, percent, loss, bounds, listing, splitTable, recipesTable, curveTable, frontTable, drawCurve, drawFront };
 };

@@ -221,12 +221,11 @@ const planner = (() => {
     return [value, Math.min(at(0.05), value), Math.max(at(0.95), value)];
   }
 
-  const fraction = (task, split) => {
-    const branch = split.branch.reduce((x, y) => x + y, 0);
-    return task.trunks * split.pretrain / Math.max(task.trunks * split.pretrain + branch, 1e-300);
-  };
+  /* Tokens that a split trains on, and the share of them before the branches. */
+  const tokensOf = (task, split) => task.trunks * split.pretrain + split.branch.reduce((x, y) => x + y, 0);
+  const fraction = (task, split) => task.trunks * split.pretrain / Math.max(tokensOf(task, split), 1e-300);
 
   return { makeAxis, withNodes, between, rowAt, tableAt, makeSurface, bestSplit, splitAt, meanLosses, interval, makeTask, baselines, multiplier,
-    fraction };
+    tokensOf, fraction };
 })();
 if (typeof module !== "undefined") module.exports = planner;
