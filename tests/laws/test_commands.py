@@ -155,6 +155,9 @@ def test_an_impossible_budget_is_explained(fitted, tmp_path, capsys):
     assert "too few for 1e+09 tokens per model" in capsys.readouterr().err
     assert main(["choose_split", *base, "--flops", "1e17", "--weights", "a"]) == 2
     assert "--weights 'a': give domain=number" in capsys.readouterr().err
+    for option in (["--weights", "a=1", "a=2"], ["--replay", "a=0.1", "--replay", "a=free"]):
+        assert main(["choose_split", *base, "--flops", "1e17", *option]) == 2
+        assert f"{option[0]}: a is given twice" in capsys.readouterr().err
     assert main(["choose_split", *base, "--flops", "1e17", "--domains", ""]) == 2
     assert "--domains is empty" in capsys.readouterr().err
     assert main(["choose_split", *base, "--flops", "1e17", "--base-general-loss", "3"]) == 2

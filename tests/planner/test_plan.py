@@ -316,6 +316,7 @@ def test_nothing_is_planned_along_a_column_that_does_not_vary(fit):
     assert set(made.specialize_tokens.values()) == {500_000_000}
     assert made.pretrain_tokens == pytest.approx(1.5e9)
     assert all(entry.compute_multiplier is None for entry in made.baselines)
+    assert made.expected_regret == 0
     with pytest.raises(UserError, match=r"too few for 5e.08 domain tokens in each of 3 domains"):
         plan(two, flops=C / 3, params=N)
 

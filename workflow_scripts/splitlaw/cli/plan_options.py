@@ -106,6 +106,7 @@ def shares(given: Sequence[str] | None) -> float | str | dict[str, float | str] 
     found: dict[str, float | str] = {}
     for text in given:
         name, _, value = text.rpartition("=")
+        _check_new(name or "the share of all domains", name in found, "--replay")
         try:
             found[name] = value if value == "free" else float(value)
         except ValueError:
@@ -119,13 +120,22 @@ def shares(given: Sequence[str] | None) -> float | str | dict[str, float | str] 
     return found[""]
 
 
+def _check_new(name: str, known: bool, flag: str) -> None:
+    """Refuse a name that was given before, perhaps with another value."""
+    from splitlaw.common.errors import UserError
+
+    if known:
+        raise UserError(f"{flag}: {name} is given twice; give it once")
+
+
 def pairs(given: Sequence[str], flag: str) -> dict[str, float]:
     """`domain=number` arguments as a dictionary."""
     from splitlaw.common.errors import UserError
 
-    found = {}
+    found: dict[str, float] = {}
     for text in given:
         name, _, value = text.rpartition("=")
+        _check_new(name, name in found, flag)
         try:
             found[name] = float(value)
         except ValueError:

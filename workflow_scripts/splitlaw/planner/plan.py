@@ -27,6 +27,9 @@ TOKENS = ("pretrain_tokens", "specialize_tokens")
 MOST_TOKENS = 2.0**53
 """Tokens beyond which a float does not count single ones; no text has so many."""
 
+ROUNDING = 1e-9
+"""Expected regret, relative to the loss, that is an error of rounding."""
+
 MOST_FLOPS = 1e60
 """A budget beyond this overflows in the search for a size."""
 
@@ -119,6 +122,8 @@ def _plan(task: Task, flops: float, problem: Problem, split: Split, gap: float) 
     drawn = drawn_plan(problem, split)
     pretrain, share = float(split.pretrain), float(_fraction(split, constraint))
     regret = drawn.expected_regret
+    if regret is not None and regret < ROUNDING * float(split.mean):
+        regret = 0.0
     return Plan(
         flops=float(flops),
         params=size,
