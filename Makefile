@@ -55,7 +55,7 @@ docs: $(DOCS_STAMP)
 
 # Hours: planted laws of every form, damaged files, trainings and preparations that are killed, full
 # disks (as root), and, where Slurm is installed, every fault of a cluster. The tables are written to results/campaign.
-# Damages of corpus files come last: their command fails where one is not noticed, which some cannot be.
+# Damages of corpus files come last: their command fails where one is not noticed.
 campaign: setup
 	@mkdir -p results/campaign
 	$(BIN)/python perf/planted_laws.py --laws 200 --out results/campaign/planted_laws.csv

@@ -64,15 +64,23 @@ def edited(file: Written, edits: list[Edit]) -> list[str]:
 def _within_a_text(file: Written, edit: Edit) -> Edit:
     """The deletion that leaves the same bytes and is within the characters of a text, if any is.
 
-    If the bytes before the beginning and the end are the same one, both may be one place earlier.
+    If the bytes before the beginning and the end are the same one, both may be one place earlier;
+    if those after them are, one place later.
     """
-    data, start, end = file.data, edit.start, edit.end
-    while not edit.put and start < end:
+    data, places = file.data, [(edit.start, edit.end)]
+    if edit.put or edit.start == edit.end:
+        return edit
+    for step in (-1, 1):
+        start, end = edit.start, edit.end
+        before = min(step, 0)
+        while start + before >= 0 and end + before < len(data):
+            if data[start + before] != data[end + before]:
+                break
+            start, end = start + step, end + step
+            places.append((start, end))
+    for start, end in places:
         if any(first <= start and end <= last for first, last in file.spans):
             return Edit(start=start, end=end)
-        if data[start - 1 : start] != data[end - 1 : end]:
-            break
-        start, end = start - 1, end - 1
     return edit
 
 
