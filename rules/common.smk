@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from splitlaw.corpus.sources.availability import files_digest
 from splitlaw.experiment import identity, rounds
+from splitlaw.experiment.base_settings import planned_replay
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.experiment.strategies import JOINT, MIXTURE, NO_SPLIT, OPTIMAL, SCRATCH, SINGLE
 from splitlaw.scheduling import resources
@@ -257,9 +258,11 @@ def law_seed_option(wildcards):
 
 
 def trunk_option(wildcards):
-    """The kind of trunk, and the options with the limit on general loss and the loss of the base."""
+    """The kind of trunk, and the options of replay, of the limit on general loss and of the base."""
     trunk, limit = EXPERIMENT.final.trunk, EXPERIMENT.final.max_general_loss_rise
-    options = trunk
+    planned = planned_replay(EXPERIMENT.final, DOMAINS) if EXPERIMENT.plans_replay else {}
+    shares = [shlex.quote(f"{domain}={share}") for domain, share in planned.items()]
+    options = f"{trunk} --replay {' '.join(shares)}" if shares else trunk
     if limit is not None:
         confidence = EXPERIMENT.final.limit_confidence
         options += f" --max-general-loss-rise {limit} --limit-confidence {confidence}"

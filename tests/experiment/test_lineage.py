@@ -98,6 +98,15 @@ def test_replay_changes_the_stream_of_the_branch_alone():
     assert run.mixture == {GENERAL: 1, "law": 9}
 
 
+@pytest.mark.parametrize(
+    ("replay", "general", "own"),
+    [(0.0004, 1, 999), (0.9999, 999, 1), (0.5, 1, 1), (0.307, 307, 693)],
+)
+def test_a_mixture_has_the_nearest_share_of_replay(replay, general, own):
+    run = Run(domain="law", pretrain_steps=5, specialize_steps=5, replay=replay)
+    assert run.mixture == {GENERAL: general, "law": own}
+
+
 @pytest.mark.parametrize(("domain", "replay"), [("law", 1.0), ("law", -0.1), (GENERAL, 0.5)])
 def test_an_impossible_share_of_replay_is_refused(domain, replay):
     steps = {"pretrain_steps": 5, "specialize_steps": 5 if domain == "law" else 0}

@@ -112,8 +112,31 @@ def test_what_does_not_count_a_base_or_repeated_text_is_refused(fit):
         next_runs(fit, flops=FLOPS, params=PARAMS)
     with pytest.raises(UserError, match="a target loss does not plan with a base"):
         least_compute(fit, loss=3.0)
-    with pytest.raises(UserError, match="unique_tokens: a plan with a base"):
-        plan(fit, flops=FLOPS, unique_tokens={fit.domains[0]: 1e5})
+    with pytest.raises(UserError, match="repeated general text; give limits of domains alone"):
+        plan(fit, flops=FLOPS, unique_tokens={"general": 1e5})
+
+
+def test_repeated_text_after_a_base_is_planned_as_in_a_grid(fit):
+    limits = {"max_general_loss_rise": 0.05, "limit_confidence": 0.5}
+    unique = {"a": 2e5, "b": 4e5}
+    found = plan(fit, flops=FLOPS, unique_tokens=unique, **limits)
+    assert found.unique_tokens == unique
+    best = np.inf
+    parts = np.linspace(0.0, 1.0, 25)
+    added, first = 3e6 * np.array([(a, b) for a, b in product(parts, parts) if a + b <= 1]).T
+    branch = np.stack([first, 3e6 - added - first], axis=-1)
+    for share in np.linspace(0, 0.5, 51):
+        at = PARAMS, BASE + added[:, None], (1 - share) * branch, np.arange(2)
+        seen = {"unique_specialize": np.minimum(at[2], [2e5, 4e5]), "replay": np.array(share)}
+        domain, general = (
+            law.without_draws.losses(*at, **seen) for law in (fit, fit.general_after)
+        )
+        best = np.fmin(best, np.where(general <= highest(fit, 0.05), domain, np.inf))
+    best = best.mean(axis=-1).min()
+    # The grid has steps of 4% of the tokens and of 1 point of replay, and spends the whole budget.
+    assert 0.99 * best < found.predicted_mean_loss[0] <= best
+    without = plan(fit, flops=FLOPS, **limits)
+    assert found.predicted_mean_loss[0] > without.predicted_mean_loss[0]
 
 
 def test_baselines_differ_in_replay_alone(fit):

@@ -1,5 +1,6 @@
 """Starting configurations for folders of text: the domains that are found, and the file."""
 
+import json
 import re
 
 import pytest
@@ -118,6 +119,14 @@ def test_a_base_takes_the_place_of_sizes_and_tokenizer(tmp_path):
     assert {run.replay for run in runs} == {0, 0.1, 0.25, 0.5}
     shown = (tmp_path / "made.yaml").read_text()
     assert "pretrain_tokens: unknown  # or the number of tokens" in shown
+
+
+def test_the_context_of_a_base_divides_a_batch(tmp_path):
+    base = write_files(tmp_path / "model")
+    architecture = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**architecture, "n_positions": 100}))
+    content = made(tmp_path, write(tmp_path / "law"), "--base", str(base))
+    assert content["model"]["context"] == 64
 
 
 @pytest.mark.parametrize(

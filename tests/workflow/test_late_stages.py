@@ -1,6 +1,8 @@
 """Tasks and trackers are checked before anything is trained."""
 
 import pytest
+import yaml
+from existing_models import write_files
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.config import ExperimentConfig
@@ -23,16 +25,15 @@ def test_a_tracker_that_is_not_installed_is_refused(config, root, monkeypatch):
         late_stages.check_named(ExperimentConfig.read(config))
 
 
-@pytest.mark.parametrize("target", ["frontier", "scarcity"])
-def test_a_target_without_replay_is_refused_for_a_plan_with_replay(config, target):
-    rules = {"pretrain", target}
+def test_further_runs_are_not_chosen_with_a_base(config, root, tmp_path):
+    rules = {"pretrain", "next_runs"}
     late_stages.check_targets(ExperimentConfig.read(config), rules)
-    config["grid"]["replay"] = [0, 0.25]
-    config["final"]["max_general_loss_rise"] = 0.05
-    limited = ExperimentConfig.read(config)
-    late_stages.check_targets(limited, {"pretrain", "report"})
-    with pytest.raises(UserError, match=f"^{target}: its splits have no replay, and the plan"):
-        late_stages.check_targets(limited, rules)
+    content = yaml.safe_load((root / "configs/base.yaml").read_text())
+    content["base"]["path"] = str(write_files(tmp_path / "model"))
+    base = ExperimentConfig.read(content)
+    late_stages.check_targets(base, {"pretrain", "frontier", "scarcity"})
+    with pytest.raises(UserError, match=r"^next_runs: does not plan with a base; make it"):
+        late_stages.check_targets(base, rules)
 
 
 def test_tasks_of_lm_eval_are_opened_only_for_the_stage_that_uses_them(

@@ -5,6 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "tekken.json",
+    "spiece.model",
+)
+"""Files of which a folder with a tokenizer has at least one."""
+
 
 def count_tokens(file: Path) -> int:
     """Number of tokens of a `tokenizer.json`: its largest id, and one.

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import PlainValidator
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.existing_model import read_model
 from splitlaw.experiment.section import Positive, Settings
-from splitlaw.experiment.settings import SizeConfig
+from splitlaw.experiment.settings import FinalConfig, SizeConfig
 
+UNKNOWN = "unknown"
+"""In place of the tokens of a base, where they are not known."""
 BASE = "base"
 """Name of the size of a base, and of the section that describes it."""
 FROM_BASE = ("tokenizer", "sizes", "holdout_sizes")
 """Sections that a base determines."""
+
+
+def check_tokens(value: Any) -> int | str:
+    """The tokens of a base; refuses what is neither a whole number above 0 nor `unknown`."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and value >= 1 and float(value).is_integer():
+        return int(value)
+    if value != UNKNOWN:
+        raise ValueError(f"is {value!r}; give a whole number of at least 1, or {UNKNOWN}")
+    return UNKNOWN
 
 
 class CountedConfig(Settings):
@@ -51,7 +65,10 @@ class BaseConfig(Settings):
     Hugging Face Hub. Its weights are in safetensors files; code from its folder is never run."""
     revision: str | None = None
     """Commit of a model from the Hub."""
-    pretrain_tokens: Positive | Literal["unknown"]
+    pretrain_tokens: Annotated[
+        Positive | Literal["unknown"],
+        PlainValidator(check_tokens, json_schema_input_type=Positive | Literal["unknown"]),
+    ]
     """Number of tokens that the model was trained on. The columns `pretrain_tokens` include them;
     if they are unknown, the columns count only the tokens after them."""
     model: CountedConfig | None = None
@@ -65,7 +82,11 @@ def with_base(content: Mapping[str, Any], *, where: str) -> Mapping[str, Any]:
     section of `FROM_BASE` that is given too.
     """
     given = content.get(BASE)
-    if not isinstance(given, Mapping) or "model" in given or not isinstance(given.get("path"), str):
+    if isinstance(given, Mapping) and "model" in given:
+        return content
+    if BASE in content and not (isinstance(given, Mapping) and isinstance(given.get("path"), str)):
+        raise UserError(f"{where}: base has no path of a model; write base: {{path: FOLDER, ...}}")
+    if not isinstance(given, Mapping):
         return content
     twice = next((key for key in FROM_BASE if content.get(key)), None)
     if twice is not None:
@@ -81,3 +102,17 @@ def with_base(content: Mapping[str, Any], *, where: str) -> Mapping[str, Any]:
         "holdout_sizes": [],
         **({"final": {"size": BASE, **final}} if isinstance(final, Mapping) else {}),
     }
+
+
+def planned_replay(final: FinalConfig, domains: Iterable[str]) -> dict[str, float | str]:
+    """`final.replay` of each domain, for a plan with shares of its own; empty if it is not given.
+
+    Under a limit it is `free` for a domain without a share, which the plan then chooses.
+    """
+    if "replay" not in final.model_fields_set:
+        return {}
+    given = final.replay
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(domains, given)
+    rest = 0.0 if final.max_general_loss_rise is None else "free"
+    return {domain: given.get(domain, rest) for domain in domains}

@@ -108,7 +108,12 @@ def check_budgets(budgets: Mapping[str, Iterable[int]], batch_tokens: int) -> No
 
 
 def check_final_replay(final: FinalConfig, grid: GridConfig, domains: Collection[str]) -> None:
-    """Refuse a share of replay for a name that is no domain, and a limit without any replay."""
+    """Refuse a share for a name that is no domain, and a limit or its confidence by itself."""
+    if final.max_general_loss_rise is None and "limit_confidence" in final.model_fields_set:
+        raise ValueError(
+            "final.limit_confidence: there is no limit; give final.max_general_loss_rise, or "
+            "remove it"
+        )
     if final.max_general_loss_rise is not None and not any(grid.replay):
         raise ValueError(
             "final.max_general_loss_rise: the plan keeps it by replay, which the grid has not "
@@ -120,21 +125,13 @@ def check_final_replay(final: FinalConfig, grid: GridConfig, domains: Collection
             raise ValueError(f"final.replay names {name}; the domains are {', '.join(domains)}")
 
 
-WITHOUT_REPLAY = ("frontier", "scarcity")
-"""Targets whose splits have no replay. They are also the names of their sections."""
-
-
-def check_plan_with_replay(final: FinalConfig, given: Collection[str]) -> None:
-    """Refuse, beside a base or a limit on general loss, what such a plan ignores.
-
-    `given` are the sections of the configuration.
-    """
-    plan = "a plan with a base or with a limit on general loss"
+def check_plan_with_replay(final: FinalConfig) -> None:
+    """Refuse limits of text beside a base or a limit on general loss, which the page ignores."""
     if final.unique_tokens is not None:
-        raise ValueError(f"final.unique_tokens: {plan} counts no repeated text; remove it")
-    for name in WITHOUT_REPLAY:
-        if name in given:
-            raise ValueError(f"{name}: has no splits with replay, as {plan} does; remove it")
+        raise ValueError(
+            "final.unique_tokens: the page of a plan with a base or with a limit on general loss "
+            "counts no repeated text; remove it, and use the target scarcity"
+        )
 
 
 def check_repeat(grid: GridConfig) -> None:

@@ -36,6 +36,8 @@ predicted_loss""".split()
     + LOSS_COLUMNS
 )
 """`frontier.csv`: one row per general fraction, seed and domain."""
+FRONTIER_REPLAY = ["replay", "general_loss"]
+"""Further columns of `frontier.csv`, where the plan has shares of replay."""
 COST = "stage size runs tokens flops tokens_independent flops_independent".split()
 """`cost.csv`: one row per stage and size."""
 NEXT_RUNS = """batch size params seed domain pretrain_tokens specialize_tokens flops

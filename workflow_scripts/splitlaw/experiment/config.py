@@ -113,7 +113,7 @@ class RunsConfig(Settings):
         checks.check_batch(self.training.batch_tokens, self.model.context)
         checks.check_base(self.base, self.model.context, self.grid)
         if self.plans_replay:
-            checks.check_plan_with_replay(self.final, self.model_fields_set)
+            checks.check_plan_with_replay(self.final)
         fit = {size: self.grid_of(size) for size in self.sizes if self.split_of(size) == "fit"}
         checks.check_adaptive(self.grid, self.training, fit, self.domain_names)
         return self

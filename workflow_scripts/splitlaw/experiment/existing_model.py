@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from splitlaw.common.errors import UserError
-from splitlaw.common.tokenizer_file import count_tokens
+from splitlaw.common.tokenizer_file import TOKENIZERS, count_tokens
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """Files of a model on the Hub that are downloaded: weights in other formats are not opened."""
@@ -23,7 +23,10 @@ SAMPLES, SAMPLE_BYTES = 16, 65_536
 """Parts of a file that its digest is computed from. Training changes nearly every weight, so that
 they differ between any two models, and files of many gigabytes are read at once."""
 ARCHITECTURE = "config.json"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
+CAUSAL = ("ForCausalLM", "LMHeadModel")
+"""Ends of the names of causal language models in `transformers`."""
 HEAD_NAMES = ("lm_head", "embed_out", "output")
 """Beginnings of the names of the head's matrix."""
 POSITIONS = ("wpe.", "embed_positions.", "position_embeddings.")
@@ -50,9 +53,9 @@ def find_folder(path: str, revision: str | None = None) -> Path:
     A model of the Hub that is not stored yet is downloaded. Raises `UserError` where there is none.
     """
     folder = Path(path).expanduser()
-    if folder.is_dir():
+    if path and folder.is_dir():
         return folder
-    if path.startswith(("/", ".", "~")) or path.count("/") > 1 or folder.exists():
+    if not path or path.startswith(("/", ".", "~")) or path.count("/") > 1 or folder.exists():
         raise _error(path, "no such folder", "correct the path")
     from huggingface_hub import snapshot_download  # not in the dependencies of a plain install
 
@@ -78,7 +81,7 @@ def read_model(path: str, revision: str | None = None) -> dict[str, Any]:
     """
     folder = find_folder(path, revision)
     architecture = _architecture(folder, path)
-    tensors = {name: shape for file in _weights(folder, path) for name, shape in _tensors(file)}
+    tensors = dict(found for file in _weights(folder, path) for found in _tensors(file, path))
     size = {key: _value(architecture, names, path) for key, names in KEYS.items()}
     width = size["width"]
     table = [size["vocabulary"], width]
@@ -121,7 +124,7 @@ def _architecture(folder: Path, path: str) -> dict[str, Any]:
     if not (folder / ARCHITECTURE).exists():
         raise _error(path, f"has no {ARCHITECTURE}", "save the model with save_pretrained")
     try:
-        content: dict[str, Any] = json.loads((folder / ARCHITECTURE).read_text(encoding="utf-8"))
+        content = _mapping((folder / ARCHITECTURE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
         problem = f"{ARCHITECTURE} cannot be read ({cause})"
         raise _error(path, problem, "save the model again") from None
@@ -131,45 +134,77 @@ def _architecture(folder: Path, path: str) -> dict[str, Any]:
             f"requires code of its own (auto_map in {ARCHITECTURE}), which is never run",
             "save it as an architecture of transformers",
         )
+    named = (content.get("architectures") or ["?"])[0]
+    if content.get("is_encoder_decoder") or not str(named).endswith(("?", *CAUSAL)):
+        raise _error(
+            path,
+            f"is a {named}, not a causal language model",
+            "give one with its head, which AutoModelForCausalLM has saved",
+        )
+    if content.get("quantization_config"):
+        remedy = "give the model that it was made of, or dequantize it and save the result"
+        raise _error(path, "has quantized weights, which cannot be trained", remedy)
+    return content
+
+
+def _mapping(text: str | bytes) -> dict[str, Any]:
+    """The content of a JSON file that has keys; raises `ValueError` for any other."""
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it has no keys")
     return content
 
 
 def _weights(folder: Path, path: str) -> list[Path]:
-    """The safetensors files of a folder: one, or all that its index names."""
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        files = [folder / name for name in names]
-    else:
-        files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    """The safetensors files of a folder: `WEIGHTS`, or all that its index names.
+
+    `transformers` opens no others, which the folder may have too.
+    """
+    index = folder / INDEX
+    if (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    if not index.exists():
+        other = sorted(file.name for file in folder.glob("*.safetensors"))
+        if other:
+            problem = f"has {other[0]}, but neither {WEIGHTS} nor {INDEX}"
+            raise _error(path, problem, "save the model with save_pretrained")
         problem, remedy = "has no safetensors file", "save the model with save_pretrained"
         raise _error(path, problem, f"{remedy}; other formats can run code and are not opened")
+    try:
+        names = _mapping(index.read_text(encoding="utf-8"))["weight_map"].values()
+        files = [folder / name for name in sorted(set(names))]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        problem = f"{INDEX} cannot be read as an index of weights"
+        raise _error(path, problem, "save the model again") from None
     for file in files:
         if not file.exists():
             raise _error(path, f"{file.name} is missing, which its index names", "copy it too")
     return files
 
 
-def _header(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file: names, types and shapes of its tensors."""
+def _tensors(file: Path, path: str) -> Iterator[tuple[str, list[int]]]:
+    """Names and shapes of the parameters in a safetensors file.
+
+    The file begins with the length of its header, which has the places of the tensors in the rest.
+    """
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            content: dict[str, Any] = json.loads(stream.read(length))
-            return content
-    except (OSError, ValueError, MemoryError, OverflowError) as cause:
-        raise UserError(f"{file}: is no safetensors file ({cause}); save the model again") from None
-
-
-def _tensors(file: Path) -> Iterator[tuple[str, list[int]]]:
-    """Names and shapes of the parameters in a safetensors file."""
-    for name, about in _header(file).items():
-        if name == "__metadata__" or name.endswith(BUFFERS):
-            continue
-        if name.endswith(MASKS) and len(about["shape"]) > 1:
-            continue
-        yield name, about["shape"]
+            content = _mapping(stream.read(length))
+        content.pop("__metadata__", None)
+        shapes = {name: list(about["shape"]) for name, about in content.items()}
+        last = max(int(about["data_offsets"][1]) for about in content.values())
+    except (OSError, ValueError, MemoryError, OverflowError, KeyError, TypeError):
+        problem = f"{file.name} is no safetensors file"
+        raise _error(path, problem, "download it, or save the model, again") from None
+    size = file.stat().st_size
+    if size != 8 + length + last:
+        problem = f"{file.name} has {size} bytes, and its tensors need {8 + length + last}"
+        raise _error(path, problem, "it is damaged: copy it again")
+    for name, shape in shapes.items():
+        mask = name.endswith(MASKS) and len(shape) > 1
+        if not mask and not name.endswith(BUFFERS):
+            yield name, shape
 
 
 def _digest(folder: Path) -> str:
@@ -188,6 +223,9 @@ def _digest(folder: Path) -> str:
 def _check_tokenizer(folder: Path, path: str, *, rows: int) -> None:
     """Refuse a tokenizer with ids beyond the embedding of the model."""
     file = folder / "tokenizer.json"
+    if not any((folder / name).exists() for name in TOKENIZERS):
+        problem = "has no tokenizer, which is to encode the text"
+        raise _error(path, problem, "save that of the model in its folder")
     if not file.exists():
         return  # of another format; it is checked when it is copied
     try:

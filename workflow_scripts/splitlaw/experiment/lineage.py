@@ -91,9 +91,10 @@ class Run:
         """Weights of general and domain windows in the branch's stream; empty without replay."""
         if not self.replay:
             return {}
-        share = Fraction(self.replay).limit_denominator(LARGEST_PERIOD)
-        general = max(1, share.numerator)
-        return {GENERAL: general, self.domain: max(1, share.denominator - general)}
+        least = 1 / LARGEST_PERIOD
+        within = min(max(self.replay, least), 1 - least)
+        share = Fraction(within).limit_denominator(LARGEST_PERIOD)
+        return {GENERAL: share.numerator, self.domain: share.denominator - share.numerator}
 
     def lineage(self, cooldown_fraction: float) -> Lineage:
         """The segments of the run, in order; neighbours differ in stream or in schedule."""

@@ -174,6 +174,12 @@ def _distinct(values: tuple[Item, ...]) -> tuple[Item, ...]:
     return values
 
 
+def _in_thousandths(share: float) -> float:
+    if 0 < share < 0.001 or share > 0.999:
+        raise ValueError(f"is {share}; give 0, or a share from 0.001 to 0.999")
+    return share
+
+
 Number = Annotated[float, WrapValidator(_keep_integer)]
 """Any finite number; integers are kept."""
 Count = Annotated[int, BeforeValidator(_whole)]
@@ -184,8 +190,8 @@ Positive = Annotated[Count, Field(ge=1)]
 """A whole number of at least 1."""
 Fraction = Annotated[Number, Field(gt=0, lt=1)]
 """A number between 0 and 1, both excluded."""
-Share = Annotated[Number, Field(ge=0, lt=1)]
-"""A number of at least 0 and below 1."""
+Share = Annotated[Number, Field(ge=0, lt=1), AfterValidator(_in_thousandths)]
+"""A number of at least 0 and below 1, of which thousandths count."""
 Values = Annotated[tuple[Item, ...], Field(strict=False)]
 """A list, which is kept as a tuple."""
 Distinct = Annotated[

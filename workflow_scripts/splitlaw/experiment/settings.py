@@ -36,6 +36,8 @@ def check_replay(value: Any) -> Any:
         if not number or not 0 <= share < 1:
             of_domain = f"{domain} has {share!r}" if domain else f"is {share!r}"
             raise ValueError(f"{of_domain}; give a number of at least 0 and below 1")
+        if 0 < share < 0.001 or share > 0.999:
+            raise ValueError(f"{of_domain}; give 0, or a share from 0.001 to 0.999")
     return value
 
 
@@ -178,8 +180,9 @@ class FinalConfig(Settings):
         PlainValidator(check_replay, json_schema_input_type=Share | Mapping[str, Share]),
     ] = 0
     """Share of general text in the branches of `optimal`, `two_stage_90` and `half`: one share, or
-    shares by domain. The number of tokens stays the same. If the plan has shares of its own, it is
-    trained with them."""
+    shares by domain. The number of tokens stays the same. A plan with a base or with a limit on
+    general loss is made for these shares. Under a limit, it chooses the shares of domains without
+    one, and of all domains if `replay` is not given."""
     unique_tokens: Positive | Mapping[str, Positive] | None = None
     """Limit on the unique tokens of the domains: one number for every domain, or numbers by domain.
     The plan accounts for the limit, and every recipe reads only so many tokens at the beginning of

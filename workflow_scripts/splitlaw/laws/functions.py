@@ -103,8 +103,9 @@ class Functions:
         at, shape = self._at(
             params, pretrain, specialize, domain, unique_pretrain, unique_specialize, replay
         )
-        parts = [_capped(m.log_losses(*at, drawn=True)) for m in self.members]
-        return (np.concatenate(parts) * self.frame.units.loss).reshape(-1, *shape)
+        found = _capped(np.concatenate([m.log_losses(*at, drawn=True) for m in self.members]))
+        found *= self.frame.units.loss
+        return found.reshape(-1, *shape)
 
     def _at(
         self,
@@ -155,11 +156,14 @@ class Functions:
 
 
 def _capped(log_losses: Array) -> Array:
-    """Losses of log losses, at most exp(`HIGHEST`), but infinite where the form is."""
+    """Losses of log losses, at most exp(`HIGHEST`), but infinite where the form is.
+
+    They take the place of the log losses: the draws are the largest arrays of a plan.
+    """
     beyond = log_losses > HIGHEST
     if beyond.any():
-        log_losses = np.where(beyond & np.isfinite(log_losses), HIGHEST, log_losses)
-    return np.exp(log_losses)
+        log_losses[beyond & np.isfinite(log_losses)] = HIGHEST
+    return np.exp(log_losses, out=log_losses)
 
 
 def base_tokens(law: Functions) -> Array:

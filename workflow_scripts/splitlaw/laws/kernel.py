@@ -92,7 +92,11 @@ class Features:
 
 def cosines(points: Array, frequency: Array, phase: Array) -> Array:
     """sqrt(2 / f) cos(w x + p) [n, f]."""
-    return np.sqrt(2 / max(len(phase), 1)) * np.cos(points @ frequency.T + phase)
+    values = points @ frequency.T
+    values += phase
+    np.cos(values, out=values)
+    values *= np.sqrt(2 / max(len(phase), 1))
+    return np.asarray(values)
 
 
 def basis(

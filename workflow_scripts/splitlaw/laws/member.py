@@ -12,8 +12,8 @@ from splitlaw.laws.mean import Mean
 from splitlaw.laws.points import Array, Indices, Points
 from splitlaw.laws.table import Table
 
-CHUNK = 2_000_000
-"""Numbers in one array of an evaluation; more leave the processor's cache."""
+CHUNK = 250_000
+"""Numbers in one array of an evaluation; more leave the processor's cache of 2 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,21 +94,27 @@ class Member:
         vectors = self.vectors if drawn else self.vector[None]
         out = np.empty((len(vectors), len(domain)))
         before, values = (np.zeros((0, 0)), np.zeros(0)), np.zeros((0, 0))
-        for k in np.unique(domain):
-            rows = np.flatnonzero(domain == k)
-            mixtures = self.drawn[:, k] if drawn else self.weights[None, k]
-            step = max(1, CHUNK // max(1, len(vectors), mixtures.shape[1]))
-            for first in range(0, len(rows), step):
-                part = rows[first : first + step]
+        numbers = np.unique(domain)
+        rows = {k: np.flatnonzero(domain == k) for k in numbers}
+        step = max(1, CHUNK // max(1, len(vectors), self.weights.shape[1]))
+        for first in range(0, max(map(len, rows.values()), default=0), step):
+            for k in numbers:
+                part = rows[k][first : first + step]
+                if not len(part):
+                    continue
                 # One set of parameters for all points of the domain.
-                out[:, part] = self.mean.evaluate(vectors, x.take(part), np.full(1, k))
-                if mixtures.shape[1]:
+                found = self.mean.evaluate(vectors, x.take(part).compact, np.full(1, k))
+                if self.weights.shape[1]:
                     at = coordinates[part], zero[part]
                     # The basis does not depend on the domain: tables have the same points for all.
                     if not all(map(np.array_equal, before, at)):
                         values = basis(self.kernel, self.features, *at, self.sites, self.zero)
                         before = at
-                    out[:, part] += mixtures @ values.T
+                    mixtures = self.drawn[:, k] if drawn else self.weights[None, k]
+                    found = found + mixtures @ values.T
+                # By draw: NumPy assigns to several columns of all draws in three times the time.
+                for draw, values_of_draw in zip(out, found, strict=True):
+                    draw[part] = values_of_draw
         return out
 
     def noise_sd(self, pretrain: Array, specialize: Array) -> Array:

@@ -90,6 +90,14 @@ class Points:
         """The points at `rows` of one-dimensional arrays."""
         return Points(*(np.asarray(value)[rows] for value in vars(self).values()))
 
+    @property
+    def compact(self) -> Points:
+        """The same points, with one value in each field whose values are all the same.
+
+        Powers of it, of N at one size for instance, are then computed once.
+        """
+        return Points(*(v[:1] if (v == v[0]).all() else v for v in vars(self).values()))
+
 
 def passes(tokens: Array, unique: ArrayLike | None) -> Array:
     """How often each unique token is seen, at least 1."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,8 @@ class BranchLaws:
         value = self.general(pretrain, branch, shares)
         if self.deviations == 0:
             return value
-        spread = self._one(self._spread, self._after_columns, pretrain, branch, shares)
+        law = partial(self._spread, value)
+        spread = self._one(law, self._after_columns, pretrain, branch, shares)
         return bounded(value, spread, self.deviations)
 
     def general_bound_by_share(self, pretrain: Array, branch: Array, shares: Array) -> Array:
@@ -70,11 +72,16 @@ class BranchLaws:
         value = self._several(law, self._after_columns, pretrain, branch, shares)
         if self.deviations == 0:
             return value
-        return bounded(value, self.spread_by_share(pretrain, branch, shares), self.deviations)
+        spread = self.spread_by_share(value, pretrain, branch, shares)
+        return bounded(value, spread, self.deviations)
 
-    def spread_by_share(self, pretrain: Array, branch: Array, shares: Array) -> Array:
-        """Standard deviation of the log of the general loss of a new run [..., k, r]."""
-        return self._several(self._spread, self._after_columns, pretrain, branch, shares)
+    def spread_by_share(self, value: Array, pretrain: Array, branch: Array, shares: Array) -> Array:
+        """Standard deviation of the log of the general loss of a new run [..., k, r].
+
+        `value` are the predictions, without which it is computed about.
+        """
+        law = partial(self._spread, value)
+        return self._several(law, self._after_columns, pretrain, branch, shares)
 
     def probability_below(
         self, limit: Array, pretrain: Array, branch: Array, shares: Array
@@ -101,15 +108,22 @@ class BranchLaws:
         return np.array([self._after.domains.index(name) for name in self.setting.domains])
 
     def _spread(
-        self, params: float, total: Array, special: Array, columns: Array, **options: Any
+        self,
+        value: Array,
+        params: float,
+        total: Array,
+        special: Array,
+        columns: Array,
+        **options: Any,
     ) -> Array:
-        """Of the draws about the prediction, and of the noise of the trunk and of the run."""
-        at = params, total, special, columns
-        value = self._after.without_draws.losses(*at, **options)
-        drawn = self._after.first(SPREAD_DRAWS).drawn_losses(*at, **options)
+        """Of the draws about the predictions, and of the noise of the trunk and of the run."""
+        law = self._after.first(SPREAD_DRAWS)
+        drawn = law.drawn_losses(params, total, special, columns, **options)
         noise = self._after.noise_sd(total, special)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.sqrt(np.mean(np.log(drawn / value) ** 2, axis=0) + noise**2))
+            # In place: the draws are the largest table of a plan.
+            np.log(np.divide(drawn, value, out=drawn), out=drawn)
+            return np.asarray(np.sqrt(np.mean(np.square(drawn, out=drawn), axis=0) + noise**2))
 
     def domain_by_share(
         self, pretrain: Array, branch: Array, shares: Array, *, drawn: bool = False

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.threads import one_blas_thread
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.plan import MOST_TOKENS, plan
 from splitlaw.planner.problem import Problem
@@ -26,6 +27,7 @@ NEAR = 0.02
 doubled until it is wide enough."""
 
 
+@one_blas_thread
 def least_compute(
     fit: FitResult, *, loss: float, params: float | Sequence[float] | None = None, **options: Any
 ) -> Plan:

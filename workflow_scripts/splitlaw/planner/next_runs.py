@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats.qmc import Sobol
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.threads import one_blas_thread
 from splitlaw.experiment.columns import NEXT_RUNS
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws.hyper import UNSPLIT
@@ -38,6 +39,7 @@ optima of draws are known."""
 Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame
 
 
+@one_blas_thread
 def next_runs(
     fit: FitResult,
     *,

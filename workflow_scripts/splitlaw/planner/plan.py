@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.threads import one_blas_thread
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array, Constraint, Split, fraction
 from splitlaw.planner.draws import Points, drawn_plan, ends
@@ -34,6 +35,7 @@ MOST_FLOPS = 1e60
 """A budget beyond this overflows in the search for a size."""
 
 
+@one_blas_thread
 def plan(
     fit: FitResult,
     *,

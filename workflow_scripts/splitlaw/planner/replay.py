@@ -1,13 +1,18 @@
 """Losses of branches of T tokens, at the best share of replay within a limit on general loss."""
 
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from splitlaw.laws.points import Indices
 from splitlaw.planner.branches import BranchLaws
 from splitlaw.planner.constraint import Array
 from splitlaw.planner.share_tables import FINE, ShareTables
 from splitlaw.planner.surface import Surface
+
+Entry = TypeVar("Entry", bound=np.generic)
 
 EXACT = 241
 """Shares that are compared at the final split, without interpolation."""
@@ -23,8 +28,8 @@ CAPS, LEAST = 40, 1e-4
 """Amounts of tokens between which the largest one within the limit is interpolated, and the
 smallest of them as a share of the largest."""
 
-BLOCK = 4_000_000
-"""Numbers of a table of draws that are worked on at once, to limit memory."""
+BLOCK = 500_000
+"""Numbers of a table of draws that are worked on at once; more leave the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,22 +193,25 @@ def best_share(losses: Array, general: Array | None, limit: Array) -> tuple[Arra
     position = np.where(kept, place, least).astype(float)
     if losses.shape[-1] == 1:
         return value, position
-    before, after = general[..., :-1], general[..., 1:]
     over_limit = excess > 0
     crosses = over_limit[..., :-1] != over_limit[..., 1:]
-    # Losses that are infinite cross no limit.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        part = np.where(crosses, (limit[:, None] - before) / (after - before), 0.0)
-        between = np.where(crosses, losses[..., :-1] + part * np.diff(losses, axis=-1), np.inf)
-    at = np.argmin(between, axis=-1)
-    better = _taken(between, at) < value
-    return (
-        np.where(better, _taken(between, at), value),
-        np.where(better, at + _taken(part, at), position),
-    )
+    # Mostly one crossing: losses are computed at each of them, not between all shares.
+    order = np.argsort(~crosses, axis=-1, kind="stable")
+    for number in range(int(crosses.sum(axis=-1).max(initial=0))):
+        at = order[..., number]
+        before, after = _taken(general, at), _taken(general, at + 1)
+        # Losses that are infinite cross no limit.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            part = (limit - before) / (after - before)
+            first = _taken(losses, at)
+            between = first + part * (_taken(losses, at + 1) - first)
+        better = np.asarray(_taken(crosses, at) & (between < value))
+        value = np.where(better, between, value)
+        position = np.where(better, at + part, position)
+    return value, position
 
 
-def _taken(values: Array, at: Array) -> Array:
+def _taken(values: NDArray[Entry], at: Indices) -> NDArray[Entry]:
     """The values [..., points] at one place each [...]."""
     shape = np.broadcast_shapes(values.shape[:-1], at.shape)
     whole = np.broadcast_to(values, (*shape, values.shape[-1]))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.threads import one_blas_thread
 from splitlaw.experiment.strategies import MIXTURE, REPLAY_SHARES
 from splitlaw.laws.result import FitResult
 from splitlaw.laws.store import base_interval
@@ -22,14 +23,10 @@ from splitlaw.planner.search import best_split
 from splitlaw.planner.strategies import WHOLE
 from splitlaw.planner.task import make_task
 from splitlaw.planner.warn import plan_warnings
-
-KEPT = 1e-5
-"""Relative excess over the limit that is a rounding error: far below the noise of any loss."""
-
-HALVINGS = 30
-"""Bisections of the tokens of a branch that exceeds its limit."""
+from splitlaw.planner.within_limit import KEPT, exceeds, longest_within
 
 
+@one_blas_thread
 def plan_with_replay(
     fit: FitResult,
     *,
@@ -84,28 +81,15 @@ def _kept(
     """The split in whole tokens with its shares of replay, every specialist within the limit."""
     surface = problem.surface
     assert isinstance(surface, ReplaySurface)
-
-    def over(branch: Array) -> Array:
-        if not surface.limited:
-            return np.zeros(len(branch), dtype=bool)
-        shares = surface.best_shares(float(pretrain), branch)
-        general = surface.laws.general_bound(pretrain, branch, shares)
-        return np.asarray(general > surface.limit * (1 + KEPT))
-
-    pretrain, branch = np.floor(best.pretrain + WHOLE), np.floor(best.specialize + WHOLE)
-    low, high = np.where(over(branch), 0.0, branch), branch
-    if front is not None and over(low).any():
+    pretrain, whole = np.floor(best.pretrain + WHOLE), np.floor(best.specialize + WHOLE)
+    branch = longest_within(surface, float(pretrain), whole)
+    if front is not None and exceeds(surface, float(pretrain), branch).any():
         # The limit is so near the lowest that the search over D passes by the plans that keep it.
         best = front.lowest_rise[1]
-        pretrain, high = np.floor(best.pretrain + WHOLE), np.floor(best.specialize + WHOLE)
-        low = high
-    for _ in range(HALVINGS if (low < high).any() else 0):
-        middle = np.floor(0.5 * (low + high))
-        beyond = over(middle)
-        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
-    shares = surface.best_shares(float(pretrain), low)
-    mean = surface.laws.domain(pretrain, low, shares) @ surface.setting.weights
-    return Split(pretrain, low, np.asarray(mean)), shares
+        pretrain, branch = np.floor(best.pretrain + WHOLE), np.floor(best.specialize + WHOLE)
+    shares = surface.best_shares(float(pretrain), branch)
+    mean = surface.laws.domain(pretrain, branch, shares) @ surface.setting.weights
+    return Split(pretrain, branch, np.asarray(mean)), shares
 
 
 def _whole(branch: Array, shares: Array) -> tuple[Array, Array]:
@@ -167,8 +151,10 @@ def _plan(
         optimality_gap=gap,
         law=made.fit.law,
         warnings=(*notes, *_warnings(made, shares)),
+        unique_tokens=made.task.setting.limits,
         base=_base(made.fit),
         replay=dict(zip(names, shares.tolist(), strict=True)),
+        replay_free=tuple(n for n, r in zip(names, made.shares, strict=True) if r is None),
         replay_tokens=dict(zip(names, map(int, replayed), strict=True)),
         general_loss=general.by_domain(0) if general else None,
         general_loss_rise=_rise(made, split, shares, front) if front else None,

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws.result import FitResult
 from splitlaw.planner.constraint import Array, Constraint
 from splitlaw.planner.replay import ReplaySurface
@@ -108,10 +109,10 @@ def make_replay_task(
     base_general_loss: float | None,
 ) -> ReplayTask:
     """Check the arguments; raises `UserError` with the one that cannot be used."""
-    if task.setting.limits:
+    if GENERAL in task.setting.limits:
         raise UserError(
             "unique_tokens: a plan with a base, with replay or with a limit on general loss counts "
-            "no repeated text; leave unique_tokens out"
+            "no repeated general text; give limits of domains alone"
         )
     made = ReplayTask(
         task=task,

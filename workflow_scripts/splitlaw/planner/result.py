@@ -128,6 +128,8 @@ class Plan:
     include those of a base whose tokens are known, which the budget does not pay for."""
     replay: Mapping[str, float] | None = None
     """Share r of general tokens in the branch of each domain; None where replay is not planned."""
+    replay_free: tuple[str, ...] | None = None
+    """Domains whose share of replay the plan has chosen."""
     replay_tokens: Mapping[str, int] | None = None
     """General tokens in the branch of each domain, beside `specialize_tokens`."""
     general_loss: Mapping[str, Loss] | None = None
@@ -202,8 +204,9 @@ class Plan:
             plan[name] = tuple(plan[name])
         if plan.get("general_loss") is not None:
             plan["general_loss"] = _tuples(plan["general_loss"])
-        if plan.get("pareto") is not None:
-            plan["pareto"] = tuple(plan["pareto"])
+        for name in ("pareto", "replay_free"):
+            if plan.get(name) is not None:
+                plan[name] = tuple(plan[name])
         return cls(**plan)
 
 
@@ -218,6 +221,7 @@ def _tuple(values: Any) -> Any:
 REPLAY_FIELDS = (
     "base",
     "replay",
+    "replay_free",
     "replay_tokens",
     "general_loss",
     "general_loss_rise",

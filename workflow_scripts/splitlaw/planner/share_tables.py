@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -60,7 +61,8 @@ class ShareTables:
         general = self._predicted(pretrain, branch)
         if self.laws.deviations == 0:
             return general
-        return bounded(general, self._spread(pretrain, branch), self.laws.deviations)
+        spread = self._spread(general, pretrain, branch)
+        return bounded(general, spread, self.laws.deviations)
 
     def general_along(self, pretrain: Array, branch: Array) -> Array:
         """The same [g, n, k, r] at D [g] and n amounts T [n] in even ratios.
@@ -78,7 +80,8 @@ class ShareTables:
         general = self._predicted(*every(1))
         if self.laws.deviations == 0:
             return general
-        spread = np.moveaxis(self._spread(*every(SPREAD_EVERY)), 1, -1)
+        some = general[:, ::SPREAD_EVERY]
+        spread = np.moveaxis(self._spread(some, *every(SPREAD_EVERY)), 1, -1)
         weights = _weights(spread.shape[-1], len(branch))
         spread = np.moveaxis(_between(spread, weights), -1, 1)
         return bounded(general, spread, self.laws.deviations)
@@ -87,8 +90,9 @@ class ShareTables:
         law = replace(self.laws, deviations=0.0).general_bound_by_share
         return self._remembered("general", law, pretrain, branch)
 
-    def _spread(self, pretrain: Array, branch: Array) -> Array:
-        return self._remembered("spread", self.laws.spread_by_share, pretrain, branch)
+    def _spread(self, general: Array, pretrain: Array, branch: Array) -> Array:
+        law = partial(self.laws.spread_by_share, general)
+        return self._remembered("spread", law, pretrain, branch)
 
     def between(self, table: Array) -> Array:
         """Losses [..., points] between those at the tabulated shares [..., r]."""
@@ -108,6 +112,10 @@ class ShareTables:
 def _between(table: Array, weights: Array) -> Array:
     """Values [..., points] between those of a table [..., r]; infinite where one of them is."""
     known = np.asarray(np.isfinite(table).all(axis=-1))
+    if known.all():
+        # Rows of one matrix: NumPy multiplies many small matrices one after the other.
+        rows = table.reshape(-1, table.shape[-1])
+        return np.asarray((rows @ weights).reshape(*known.shape, -1))
     found = np.where(known[..., None], table, 0.0) @ weights
     return np.where(known[..., None], found, np.inf)
 

@@ -19,7 +19,7 @@ from splitlaw.planner import splits_at
 from splitlaw.report import style
 from splitlaw.report.inputs import Inputs
 from splitlaw.report.number_format import percent
-from splitlaw.stages.final_results import Json, plan_options
+from splitlaw.stages.final_results import Json, plan_options, split_options
 from splitlaw.stages.recipe_results import RecipeResult, predicted_means
 
 LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
@@ -38,7 +38,7 @@ def frontier_table(
     fit: FitResult, plan: Json, fractions: npt.NDArray[np.float64] | int = FRACTIONS
 ) -> pd.DataFrame:
     """Mean loss at each general fraction at the plan's budget, by law."""
-    return planned_frontier(fit, fractions=fractions, **plan_options(plan))
+    return planned_frontier(fit, fractions=fractions, **split_options(plan))
 
 
 def above_plan(fit: FitResult, plan: Json) -> pd.DataFrame:

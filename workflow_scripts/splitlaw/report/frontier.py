@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 
 from splitlaw.common.files import read_json
 from splitlaw.common.result_table import write_result_table
@@ -26,7 +28,10 @@ def write_frontier(tables: Sequence[Path], *, plan_file: Path, fit: FitResult, o
     predicted = frontier_table(fit, plan, np.linspace(curve.low, curve.high, FRACTIONS))
     predicted = predicted[predicted["law"] == "mean"]
     style.set_theme()
-    figure = draw_frontier(mean_losses(table), predicted, curve, regret)
+    means = mean_losses(table)
+    figure = draw_frontier(means, predicted, curve, regret)
+    if "general_loss" in means:
+        add_general_losses(figure, means, plan)
     style.save(figure, out.parent, out.stem)
     write_result_table(out, table)
     return regret.summary()
@@ -69,3 +74,24 @@ def draw_frontier(
     style.percent_axis(axis.xaxis, 0)
     figure.legend(loc="outside upper left", ncols=2)
     return figure
+
+
+def add_general_losses(figure: Figure, means: pd.DataFrame, plan: Mapping[str, Any]) -> None:
+    """Draw the mean loss of the specialists on general text below their domain loss.
+
+    A horizontal line marks the limit of the plan, if it has one.
+    """
+    (above,) = figure.axes
+    grid = GridSpec(2, 1, figure=figure, height_ratios=[3, 2])
+    above.set_subplotspec(grid[0])
+    axis = figure.add_subplot(grid[1], sharex=above)
+    figure.set_figheight(5.4)
+    marks = style.markers(sorted(map(str, means["seed"].unique())))
+    for seed, part in means.groupby("seed"):
+        x, y = part["fraction_general"], part["general_loss"]
+        axis.plot(x, y, ls="", marker=marks[str(seed)], ms=4.5, mfc="none", color=style.INK)
+    rise = plan.get("general_loss_rise") or {}
+    if rise.get("limit") is not None:
+        axis.axhline((1 + rise["limit"]) * rise["reference"], color=style.OURS, lw=1, ls="--")
+    axis.set(xlabel=above.get_xlabel(), ylabel="general loss (nats/token)")
+    above.set_xlabel("")

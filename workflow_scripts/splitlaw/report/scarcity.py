@@ -17,6 +17,7 @@ from splitlaw.experiment.strategies import (
     NO_SPLIT,
     OPTIMAL,
     PROSE,
+    REPLAY_BASELINES,
     SCRATCH,
     TWO_STAGE_90,
 )
@@ -24,8 +25,8 @@ from splitlaw.report import style
 from splitlaw.report.number_format import count
 from splitlaw.stages.scarcity import read_cells, regret_table
 
-PANELS = (SCRATCH, HALF, JOINT, TWO_STAGE_90, NO_SPLIT)
-"""The baselines of the figure, in its order."""
+PANELS = (SCRATCH, HALF, JOINT, TWO_STAGE_90, NO_SPLIT, *REPLAY_BASELINES)
+"""The baselines of the figure, in its order: the first five, or with a base the other five."""
 
 
 def write_scarcity(cells: Sequence[str], seeds: Sequence[int], *, folder: Path, out: Path) -> str:
@@ -68,12 +69,14 @@ def draw_gains(table: pd.DataFrame) -> Figure:
     axes = list(figure.subplots(3, 2, sharex=True).flat)
     amounts = sorted(table["unique_tokens"].dropna().unique())
     sizes = sorted(table["size"].unique())
-    for axis, name in zip(axes, PANELS, strict=False):
+    names = [name for name in PANELS if (table["strategy"] == name).any()]
+    for axis, name in zip(axes, names, strict=False):
         _panel(axis, table[table["strategy"] == name], amounts, sizes)
         axis.set_title(f"over {PROSE[name]}", loc="left", fontsize=8)
         axis.set_xticks(range(len(amounts) + 1), [*map(count, amounts), "all"])
-    axes[len(PANELS)].set_axis_off()
-    axes[len(PANELS) - 2].tick_params(axis="x", labelbottom=True)
+    for axis in axes[len(names) :]:
+        axis.set_axis_off()
+    axes[len(names) - 2].tick_params(axis="x", labelbottom=True)
     figure.supxlabel("unique tokens of each domain", fontsize=9)
     figure.supylabel("gain of the optimal split (nats/token)", fontsize=9)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)

@@ -98,6 +98,24 @@ def plan_options(plan: Json) -> dict[str, Any]:
     }
 
 
+def split_options(plan: Json) -> dict[str, Any]:
+    """The planner's options with which a plan was made: those above, and those of its replay."""
+    options = plan_options(plan)
+    if plan.get("replay") is None:
+        return options
+    rise = plan.get("general_loss_rise") or {}
+    limit = rise.get("limit")
+    # Plans of earlier versions with a limit have chosen all shares.
+    free = plan.get("replay_free", () if limit is None else plan["replay"])
+    options["replay"] = {d: "free" if d in free else r for d, r in plan["replay"].items()}
+    if limit is not None:
+        options["max_general_loss_rise"] = limit
+        options["limit_confidence"] = rise.get("confidence", 0.5)
+    if plan.get("base") and rise:
+        options["base_general_loss"] = rise["reference"]
+    return options
+
+
 def rows_of_plan(table: pd.DataFrame, plan: Json) -> pd.DataFrame:
     """Select the rows of the planned size and budget from a table that may hold several."""
     if "params" in table and (table["params"] == plan["params"]).any():

@@ -12,14 +12,15 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
 from splitlaw.common.result_table import write_result_table
-from splitlaw.experiment.columns import FRONTIER
+from splitlaw.experiment.columns import FRONTIER, FRONTIER_REPLAY
 from splitlaw.experiment.lineage import GENERAL, Run
 from splitlaw.experiment.settings import ExecutionConfig
 from splitlaw.laws import FitResult
 from splitlaw.planner import splits_at
 from splitlaw.stages import grid
+from splitlaw.stages.final_results import split_options
 from splitlaw.stages.job import Job
-from splitlaw.stages.loss_rows import common_columns
+from splitlaw.stages.loss_rows import common_columns, replay_columns
 
 
 def measure(
@@ -36,30 +37,36 @@ def measure(
     """Train and evaluate the best split at each of `fractions` and at that of the plan.
 
     At each fraction, the domains share their tokens in the way that the law predicts to be best.
-    With `even`, the splits are those of `even_splits` instead. Shared segments are trained once.
+    With `even`, they have the same tokens, and the plan's fraction is left out. Shared segments are
+    trained once.
     `out` has one row per fraction and domain.
     """
     plan = read_json(plan_file)
-    splits = (even_splits if even else best_splits)(fit, plan, fractions)
+    splits = planned_splits(fit, plan, fractions, even=even)
     splits = splits.assign(run=runs_of(splits, job, plan.get("unique_tokens", {})))
     domains = list(splits["domain"].unique())
-    trainer = job.trainer([GENERAL, *domains], execution, "frontier")
-    windows = job.windows(domains)
+    mixtures = {run.stream: run.mixture for run in splits["run"] if run.replay}
+    trainer = job.trainer([GENERAL, *domains], execution, "frontier", mixtures)
+    general = [GENERAL] if "replay" in splits else []
+    windows = job.windows([*general, *domains])
     trainer.expect([job.lineage(run) for run in splits["run"]])
     rows = []
     for row in splits.itertuples():
-        run, window = row.run, {row.domain: windows[row.domain]}
+        run, read = row.run, {name: windows[name] for name in (*general, row.domain)}
         folder = out.parent / run.domain / job.folder_name(run)
-        losses = grid.train_and_evaluate(job, trainer, run, window, folder)[row.domain]
+        losses = grid.train_and_evaluate(job, trainer, run, read, folder)
         rows.append(
             {
-                **common_columns(job, run, row.domain, losses),
+                **common_columns(job, run, row.domain, losses[row.domain]),
+                **replay_columns(job, trainer, run),
+                "general_loss": losses[GENERAL]["loss"] if general else None,
                 "budget": budget,
                 "fraction_general": row.fraction_general,
                 "predicted_loss": row.predicted_loss,
             }
         )
-    trainer.world.on_main(lambda: write_result_table(out, pd.DataFrame(rows, columns=FRONTIER)))
+    columns = [*FRONTIER, *(FRONTIER_REPLAY if general else ())]
+    trainer.world.on_main(lambda: write_result_table(out, pd.DataFrame(rows, columns=columns)))
     grid.finish(trainer)
 
 
@@ -68,62 +75,33 @@ def general_share(plan: Mapping[str, Any]) -> float:
 
     It is the general fraction unless the plan leaves a part of the budget unspent.
     """
-    spent = (plan["pretrain_tokens"] + sum(plan["specialize_tokens"].values())) / plan["tokens"]
     # Rounding to whole tokens leaves less than 0.05% unspent.
-    return float(plan["fraction_general"] * min(1.0, round(spent, 3)))
+    return float(plan["fraction_general"] * min(1.0, round(spent_share(plan), 3)))
 
 
-def best_splits(
-    fit: FitResult, plan: Mapping[str, Any], fractions: Sequence[float]
+def spent_share(plan: Mapping[str, Any]) -> float:
+    """Tokens of a plan as a share of those that its budget pays for."""
+    branches = [*plan["specialize_tokens"].values(), *plan.get("replay_tokens", {}).values()]
+    pretrain = plan["pretrain_tokens"] - counted_base(plan)
+    return float((pretrain + sum(branches)) / plan["tokens"])
+
+
+def counted_base(plan: Mapping[str, Any]) -> float:
+    """Tokens of a base that `pretrain_tokens` count: 0 without one, and where they are unknown."""
+    tokens = (plan.get("base") or {}).get("pretrain_tokens")
+    return float(tokens) if isinstance(tokens, int | float) else 0.0
+
+
+def planned_splits(
+    fit: FitResult, plan: Mapping[str, Any], fractions: Sequence[float], *, even: bool
 ) -> pd.DataFrame:
-    """The best splits at `fractions` and at that of the plan, in tokens."""
+    """The splits at `fractions`, and without `even` at that of the plan, in tokens."""
     if plan["trunk"] != "shared":
         raise UserError("the frontier is measured with a shared trunk; set final.trunk to shared")
-    if plan.get("replay") is not None:
-        raise UserError(
-            "the frontier is measured without a base and without replay; make it with another "
-            "configuration"
-        )
-    return splits_at(
-        fit,
-        flops=plan["flops"],
-        params=plan["params"],
-        fractions=np.array(sorted({*fractions, general_share(plan)})),
-        flops_per_token=plan["flops_per_token"],
-        domains=list(plan["specialize_tokens"]),
-        weights=plan["weights"],
-        unique_tokens=plan.get("unique_tokens"),
-    )
-
-
-def even_splits(
-    fit: FitResult, plan: Mapping[str, Any], fractions: Sequence[float]
-) -> pd.DataFrame:
-    """The splits at `fractions` that spend the whole budget, with the same D' for every domain.
-
-    They depend on the law only through the predicted losses.
-    """
-    domains, limits = list(plan["specialize_tokens"]), plan.get("unique_tokens", {})
-    shares = np.array(sorted(fractions))
-    pretrain, each = shares * plan["tokens"], (1 - shares) * plan["tokens"] / len(domains)
-    most = [limits.get(domain, np.inf) for domain in domains]
-    columns = [fit.domains.index(domain) for domain in domains]
-    losses = fit.losses(
-        plan["params"],
-        pretrain[:, None],
-        each[:, None],
-        np.array(columns),
-        unique_specialize=np.minimum(each[:, None], most),
-    )
-    return pd.DataFrame(
-        {
-            "fraction_general": np.repeat(shares, len(domains)),
-            "domain": domains * len(shares),
-            "pretrain_tokens": np.repeat(pretrain, len(domains)),
-            "specialize_tokens": np.repeat(each, len(domains)),
-            "predicted_loss": losses.ravel(),
-        }
-    )
+    if not plan["pretrain_tokens_paid"]:
+        raise UserError("the plan keeps a given D, so it has no frontier of general fractions")
+    shares = np.array(sorted({*fractions, *([] if even else [general_share(plan)])}))
+    return splits_at(fit, fractions=shares, even=even, **split_options(plan))
 
 
 def runs_of(splits: pd.DataFrame, job: Job, unique_tokens: Mapping[str, float]) -> list[Run]:
@@ -132,9 +110,10 @@ def runs_of(splits: pd.DataFrame, job: Job, unique_tokens: Mapping[str, float]) 
     return [
         Run(
             domain=row.domain,
-            pretrain_steps=round(row.pretrain_tokens / batch),
-            specialize_steps=max(1, round(row.specialize_tokens / batch)),
+            pretrain_steps=round((row.pretrain_tokens - job.base_tokens) / batch),
+            specialize_steps=max(1, round(row.specialize_tokens / (1 - row.replay) / batch)),
+            replay=row.replay,
             unique_tokens=int(unique_tokens.get(row.domain, 0)),
         )
-        for row in splits.itertuples()
+        for row in splits.assign(replay=splits.get("replay", 0.0)).itertuples()
     ]

@@ -165,6 +165,7 @@ def _redrawn(
 
 
 def mean_losses(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over domains for each seed and fraction."""
+    """Mean over domains for each seed and fraction, of general losses too where there are any."""
     keys = ["seed", "fraction_general"]
-    return table.groupby(keys, as_index=False)[["predicted_loss", "loss"]].mean()
+    columns = [c for c in ("predicted_loss", "loss", "general_loss") if c in table]
+    return table.groupby(keys, as_index=False)[columns].mean()

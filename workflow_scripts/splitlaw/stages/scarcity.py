@@ -12,9 +12,15 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import read_json
-from splitlaw.experiment.columns import SCARCITY, SCARCITY_REGRET
-from splitlaw.experiment.strategies import NO_SPLIT, OPTIMAL, SCRATCH, STRATEGIES
-from splitlaw.stages.frontier import general_share
+from splitlaw.experiment.columns import FRONTIER_REPLAY, SCARCITY, SCARCITY_REGRET
+from splitlaw.experiment.strategies import (
+    NO_SPLIT,
+    OPTIMAL,
+    REPLAY_STRATEGIES,
+    SCRATCH,
+    STRATEGIES,
+)
+from splitlaw.stages.frontier import counted_base, general_share, spent_share
 from splitlaw.stages.gather import read_tables
 
 ENDS = {SCRATCH: 0.0, NO_SPLIT: 1.0}
@@ -55,14 +61,17 @@ class Cell:
 
     def losses(self, seeds: Sequence[int]) -> pd.DataFrame:
         """Rows of every strategy, and of other fractions if they are trained, for these seeds."""
+        replays = self.plan.get("replay") is not None
+        strategies = REPLAY_STRATEGIES if replays else STRATEGIES
         folders = [self.folder / f"seed{seed}" for seed in seeds]
-        recipes = read_tables([f / name / "losses.csv" for f in folders for name in STRATEGIES])
+        recipes = read_tables([f / name / "losses.csv" for f in folders for name in strategies])
         recipes["fraction_general"] = recipes["strategy"].map(ENDS)
         other = [f / "frontier/losses.csv" for f in folders]
         tables = [recipes]
         if any(file.exists() for file in other):
             tables.append(read_tables(other).assign(strategy=""))
-        return pd.concat(tables, ignore_index=True).assign(**self.about)[SCARCITY]
+        columns = [*SCARCITY, *(FRONTIER_REPLAY if replays else ())]
+        return pd.concat(tables, ignore_index=True).assign(**self.about)[columns]
 
 
 def read_cells(names: Sequence[str], seeds: Sequence[int], folder: Path) -> pd.DataFrame:
@@ -83,15 +92,15 @@ def _regret_rows(cell: Cell, losses: pd.DataFrame) -> Iterator[dict[str, Any]]:
     own = losses[same & (losses["size"] == about["size"]) & (losses["budget"] == about["budget"])]
     loss = _plan_loss(own)
     predicted = float(plan["predicted_mean_loss"][0])
-    low, high = (tokens / plan["tokens"] for tokens in plan["interval"]["pretrain_tokens"])
-    spent = plan["pretrain_tokens"] + sum(plan["specialize_tokens"].values())
+    ends = plan["interval"]["pretrain_tokens"]
+    low, high = ((tokens - counted_base(plan)) / plan["tokens"] for tokens in ends)
     row = {
         **about,
         "general_share": general_share(plan),
         "share_low": low,
         "share_high": high,
         "passes": _passes(plan),
-        "unspent": max(0.0, 1 - spent / plan["tokens"]),
+        "unspent": max(0.0, 1 - spent_share(plan)),
         "predicted_loss": predicted,
         "loss": loss,
         "prediction_error": predicted / loss - 1,

@@ -8,15 +8,13 @@ from typing import Any
 
 from splitlaw.common.errors import UserError
 from splitlaw.common.files import is_file, is_folder
-from splitlaw.common.tokenizer_file import count_tokens
+from splitlaw.common.tokenizer_file import TOKENIZERS, count_tokens
 from splitlaw.corpus.sources.saved_tokenizer import local_tokenizer, open_tokenizer
 from splitlaw.experiment.settings import TokenizerConfig
 
 _PROBE = "Zażółć gęślą jaźń — 深層学習 🧪 ∀ε>0 \u200b\U0010fffd\n"
 """Rare characters, which only a byte-level tokenizer encodes without unknown tokens."""
 _FILE = "tokenizer.json"
-_FILES = (_FILE, "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "spiece.model")
-"""Files of which a folder with a tokenizer has at least one."""
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]", "<eot>")
 """Usual names of the end of text, for a tokenizer whose files do not say which token it is."""
 
@@ -30,9 +28,9 @@ def check_tokenizer(config: TokenizerConfig) -> None:
     path = _local_path(config)
     if path is None:
         return
-    found = is_file(path) or any(is_file(path / name) for name in _FILES)
+    found = is_file(path) or any(is_file(path / name) for name in TOKENIZERS)
     if not found:
-        problem = f"has none of {', '.join(_FILES)}" if is_folder(path) else "no such folder"
+        problem = f"has none of {', '.join(TOKENIZERS)}" if is_folder(path) else "no such folder"
         raise UserError(
             f"tokenizer.path {config.path}: {problem}; give a folder with a saved tokenizer, or "
             "its tokenizer.json"

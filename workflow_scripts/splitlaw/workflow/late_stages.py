@@ -11,7 +11,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from splitlaw.common.errors import UserError
-from splitlaw.experiment import checks
 from splitlaw.experiment.config import ExperimentConfig
 
 LOCAL = "local_"
@@ -39,13 +38,11 @@ def check_named(config: ExperimentConfig) -> None:
 
 
 def check_targets(config: ExperimentConfig, rules: Collection[str]) -> None:
-    """Refuse the targets without replay, if they are among `rules`, for a plan with replay."""
-    for name in checks.WITHOUT_REPLAY if config.plans_replay else ():
-        if name in rules:
-            raise UserError(
-                f"{name}: its splits have no replay, and the plan has a base or a limit on general "
-                "loss; make it with a configuration without these"
-            )
+    """Refuse the choice of further runs, if it is among `rules`, with a base."""
+    if config.base is not None and "next_runs" in rules:
+        raise UserError(
+            "next_runs: does not plan with a base; make it with a configuration without one"
+        )
 
 
 def check_foreign_tasks(tasks: Sequence[str], rules: Collection[str]) -> None:
