@@ -17,6 +17,7 @@ from splitlaw import __version__
 from splitlaw.common.files import write_text
 from splitlaw.experiment.strategies import GENERAL_FRACTIONS, NAMES, REPLAY_SHARES
 from splitlaw.laws import FitResult, Member
+from splitlaw.laws.functions import HIGHEST
 from splitlaw.laws.kernel import UNSPLIT_LENGTH
 from splitlaw.laws.log_loss import javascript
 from splitlaw.laws.rows import REPLAY_SCALE
@@ -251,6 +252,7 @@ def _law(fit: FitResult) -> dict[str, Any]:
                 "replays": frame.replays,
                 "replayScale": REPLAY_SCALE,
                 "centre": frame.centre.tolist(),
+                "highest": HIGHEST,
             },
         },
     }

@@ -138,7 +138,8 @@ const makeLaw = (fit) => {
     const value = member.form(domains[columnOf(task, k)], c, task.params / units.params, d / units.pretrain,
       s / units.specialize, (d + t) / units.tokens, passes(d, task.uniqueGeneral), passes(s, task.unique[k]),
       r, r * t / units.pretrain);
-    return Number.isNaN(value) ? Infinity : units.loss * Math.exp(value + delta);
+    /* As in Python, a finite loss is at most exp(highest). */
+    return Number.isNaN(value) || value === Infinity ? Infinity : units.loss * Math.exp(Math.min(value + delta, frame.highest));
   }
 
   /* The functions of a mixture at a point. */
