@@ -39,12 +39,13 @@ def passes(losses: pd.DataFrame) -> tuple[SimpleNamespace, list[float], list[Sim
 
 
 def plans(folder: Path, losses: pd.DataFrame) -> list[SimpleNamespace]:
-    """The plan of each cell with its measured loss and regret, by unique tokens and size."""
+    """The plan of each trained cell with its measured loss and regret, by unique tokens and size."""
     names = [
         str(file.parent.relative_to(folder)) for file in sorted(folder.glob("*/*/*/plan.json"))
     ]
     losses = losses.fillna({"strategy": ""})
-    rows = regret_table(names, losses, folder).sort_values(["unique_tokens", "size"])
+    rows = regret_table(names, losses, folder)
+    rows = rows.dropna(subset="loss").sort_values(["unique_tokens", "size"])
     # A minimum between fewer fractions is not known.
     fractions = losses.groupby(CELL, dropna=False)["fraction_general"].nunique().reset_index()
     known = rows.merge(fractions, on=CELL, how="left")["fraction_general"] >= FEWEST
