@@ -85,6 +85,11 @@ def test_a_plan_is_made_for_the_given_shares(written):
         ExperimentConfig.read(written)
 
 
+def test_a_model_without_attention_is_a_base(model):
+    change(model / "config.json", n_head=None)
+    assert read_model(str(model))["heads"] == 1
+
+
 def test_transformers_opens_one_file_of_weights_and_no_others(model):
     counted = read_model(str(model))["params"]
     save_file({"other": np.zeros((3, 4))}, model / "consolidated.safetensors")

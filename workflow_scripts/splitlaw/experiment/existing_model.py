@@ -40,9 +40,9 @@ KEYS = {
     "vocabulary": ("vocab_size",),
     "width": ("hidden_size", "n_embd", "d_model"),
     "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
-    "heads": ("num_attention_heads", "n_head", "n_heads"),
 }
 """Names that architectures have for the dimensions of a model."""
+HEADS = ("num_attention_heads", "n_head", "n_heads")
 INTERMEDIATE = ("intermediate_size", "n_inner", "ffn_dim")
 CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 
@@ -106,6 +106,8 @@ def read_model(path: str, revision: str | None = None) -> dict[str, Any]:
         "digest": _digest(folder),
         "architecture": (architecture.get("architectures") or ["?"])[0],
         **size,
+        # A model without attention, as a state-space model is, has no heads.
+        "heads": _first(architecture, HEADS) or 1,
         "intermediate": _first(architecture, INTERMEDIATE) or 4 * width,
         "longest_context": _first(architecture, CONTEXT),
         "params": params,
