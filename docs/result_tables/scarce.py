@@ -39,7 +39,7 @@ def passes(losses: pd.DataFrame) -> tuple[SimpleNamespace, list[float], list[Sim
 
 
 def plans(folder: Path, losses: pd.DataFrame) -> list[SimpleNamespace]:
-    """The plan of each trained cell with its measured loss and regret, by unique tokens and size."""
+    """Plans of the trained cells with measured losses and regrets, by unique tokens and size."""
     names = [
         str(file.parent.relative_to(folder)) for file in sorted(folder.glob("*/*/*/plan.json"))
     ]
