@@ -82,9 +82,10 @@ def test_costs_are_those_of_a_branch_and_of_what_its_trunk_lacks():
     assert costs.tokens(1e7, 0, 1000, 0) == 200
     assert costs.tokens(1e7, 1, 1000, 500) == 1500
     assert costs.flops(1e7, 0, 0, 300) == 3000
-    given = Costs({1e7: 10.0}, base=1000)
+    given = Costs({1e7: 10.0, 2e7: 20.0}, base={1e7: 1000})
     assert given.tokens(1e7, 3, 1000, 500) == 500
     assert given.tokens(1e7, 3, 1500, 500) == 1000
+    assert given.tokens(2e7, 0, 1000, 500) == 1500
 
 
 def test_chosen_runs_are_new_and_lower_the_expected_regret(fitted):
@@ -210,3 +211,14 @@ def test_the_default_pool_gets_another_seed_where_it_is_trained(fitted):
     empty = everything.assign(seed="", train_domain="")
     left, _ = read_pool(fit, None, empty, fit.domains)
     assert len(left) == len(everything) and set(left["seed"]) == {1}
+
+
+def test_a_table_with_one_d_branches_from_models_that_exist(fitted):
+    truth, runs, _, _ = fitted
+    one_d = runs[runs["pretrain_tokens"] == 1e9]
+    fit = fit_table(losses_of(truth, one_d), draws=20)
+    runs, costs = read_pool(fit, None, None, fit.domains)
+    assert (runs["specialize_tokens"] > 0).all()
+    run = runs.iloc[0]
+    tokens = costs.tokens(run["params"], 1, run["pretrain_tokens"], run["specialize_tokens"])
+    assert tokens == run["specialize_tokens"]

@@ -42,13 +42,17 @@ class Costs:
     trunks: dict[Trunk, float] = field(default_factory=dict)
     """Tokens of each trunk that exist."""
 
-    base: float = 0.0
-    """D of models that exist at every size and seed, where the table has no other."""
+    base: dict[float, float] = field(default_factory=dict)
+    """D of the model that exists at a size, for all seeds: a table with one D branches from it.
+
+    Sizes beyond those of the table have none.
+    """
 
     def tokens(self, params: float, seed: int, pretrain: float, specialize: float) -> float:
         """Tokens of a run's branch and those that its trunk still lacks."""
-        start = max(branch_point(pretrain, specialize), min(self.base, pretrain))
-        lacking = max(0.0, start - max(self.base, self.trunks.get((params, seed), 0.0)))
+        base = self.base.get(params, 0.0)
+        start = max(branch_point(pretrain, specialize), min(base, pretrain))
+        lacking = max(0.0, start - max(base, self.trunks.get((params, seed), 0.0)))
         return pretrain + specialize - start + lacking
 
     def flops(self, params: float, seed: int, pretrain: float, specialize: float) -> float:
@@ -81,10 +85,12 @@ def read_pool(
     done = None if trained is None else _runs(fit, trained, "losses")
     frame = _default_pool(fit, domains) if pool is None else _runs(fit, pool, "pool")
     frame = frame[frame["domain"].isin([*domains, GENERAL])]
+    sizes = frame["params"].unique()
     low, high = fit.range["pretrain_tokens"]
+    smallest, largest = fit.range["params"]
     costs = Costs(
-        {n: flops_per_token_at(fit.flops_per_token, n) for n in frame["params"].unique()},
-        base=high if low == high else 0.0,
+        {n: flops_per_token_at(fit.flops_per_token, n) for n in sizes},
+        base={n: high for n in sizes if low == high and smallest <= n <= largest},
     )
     if done is not None:
         for run in done.itertuples():
@@ -93,6 +99,11 @@ def read_pool(
         left = frame[~pd.MultiIndex.from_frame(frame[list(RUN)]).isin(known)]
         again = pool is None and left.empty
         frame = frame.assign(seed=int(done["seed"].max()) + 1) if again else left
+    # The models from which the runs of a table with one D branch exist already.
+    given = (frame["specialize_tokens"] == 0) & (
+        frame["pretrain_tokens"] <= frame["params"].map(costs.base).fillna(0.0)
+    )
+    frame = frame[~given]
     if frame.empty:
         raise UserError("pool: no run is left to choose from; give runs that are not trained yet")
     return frame.drop_duplicates(list(RUN)).reset_index(drop=True), costs
