@@ -154,6 +154,8 @@ def test_a_base_that_cannot_be_trained_is_refused_in_one_line(written, model, wo
         ("sizes", {"w16": {}}, "sizes is given, but the base determines it; remove sizes"),
         ("base", {"pretrain_tokens": "many"}, "is 'many'; give a whole number of at least 1, or"),
         ("base", {"pretrain_tokens": 0}, "base.pretrain_tokens: is 0; give a whole number of at"),
+        ("base", {"pretrain_tokens": 10**400}, "the number is too large; give at most 9e+15"),
+        ("base", {"pretrain_tokens": 2**60}, "the number is too large; give at most 9e+15"),
         ("base", {"path": 3}, "base has no path of a model; write base: {path: FOLDER, ...}"),
         ("grid", {"replay": [0, 0.0004]}, "is 0.0004; give 0, or a share from 0.001 to 0.999"),
         ("grid", {"replay": [0, 1.5]}, "grid.replay[1] is 1.5; give a number below 1"),
@@ -162,6 +164,9 @@ def test_a_base_that_cannot_be_trained_is_refused_in_one_line(written, model, wo
         ("final", {"unique_tokens": 40960}, "final.unique_tokens: the page of a plan with a"),
         ("final", {"replay": -0.1}, "final.replay: is -0.1; give a number of at least 0 and below"),
         ("final", {"replay": {"law": "x"}}, "final.replay: law has 'x'; give a number"),
+        ("final", {"replay": 0.0005}, "final.replay: is 0.0005; give 0, or a share from 0.001"),
+        ("final", {"replay": 0.9995}, "final.replay: is 0.9995; give 0, or a share from 0.001"),
+        ("final", {"replay": {"law": 5e-4}}, "final.replay: law has 0.0005; give 0, or a share"),
         ("final", {"replay": {"lore": 0.1}}, "final.replay names lore; the domains are law, med"),
     ],
 )

@@ -6,7 +6,13 @@ import pytest
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment import validation_messages
-from splitlaw.experiment.config import REQUIRED, ExperimentConfig, ForecastConfig, load_runs
+from splitlaw.experiment.config import (
+    REQUIRED,
+    ExperimentConfig,
+    ForecastConfig,
+    is_complete,
+    load_runs,
+)
 from splitlaw.experiment.identity import forecast_json
 from splitlaw.experiment.lineage import Run, trained_steps
 from splitlaw.experiment.section import load_config
@@ -97,6 +103,7 @@ def change(config, path, value):
         ),
         ("grid.repeat", {"seeds": [0], "pretrain_tokens": [983040]}, "which grid.seeds has too"),
         ("grid.repeat", {"seeds": [1], "pretrain_tokens": [7]}, "grid.fit.pretrain_tokens lacks"),
+        ("final.max_general_loss_rise", -1, "final.max_general_loss_rise is -1; give a number ab"),
         ("grid.replay", [0, 1], "grid.replay[1] is 1; give a number below 1"),
         ("training.batch_tokens", 2000, "give a multiple of model.context"),
         ("grid.adaptive", {"start": 6, "rounds": 2}, "grid.adaptive has no stop_regret; add it"),
@@ -218,6 +225,22 @@ def test_whole_numbers_may_be_written_with_an_exponent(config):
     config["grid"]["trunk_tokens"] = 4.0e6
     trunk_tokens = ExperimentConfig.read(config).grid.trunk_tokens
     assert trunk_tokens == 4_000_000 and isinstance(trunk_tokens, int)
+
+
+def test_a_base_that_is_null_is_none(config):
+    without = ExperimentConfig.read(config)
+    written = {**config, "base": None}
+    found = ExperimentConfig.read(written)
+    assert found == without and forecast_json(found) == forecast_json(without)
+    assert is_complete(written)
+    del written["tokenizer"]
+    assert not is_complete(written)
+
+
+def test_a_limit_on_general_loss_may_be_negative(config):
+    config["grid"]["replay"] = [0, 0.25]
+    config["final"]["max_general_loss_rise"] = -0.05
+    assert ExperimentConfig.read(config).final.max_general_loss_rise == -0.05
 
 
 def test_a_configuration_is_immutable(config, experiment):

@@ -124,6 +124,8 @@ def test_values_that_only_fail_later_are_refused(config, path, value, words):
         ("a: [1:30]", "YAML reads 1:30 as another number"),
         ("a: -1:30.5", "YAML reads -1:30.5 as another number"),
         ("? [a, b]\n: 1", "a key is a list or has keys itself"),
+        ("a: !!int [1]", "expected a scalar node, but found sequence"),
+        ("a: !!float {b: 1}", "expected a scalar node, but found mapping"),
         ("a: !!bool maybe", "cannot be read as YAML"),
         ("a: !!timestamp soon", "cannot be read as YAML"),
         ("a: 2024-13-45", "month must be in 1..12"),

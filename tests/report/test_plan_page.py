@@ -191,6 +191,9 @@ def test_the_plan_with_replay_is_that_of_the_planner(with_replay):
     ).to_json()
     reference = base_general_loss(with_replay, theirs)
     assert reference == measured
+    known = zip(names, shares, strict=True)
+    given = {name: f"{100 * share:g}" for name, share in known if share is not None}
+    assert explorer(with_replay, theirs)["replay"] == given
     case = {"fit": 0, "settings": replay_settings(shares=shares, rise=rise), "reference": reference}
     case["margins"] = theirs["general_loss_rise"]["margins"]
     (ours,) = in_javascript(REPLAYS, [with_replay], [case])
@@ -219,6 +222,17 @@ def test_the_limit_on_general_loss_has_a_control_only_with_a_law_of_it(with_repl
     assert json.loads(controls["data"])["mostReplay"] == 0.5
     plain = explorer(FitResult.load(planted / "law/fit.json"), None)
     assert not plain["limited"] and not plain["replays"] and plain["repeats"]
+
+
+def test_a_plan_with_replay_and_repeated_text_has_a_page_without_controls(with_replay, tmp_path):
+    made = {"flops": replay_settings()["flops"], "params": planted_replay.PARAMS}
+    made |= {"specialize_tokens": {"law": 5e5}, "replay": {"law": 0.1}}
+    assert explorer(with_replay, made)["replay"] == {"law": "10"}
+    limited = {**made, "unique_tokens": {"law": 1e5}}
+    plan_page.write_plan_page(with_replay, tmp_path / "page.html", law="fit.json", plan=limited)
+    text = (tmp_path / "page.html").read_text()
+    assert "does not count repeated text" in text and "splitlaw choose_split does" in text
+    assert "explorer-data" not in text
 
 
 def test_the_losses_of_the_page_are_those_of_the_package(fits):

@@ -116,6 +116,15 @@ def test_a_task_that_requires_the_hub_is_named_offline(tmp_path, monkeypatch):
         harness._load(manager, "far", "far")
 
 
+def test_a_hub_that_fails_without_a_message_is_named_by_the_type_of_its_error():
+    class Manager:
+        def load(self, _):
+            raise ConnectionError("")
+
+    with pytest.raises(UserError, match=r"far: requires the hub.*respond \(ConnectionError\)"):
+        harness._load(Manager(), "far", "far")
+
+
 def test_a_task_whose_data_set_has_a_loading_script_is_named(tmp_path):
     """lm-eval issue 3171."""
     (tmp_path / "far").mkdir()

@@ -9,7 +9,7 @@ from pydantic import PlainValidator
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.existing_model import read_model
-from splitlaw.experiment.section import Positive, Settings
+from splitlaw.experiment.section import Positive, Settings, whole
 from splitlaw.experiment.settings import FinalConfig, SizeConfig
 
 UNKNOWN = "unknown"
@@ -22,9 +22,9 @@ FROM_BASE = ("tokenizer", "sizes", "holdout_sizes")
 
 def check_tokens(value: Any) -> int | str:
     """The tokens of a base; refuses what is neither a whole number above 0 nor `unknown`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and value >= 1 and float(value).is_integer():
-        return int(value)
+    counted = whole(value)
+    if isinstance(counted, int) and not isinstance(counted, bool) and counted >= 1:
+        return counted
     if value != UNKNOWN:
         raise ValueError(f"is {value!r}; give a whole number of at least 1, or {UNKNOWN}")
     return UNKNOWN
@@ -78,16 +78,17 @@ class BaseConfig(Settings):
 def with_base(content: Mapping[str, Any], *, where: str) -> Mapping[str, Any]:
     """The configuration with the sections that its base determines; without one, as it is.
 
-    Reads the files of the base. Raises `UserError` for a base that cannot be trained, and for a
-    section of `FROM_BASE` that is given too.
+    A base that is null is no base: an overlay removes that of another file with it. Reads the files
+    of the base. Raises `UserError` for a base that cannot be trained, and for a section of
+    `FROM_BASE` that is given too.
     """
     given = content.get(BASE)
+    if given is None:
+        return {key: value for key, value in content.items() if key != BASE}
     if isinstance(given, Mapping) and "model" in given:
         return content
-    if BASE in content and not (isinstance(given, Mapping) and isinstance(given.get("path"), str)):
+    if not (isinstance(given, Mapping) and isinstance(given.get("path"), str)):
         raise UserError(f"{where}: base has no path of a model; write base: {{path: FOLDER, ...}}")
-    if not isinstance(given, Mapping):
-        return content
     twice = next((key for key in FROM_BASE if content.get(key)), None)
     if twice is not None:
         raise UserError(f"{where}: {twice} is given, but the base determines it; remove {twice}")

@@ -279,7 +279,7 @@ REQUIRED = tuple(k for k, field in ExperimentConfig.model_fields.items() if fiel
 
 def is_complete(content: Mapping[str, Any]) -> bool:
     """Whether a configuration has every section, so that it needs no other file."""
-    given = (*content, *(FROM_BASE if BASE in content else ()))
+    given = (*content, *(FROM_BASE if content.get(BASE) is not None else ()))
     return all(key in given for key in REQUIRED)
 
 

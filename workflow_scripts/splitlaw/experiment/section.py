@@ -91,7 +91,8 @@ class _StrictLoader(yaml.SafeLoader):
     """
 
     def construct_scalar(self, node: Any) -> Any:
-        number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        scalar = isinstance(node, yaml.ScalarNode)
+        number = scalar and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
         if number and _OTHER_BASE.fullmatch(node.value):
             raise yaml.constructor.ConstructorError(
                 None,
@@ -158,7 +159,8 @@ LARGEST_COUNT = 1 << 53
 """Larger whole numbers differ by less than the precision of a float."""
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """A whole number as an integer, and other values unchanged; `ValueError` if it is too large."""
     if isinstance(value, int | float) and LARGEST_COUNT < abs(value) < math.inf:
         raise ValueError(f"the number is too large; give at most {LARGEST_COUNT:.0e}")
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -182,7 +184,7 @@ def _in_thousandths(share: float) -> float:
 
 Number = Annotated[float, WrapValidator(_keep_integer)]
 """Any finite number; integers are kept."""
-Count = Annotated[int, BeforeValidator(_whole)]
+Count = Annotated[int, BeforeValidator(whole)]
 """A whole number, which may be written like `2.0e+6`."""
 Natural = Annotated[Count, Field(ge=0)]
 """A whole number of at least 0."""

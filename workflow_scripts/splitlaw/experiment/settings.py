@@ -32,9 +32,9 @@ def check_replay(value: Any) -> Any:
     """Refuse what is neither a share of at least 0 and below 1, nor such shares by domain."""
     shares = value.items() if isinstance(value, Mapping) else [("", value)]
     for domain, share in shares:
+        of_domain = f"{domain} has {share!r}" if domain else f"is {share!r}"
         number = isinstance(share, int | float) and not isinstance(share, bool)
         if not number or not 0 <= share < 1:
-            of_domain = f"{domain} has {share!r}" if domain else f"is {share!r}"
             raise ValueError(f"{of_domain}; give a number of at least 0 and below 1")
         if 0 < share < 0.001 or share > 0.999:
             raise ValueError(f"{of_domain}; give 0, or a share from 0.001 to 0.999")
@@ -167,11 +167,11 @@ class FinalConfig(Settings):
     trunk: Literal["shared", "independent"]
     """One trunk for all domains (`shared`), or one for each domain, with its own seed and trained
     by its own job (`independent`). The budget pays for all trunks."""
-    max_general_loss_rise: Annotated[Number, Field(ge=0)] | None = None
+    max_general_loss_rise: Annotated[Number, Field(gt=-1)] | None = None
     """Largest rise of the loss of a specialist on general text, relative to that of the base, or
-    without a base to that of general training with the whole budget. The plan then chooses the
-    shares of replay, which requires branches with replay in the grid. By default there is no
-    limit."""
+    without a base to that of general training with the whole budget; it may be negative. The plan
+    then chooses the shares of replay, which requires branches with replay in the grid. By default
+    there is no limit."""
     limit_confidence: Annotated[Number, Field(ge=0.5, lt=1)] = 0.9
     """Probability with which each specialist keeps `max_general_loss_rise`. At 0.5, its predicted
     loss is at most at the limit."""

@@ -79,6 +79,7 @@ def write_plan_page(
     """
     content = {
         "explorer": explorer(fit, plan, law=law, sizes=sizes, next_runs=next_runs),
+        "knows_split": knows_split(fit),
         "explorer_heading": "h1",
         "explorer_title": "The optimal split of a budget",
         "law": listing([member.law.replace("_", " ") for member in fit.members]),
@@ -96,8 +97,12 @@ def explorer(
     sizes: Mapping[str, float] | None = None,
     next_runs: pd.DataFrame | None = None,
 ) -> dict[str, Any] | None:
-    """Values for the controls and the scripts of the explorer; None if the law knows no split."""
-    if not knows_split(fit):
+    """Values for the controls and the scripts of the explorer; None where it has no results.
+
+    That is a law that knows no split, and a plan with replay and limits on unique tokens.
+    """
+    repeated = plan is not None and plan.get("replay") is not None and plan.get("unique_tokens")
+    if repeated or not knows_split(fit):
         return None
     params = plan["params"] if plan else fit.range["params"][1]
     one_size = fit.range["params"][0] == fit.range["params"][1]
@@ -136,16 +141,17 @@ def explorer(
 def _replay_controls(fit: FitResult, plan: Mapping[str, Any] | None) -> dict[str, Any]:
     """Which controls of replay and of repeated text there are, with their initial values."""
     rise = (plan or {}).get("general_loss_rise") or {}
-    limit, given = rise.get("limit"), (plan or {}).get("replay")
-    chosen = dict.fromkeys(fit.domains, 0.0) if given is None else given
+    limit, planned = rise.get("limit"), (plan or {}).get("replay")
+    shares = dict.fromkeys(fit.domains, 0.0) if planned is None else planned
+    # Plans of earlier versions with a limit have chosen all shares.
+    free = (plan or {}).get("replay_free", () if limit is None else shares)
     return {
         "base": fit.base is not None,
         "limited": fit.general_after is not None,
         "confidence": percent(rise.get("confidence", 0.5), 0) if rise.get("margins") else "",
         "limit": "" if limit is None else f"{100 * limit:.6g}",
-        # A plan does not say which of its shares were given; those of a plan with a limit are not.
         "replays": fit.frame.replays,
-        "replay": {d: f"{100 * r:.6g}" for d, r in chosen.items()} if limit is None else {},
+        "replay": {d: f"{100 * r:.6g}" for d, r in shares.items() if d not in free},
         "repeats": fit.base is None,
         "unique": {
             name: f"{tokens:.15g}" for name, tokens in (plan or {}).get("unique_tokens", {}).items()

@@ -106,7 +106,7 @@ def _load(manager: TaskManager, name: str, spec: Any) -> dict[str, Any]:
         with _quiet():
             return dict(manager.load([spec])["tasks"])
     except datasets.exceptions.DatasetGenerationError as cause:
-        reason = str(cause.__cause__ or cause).splitlines()[0]
+        reason = _first_line(cause.__cause__ or cause)
         raise UserError(
             f"{name}: its items cannot be read ({reason}); run benchmark_items again"
         ) from None
@@ -123,11 +123,16 @@ def _load(manager: TaskManager, name: str, spec: Any) -> dict[str, Any]:
     except Exception as cause:  # raised by the libraries of the hub when it does not respond
         if not isinstance(cause, OSError) and not is_network_error(cause):
             raise
-        reason = str(cause).splitlines()[0]
+        reason = _first_line(cause)
         raise UserError(
             f"{name}: requires the hub, which does not respond ({reason}); go online, or choose a "
             "task with local items"
         ) from None
+
+
+def _first_line(cause: BaseException) -> str:
+    """First line of the message of an error; the name of its type if the message is empty."""
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0]
 
 
 @dataclass(frozen=True, kw_only=True)

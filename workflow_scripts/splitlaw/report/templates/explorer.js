@@ -174,7 +174,7 @@
     if (!settings.names.length) return "Select at least one domain.";
     if (controls.problem()) return controls.problem();
     if (controls.replays(settings) && [...settings.unique, settings.uniqueGeneral].some(Number.isFinite))
-      return "A plan with replay or with a limit on general loss counts no repeated text: clear the unique tokens.";
+      return "This page does not count repeated text in plans with replay or with a limit on general loss: clear the unique tokens, or use splitlaw choose_split.";
     const { tokens, trunks } = planner.makeTask(fit, settings), models = trunks + settings.names.length;
     if (tokens < models) return `This budget pays for ${tokens.toPrecision(2)} tokens, less than one for each of ${models} models; raise it, or choose a smaller size.`;
     if (tokens > MOST_TOKENS) return `This budget pays for ${tokens.toExponential(1)} tokens; a plan has at most ${MOST_TOKENS.toExponential(1)}. Lower it, or choose a larger size.`;
