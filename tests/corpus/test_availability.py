@@ -1,8 +1,15 @@
+from pathlib import Path
+
 import pytest
 
 from splitlaw.common.errors import UserError
 from splitlaw.corpus.sources import packages
-from splitlaw.corpus.sources.availability import check_sources_exist, files_digest
+from splitlaw.corpus.sources.availability import (
+    check_sources_exist,
+    files_digest,
+    matching_paths,
+    token_paths,
+)
 from splitlaw.experiment.corpus_settings import CorpusConfig
 
 
@@ -74,3 +81,15 @@ def test_digest_depends_on_names_and_sizes_of_files(tmp_path):
     (tmp_path / "b.txt").write_text("text")
     assert len({before, grown, files_digest(config)}) == 3
     assert files_digest(given({"package": "licenses"})) == ""
+
+
+def test_of_a_folder_and_a_link_to_it_every_process_reads_the_folder(tmp_path: Path) -> None:
+    """Our own case: the order of a set differs between the processes that read shards."""
+    for number in range(8):
+        (tmp_path / f"text/b{number}").mkdir(parents=True)
+        (tmp_path / f"text/b{number}/one.txt").write_text("one")
+        (tmp_path / f"text/a{number}").symlink_to(tmp_path / f"text/b{number}")
+        (tmp_path / f"text/c{number}").symlink_to(tmp_path / f"text/b{number}")
+    wanted = [tmp_path / f"text/b{number}/one.txt" for number in range(8)]
+    assert matching_paths(f"{tmp_path}/text/**/*.txt") == wanted
+    assert token_paths(f"{tmp_path}/text/**/one*") == wanted

@@ -52,6 +52,16 @@ def test_the_letters_of_a_text_are_those_that_were_written(encoding: str) -> Non
     assert text == TEXTS[encoding]
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_utf_16_without_a_mark_may_be_longer_than_the_first_part(order: str) -> None:
+    text = "Das ist ein schöner längerer Satz mit Umlauten.\n" * 12_000
+    assert detected(text.encode(f"utf-16-{order}")) == f"utf-16-{order}"
+
+
+def test_a_text_without_bytes_is_utf_8() -> None:
+    assert detected(b"") == "utf-8"
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [

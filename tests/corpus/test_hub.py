@@ -1,5 +1,6 @@
 """Data sets of the hub, replaced by local ones that the same library has saved."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -209,6 +210,15 @@ def test_files_with_different_columns_are_read(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="different columns"):
         read(dataset=str(tmp_path))
+
+
+def test_a_url_in_a_card_is_left_to_datasets(tmp_path: Path) -> None:
+    """Our own case: the name of a known format at its end does not make it a path."""
+    (tmp_path / "data.jsonl.gz").write_bytes(gzip.compress(b'{"text": "one"}\n'))
+    url = f"gzip://data.jsonl::{tmp_path}/data.jsonl.gz"
+    header = f"---\nconfigs:\n- config_name: default\n  data_files: {url}\n---\n"
+    (tmp_path / "README.md").write_text(header)
+    assert read(dataset=str(tmp_path), streaming=True) == ["one"]
 
 
 @pytest.mark.parametrize("streaming", [False, True])

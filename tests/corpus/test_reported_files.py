@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from splitlaw.common.errors import UserError
+from splitlaw.corpus.sources import json_files
 from splitlaw.corpus.sources.availability import check_sources_exist, matching_paths
 from splitlaw.corpus.sources.checksums import NO_XZ_CHECKSUM
 from splitlaw.corpus.sources.input_errors import EMPTY_TEXT, InputErrors
@@ -125,10 +126,33 @@ def test_an_xz_file_without_checksums_is_noted(tmp_path: Path) -> None:
     assert not errors.notes
 
 
-def test_a_damaged_first_line_hides_no_other_line(tmp_path: Path) -> None:
-    """Our own case: an object of several lines begins as a line that was cut does."""
-    path = written(tmp_path, "a.jsonl", '{"text": "one",\n{"text": "two"}\n{"text": "three"}\n')
-    assert read("skip", files=str(path)) == ["two", "three"]
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        ('{"text": "one",', LINES.decode()),
+        ('{"text": "a", \nfoo', LINES.decode()),
+        ("[1, 2]", LINES.decode()),
+        ('["some tag"] is broken', LINES.decode()),
+        ('["id1", "text one"]', '["id2", "text two"]\n'),
+    ],
+)
+def test_a_damaged_first_line_hides_no_other_line(tmp_path: Path, first: str, rest: str) -> None:
+    """Our own case: a list, and an object of several lines, begin as a damaged line does."""
+    path = written(tmp_path, "a.jsonl", f"{first}\n{rest}")
+    errors = InputErrors("skip")
+    documents = ["one", "two"] if "one" in rest else []
+    assert list(read_source(Source(files=str(path)), errors)) == documents
+    assert errors.counts.total() == f"{first}\n{rest}".count("\n") - len(documents)
+
+
+def test_a_list_in_one_line_may_be_longer_than_a_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a file .json."""
+    monkeypatch.setattr(json_files, "MAX_DOCUMENT_BYTES", 1 << 16)
+    texts = [letter * 40_000 for letter in "abcdefghijkl"]
+    path = written(tmp_path, "a.jsonl", f"{json.dumps(texts)}\n")
+    assert read(files=str(path)) == texts
 
 
 @pytest.mark.parametrize("order", ["le", "be"])

@@ -27,7 +27,7 @@ class PartStream(io.RawIOBase):
     def __init__(self, parts: Iterator[bytes]) -> None:
         super().__init__()
         self._parts = parts
-        self._rest = b""
+        self._rest = memoryview(b"")  # of which a slice copies nothing
 
     def readable(self) -> bool:
         """Return True."""
@@ -39,7 +39,7 @@ class PartStream(io.RawIOBase):
             part = next(self._parts, None)
             if part is None:
                 return 0
-            self._rest = part
+            self._rest = memoryview(part)
         size = min(len(buffer), len(self._rest))
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]

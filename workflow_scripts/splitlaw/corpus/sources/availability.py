@@ -30,10 +30,16 @@ def matching_paths(pattern: str) -> list[Path]:
 def _without_repeated_folders(paths: list[Path]) -> list[Path]:
     """Leave out what a link leads to again, such as a link to a folder that contains it.
 
-    Of a folder that is reached by several paths, the one with the fewest parts is kept.
+    Of a folder that is reached by several paths, the one with the fewest parts is kept; of several
+    such, the first of those with the fewest links. Every process keeps the same, for its shard.
     """
+
+    def order(folder: Path) -> tuple[int, int, Path]:
+        links = sum(part.is_symlink() for part in (folder, *folder.parents))
+        return len(folder.parts), links, folder
+
     kept: dict[str, Path] = {}
-    for folder in sorted({path.parent for path in paths}, key=lambda path: len(path.parts)):
+    for folder in sorted({path.parent for path in paths}, key=order):
         kept.setdefault(os.path.realpath(folder), folder)
     folders = set(kept.values())
     return [path for path in paths if path.parent in folders]

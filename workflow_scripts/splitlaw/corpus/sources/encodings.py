@@ -76,9 +76,11 @@ def detect_encoding(stream: BinaryIO) -> str | None:
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name
+    if not head:
+        return UTF_8
     decoder = codecs.getincrementaldecoder(UTF_8)("surrogateescape")
     valid = invalid = nul = size = 0
-    sample = head
+    sample = first = head
     while head:
         nul, size = nul + head.count(0), size + len(head)
         text = decoder.decode(head)
@@ -92,7 +94,8 @@ def detect_encoding(stream: BinaryIO) -> str | None:
     invalid += len(decoder.getstate()[0])  # the beginning of a character that is not complete
     if not invalid and nul < size / 4:
         return UTF_8
-    if found := _utf_16_without_mark(sample):
+    # Later parts of the sample are lines, of which the first byte of UTF-16 may be missing.
+    if found := _utf_16_without_mark(first):
         return found
     return None if valid >= invalid > 0 else _detect(sample)
 

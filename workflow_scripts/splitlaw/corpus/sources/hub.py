@@ -167,7 +167,7 @@ def _local_files(source: Source) -> list[Path]:
 
 
 def _configured_files(source: Source) -> list[Path]:
-    """Return the files that README.md names for the split, if it says nothing else about them.
+    """Return the local files that README.md names, if it says nothing else about them.
 
     `datasets` reads CSV less strictly: a separator at the end of every row shifts the columns.
     """
@@ -180,7 +180,8 @@ def _configured_files(source: Source) -> list[Path]:
     if any(getattr(config, option.name) != option.default for option in options):
         return []
     files = [Path(name) for name in (config.data_files or {}).get(source.split, ())]
-    return files if all(file_format(path) in FORMATS for path in files) else []
+    # A name may also be a URL.
+    return files if all(is_file(path) and file_format(path) in FORMATS for path in files) else []
 
 
 def _saved_folder(source: Source) -> Path | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 from splitlaw.common.decompression import stream_of
 from splitlaw.corpus.sources.input_errors import InputErrors
@@ -71,7 +71,7 @@ def read_json_lines(
     for line in lines:
         begin.append(line)
         full += [line] if _is_full(line) else []
-        if len(full) == 2:
+        if len(full) == 2 or _is_cut(line):
             break
     if _is_one_value(full):
         rest = iter(partial(stream.read, _COPY_BYTES), b"")
@@ -79,7 +79,7 @@ def read_json_lines(
         return
     for number, line in enumerate(chain(begin, lines), start=1):
         location = f"{path}:{number}"
-        if len(line) == MAX_DOCUMENT_BYTES and not line.endswith(b"\n"):
+        if _is_cut(line):
             errors.report(location, DOCUMENT_TOO_LARGE)
             continue
         text = decode_utf8(line, location, errors) if _is_full(line) else None
@@ -100,8 +100,13 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
     """Yield the lines, of which one of more than `MAX_DOCUMENT_BYTES` is cut there."""
     while line := stream.readline(MAX_DOCUMENT_BYTES):
         yield line
-        while len(line) == MAX_DOCUMENT_BYTES and not line.endswith(b"\n"):
+        while _is_cut(line):
             line = stream.readline(MAX_DOCUMENT_BYTES)
+
+
+def _is_cut(line: bytes) -> bool:
+    """Whether a line is longer than a document may be."""
+    return len(line) == MAX_DOCUMENT_BYTES and not line.endswith(b"\n")
 
 
 def _is_full(line: bytes) -> bool:
@@ -112,25 +117,30 @@ def _is_full(line: bytes) -> bool:
 def _is_one_value(lines: list[bytes]) -> bool:
     """Whether the first lines of a file are a list, or an object that the next lines continue.
 
-    Where the second line is an object of its own, the first one is damaged.
+    `lines` are the first two that are full; one only if it is the last, or longer than a document.
+    Otherwise one damaged line would decide how all lines after it are read.
     """
-    if not lines or len(lines[0]) == MAX_DOCUMENT_BYTES:
+    first, *others = (line.decode("utf-8-sig", "replace").strip(_SPACES) for line in lines or [b""])
+    if not others:
+        return first.startswith("[")
+    if not first.startswith(("[", "{")) or _extent(first) != "open":
         return False
-    first, *others = (line.decode("utf-8-sig", "replace").strip(_SPACES) for line in lines)
     if first.startswith("["):
         return True
-    return first.startswith("{") and _is_open(first) and bool(others) and _is_open(others[0])
+    second = others[0]
+    is_record = second.startswith("{") and _extent(second) == "whole"
+    return not is_record and _extent(f"{first}\n{second}") != "damaged"
 
 
-def _is_open(line: str) -> bool:
-    """Whether what is missing of the JSON of a line is after its end."""
+def _extent(text: str) -> Literal["whole", "open", "damaged"]:
+    """Whether the JSON value that a text begins with is whole, lacks its end, or is damaged."""
     try:
-        _DECODER.raw_decode(line)
+        _DECODER.raw_decode(text)
     except json.JSONDecodeError as cause:
-        return cause.pos == len(line) or not line.startswith("{")
+        return "open" if cause.pos == len(text) else "damaged"
     except (ValueError, RecursionError):
-        return False
-    return not line.startswith("{")
+        return "damaged"
+    return "whole"
 
 
 def _records(line: str) -> list[Any]:
