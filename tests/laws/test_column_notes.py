@@ -72,3 +72,26 @@ def test_examples_instead_of_tokens_are_not_all_left_out(frame):
     (note,) = [w for w in table_warnings(read, make_rows(read, make_frame(read))) if "fewer" in w]
     assert note.startswith("All rows have fewer than 5 tokens per parameter, at most 0.001;")
     assert "--flops-per-token" in note and "--min-tokens" not in note
+
+
+def test_general_losses_and_repeated_text_without_its_column_may_rise(frame):
+    rising = {
+        (n, d, s): 3 * n**-0.02 * d**-0.01 * (1 + 0.05 * np.log1p(s / 1e6) ** 2)
+        for n in (1e6, 3e6, 1e7)
+        for d in (1e8, 3e8)
+        for s in (1e6, 1e7, 1e8)
+    }
+    columns = ["params", "pretrain_tokens", "specialize_tokens"]
+    repeated = pd.DataFrame(list(rising), columns=columns)
+    assert notes(repeated.assign(domain="a", loss=rising.values())) == []
+    read = read_table(frame.assign(loss=9 - frame["loss"])).fit
+    rows = make_rows(read, make_frame(read))
+    assert "accuracies" in str(table_warnings(read, rows))
+    assert "accuracies" not in str(table_warnings(read, rows, general=True))
+
+
+def test_few_general_tokens_after_a_base_have_no_note(frame):
+    few = frame[(frame["specialize_tokens"] > 0) & (frame["pretrain_tokens"] >= 1e9)]
+    few = read_table(few.assign(pretrain_tokens=few["pretrain_tokens"] / 1e6)).fit
+    assert "thousands or millions" in str(column_notes(few))
+    assert "thousands or millions" not in str(column_notes(few, 2e8))

@@ -344,3 +344,10 @@ def test_the_command_drops_and_accepts_on_request(frame, tmp_path, capsys):
     assert main(["fit_law", *fast, "--draws", "0", "--drop-invalid"]) == 2
     assert "--trajectories" in capsys.readouterr().err
     assert main(["fit_law", *fast, "--draws", "0", "--drop-invalid", "--trajectories"]) == 0
+
+
+@pytest.mark.parametrize("examples", [1e5, 1e7])
+def test_examples_of_many_tokens_are_not_whole_runs(frame, examples):
+    counts = {c: frame[c] * examples / 1e9 for c in ("pretrain_tokens", "specialize_tokens")}
+    long = frame.assign(**counts, flops_per_token=6 * frame["params"] * 32768)
+    assert read_table(long).fit.flops_per_token[1e7] == 6e7 * 32768

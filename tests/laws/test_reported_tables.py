@@ -5,6 +5,7 @@ import pytest
 
 from splitlaw.common.errors import UserError
 from splitlaw.laws.read import read_table
+from splitlaw.laws.warn import range_warnings
 
 HEADER = "params,pretrain_tokens,specialize_tokens,domain,loss"
 ROWS = [
@@ -99,3 +100,28 @@ def test_numbers_with_suffixes_exponents_and_spaces_around_are_read(tmp_path, ce
     """nanochat issue 580."""
     rows = [f"{cell},{row.partition(',')[2]}" for row in ROWS[:4]]
     assert params_of(read(tmp_path, "\n".join([HEADER, *rows]))).tolist() == [value] * 4
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("split", ["holdout", "", "", "", "holdout", "", "", ""]),
+        ("unique_specialize_tokens", ["", "50000"] * 4),
+        ("train_domain", ["law", ""] * 4),
+    ],
+)
+def test_cells_that_are_empty_by_default_have_no_note(tmp_path, column, cells):
+    rows = [f"{row},{cell}" for row, cell in zip(ROWS, cells, strict=True)]
+    if column == "train_domain":
+        rows = [row.replace(",100000,law,", ",0,law,") for row in rows]
+    reading = read(tmp_path, "\n".join([f"{HEADER},{column}", *rows, ""]))
+    assert not any("is empty" in note for note in reading.notes)
+
+
+def test_a_missing_or_spaced_train_domain_of_a_point_is_no_other_one():
+    names = ["law ", None, np.nan, "nan", "", "tax"]
+    points = {"train_domain": names, "domain": ["law"] * 6, "loss": [3.0] * 6}
+    columns = ("params", "pretrain_tokens", "specialize_tokens")
+    points |= {column: [1e6] * 6 for column in columns}
+    (note,) = range_warnings(points, dict.fromkeys(columns, (1e6, 1e6)))
+    assert note.startswith("1 of 6 points has another train_domain")

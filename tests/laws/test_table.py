@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from laws import planted_replay
 from laws.planted import law, table
 from splitlaw.common.errors import UserError
 from splitlaw.laws.read import read_table
@@ -111,3 +112,21 @@ def test_trunks_are_runs_of_a_size_and_seed(frame):
     assert len(np.unique(read_table(named).fit.trunk)) == 20
     scratch = frame.assign(pretrain_tokens=0.0).query("specialize_tokens > 0")
     assert (read_table(scratch).fit.trunk == -1).all()
+
+
+def test_equal_rows_of_rounded_losses_are_replicates(frame):
+    rounded = frame.assign(loss=frame["loss"].round(2))
+    twice = pd.concat([rounded, rounded])
+    reading = read_table(twice)
+    assert len(reading.fit) == len(twice)
+    assert any("they are kept as replicates" in note for note in reading.notes)
+    assert len(read_table(twice.assign(seed=0)).fit) == len(frame)
+
+
+def test_copies_of_general_rows_are_left_out_of_the_law_of_the_general_loss():
+    data = planted_replay.table()
+    general = data[data["domain"] == "general"]
+    reading = read_table(pd.concat([data, general]))
+    assert len(reading.after) == len(read_table(data).after)
+    copied = f"{len(general)} of {len(data) + len(general)} rows are equal to another row"
+    assert any(note.startswith(copied) for note in reading.notes)

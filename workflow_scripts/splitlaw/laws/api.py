@@ -81,7 +81,11 @@ def fit_table(
             reading.after_holdout,
             general,
             # What a branch forgets depends on its learning rate far more than what it learns.
-            replace(settings, cooldown=None if discrepancy == "none" else cooldown_fraction),
+            replace(
+                settings,
+                cooldown=None if discrepancy == "none" else cooldown_fraction,
+                general=True,
+            ),
             lambda done, of: show(of + done, laws * of),
         )
     return replace(

@@ -14,8 +14,8 @@ HIGHEST = 20.0
 size of its vocabulary, at most 13 nats per token."""
 
 RISING = 0.6
-"""Share of pairs in which more parameters and tokens come with a higher loss, above which the
-column has something else: noise alone gives half, and losses of finished runs less than a tenth."""
+"""Share of pairs in which more parameters and general tokens come with a higher loss, above which
+the column has something else: noise alone gives half, losses of finished runs less than a tenth."""
 
 LEAST_PAIRS = 10
 """Pairs of rows from which that share is judged."""
@@ -31,8 +31,12 @@ TOGETHER = 0.999
 rounded numbers of tokens per parameter has more, and one further ratio makes it less."""
 
 
-def column_notes(table: Table) -> list[str]:
-    """Sentences on losses that are none, and on columns whose effects cannot be separated."""
+def column_notes(table: Table, base: float = 0.0, *, general: bool = False) -> list[str]:
+    """Sentences on losses that are none, and on columns whose effects cannot be separated.
+
+    `base` are tokens of a base that D does not count. With `general` the table has the general
+    losses of specialists, which may rise with D and D'.
+    """
     notes = []
     # Not the highest one, which may be a single wrong number.
     high = float(np.quantile(table.loss, 0.9))
@@ -41,13 +45,14 @@ def column_notes(table: Table) -> list[str]:
             f"A tenth of the losses are above {high:.4g}; an untrained model has 10 to 13 nats per "
             "token. If these are perplexities, give their logarithms."
         )
-    share = _rising_share(table)
+    share = 0.0 if general else _rising_share(table)
     if share > RISING:
         notes.append(
-            f"In {share:.0%} of the pairs of rows in which one model has more parameters and "
-            "tokens, it has the higher loss. If the column has accuracies, give losses."
+            f"In {share:.0%} of the pairs of rows with equal specialize_tokens in which one model "
+            "has more parameters and general tokens, it has the higher loss. If the column has "
+            "accuracies, give losses."
         )
-    ratio = float((table.pretrain / table.params).max())
+    ratio = float(((table.pretrain + base) / table.params).max())
     if 0 < ratio < FEWEST and (table.specialize > 0).any():
         notes.append(
             f"Every model has at most {ratio:.2g} general tokens per parameter: check that "
@@ -62,19 +67,21 @@ def column_notes(table: Table) -> list[str]:
 
 
 def _rising_share(table: Table) -> float:
-    """Share of the pairs in which the model with more of everything has the higher loss.
+    """Share of the pairs in which the model with more of N and D has the higher loss.
 
-    Pairs are of one domain and without repeated text, which may raise the loss; 0 if few.
+    Pairs are of one domain and D', and without repeated text, which may raise the loss: few tables
+    have the numbers of distinct tokens, and longer branches repeat more. 0 if there are few pairs.
     """
     fresh = table.unique_pretrain >= table.pretrain
     fresh &= table.unique_specialize >= table.specialize
     rows = np.flatnonzero(fresh & (table.replay == 0))
     if len(rows) > MOST_ROWS:
         rows = rows[np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.intp)]
-    amounts = np.stack([c[rows] for c in (table.params, table.pretrain, table.specialize)])
+    amounts = np.stack([c[rows] for c in (table.params, table.pretrain)])
     difference = amounts[:, :, None] - amounts[:, None]
     more = (difference >= 0).all(axis=0) & (difference > 0).any(axis=0)
-    more &= table.domain[rows][:, None] == table.domain[rows]
+    for same in (table.domain[rows], table.specialize[rows]):
+        more &= same[:, None] == same
     if more.sum() < LEAST_PAIRS:
         return 0.0
     higher = table.loss[rows][:, None] > table.loss[rows]

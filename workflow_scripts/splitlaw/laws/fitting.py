@@ -50,6 +50,8 @@ class Settings:
     """Prior median of the tokens of a base that D does not count, otherwise 0."""
     cooldown: float | None = None
     """Part of a run over which its learning rate falls to 0, where it is known."""
+    general: bool = False
+    """Whether the losses are the general ones of specialists."""
 
     @property
     def start(self) -> float | None:
@@ -74,7 +76,7 @@ def fit_one(
     # The matrices of a fit are small: with two threads, BLAS takes two to five times as long.
     with threadpool_limits(1, user_api="blas"):
         found = _classical(task, forms) if classical else _probabilistic(task, forms)
-    about = table_warnings(fit, rows, classical=classical)
+    about = table_warnings(fit, rows, classical=classical, general=settings.general)
     warnings = [*notes, *about, *draw_warnings(settings.draws), *found.pop("warnings")]
     return FitResult(
         domains=fit.domains,

@@ -11,7 +11,7 @@ import pandas as pd
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import FIT, HOLDOUT
 from splitlaw.laws.points import Array, Mask
-from splitlaw.laws.row_choice import after_rows, after_tables, choose_rows
+from splitlaw.laws.row_choice import after_rows, after_tables, choose_rows, copied_rows
 from splitlaw.laws.sheet import Sheet, load_sheet
 from splitlaw.laws.table import NUMBERS, Table, make_table
 from splitlaw.laws.table_checks import (
@@ -81,10 +81,10 @@ def read_table(
     sheet = load_sheet(losses, "losses", REQUIRED)
     sheet, values, notes = _usable(sheet, drop_invalid)
     data = _data(sheet, values)
-    general = after_rows(data)
-    rows = choose_rows(sheet, data, general, min_tokens_per_param, uncounted)
+    general, copies = after_rows(data), copied_rows(sheet, values["loss"])
+    rows = choose_rows(sheet, data, general, copies, min_tokens_per_param, uncounted)
     enough = data["pretrain"] + data["specialize"] >= min_tokens_per_param * data["params"]
-    after, after_holdout = after_tables(data[general & enough])
+    after, after_holdout = after_tables(data[general & enough & ~copies])
     kept, data = sheet.take(rows.keep), data[rows.keep].reset_index(drop=True)
     notes += rows.notes
     notes += trajectory_notes(kept, data, allowed=trajectories) + repeated_notes(kept, data)
@@ -112,7 +112,7 @@ def read_table(
 def _usable(sheet: Sheet, drop_invalid: bool) -> tuple[Sheet, dict[str, Array], list[str]]:
     """The rows whose values can be used, their numbers, and notes about the others."""
     values, bad, error = _values(sheet, REQUIRED)
-    notes = [*sheet.notes, *empty_notes(sheet, [c for c in USED if c in sheet])]
+    notes = [*sheet.notes, *empty_notes(sheet, values, USED)]
     if error is None:
         return sheet, values, notes
     if not drop_invalid:
@@ -133,7 +133,7 @@ def _data(sheet: Sheet, values: dict[str, Array]) -> pd.DataFrame:
     params, pretrain, specialize = (values[c] for c in POINT[:3])
     check_units(sheet, params, pretrain, specialize)
     if "flops_per_token" in values:
-        check_flops_per_token(sheet, params, values["flops_per_token"])
+        check_flops_per_token(sheet, params, pretrain, specialize, values["flops_per_token"])
     return pd.DataFrame(
         {
             "name": sheet.names("domain"),

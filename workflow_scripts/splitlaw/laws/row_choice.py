@@ -7,9 +7,21 @@ import pandas as pd
 
 from splitlaw.common.errors import UserError
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.laws.points import Mask
+from splitlaw.laws.points import Array, Mask
 from splitlaw.laws.sheet import Sheet
 from splitlaw.laws.table import Table, make_table
+
+RUN = ("run", "trunk", "seed")
+"""Columns that identify a run, so that two runs differ in them."""
+
+DIGITS = 4
+"""Significant digits to which the losses of two runs may well be rounded to one number. Seeds
+differ by about 0.4%, so that losses of five digits coincide in one of some hundred pairs at most,
+and those of three in one of four."""
+
+MOST = 0.5
+"""Part of the losses that have more digits, and part of them that differ, above which equal rows
+are copies."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +33,35 @@ class ChosenRows:
     left_out: list[str]
 
 
+def copied_rows(sheet: Sheet, loss: Array) -> Mask:
+    """Rows that were written twice: equal to an earlier one in every column.
+
+    Equal rows of runs without a name may be replicates whose losses are rounded to one number.
+    They are copies only if losses have so many digits that those of two runs differ.
+    """
+    equal = sheet.frame.astype(str).duplicated().to_numpy()
+    named = np.zeros(len(equal), dtype=bool)
+    for column in RUN:
+        if column in sheet:
+            named |= (sheet.text(column) != "").to_numpy()
+    once = loss[~equal]
+    exact = np.array([float(f"{value:.{DIGITS}g}") != value for value in once])
+    differ = len(np.unique(once)) / len(once)
+    return equal & (named | (min(exact.mean(), differ) > MOST))
+
+
 def choose_rows(
-    sheet: Sheet, data: pd.DataFrame, after: Mask, min_tokens_per_param: float, uncounted: bool
+    sheet: Sheet,
+    data: pd.DataFrame,
+    after: Mask,
+    copies: Mask,
+    min_tokens_per_param: float,
+    uncounted: bool,
 ) -> ChosenRows:
-    """The rows of the domains' losses; those of `after` enter another law and are not counted."""
+    """The rows of the domains' losses; those of `after` enter another law.
+
+    `copies` are counted in all rows, and the others without those of `after`.
+    """
     keep = np.ones(len(data), dtype=bool)
     notes: list[str] = []
     left_out: list[str] = []
@@ -35,6 +72,7 @@ def choose_rows(
             sentences.append(f"{dropped.sum()} of {keep.sum()} rows {reason}.")
         keep[dropped] = False
 
+    leave_out(copies, notes, "are equal to another row in every column, and left out")
     keep[after] = False
     is_general = data["name"] == GENERAL
     if not is_general.all():
@@ -43,8 +81,6 @@ def choose_rows(
         trained = data["trained"]
         other = (trained != data["name"]) & (trained != "") & (data["specialize"] > 0)
         leave_out(other, left_out, "of models of another train_domain are left out")
-    copies = sheet.frame.astype(str).duplicated()
-    leave_out(copies, notes, "are equal to another row in every column, and left out")
     tokens = data["pretrain"] + data["specialize"]
     leave_out((tokens == 0) & (not uncounted), notes, "of models that saw no token are left out")
     if not (keep & ~data["holdout"]).any():

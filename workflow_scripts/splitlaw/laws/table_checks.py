@@ -1,14 +1,15 @@
 """Checks of whole columns: names, units, points along one run, and repeated rows."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from splitlaw.common.errors import UserError
+from splitlaw.experiment.columns import FIT
 from splitlaw.experiment.lineage import GENERAL
-from splitlaw.laws.points import Array
+from splitlaw.laws.points import Array, Mask
 from splitlaw.laws.sheet import Sheet
 
 LARGE = 1e6
@@ -28,26 +29,53 @@ TOKENS_GAP = 1e4
 
 PER_TOKEN = 1e5
 """FLOPs per token and parameter of no model: 6, and with attention over a long context at most some
-thousands."""
+thousands. Those of an example of many tokens may be more."""
 
-PER_TOKEN_GAP = 10.0
-"""Factor between the FLOPs per token of models of one size that only those of whole runs have."""
+WHOLE_RUN = 0.1
+"""Part of 6 N (D + D') that the compute of a run is more than, even if only one stage is counted
+or formulas differ."""
+
+STAGES = {"trunk": "pretrain_tokens", "replay": "specialize_tokens"}
+"""Tokens without which a row has no entry in a column."""
 
 LOSS_COLUMNS = {"loss", "loss_stderr", "bits_per_byte"}
 """Columns that may differ between two rows of one model."""
 
 
-def empty_notes(sheet: Sheet, columns: Iterable[str]) -> list[str]:
-    """A note on each column that is empty in some rows only: a cell may have been lost there."""
+def empty_notes(sheet: Sheet, values: Mapping[str, Array], columns: Iterable[str]) -> list[str]:
+    """A note on each column in which a cell may have been lost: it is empty in some rows only.
+
+    Cells may be empty where that is one of the ways to write a table. `values` are its numbers.
+    """
     notes = []
-    for column in columns:
+    for column in [c for c in columns if c in sheet]:
         empty = (sheet.text(column) == "").to_numpy()
-        if 0 < empty.sum() < len(sheet):
+        lost = empty & ~_may_be_empty(sheet, values, column)
+        if lost.any() and not empty.all():
             notes.append(
-                f"{sheet.at(empty)}: {column} is empty, in {empty.sum()} of {len(sheet)} rows; "
+                f"{sheet.at(lost)}: {column} is empty, in {lost.sum()} of {len(sheet)} rows; "
                 "check that no cell is lost."
             )
     return notes
+
+
+def _may_be_empty(sheet: Sheet, values: Mapping[str, Array], column: str) -> Mask:
+    """Rows whose cell of a column says nothing, or says that the row is as rows are by default."""
+    if column == "split":
+        return np.full(len(sheet), not (sheet.text(column) == FIT).any())
+    if column == "train_domain":
+        branch = values["specialize_tokens"] > 0
+        own = (sheet.text(column) == sheet.text("domain")).to_numpy()
+        return ~branch | (not (branch & own).any())
+    if column.startswith("unique_"):
+        # A row without the number repeats nothing, which cannot be with more tokens than another
+        # row of its domain has distinct ones, and repeats.
+        tokens, unique = values[column.removeprefix("unique_")], values[column]
+        repeated = pd.Series(np.where(unique < tokens, unique, np.inf))
+        return tokens <= repeated.groupby(sheet.text("domain")).transform("min").to_numpy()
+    if column in STAGES:
+        return values[STAGES[column]] == 0
+    return np.zeros(len(sheet), dtype=bool)
 
 
 def check_names(sheet: Sheet, columns: Iterable[str]) -> None:
@@ -111,14 +139,21 @@ def check_units(sheet: Sheet, params: Array, pretrain: Array, specialize: Array)
             )
 
 
-def check_flops_per_token(sheet: Sheet, params: Array, flops: Array) -> None:
-    """Refuse FLOPs of whole runs."""
-    odd = flops > PER_TOKEN * params
-    least = pd.Series(flops).groupby(params).transform("min").to_numpy()
-    odd |= flops > PER_TOKEN_GAP * least
-    if odd.any():
+def check_flops_per_token(
+    sheet: Sheet, params: Array, pretrain: Array, specialize: Array, flops: Array
+) -> None:
+    """Refuse FLOPs of whole runs: tokens may be examples, of which each has many FLOPs."""
+    given = np.isfinite(flops)
+    tokens = pretrain + specialize
+    whole = given & (flops > np.maximum(PER_TOKEN, WHOLE_RUN * 6 * tokens) * params)
+    # A run of few long examples has as many as an example has tokens. Whole runs of one size with
+    # several D have several amounts of compute, which tells them from examples.
+    columns = pd.DataFrame({"D": pretrain, "flops": flops})[given]
+    counts = columns.groupby(params[given]).nunique()
+    same = ((counts["flops"] == 1) & (counts["D"] > 1)).any()
+    if not same and 2 * whole.sum() > given.sum():
         raise UserError(
-            f"{sheet.at(odd)}: flops_per_token is {flops[odd][0]:g} at {params[odd][0]:g} "
+            f"{sheet.at(whole)}: flops_per_token is {flops[whole][0]:g} at {params[whole][0]:g} "
             "parameters, which is the compute of a whole run; divide it by the tokens of the run, "
             "or rename the column"
         )

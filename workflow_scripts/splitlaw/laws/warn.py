@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from splitlaw.experiment.lineage import GENERAL
 from splitlaw.laws.column_notes import column_notes
@@ -42,6 +43,9 @@ RANGED = ("params", "pretrain_tokens", "specialize_tokens")
 ROUNDING = 1e-6
 """A point that equals an end of the range to six digits is inside."""
 
+MISSING = ("", "nan", "none", "null")
+"""Texts in lower case that are no name: an empty cell, and how libraries write one."""
+
 BLOCKS = {
     "params": "largest sizes",
     "pretrain_tokens": "largest D",
@@ -52,12 +56,15 @@ BLOCKS = {
 """Names of the kinds of blocks in sentences."""
 
 
-def table_warnings(table: Table, rows: Rows, *, classical: bool = False) -> list[str]:
+def table_warnings(
+    table: Table, rows: Rows, *, classical: bool = False, general: bool = False
+) -> list[str]:
     """Sentences on what the table cannot show, whatever the form.
 
-    A `classical` fit has no noise of a general run.
+    A `classical` fit has no noise of a general run; a `general` table has the general losses of
+    specialists.
     """
-    notes = _constant_columns(table) + column_notes(table)
+    notes = _constant_columns(table) + column_notes(table, rows.frame.base, general=general)
     seen = table.pretrain + rows.frame.base + table.specialize / (1 - table.replay)
     early = int((seen < FEW_TOKENS * table.params).sum())
     if early == len(table):
@@ -218,8 +225,9 @@ def _beyond(points: Mapping[str, Array], bounds: Mapping[str, tuple[float, float
                 f"{most:.3g}: up to {values.max():.3g}."
             )
     if "train_domain" in points:
-        trained, domain = (np.asarray(points[c], dtype=str) for c in ("train_domain", "domain"))
-        other = (trained != domain) & (trained != "") & (domain != GENERAL) & (seen > 0)
+        trained, domain = (_stripped(points[c]) for c in ("train_domain", "domain"))
+        other = (trained != domain) & ~trained.str.lower().isin(MISSING).to_numpy()
+        other &= (domain != GENERAL) & (seen > 0)
         if other.any():
             notes.append(
                 f"{_points(int(other.sum()), len(other))} another train_domain; the law describes "
@@ -232,6 +240,11 @@ def _beyond(points: Mapping[str, Array], bounds: Mapping[str, tuple[float, float
             "there, where D, D' or both are 0."
         )
     return notes
+
+
+def _stripped(names: Any) -> pd.Series:
+    cells = pd.Series(np.asarray(names, dtype=object))
+    return cells.where(cells.notna(), "").astype(str).str.strip()
 
 
 def _points(count: int, of: int) -> str:
