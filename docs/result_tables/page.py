@@ -167,6 +167,7 @@ def scarcity(tables: Tables) -> dict[str, Any]:
         "passes": passes,
         "pass_rows": rows,
         "plans": plans,
+        "sizes": sorted({plan.size for plan in plans}),
         "inside": [plan.inside for plan in plans if np.isfinite(plan.best_share)],
         "errors": scarce.prediction_errors(losses),
     }

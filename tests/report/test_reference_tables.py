@@ -109,7 +109,7 @@ def test_scarce_text_with_baselines_and_a_frontier_is_shown(reference):
     assert first.best_share == pytest.approx(0.6, abs=0.05)
     assert first.predicted_loss == plan["predicted_mean_loss"][0]
     text = page.page_text(page.context(page.tables(reference)))
-    (line,) = [line for line in text.splitlines() if "| 40,960 |" in line]
+    (line,) = [line for line in text.splitlines() if "| 40,960 | w32 |" in line]
     assert line.count("(0.0") == len(STRATEGIES) - 1  # an error for each baseline
 
 
