@@ -16,7 +16,7 @@ from splitlaw.planner.replay_task import make_replay_task
 from splitlaw.planner.search import best_shares
 from splitlaw.planner.strategies import WHOLE
 from splitlaw.planner.task import check_size, make_task
-from splitlaw.planner.within_limit import can_keep, exceeds, longest_within
+from splitlaw.planner.within_limit import best_within, evaluated, longest_within
 
 FRACTIONS = 41
 
@@ -76,13 +76,13 @@ def splits_at(
     problem = _problem(fit, flops, params, options)
     grid = np.asarray(fractions, dtype=float)
     pretrain, surface = _pretrain(problem, grid), problem.surface
-    specialize = _even(problem, pretrain) if even else best_shares(problem, pretrain)[0]
     replayed = {}
     if isinstance(surface, ReplaySurface):
-        specialize, shares = _branches(problem, surface, grid, specialize)
+        specialize, shares = _branches(problem, surface, grid, even=even)
         losses = surface.laws.domain(pretrain, specialize, shares)
         specialize, replayed = (1 - shares) * specialize, {"replay": shares.ravel()}
     else:
+        specialize = _even(problem, pretrain) if even else best_shares(problem, pretrain)[0]
         losses = surface.losses(pretrain, specialize)
     count = problem.domains
     return pd.DataFrame(
@@ -125,28 +125,35 @@ def _start(problem: Problem) -> float:
 
 
 def _branches(
-    problem: Problem, surface: ReplaySurface, grid: Array, branch: Array
+    problem: Problem, surface: ReplaySurface, grid: Array, *, even: bool
 ) -> tuple[Array, Array]:
     """Whole tokens T and shares of replay [g, k] of branches that keep the limit."""
-    tokens, shares = np.floor(branch + WHOLE), np.zeros_like(branch)
-    for g, pretrain in enumerate(_pretrain(problem, grid)):
-        tokens[g] = longest_within(surface, pretrain, tokens[g])
-        if exceeds(surface, pretrain, tokens[g]).any():
-            raise UserError(
-                f"no split with {grid[g]:.3g} of its tokens general keeps the limit on general "
-                "loss; remove this fraction"
-            )
-        shares[g] = surface.best_shares(pretrain, tokens[g])
+    pretrain = _pretrain(problem, grid)
+    if surface.limited and not even:
+        tokens, shares, mean = best_within(problem, pretrain)
+    else:
+        branch = _even(problem, pretrain) if even else best_shares(problem, pretrain)[0]
+        tokens, shares, mean = np.floor(branch + WHOLE), np.zeros_like(branch), np.zeros(len(grid))
+        for g, d in enumerate(pretrain):
+            longest = longest_within(surface, d, tokens[g])
+            tokens[g], shares[g], mean[g] = evaluated(surface, d, longest)
+    if surface.limited and not np.isfinite(mean).all():
+        raise UserError(
+            f"no split with {grid[np.argmax(mean)]:.3g} of its tokens general keeps the limit on "
+            "general loss; remove this fraction"
+        )
     return tokens, shares
 
 
 def _curve(problem: Problem, grid: Array) -> pd.DataFrame:
     pretrain, surface = _pretrain(problem, grid), problem.surface
-    specialize, mean, _ = best_shares(problem, pretrain)
-    if isinstance(surface, ReplaySurface):
-        kept = can_keep(surface, pretrain, problem.constraint.tokens)
-        mean = np.where(kept, mean, np.inf)
-    low, high = interval(surface.drawn_means(pretrain, specialize))
+    if isinstance(surface, ReplaySurface) and surface.limited:
+        specialize, shares, mean = best_within(problem, pretrain)
+        drawn = surface.laws.domain(pretrain, specialize, shares, drawn=True)
+        low, high = interval(drawn @ surface.setting.weights)
+    else:
+        specialize, mean, _ = best_shares(problem, pretrain)
+        low, high = interval(surface.drawn_means(pretrain, specialize))
     return pd.DataFrame(
         {
             "fraction_general": grid,

@@ -23,7 +23,7 @@ from splitlaw.planner.search import best_split
 from splitlaw.planner.strategies import WHOLE
 from splitlaw.planner.task import make_task
 from splitlaw.planner.warn import plan_warnings
-from splitlaw.planner.within_limit import KEPT, exceeds, longest_within
+from splitlaw.planner.within_limit import KEPT, kept_split
 
 
 @one_blas_thread
@@ -81,14 +81,14 @@ def _kept(
     """The split in whole tokens with its shares of replay, every specialist within the limit."""
     surface = problem.surface
     assert isinstance(surface, ReplaySurface)
-    pretrain, whole = np.floor(best.pretrain + WHOLE), np.floor(best.specialize + WHOLE)
-    branch = longest_within(surface, float(pretrain), whole)
-    if front is not None and exceeds(surface, float(pretrain), branch).any():
+    pretrain = np.floor(best.pretrain + WHOLE)
+    branch, shares, mean = kept_split(problem, float(pretrain), best.specialize)
+    if front is not None and not np.isfinite(mean):
         # The limit is so near the lowest that the search over D passes by the plans that keep it.
         best = front.lowest_rise[1]
         pretrain, branch = np.floor(best.pretrain + WHOLE), np.floor(best.specialize + WHOLE)
-    shares = surface.best_shares(float(pretrain), branch)
-    mean = surface.laws.domain(pretrain, branch, shares) @ surface.setting.weights
+        shares = surface.best_shares(float(pretrain), branch)
+        mean = float(surface.laws.domain(pretrain, branch, shares) @ surface.setting.weights)
     return Split(pretrain, branch, np.asarray(mean)), shares
 
 

@@ -27,14 +27,17 @@ POLISH_FACTOR = 0.5
 """Width of a grid of D relative to the one before; the last has steps of 0.05% of the tokens."""
 
 
-def best_shares(problem: Problem, pretrain: Array) -> tuple[Array, Array, Array]:
+def best_shares(
+    problem: Problem, pretrain: Array, count: int = GRID[1]
+) -> tuple[Array, Array, Array]:
     """The best D'_k at each D [g]: D'_k [g, k], mean loss [g], lower bound on it [g].
 
-    The mean loss is infinite at a D that leaves too few tokens.
+    Losses are tabulated at `count` nodes along D'_k, which depend on the least of D. The mean loss
+    is infinite at a D that leaves too few tokens.
     """
-    least, nodes = problem.least(pretrain), problem.nodes(pretrain, GRID[1])
+    least, nodes = problem.least(pretrain), problem.nodes(pretrain, count)
     total, possible = problem.room(pretrain, least)
-    losses = problem.table(pretrain, least[..., None] + nodes.grid(GRID[1]), drawn=False)
+    losses = problem.table(pretrain, least[..., None] + nodes.grid(count), drawn=False)
     shares = share(losses, nodes, total, thorough=True)
     specialize = least + shares.tokens
     mean = np.where(possible, problem.surface.mean(pretrain, specialize), np.inf)
