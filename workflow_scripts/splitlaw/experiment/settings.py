@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator
 
+from splitlaw.common.limits import MOST_DRAWS
 from splitlaw.experiment.section import (
     Count,
     Distinct,
@@ -22,10 +23,6 @@ from splitlaw.experiment.section import (
 
 BYTES = 256
 """Tokens of a byte-level vocabulary that represent single bytes."""
-
-
-MOST_DRAWS = 100_000
-"""Intervals are then known to 1% of their width; more draws only take memory."""
 
 
 def check_replay(value: Any) -> Any:

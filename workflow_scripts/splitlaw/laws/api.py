@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from splitlaw.common.errors import UserError
+from splitlaw.common.limits import MOST_DRAWS
 from splitlaw.laws.fitting import Report, Settings, fit_one
 from splitlaw.laws.form import AFTER, FORMS, Form, form_for
 from splitlaw.laws.read import read_table
@@ -19,9 +20,6 @@ from splitlaw.laws.warn import ROUNDING
 
 DRAWS = 300
 """Draws of the posterior: 15 are beyond each end of a 90% interval."""
-
-MOST_DRAWS = 10_000
-"""Of a table with 700 different points and six domains they take about half a gigabyte."""
 
 MIXTURE = {2: ("two_skills", "coupled"), 1: ("chinchilla", "coupled")}
 """Forms that are averaged by default for tables of two stages, and of one."""

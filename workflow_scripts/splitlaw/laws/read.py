@@ -12,7 +12,7 @@ from splitlaw.common.errors import UserError
 from splitlaw.experiment.columns import FIT, HOLDOUT
 from splitlaw.laws.points import Array, Mask
 from splitlaw.laws.row_choice import after_rows, after_tables, choose_rows, copied_rows
-from splitlaw.laws.sheet import Sheet, load_sheet
+from splitlaw.laws.sheet import MISSING, Sheet, load_sheet
 from splitlaw.laws.table import NUMBERS, Table, make_table
 from splitlaw.laws.table_checks import (
     check_flops_per_token,
@@ -234,7 +234,7 @@ def _values(
 
 def _is_nan(sheet: Sheet, column: str) -> Mask:
     """Cells in which a library wrote a missing number as text."""
-    return sheet.text(column).str.lower().isin(["nan", "na", "null", "none"]).to_numpy(dtype=bool)
+    return sheet.text(column).str.lower().isin(MISSING).to_numpy(dtype=bool)
 
 
 def _unique(values: dict[str, Array], column: str, tokens: Array) -> Array:

@@ -18,7 +18,10 @@ PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 SUFFIXED = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)) ?([kKmMbBgGtT])")
 SUFFIXES = {"k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
-NOT_FINITE = ("nan", "na", "n/a", "null", "none", "inf", "+inf", "-inf", "infinity", "-infinity")
+MISSING = ("nan", "na", "n/a", "null", "none")
+"""Texts in lower case that libraries write for a missing value."""
+
+NOT_FINITE = (*MISSING, "inf", "+inf", "-inf", "infinity", "-infinity")
 """Texts that libraries write for a number that is missing or not finite, in lower case."""
 
 

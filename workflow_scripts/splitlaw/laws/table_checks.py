@@ -146,8 +146,8 @@ def check_flops_per_token(
     given = np.isfinite(flops)
     tokens = pretrain + specialize
     whole = given & (flops > np.maximum(PER_TOKEN, WHOLE_RUN * 6 * tokens) * params)
-    # A run of few long examples has as many as an example has tokens. Whole runs of one size with
-    # several D have several amounts of compute, which tells them from examples.
+    # An example of many tokens may also have that many FLOPs, but the same number for every D of a
+    # size. Whole runs that are longer have more.
     columns = pd.DataFrame({"D": pretrain, "flops": flops})[given]
     counts = columns.groupby(params[given]).nunique()
     same = ((counts["flops"] == 1) & (counts["D"] > 1)).any()

@@ -13,6 +13,7 @@ from splitlaw.laws.column_notes import column_notes
 from splitlaw.laws.points import Array, passes
 from splitlaw.laws.posterior import Posterior
 from splitlaw.laws.rows import Rows
+from splitlaw.laws.sheet import MISSING
 from splitlaw.laws.table import Table
 
 FEW_TOKENS = 5.0
@@ -42,9 +43,6 @@ RANGED = ("params", "pretrain_tokens", "specialize_tokens")
 
 ROUNDING = 1e-6
 """A point that equals an end of the range to six digits is inside."""
-
-MISSING = ("", "nan", "none", "null")
-"""Texts in lower case that are no name: an empty cell, and how libraries write one."""
 
 BLOCKS = {
     "params": "largest sizes",
@@ -226,7 +224,7 @@ def _beyond(points: Mapping[str, Array], bounds: Mapping[str, tuple[float, float
             )
     if "train_domain" in points:
         trained, domain = (_stripped(points[c]) for c in ("train_domain", "domain"))
-        other = (trained != domain) & ~trained.str.lower().isin(MISSING).to_numpy()
+        other = (trained != domain) & ~trained.str.lower().isin(["", *MISSING]).to_numpy()
         other &= (domain != GENERAL) & (seen > 0)
         if other.any():
             notes.append(

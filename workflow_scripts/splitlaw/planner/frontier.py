@@ -65,7 +65,8 @@ def splits_at(
 ) -> pd.DataFrame:
     """The best split of a budget at each general fraction, in tokens.
 
-    With `even`, every domain has the same tokens, and the whole budget is spent within a limit.
+    With `even`, every domain has the same tokens, but where a limit on general loss requires it,
+    fewer; the budget is then not spent.
 
     One row per fraction and domain: `fraction_general`, `domain`, `pretrain_tokens`,
     `specialize_tokens`, `predicted_loss` (nats per token), and `replay` with a base, with replay or

@@ -23,8 +23,8 @@ HOLDOUT = 983040
 WARMUP = SPECIALIZE[0] // 4
 """Tokens over which the rate rises again. It raises the loss at first, from which the shortest run
 must recover."""
-MOST = 2**31
-"""Context of a model without a limit."""
+NO_LIMIT = 2**31
+"""In place of the longest context of a model that has none; longer than any batch."""
 FACTORS = (0.125, 0.25, 0.5, 1, 2)
 """Rates of the sweep relative to that of a new model; the best rate of a base is often lower."""
 
@@ -40,7 +40,7 @@ def continue_from(base: str, content: CommentedMap) -> CommentedMap:
     content.insert(1, BASE, CommentedMap(path=base, pretrain_tokens="unknown"))
     content[BASE].yaml_add_eol_comment("or the number of tokens", "pretrain_tokens")
     content.yaml_set_comment_before_after_key("corpus", before="\n")
-    longest = min(content["model"]["context"], model["longest_context"] or MOST)
+    longest = min(content["model"]["context"], model["longest_context"] or NO_LIMIT)
     batch = content["training"]["batch_tokens"]
     # A batch has whole sequences.
     content["model"]["context"] = next(n for n in range(longest, 0, -1) if batch % n == 0)
