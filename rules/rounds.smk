@@ -61,7 +61,11 @@ checkpoint end_round:
     input:
         losses=rules.evaluate_round.output.losses,
         fit=rules.fit_law_round.output.fit,
-        code=[f"{PACKAGE}/stages/rounds.py", *package_code("planner")],
+        code=[
+            f"{PACKAGE}/stages/rounds.py",
+            f"{PACKAGE}/stages/round_record.py",
+            *package_code("planner"),
+        ],
     output:
         runs=update(f"{ROUNDS}/{{round}}/next_runs.csv"),
         about=update(f"{ROUNDS}/{{round}}/round.json"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from laws.planted import cells, law, table
-from test_packages import BASE, normal
+from test_packages import BASE, DECLARED, normal
 
 pytestmark = pytest.mark.slow
 
@@ -56,11 +56,15 @@ def wheel(sources, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def programs(wheel, tmp_path_factory) -> Path:
     """The folder of programs of an environment with the wheel and the base dependencies."""
-    folder = tmp_path_factory.mktemp("environment")
+    return environment(tmp_path_factory.mktemp("environment"), wheel, BASE)
+
+
+def environment(folder: Path, wheel: Path, names: set[str]) -> Path:
+    """Make an environment with the wheel, distributions and what they require; its programs."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     packages = folder / "packages"
     packages.mkdir()
-    for name in with_requirements(BASE):
+    for name in with_requirements(names):
         link(name, packages)
     (site,) = folder.glob("lib/python3*/site-packages")
     (site / "base.pth").write_text(f"{packages}\n")
@@ -134,6 +138,19 @@ def test_the_wheel_fits_plans_and_predicts_without_torch(programs, tmp_path):
     points = ["--law", "fit.json", "--points", "points.csv", "--out", "predictions.csv"]
     run(splitlaw, "predict_loss", *points, folder=tmp_path)
     assert (tmp_path / "predictions.csv").read_text().count("\n") == len(cells(truth.domains)) + 1
+
+
+def test_the_extra_of_the_report_is_enough_for_its_pages(wheel, tmp_path):
+    programs = environment(tmp_path / "environment", wheel, BASE | DECLARED["report"])
+    table(law("effective_tokens"), noise=1e-3).to_csv(tmp_path / "losses.csv", index=False)
+    options = ["--law", "effective_tokens", "--draws", "20"]
+    splitlaw, fitted = programs / "splitlaw", ["--losses", "losses.csv", "--out", "fit.json"]
+    run(splitlaw, "fit_law", *fitted, *options, folder=tmp_path)
+    run(splitlaw, "report", "--law", "fit.json", folder=tmp_path)
+    assert "explorer-data" in (tmp_path / "plan_page.html").read_text()
+    budget = ["--params", "3e7", "--flops", "5e17", "--out", "report.html"]
+    run(splitlaw, "report", "--losses", "losses.csv", *budget, folder=tmp_path)
+    assert (tmp_path / "report.html").exists()
 
 
 def test_a_stage_that_requires_an_extra_names_it(programs, tmp_path):

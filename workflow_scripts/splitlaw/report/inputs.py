@@ -18,7 +18,7 @@ from splitlaw.laws.read import REQUIRED
 from splitlaw.stages.final_results import FinalModel, Json, models_in_comparison, read_final_models
 from splitlaw.stages.loss_to_task import read_scores
 from splitlaw.stages.recipe_results import RecipeResult, recipe_results
-from splitlaw.stages.rounds import Round, read_rounds
+from splitlaw.stages.round_record import Round, read_rounds
 
 FILES = {
     "losses": ("losses.csv", "splitlaw run evaluate"),
